@@ -1,0 +1,91 @@
+// Apache-2.0.
+#include "cli/console.h"
+
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+
+namespace pivotal::cli {
+namespace {
+
+std::atomic<bool> stop_requested = false;
+static_assert(std::atomic<bool>::is_always_lock_free);
+
+extern "C" void OnStopSignal(int signal) {
+  stop_requested = true;
+  std::signal(signal, SIG_DFL);  // the next one ends the process
+}
+
+std::string Time(double seconds) {
+  const auto whole = static_cast<int64_t>(seconds + 0.5);
+  if (whole >= 3600) return fmt::format("{}:{:02}:{:02}", whole / 3600, whole / 60 % 60, whole % 60);
+  return fmt::format("{}:{:02}", whole / 60, whole % 60);
+}
+
+std::size_t TerminalWidth() {
+  winsize size{};
+  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+}
+
+}  // namespace
+
+void InstallStopHandler() {
+  std::signal(SIGINT, OnStopSignal);
+  std::signal(SIGTERM, OnStopSignal);
+}
+
+bool UsesColour(int file_descriptor) {
+  return isatty(file_descriptor) != 0 && std::getenv("NO_COLOR") == nullptr;
+}
+
+ConsoleProgress::ConsoleProgress() : terminal_(isatty(STDERR_FILENO) != 0) {}
+
+void ConsoleProgress::Begin(std::string_view phase, int64_t total, std::string_view unit) {
+  phase_ = phase;
+  unit_ = unit;
+  total_ = total;
+  done_ = 0;
+  detail_.clear();
+  start_ = shown_ = Clock::now();
+  if (terminal_) Show(false);
+}
+
+void ConsoleProgress::Update(int64_t done, std::string_view detail) {
+  done_ = done;
+  detail_ = detail;
+  const auto period = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10000);
+  if (Clock::now() - shown_ >= period) Show(false);
+}
+
+void ConsoleProgress::End() { Show(true); }
+
+bool ConsoleProgress::StopRequested() const { return stop_requested; }
+
+void ConsoleProgress::Show(bool last) {
+  shown_ = Clock::now();
+  const double seconds = std::chrono::duration<double>(shown_ - start_).count();
+  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
+  std::string line = fmt::format("{:<9} ", phase_);
+  if (terminal_ && total_ > 0) {
+    const auto filled = static_cast<std::size_t>(20 * done_ / total_);
+    line += "[" + std::string(filled, '#') + std::string(20 - filled, '.') + "] ";
+  }
+  line += fmt::format("{}/{} {}, {:.1f}/s, ", done_, total_, unit_, rate);
+  line += last ? "took " + Time(seconds)
+               : (rate > 0 ? Time(static_cast<double>(total_ - done_) / rate) : "?:??") + " left";
+  if (!detail_.empty()) line += ", " + detail_;
+  if (terminal_) {
+    line.resize(std::min(line.size(), TerminalWidth() - 1));
+    fmt::print(stderr, "\r\x1b[K{}{}", line, last ? "\n" : "");
+  } else {
+    fmt::print(stderr, "{}\n", line);
+  }
+  std::fflush(stderr);
+}
+
+}  // namespace pivotal::cli

@@ -1,0 +1,39 @@
+// Apache-2.0. What a person sees: progress on stderr, colours, and Ctrl-C.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "data/progress.h"
+
+namespace pivotal::cli {
+
+// From now on the first Ctrl-C (or SIGTERM) asks work to stop; a second one ends the process.
+void InstallStopHandler();
+
+// True if the stream is a terminal and NO_COLOR is not set.
+bool UsesColour(int file_descriptor);
+
+// A bar with rate and time left on a terminal; elsewhere a plain line every ten seconds and at the
+// end of a phase. Everything goes to stderr.
+class ConsoleProgress : public Progress {
+ public:
+  ConsoleProgress();
+  void Begin(std::string_view phase, int64_t total, std::string_view unit) override;
+  void Update(int64_t done, std::string_view detail) override;
+  void End() override;
+  bool StopRequested() const override;
+
+ private:
+  void Show(bool last);
+
+  using Clock = std::chrono::steady_clock;
+  bool terminal_;
+  std::string phase_, unit_, detail_;
+  int64_t total_ = 0, done_ = 0;
+  Clock::time_point start_, shown_;
+};
+
+}  // namespace pivotal::cli

@@ -1,0 +1,28 @@
+// Apache-2.0. Flags that several subcommands share.
+#pragma once
+
+#include <CLI/CLI.hpp>
+
+#include "experiments/run_config.h"
+
+namespace pivotal::cli {
+
+// --model (required unless it has a default), --device, --dtype, --prompt-format.
+void AddModelFlags(CLI::App& app, experiments::ModelSettings& model);
+// --problems (required), --oracle, --id-key, --question-key, --answer-key, --limit.
+void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems);
+// --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --seed.
+void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling);
+
+// A number strictly between 0 and 1.
+extern const CLI::Validator kOpenUnitInterval;
+
+// One function per subcommand, each in its own file: registers flags and what they run.
+void AddSearch(CLI::App& app);
+void AddPairs(CLI::App& app);
+void AddTrain(CLI::App& app);
+void AddEval(CLI::App& app);
+void AddGenerate(CLI::App& app);
+void AddDemo(CLI::App& app);
+
+}  // namespace pivotal::cli

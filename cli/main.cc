@@ -1,0 +1,42 @@
+// Apache-2.0. The program `pivotal`. Exit codes: 0 done, 1 failure, 2 usage, 130 stopped by Ctrl-C.
+#include <fmt/format.h>
+
+#include <exception>
+
+#include "cli/console.h"
+#include "cli/flags.h"
+#include "data/error.h"
+
+namespace {
+
+// First line only: LibTorch appends a C++ stack trace to its messages.
+std::string_view FirstLine(std::string_view text) { return text.substr(0, text.find('\n')); }
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Pivotal: finds the tokens that decide whether a language model solves a problem, and "
+               "trains the model on exactly those decisions.", "pivotal");
+  app.set_version_flag("--version", PIVOTAL_VERSION);
+  app.require_subcommand(1);
+  app.get_formatter()->column_width(34);
+  pivotal::cli::AddDemo(app);
+  pivotal::cli::AddSearch(app);
+  pivotal::cli::AddPairs(app);
+  pivotal::cli::AddTrain(app);
+  pivotal::cli::AddEval(app);
+  pivotal::cli::AddGenerate(app);
+  pivotal::cli::InstallStopHandler();
+  try {
+    app.parse(argc, argv);
+    return 0;
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const pivotal::Interrupted& stop) {
+    fmt::print(stderr, "\npivotal: {}\n", stop.what());
+    return 130;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "pivotal: {}\n", FirstLine(error.what()));
+    return 1;
+  }
+}

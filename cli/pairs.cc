@@ -1,0 +1,53 @@
+// Apache-2.0. pivotal pairs
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/console.h"
+#include "cli/flags.h"
+#include "data/error.h"
+#include "data/pair_file.h"
+#include "experiments/search_run.h"
+
+namespace pivotal::cli {
+namespace {
+
+struct Flags {
+  std::filesystem::path run, output;
+  pts::PairOptions options;
+  int32_t random = 0;
+  uint64_t seed = 1;
+};
+
+void Run(const Flags& flags) {
+  const auto output = flags.output.empty() ? flags.run / "pairs.jsonl" : flags.output;
+  if (std::filesystem::exists(output))
+    Fail("{}: exists already; remove it or choose another --output", output.string());
+  const auto pairs = flags.random > 0
+                         ? experiments::RandomPairsOfRun(flags.run, flags.random, flags.seed)
+                         : experiments::PairsOfRun(flags.run, flags.options);
+  data::SavePairs(output, pairs);
+  fmt::print("{} pairs in {}\n", pairs.size(), output.string());
+}
+
+}  // namespace
+
+void AddPairs(CLI::App& app) {
+  auto* sub = app.add_subcommand("pairs", "Turn a run's pivotal tokens into preference pairs");
+  auto flags = std::make_shared<Flags>();
+  sub->add_option("run", flags->run, "run folder of pivotal search")->required();
+  sub->add_option("--output", flags->output, "pair file to write (default: RUN/pairs.jsonl)");
+  sub->add_option("--gap", flags->options.gap,
+                  "least difference of the two sides' p(success) on fresh rollouts")
+      ->check(kOpenUnitInterval)->capture_default_str();
+  sub->add_option("--max-pairs-per-response", flags->options.max_pairs_per_response,
+                  "keep those with the largest difference; 0: all")
+      ->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  sub->add_option("--random", flags->random,
+                  "instead: N pairs at random positions, a control (loads the model)")
+      ->check(CLI::Range(1, 1 << 24));
+  sub->add_option("--seed", flags->seed, "of --random")->capture_default_str();
+  sub->callback([flags] { Run(*flags); });
+}
+
+}  // namespace pivotal::cli

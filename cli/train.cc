@@ -1,0 +1,75 @@
+// Apache-2.0. pivotal train
+#include <fmt/format.h>
+
+#include <memory>
+
+#include "cli/console.h"
+#include "cli/flags.h"
+#include "experiments/train_run.h"
+
+namespace pivotal::cli {
+namespace {
+
+struct Flags {
+  experiments::TrainSettings settings;
+  std::string objective = "dpo";
+  std::filesystem::path output;
+};
+
+void Run(Flags& flags) {
+  flags.settings.objective = experiments::ParseTrainObjective(flags.objective);
+  ConsoleProgress progress;
+  const auto last = experiments::RunTraining(flags.settings, flags.output, progress);
+  fmt::print("{} steps in {:.1f} s, last loss {:.4f}", last.step, last.seconds, last.loss);
+  if (const auto margin = last.metrics.find("rewards/margins"); margin != last.metrics.end())
+    fmt::print(", reward margin {:.3f}, reward accuracy {:.2f}", margin->second,
+               last.metrics.at("rewards/accuracies"));
+  fmt::print("\nmodel and log.jsonl in {}\n", flags.output.string());
+}
+
+}  // namespace
+
+void AddTrain(CLI::App& app) {
+  auto* sub = app.add_subcommand("train", "Train a model on preference pairs (DPO) or completions");
+  auto flags = std::make_shared<Flags>();
+  auto& settings = flags->settings;
+  auto& options = settings.options;
+  const auto above_zero = CLI::Range(std::numeric_limits<double>::min(), 1e9);
+  AddModelFlags(*sub, settings.model);
+  sub->remove_option(sub->get_option("--prompt-format"));  // data files hold whole prompts
+  sub->add_option("--data", settings.data,
+                  "pairs.jsonl for dpo; lines with prompt and completion for sft")->required();
+  sub->add_option("--output", flags->output, "model folder to make")->required();
+  sub->add_option("--objective", flags->objective, "dpo (sigmoid loss) or sft (next token)")
+      ->check(CLI::IsMember({"dpo", "sft"}))->capture_default_str();
+  sub->add_option("--beta", settings.beta, "DPO: strength of the pull to the reference")
+      ->check(above_zero)->capture_default_str();
+  sub->add_option("--rpo-alpha", settings.rpo_alpha,
+                  "DPO: weight of the chosen side's negative log-likelihood, added to the loss")
+      ->check(CLI::Range(0.0, 1e9))->capture_default_str();
+  sub->add_option("--learning-rate", options.optimizer.learning_rate, "peak")
+      ->check(above_zero)->capture_default_str();
+  sub->add_option("--epochs", options.epochs)->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  sub->add_option("--batch-size", options.batch_size, "examples per forward pass")
+      ->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  sub->add_option("--gradient-accumulation", options.gradient_accumulation,
+                  "forward passes per optimizer step")
+      ->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  sub->add_option("--max-steps", options.max_steps, "stop after N optimizer steps; 0: after --epochs")
+      ->check(CLI::Range(0, 1 << 30))->capture_default_str();
+  sub->add_option("--warmup-ratio", options.warmup_ratio, "share of the steps with a rising rate")
+      ->check(CLI::Range(0.0, 0.999))->capture_default_str();
+  sub->add_option("--min-learning-rate-ratio", options.min_learning_rate_ratio,
+                  "share of the peak at which the cosine ends")
+      ->check(CLI::Range(0.0, 1.0))->capture_default_str();
+  sub->add_option("--weight-decay", options.optimizer.weight_decay, "on matrices")
+      ->check(CLI::Range(0.0, 10.0))->capture_default_str();
+  sub->add_option("--adam-beta2", options.optimizer.beta2)->check(kOpenUnitInterval)
+      ->capture_default_str();
+  sub->add_option("--max-grad-norm", options.optimizer.max_grad_norm, "clip to this norm; 0: off")
+      ->check(CLI::Range(0.0, 1e9))->capture_default_str();
+  sub->add_option("--seed", options.seed, "of the data order")->capture_default_str();
+  sub->callback([flags] { Run(*flags); });
+}
+
+}  // namespace pivotal::cli

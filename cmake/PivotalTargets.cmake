@@ -1,0 +1,42 @@
+# One target per folder, flags on one INTERFACE target, tests one line each.
+if(NOT CMAKE_BUILD_TYPE)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "" FORCE)
+endif()
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_EXPORT_COMPILE_COMMANDS ON)
+set(CMAKE_RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_library(pivotal_flags INTERFACE)
+target_include_directories(pivotal_flags INTERFACE ${CMAKE_SOURCE_DIR})
+target_compile_options(pivotal_flags INTERFACE -Wall -Wextra -Wpedantic)
+if(PIVOTAL_SANITIZE)
+  target_compile_options(pivotal_flags INTERFACE -fsanitize=${PIVOTAL_SANITIZE}
+                                                 -fno-omit-frame-pointer -fno-sanitize-recover=all)
+  target_link_options(pivotal_flags INTERFACE -fsanitize=${PIVOTAL_SANITIZE})
+endif()
+
+# pivotal_library(NAME SOURCES a.cc ... [PUBLIC lib ...] [PRIVATE lib ...])
+function(pivotal_library name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;PUBLIC;PRIVATE" ${ARGN})
+  add_library(pivotal_${name} STATIC ${ARG_SOURCES})
+  target_link_libraries(pivotal_${name} PUBLIC pivotal_flags ${ARG_PUBLIC} PRIVATE ${ARG_PRIVATE})
+endfunction()
+
+# pivotal_test(folder/name_test LINK lib ...): builds tests/<folder>/<name>_test.cc, registers each case.
+function(pivotal_test path)
+  cmake_parse_arguments(ARG "" "" "SOURCES;LINK" ${ARGN})
+  string(REPLACE "/" "_" target ${path})
+  add_executable(${target} ${CMAKE_SOURCE_DIR}/tests/${path}.cc ${ARG_SOURCES})
+  target_link_libraries(${target} PRIVATE ${ARG_LINK} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${target} PRIVATE PIVOTAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
+                                               PIVOTAL_BINARY="$<TARGET_FILE:pivotal>")
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
+endfunction()

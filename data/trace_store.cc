@@ -1,0 +1,106 @@
+// Apache-2.0. The traces of a run folder.
+#include "data/trace_store.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <utility>
+
+#include "data/error.h"
+#include "data/file_sink.h"
+#include "data/trace_file.h"
+
+namespace pivotal::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Shard {
+  uint64_t number;
+  fs::path path;
+};
+
+// The number of "000012.h5"; 0 for any other name.
+uint64_t ShardNumber(const fs::path& path) {
+  const std::string stem = path.stem().string();
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
+  const bool whole = error == std::errc() && end == stem.data() + stem.size();
+  return whole && path.extension() == ".h5" ? number : 0;
+}
+
+// In the order in which they were written. Partial files ("000012.h5.tmp") are not among them.
+std::vector<Shard> Shards(const fs::path& run) {
+  std::vector<Shard> shards;
+  const fs::path folder = run / "shards";
+  std::error_code error;
+  if (!fs::exists(folder, error)) return shards;
+  fs::directory_iterator entries(folder, error);
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    const uint64_t number = ShardNumber(entries->path());
+    if (number > 0) shards.push_back({number, entries->path()});
+  }
+  if (error) Fail("{}: can't read the folder: {}", folder.string(), ErrnoText(error.value()));
+  std::sort(shards.begin(), shards.end(),
+            [](const Shard& a, const Shard& b) { return a.number < b.number; });
+  return shards;
+}
+
+// All files of traces in reading order.
+std::vector<fs::path> TraceFiles(const fs::path& run) {
+  std::vector<fs::path> files;
+  std::error_code ignored;
+  if (fs::exists(run / "traces.h5", ignored)) files.push_back(run / "traces.h5");
+  for (Shard& shard : Shards(run)) files.push_back(std::move(shard.path));
+  return files;
+}
+
+}  // namespace
+
+TraceStore::TraceStore(fs::path run) : run_(std::move(run)) {}
+
+void TraceStore::Append(const std::vector<QueryTrace>& queries) {
+  if (queries.empty()) return;
+  const fs::path folder = run_ / "shards";
+  std::error_code error;
+  fs::create_directories(folder, error);
+  if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
+  const std::vector<Shard> shards = Shards(run_);
+  const uint64_t number = shards.empty() ? 1 : shards.back().number + 1;
+  WriteTraces(folder / fmt::format("{:06}.h5", number), queries);
+}
+
+std::unordered_set<std::string> TraceStore::FinishedIds() const {
+  std::unordered_set<std::string> ids;
+  for (const fs::path& file : TraceFiles(run_)) {
+    for (std::string& id : ReadTraceIds(file)) ids.insert(std::move(id));
+  }
+  return ids;
+}
+
+std::vector<QueryTrace> TraceStore::ReadAll() const {
+  std::vector<QueryTrace> all;
+  // A run killed inside Consolidate() has its queries both in traces.h5 and in shards.
+  std::unordered_set<std::string> seen;
+  for (const fs::path& file : TraceFiles(run_)) {
+    for (QueryTrace& query : ReadTraces(file)) {
+      if (seen.insert(query.id).second) all.push_back(std::move(query));
+    }
+  }
+  return all;
+}
+
+void TraceStore::Consolidate() {
+  const std::vector<Shard> shards = Shards(run_);
+  std::error_code ignored;
+  if (shards.empty() && fs::exists(run_ / "traces.h5", ignored)) return;
+  WriteTraces(run_ / "traces.h5", ReadAll());
+  for (const Shard& shard : shards) {
+    std::error_code error;
+    fs::remove(shard.path, error);
+    if (error) Fail("{}: can't remove: {}", shard.path.string(), ErrnoText(error.value()));
+  }
+  fs::remove(run_ / "shards", ignored);  // only if nothing else is in it
+}
+
+}  // namespace pivotal::data

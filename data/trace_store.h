@@ -1,0 +1,38 @@
+// Apache-2.0. Traces in HDF5. The schema is in data/FORMATS.md; h5py and h5dump open the files.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "data/trace.h"
+
+namespace pivotal::data {
+
+// One HDF5 file with flat, compressed columns; ragged columns as values + offsets.
+// Written aside and renamed. Throws Error (file, cause).
+void WriteTraces(const std::filesystem::path& path, const std::vector<QueryTrace>& queries);
+
+// Throws Error that names file and dataset if it is damaged, truncated or of another schema version.
+std::vector<QueryTrace> ReadTraces(const std::filesystem::path& path);
+
+// The traces of a run folder: RUN/shards/*.h5 while it runs, RUN/traces.h5 once consolidated.
+class TraceStore {
+ public:
+  explicit TraceStore(std::filesystem::path run);
+
+  // Adds one finished group of queries as its own shard.
+  void Append(const std::vector<QueryTrace>& queries);
+  // Ids of all queries stored so far.
+  std::unordered_set<std::string> FinishedIds() const;
+  // All stored queries: traces.h5, then the shards in the order in which they were written.
+  std::vector<QueryTrace> ReadAll() const;
+  // Joins everything into traces.h5 and removes the shards.
+  void Consolidate();
+
+ private:
+  std::filesystem::path run_;
+};
+
+}  // namespace pivotal::data

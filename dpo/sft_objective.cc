@@ -1,0 +1,51 @@
+// Apache-2.0.
+#include <ATen/TensorOperators.h>
+
+#include "data/error.h"
+#include "dpo/batch.h"
+#include "dpo/objective.h"
+
+namespace pivotal::dpo {
+namespace {
+
+class SftObjective : public Objective {
+ public:
+  SftObjective(const model::PhiModel& model, std::span<const data::PromptCompletion> examples)
+      : model_(model), examples_(examples) {
+    const int64_t limit = model.config().max_position_embeddings;
+    for (int64_t i = 0; i < size(); ++i) {
+      if (Length(i) > limit)
+        Fail("{}: {} tokens, but the model has {} positions", Name(i), Length(i), limit);
+    }
+  }
+
+  int64_t size() const override { return static_cast<int64_t>(examples_.size()); }
+  int64_t Length(int64_t i) const override {
+    return static_cast<int64_t>(examples_[i].prompt_ids.size() + examples_[i].completion_ids.size()) - 1;
+  }
+  double Weight(int64_t i) const override {
+    return static_cast<double>(examples_[i].completion_ids.size());
+  }
+  std::string Name(int64_t i) const override { return fmt::format("example {}", i + 1); }
+
+  LossTerms Compute(std::span<const int64_t> examples) const override {
+    BatchBuilder builder;
+    for (int64_t i : examples)
+      builder.AddCompletion(examples_[i].prompt_ids, examples_[i].completion_ids);
+    const Batch batch = builder.Build(model_.options().device());
+    return {-SegmentLogProbs(model_, batch).sum(), {}};
+  }
+
+ private:
+  const model::PhiModel& model_;
+  std::span<const data::PromptCompletion> examples_;
+};
+
+}  // namespace
+
+std::unique_ptr<Objective> MakeSftObjective(const model::PhiModel& model,
+                                            std::span<const data::PromptCompletion> examples) {
+  return std::make_unique<SftObjective>(model, examples);
+}
+
+}  // namespace pivotal::dpo

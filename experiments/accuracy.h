@@ -1,0 +1,45 @@
+// Apache-2.0. How often a model solves a problem set.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "data/progress.h"
+#include "experiments/run_config.h"
+#include "experiments/statistics.h"
+
+namespace pivotal::experiments {
+
+struct ProblemScore {
+  std::string id;
+  int32_t samples = 0, successes = 0;
+  bool greedy = false;  // the verdict at temperature 0
+  double Mean() const { return samples > 0 ? static_cast<double>(successes) / samples : 0.0; }
+};
+
+struct Accuracy {
+  std::vector<ProblemScore> problems;  // in the file's order
+  model::RolloutCounters counters;
+
+  // Over problems: sampled accuracy, and accuracy at temperature 0.
+  MeanInterval Sampled() const;
+  MeanInterval Greedy() const;
+};
+
+// `samples` responses a problem under `sampling`, and one at temperature 0.
+Accuracy Evaluate(const LoadedModel& model, const std::vector<data::Problem>& problems,
+                  const pts::Oracle& oracle, const SamplingSettings& sampling, int32_t samples,
+                  Progress& progress);
+
+// after - before over the same problems, paired: sampled accuracy and at temperature 0.
+struct AccuracyChange {
+  MeanInterval sampled, greedy;
+};
+AccuracyChange Compare(const Accuracy& before, const Accuracy& after);
+
+// One JSON object per problem: id, samples, successes, greedy. Written aside and renamed.
+void SaveScores(const Accuracy& accuracy, const std::filesystem::path& path);
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,119 @@
+// Apache-2.0.
+#include "experiments/demo_report.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace pivotal::experiments {
+namespace {
+
+std::string AccuracyRow(const char* name, const MeanInterval& sampled, const MeanInterval& greedy,
+                        bool difference) {
+  const auto cell = [&](const MeanInterval& v) {
+    return fmt::format(fmt::runtime(difference ? "{:+6.1f} [{:+5.1f}, {:+5.1f}]" : "{:6.1f} [{:5.1f}, {:5.1f}]"),
+                       100 * v.mean, 100 * v.low, 100 * v.high);
+  };
+  return fmt::format("{:<26} {:<24} {:<24}\n", name, cell(sampled), cell(greedy));
+}
+
+double Rate(int32_t successes, int32_t samples) {
+  return samples > 0 ? static_cast<double>(successes) / samples : 0.0;
+}
+
+bool IsConfirmed(const data::PivotalToken& token, double gap) {
+  return token.chosen >= 0 && token.chosen_samples > 0 &&
+         Rate(token.chosen_successes, token.chosen_samples) -
+                 Rate(token.rejected_successes, token.rejected_samples) >= gap;
+}
+
+// `surface` as it stands in a response: coloured or bracketed.
+std::string Mark(const std::string& surface, bool raised, bool colour) {
+  if (!colour) return "[" + surface + "]";
+  return fmt::format("\x1b[{}m{}\x1b[0m", raised ? "30;42" : "97;41", surface);
+}
+
+std::string ResponseText(const data::ResponseTrace& response, const data::Tokenizer& tokenizer,
+                         bool colour) {
+  std::string text;
+  for (std::size_t k = 1; k <= response.tokens.size(); ++k) {
+    const std::string piece = tokenizer.Piece(response.tokens[k - 1]);
+    const auto it = std::find_if(response.pivotal.begin(), response.pivotal.end(), [&](const auto& t) {
+      return t.position == static_cast<int32_t>(k);
+    });
+    const bool ends = k == response.tokens.size() && response.finish == data::FinishReason::kEos;
+    if (it != response.pivotal.end()) text += Mark(piece, it->after > it->before, colour);
+    else if (!ends) text += piece;
+  }
+  return text;
+}
+
+std::string PivotalLine(const data::ResponseTrace& response, const data::PivotalToken& token,
+                        const data::Tokenizer& tokenizer, double gap) {
+  const auto quote = [&](TokenId id) { return "'" + tokenizer.Piece(id) + "'"; };
+  std::string line = fmt::format("    token {:>2} {:<6} p(success) {:.2f} -> {:.2f} ({:+.2f})",
+                                 token.position, quote(response.tokens[token.position - 1]),
+                                 token.before, token.after, token.after - token.before);
+  if (IsConfirmed(token, gap))
+    line += fmt::format("   pair: {} {:.2f} over {} {:.2f} on fresh rollouts", quote(token.chosen),
+                        Rate(token.chosen_successes, token.chosen_samples), quote(token.rejected),
+                        Rate(token.rejected_successes, token.rejected_samples));
+  return line + "\n";
+}
+
+}  // namespace
+
+std::string DemoTable(const DemoResult& result) {
+  const auto& search = result.search;
+  std::string text = fmt::format("\n{:<26} {:<24} {:<24}\n", "held-out accuracy, %",
+                                 "  sampled [95% interval]", "  temperature 0");
+  text += AccuracyRow("before", result.before.Sampled(), result.before.Greedy(), false);
+  text += AccuracyRow("after DPO", result.after.Sampled(), result.after.Greedy(), false);
+  const AccuracyChange change = Compare(result.before, result.after);
+  text += AccuracyRow("  difference, paired", change.sampled, change.greedy, true);
+  if (result.control) {
+    const AccuracyChange control = Compare(result.before, *result.control);
+    const AccuracyChange gain = Compare(*result.control, result.after);
+    text += AccuracyRow("after DPO, random pairs", result.control->Sampled(), result.control->Greedy(), false);
+    text += AccuracyRow("  difference, paired", control.sampled, control.greedy, true);
+    text += AccuracyRow("  pivotal over random", gain.sampled, gain.greedy, true);
+  }
+  const auto row = [&](const char* name, const std::string& value) {
+    text += fmt::format("{:<26} {}\n", name, value);
+  };
+  text += "\n";
+  row("problems searched", fmt::format("{} of {} have p(success) in the band",
+                                       search.summary.searched, search.summary.queries));
+  row("responses searched", std::to_string(search.summary.responses));
+  row("pivotal tokens found", std::to_string(search.summary.pivotal));
+  row("pairs", fmt::format("{} (both sides measured on fresh rollouts)", result.pairs));
+  row("rollouts", std::to_string(search.counters.rollouts));
+  row("generated tokens", fmt::format("{} ({:.0f} per second)", search.counters.decoded_tokens,
+                                      static_cast<double>(search.counters.decoded_tokens) /
+                                          std::max(search.counters.seconds, 1e-9)));
+  row("DPO", fmt::format("{} steps in {:.0f} s", result.training.step, result.training.seconds));
+  row("whole demo", fmt::format("{:.0f} s", result.seconds));
+  return text;
+}
+
+std::string DemoResponses(const std::vector<data::QueryTrace>& traces,
+                          const data::Tokenizer& tokenizer, double gap, int count, bool colour) {
+  std::string text;
+  for (const data::QueryTrace& query : traces) {
+    const auto shown = std::find_if(
+        query.responses.begin(), query.responses.end(), [&](const data::ResponseTrace& response) {
+          return std::any_of(response.pivotal.begin(), response.pivotal.end(),
+                             [&](const auto& token) { return IsConfirmed(token, gap); });
+        });
+    if (shown == query.responses.end()) continue;
+    text += fmt::format("\n{}: {}  (answer {})\n  {} response:{}\n", query.id, query.question,
+                        query.answer, shown->success ? "right" : "wrong",
+                        ResponseText(*shown, tokenizer, colour));
+    for (const data::PivotalToken& token : shown->pivotal)
+      text += PivotalLine(*shown, token, tokenizer, gap);
+    if (--count == 0) break;
+  }
+  return text;
+}
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,145 @@
+// Apache-2.0.
+#include "experiments/run_config.h"
+
+#include <sstream>
+#include <toml++/toml.h>
+
+#include "data/error.h"
+#include "data/file_sink.h"
+
+namespace pivotal::experiments {
+namespace {
+
+// Visits every setting once, for writing and for reading: f(section, key, value).
+template <typename Config, typename F>
+void ForEachSetting(Config& config, F&& f) {
+  f("model", "device", config.model.device);
+  f("model", "dtype", config.model.dtype);
+  f("model", "prompt_format", config.model.prompt_format);
+  f("problems", "id_key", config.problems.options.id_key);
+  f("problems", "question_key", config.problems.options.question_key);
+  f("problems", "answer_key", config.problems.options.answer_key);
+  f("problems", "limit", config.problems.options.limit);
+  f("problems", "oracle", config.problems.oracle);
+  f("sampling", "temperature", config.sampling.params.temperature);
+  f("sampling", "top_k", config.sampling.params.top_k);
+  f("sampling", "top_p", config.sampling.params.top_p);
+  f("sampling", "min_p", config.sampling.params.min_p);
+  f("sampling", "max_new_tokens", config.sampling.max_new_tokens);
+  f("sampling", "batch", config.sampling.batch);
+  f("sampling", "seed", config.sampling.seed);
+  f("search", "gap", config.search.gap);
+  f("search", "samples", config.search.samples);
+  f("search", "confirm", config.search.confirm);
+  f("search", "min_success", config.search.min_success);
+  f("search", "max_success", config.search.max_success);
+  f("search", "responses", config.search.responses);
+  f("search", "group", config.search.group);
+}
+
+template <typename T>
+void ReadSetting(const toml::table& table, const std::string& source, const char* section,
+                 const char* key, T& value) {
+  const auto node = table[section][key];
+  if (!node) Fail("{}: no {}.{}; the file was not written by pivotal search", source, section, key);
+  if constexpr (std::is_same_v<T, std::string>) {
+    const auto read = node.template value<std::string>();
+    if (!read) Fail("{}: {}.{} is not a string", source, section, key);
+    value = *read;
+  } else if constexpr (std::is_floating_point_v<T>) {
+    const auto read = node.template value<double>();
+    if (!read) Fail("{}: {}.{} is not a number", source, section, key);
+    value = *read;
+  } else {
+    const auto read = node.template value<int64_t>();
+    if (!read) Fail("{}: {}.{} is not an integer", source, section, key);
+    value = static_cast<T>(*read);
+  }
+}
+
+}  // namespace
+
+void SaveRunConfig(const RunConfig& config, const std::string& weights_sha256,
+                   const std::filesystem::path& run) {
+  toml::table root;
+  root.insert("pivotal_version", PIVOTAL_VERSION);
+  root.insert("model", toml::table{{"folder", std::filesystem::absolute(config.model.folder).string()},
+                                   {"weights_sha256", weights_sha256}});
+  root.insert("problems",
+              toml::table{{"file", std::filesystem::absolute(config.problems.file).string()}});
+  ForEachSetting(config, [&](const char* section, const char* key, const auto& value) {
+    auto [it, fresh] = root.insert(section, toml::table{});
+    using T = std::decay_t<decltype(value)>;
+    if constexpr (std::is_integral_v<T>) {
+      it->second.as_table()->insert(key, static_cast<int64_t>(value));
+    } else {
+      it->second.as_table()->insert(key, value);
+    }
+  });
+  std::ostringstream text;
+  text << root << "\n";
+  data::FileSink file(run / "run.toml");
+  file.Write(text.str());
+  file.Commit();
+}
+
+RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_sha256) {
+  const std::string source = (run / "run.toml").string();
+  if (!std::filesystem::exists(source))
+    Fail("{}: no such file; expected the output folder of pivotal search", source);
+  toml::table root;
+  try {
+    root = toml::parse(data::ReadFile(source), source);
+  } catch (const toml::parse_error& error) {
+    Fail("{}:{}: {}", source, error.source().begin.line, error.description());
+  }
+  RunConfig config;
+  std::string folder, file, sha;
+  ReadSetting(root, source, "model", "folder", folder);
+  ReadSetting(root, source, "model", "weights_sha256", sha);
+  ReadSetting(root, source, "problems", "file", file);
+  config.model.folder = folder;
+  config.problems.file = file;
+  ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
+    ReadSetting(root, source, section, key, value);
+  });
+  if (weights_sha256 != nullptr) *weights_sha256 = sha;
+  return config;
+}
+
+LoadedModel LoadModel(const ModelSettings& settings) {
+  LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),
+                                           model::ParseDType(settings.dtype)),
+                     data::PromptFormat::kPlain};
+  loaded.prompt_format = settings.prompt_format == "auto"
+                             ? data::DetectPromptFormat(loaded.tokenizer())
+                             : data::ParsePromptFormat(settings.prompt_format);
+  return loaded;
+}
+
+model::EngineOptions EngineOptionsOf(const SamplingSettings& settings) {
+  model::EngineOptions options;
+  options.sampling = settings.params;
+  options.seed = settings.seed;
+  options.batch = settings.batch;
+  options.Validate();
+  return options;
+}
+
+std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
+                                    const LoadedModel& model) {
+  std::vector<pts::Query> queries;
+  for (const data::Problem& problem : problems) {
+    queries.push_back({problem.id, problem.question, problem.answer,
+                       data::EncodePrompt(model.tokenizer(), model.prompt_format, problem.question)});
+  }
+  return queries;
+}
+
+pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle) {
+  return [&](const pts::Query& query, std::span<const TokenId> response) {
+    return oracle.Judge(tokenizer.Decode(response), query.answer);
+  };
+}
+
+}  // namespace pivotal::experiments

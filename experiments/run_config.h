@@ -1,0 +1,72 @@
+// Apache-2.0. Every setting of a search, and run.toml, which keeps them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/problem_set.h"
+#include "data/prompt_format.h"
+#include "model/checkpoint.h"
+#include "model/rollout_engine.h"
+#include "pts/oracle.h"
+#include "pts/search.h"
+
+namespace pivotal::experiments {
+
+struct ModelSettings {
+  std::filesystem::path folder;      // Hugging Face folder
+  std::string device = "auto";       // model::ParseDevice
+  std::string dtype = "float32";     // model::ParseDType
+  std::string prompt_format = "auto";  // "auto": phi-3 where the tokenizer has its tokens, else plain
+};
+
+struct ProblemSettings {
+  std::filesystem::path file;
+  data::ProblemSetOptions options;
+  std::string oracle = "hash";  // pts::MakeOracle
+};
+
+struct SamplingSettings {
+  kernels::SamplingParams params;
+  int32_t max_new_tokens = 256;
+  int32_t batch = 256;  // rollouts that decode at once
+  uint64_t seed = 1;
+};
+
+// Everything that decides what a search finds.
+struct RunConfig {
+  ModelSettings model;
+  ProblemSettings problems;
+  SamplingSettings sampling;
+  pts::SearchOptions search;  // its max_new_tokens is taken from `sampling`
+};
+
+// Writes RUN/run.toml with the version and the fingerprint of the weights.
+void SaveRunConfig(const RunConfig& config, const std::string& weights_sha256,
+                   const std::filesystem::path& run);
+// Reads RUN/run.toml. Throws Error that names file and line; `weights_sha256` as it was saved.
+RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_sha256 = nullptr);
+
+// A model with its tokenizer and prompt format, ready for use.
+struct LoadedModel {
+  model::Checkpoint checkpoint;
+  data::PromptFormat prompt_format;
+
+  const model::PhiModel& phi() const { return *checkpoint.model; }
+  const data::Tokenizer& tokenizer() const { return *checkpoint.tokenizer; }
+};
+LoadedModel LoadModel(const ModelSettings& settings);
+
+model::EngineOptions EngineOptionsOf(const SamplingSettings& settings);
+
+// Problems as the model sees them.
+std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
+                                    const LoadedModel& model);
+
+// Decodes a response and asks `oracle`. Both must outlive the function.
+pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle);
+
+}  // namespace pivotal::experiments

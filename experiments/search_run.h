@@ -1,0 +1,37 @@
+// Apache-2.0. From a problem file to a run folder, and from a run folder to pairs.
+#pragma once
+
+#include <filesystem>
+
+#include "data/preference_pair.h"
+#include "data/progress.h"
+#include "experiments/run_config.h"
+#include "pts/pair_builder.h"
+
+namespace pivotal::experiments {
+
+struct SearchResult {
+  pts::SearchSummary summary;       // of this call; earlier parts of a resumed run are not in it
+  model::RolloutCounters counters;
+  int64_t resumed = 0;              // queries that the folder held already
+};
+
+// Searches all problems of `config` and fills `run` (run.toml, shards/, then traces.h5). Throws
+// Error before anything is written if a setting is bad or the folder is not empty; Interrupted
+// leaves the finished groups in shards/.
+SearchResult RunSearch(const RunConfig& config, const std::filesystem::path& run,
+                       Progress& progress);
+
+// Goes on with an interrupted run under its own settings; queries that it holds are not searched
+// again. Throws Error if the weights have changed since.
+SearchResult ResumeSearch(const std::filesystem::path& run, Progress& progress);
+
+// Builds the pairs of a run from its traces; needs the tokenizer of its model, not the weights.
+std::vector<data::PreferencePair> PairsOfRun(const std::filesystem::path& run,
+                                             const pts::PairOptions& options);
+
+// The control: `count` random single-token pairs from the run's responses (pts::BuildRandomPairs).
+std::vector<data::PreferencePair> RandomPairsOfRun(const std::filesystem::path& run, int32_t count,
+                                                   uint64_t seed);
+
+}  // namespace pivotal::experiments

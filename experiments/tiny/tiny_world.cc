@@ -1,0 +1,117 @@
+// Apache-2.0. Makes what the tiny model is built from: problems, corpus, tokenizer, first weights.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include "data/error.h"
+#include "data/file_sink.h"
+#include "data/problem_set.h"
+#include "data/prompt_format.h"
+#include "experiments/tiny/tokenizer_training.h"
+#include "experiments/tiny/world.h"
+#include "model/checkpoint.h"
+
+namespace {
+
+using namespace pivotal;
+namespace fs = std::filesystem;
+
+constexpr int kTrainProblems = 1000, kHeldoutProblems = 500;
+
+struct Flags {
+  fs::path output;
+  uint64_t seed = 1;
+  int64_t documents = 90000;
+  int vocab_size = 768;
+};
+
+std::vector<data::Problem> ToProblems(const std::vector<tiny::TinyProblem>& problems) {
+  std::vector<data::Problem> result;
+  for (const auto& p : problems) result.push_back({p.id, p.question, p.answer});
+  return result;
+}
+
+void WriteProblems(const Flags& flags) {
+  fs::create_directories(flags.output);
+  const auto files = tiny::DrawProblems(kTrainProblems, kHeldoutProblems, flags.seed);
+  data::SaveProblems(flags.output / "train.jsonl", ToProblems(files.train));
+  data::SaveProblems(flags.output / "heldout.jsonl", ToProblems(files.heldout));
+}
+
+// Documents of the corpus, with the prompt as the model will see it.
+template <typename F>
+void ForEachDocument(const Flags& flags, int64_t count, F&& f) {
+  std::set<tiny::Arithmetic> excluded;
+  const auto files = tiny::DrawProblems(kTrainProblems, kHeldoutProblems, flags.seed);
+  for (const auto* list : {&files.train, &files.heldout})
+    for (const auto& problem : *list) excluded.insert(problem.arithmetic);
+  kernels::RandomStream random(flags.seed, kernels::MixStream(0, "corpus"));
+  for (int64_t i = 0; i < count; ++i) {
+    const auto document = tiny::DrawDocument({}, excluded, random);
+    f(document.question.empty()
+          ? std::string()
+          : data::FormatPrompt(data::PromptFormat::kPlain, document.question),
+      document.completion);
+  }
+}
+
+void WriteCorpus(const Flags& flags) {
+  data::FileSink file(flags.output);
+  ForEachDocument(flags, flags.documents, [&](const std::string& prompt, const std::string& completion) {
+    file.Write(nlohmann::ordered_json{{"prompt", prompt}, {"completion", completion}}.dump() + "\n");
+  });
+  file.Commit();
+}
+
+// Tokenizer and randomly initialised weights, as a Hugging Face folder.
+void WriteFirstModel(const Flags& flags) {
+  data::CreateOutputFolder(flags.output);
+  std::vector<std::string> texts;
+  ForEachDocument(flags, 20000, [&](const std::string& prompt, const std::string& completion) {
+    texts.push_back(prompt + completion);
+  });
+  tiny::TrainTokenizer(texts, flags.vocab_size, flags.output);
+  model::PhiConfig config;
+  config.vocab_size = flags.vocab_size;
+  config.hidden_size = 128;
+  config.intermediate_size = 256;
+  config.num_hidden_layers = 6;
+  config.num_attention_heads = 4;
+  config.num_key_value_heads = 2;
+  config.max_position_embeddings = 256;
+  config.initializer_range = 0.06;  // a narrow model learns faster from wider weights
+  config.bos_token_id = 1;
+  config.eos_token_ids = {2};
+  config.pad_token_id = 3;
+  model::SaveCheckpoint(*model::RandomModel(config, flags.seed), flags.output, flags.output);
+  fmt::print("{} parameters in {}\n", config.num_parameters(), flags.output.string());
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  CLI::App app("Makes the tiny model's problems, corpus and first weights", "tiny_world");
+  app.require_subcommand(1);
+  Flags flags;
+  const auto add = [&](const char* name, const char* help, void (*run)(const Flags&)) {
+    auto* sub = app.add_subcommand(name, help);
+    sub->add_option("--output", flags.output)->required();
+    sub->add_option("--seed", flags.seed)->capture_default_str();
+    sub->callback([&flags, run] { run(flags); });
+    return sub;
+  };
+  add("problems", "folder with train.jsonl and heldout.jsonl", WriteProblems);
+  add("corpus", "training documents as prompt/completion lines", WriteCorpus)
+      ->add_option("--documents", flags.documents)->capture_default_str();
+  add("init", "tokenizer and random weights as a Hugging Face folder", WriteFirstModel)
+      ->add_option("--vocab-size", flags.vocab_size)->capture_default_str();
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 2;
+  } catch (const std::exception& error) {
+    fmt::print(stderr, "tiny_world: {}\n", error.what());
+    return 1;
+  }
+}

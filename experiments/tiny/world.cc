@@ -1,0 +1,151 @@
+// Apache-2.0.
+#include "experiments/tiny/world.h"
+
+#include <fmt/args.h>
+#include <fmt/format.h>
+
+#include <array>
+
+namespace pivotal::tiny {
+namespace {
+
+constexpr std::array kNames = {"Tom", "Anna", "Ben", "Mia", "Sam", "Lily",
+                               "Max", "Eva", "Leo", "Nora", "Jack", "Zoe"};
+constexpr std::array kThings = {"apples", "books", "coins", "cards", "pens",
+                                "shells", "beads", "cups", "stamps", "eggs"};
+
+// {n} name, {i} things, {a} two-digit factor, {b} digit, {c} term.
+struct Wording {
+  const char* plus;
+  const char* minus;
+};
+constexpr std::array<Wording, 10> kWordings = {{
+    {"{n} has {b} boxes with {a} {i} in each box and finds {c} more {i}. How many {i} does {n} have now?",
+     "{n} has {b} boxes with {a} {i} in each box and loses {c} of the {i}. How many {i} does {n} have now?"},
+    {"{n} buys {a} bags of {b} {i} and then gets {c} {i} from a friend. How many {i} are there in all?",
+     "{n} buys {a} bags of {b} {i} and then gives {c} {i} to a friend. How many {i} are left?"},
+    {"There are {a} rows of {b} {i} on the table. {n} adds {c} {i}. How many {i} are on the table?",
+     "There are {a} rows of {b} {i} on the table. {n} takes {c} {i}. How many {i} are on the table?"},
+    {"Each day {n} makes {a} {i}. After {b} days {n} buys {c} more. How many {i} is that in total?",
+     "Each day {n} makes {a} {i}. After {b} days {n} sells {c} of them. How many {i} remain?"},
+    {"A shop sells packs of {b} {i}. {n} takes {a} packs and {c} single {i}. What is the number of {i}?",
+     "A shop sells packs of {b} {i}. {n} takes {a} packs but {c} {i} are broken. What is the number of good {i}?"},
+    {"In a school {b} groups collect {a} {i} each. {n} brings {c} more {i}. How many {i} do they have together?",
+     "In a school {b} groups collect {a} {i} each. {n} drops {c} of the {i}. How many {i} do they have together?"},
+    {"{n} fills {a} jars. Every jar holds {b} {i}. Another {c} {i} stay in a bag. Count all the {i}.",
+     "{n} fills {a} jars. Every jar holds {b} {i}. Then {c} {i} are eaten. Count the {i} left."},
+    {"One crate holds {a} {i}. {n} orders {b} crates and already owns {c} {i}. How many {i} will {n} own?",
+     "One crate holds {a} {i}. {n} orders {b} crates and must return {c} {i}. How many {i} will {n} own?"},
+    {"{n} had {c} {i} and won {b} prizes of {a} {i}. How many {i} does {n} have after that?",
+     "{n} owes {c} {i} and won {b} prizes of {a} {i}. How many {i} does {n} have after that?"},
+    {"For a party {n} needs {a} plates with {b} {i} on each and {c} spare {i}. How many {i} are needed?",
+     "For a party {n} needs {a} plates with {b} {i} on each but has {c} {i}. How many {i} are needed?"},
+}};
+
+template <typename T, std::size_t N>
+const T& Pick(const std::array<T, N>& items, kernels::RandomStream& random) {
+  return items[static_cast<std::size_t>(random.Below(N))];
+}
+
+int Between(int low, int high, kernels::RandomStream& random) {
+  return low + static_cast<int>(random.Below(high - low + 1));
+}
+
+// " 282+25=307"
+std::string LastStep(int product, const Arithmetic& a) {
+  const int result = a.minus ? product - a.term : product + a.term;
+  return fmt::format(" {}{}{}={}", product, a.minus ? '-' : '+', a.term, result);
+}
+
+std::string Ending(int product, const Arithmetic& a) {
+  return fmt::format("{}. #### {}", LastStep(product, a), a.minus ? product - a.term : product + a.term);
+}
+
+// One fact of the kinds that solutions are made of; last steps and whole products are the hard ones.
+std::string DrawFact(kernels::RandomStream& random) {
+  const Arithmetic a = DrawArithmetic(random);
+  const int tens = a.factor / 10 * 10, ones = a.factor % 10;
+  const double kind = random.Uniform();
+  if (kind < 0.07) return fmt::format(" {}*{}={}", tens, a.digit, tens * a.digit);
+  if (kind < 0.17) return fmt::format(" {}*{}={}", ones, a.digit, ones * a.digit);
+  if (kind < 0.40) return fmt::format(" {}*{}={}", a.factor, a.digit, a.Product());
+  if (kind < 0.63) return fmt::format(" {}+{}={}", tens * a.digit, ones * a.digit, a.Product());
+  return LastStep(a.Product(), a);
+}
+
+}  // namespace
+
+Arithmetic DrawArithmetic(kernels::RandomStream& random) {
+  for (;;) {
+    Arithmetic a{Between(12, 99, random), Between(2, 9, random), Between(12, 99, random),
+                 random.Uniform() < 0.5};
+    if (a.Result() >= 10) return a;
+  }
+}
+
+std::string DrawQuestion(const Arithmetic& a, kernels::RandomStream& random) {
+  const Wording& wording = Pick(kWordings, random);
+  fmt::dynamic_format_arg_store<fmt::format_context> values;
+  values.push_back(fmt::arg("n", Pick(kNames, random)));
+  values.push_back(fmt::arg("i", Pick(kThings, random)));
+  values.push_back(fmt::arg("a", a.factor));
+  values.push_back(fmt::arg("b", a.digit));
+  values.push_back(fmt::arg("c", a.term));
+  return fmt::vformat(a.minus ? wording.minus : wording.plus, values);
+}
+
+std::string CarefulSolution(const Arithmetic& a) {
+  const int tens = a.factor / 10 * 10, ones = a.factor % 10;
+  return fmt::format(" {0}*{1}: {2}*{1}={3}, {4}*{1}={5}, {3}+{5}={6}.{7}", a.factor, a.digit, tens,
+                     tens * a.digit, ones, ones * a.digit, a.Product(), Ending(a.Product(), a));
+}
+
+std::string CarelessSolution(const Arithmetic& a, int product) {
+  return fmt::format(" {}*{}={}.{}", a.factor, a.digit, product, Ending(product, a));
+}
+
+int DrawWrongProduct(const Arithmetic& a, kernels::RandomStream& random) {
+  for (;;) {
+    const int shift = Between(1, 40, random);
+    const int product = a.Product() + (random.Uniform() < 0.5 ? -shift : shift);
+    if (product >= 10 && (!a.minus || product - a.term >= 1)) return product;
+  }
+}
+
+std::string DrawDrill(kernels::RandomStream& random) {
+  std::string text = DrawFact(random);
+  for (int i = 1; i < 6; ++i) text.append(",").append(DrawFact(random));
+  return text + ".";
+}
+
+Document DrawDocument(const CorpusShares& shares, const std::set<Arithmetic>& excluded,
+                      kernels::RandomStream& random) {
+  if (random.Uniform() < shares.drill) return {"", DrawDrill(random)};
+  Arithmetic a = DrawArithmetic(random);
+  while (excluded.contains(a)) a = DrawArithmetic(random);
+  const std::string question = DrawQuestion(a, random);
+  if (random.Uniform() < shares.careful) return {question, CarefulSolution(a)};
+  const bool wrong = random.Uniform() < shares.wrong;
+  return {question, CarelessSolution(a, wrong ? DrawWrongProduct(a, random) : a.Product())};
+}
+
+ProblemFiles DrawProblems(int train, int heldout, uint64_t seed) {
+  kernels::RandomStream random(seed, kernels::MixStream(0, "problems"));
+  std::set<Arithmetic> seen;
+  const auto draw = [&](const char* name, int count) {
+    std::vector<TinyProblem> problems;
+    while (static_cast<int>(problems.size()) < count) {
+      const Arithmetic a = DrawArithmetic(random);
+      if (!seen.insert(a).second) continue;
+      problems.push_back({fmt::format("{}-{:04}", name, problems.size() + 1), DrawQuestion(a, random),
+                          std::to_string(a.Result()), a});
+    }
+    return problems;
+  };
+  ProblemFiles files;
+  files.train = draw("train", train);
+  files.heldout = draw("heldout", heldout);
+  return files;
+}
+
+}  // namespace pivotal::tiny

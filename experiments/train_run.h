@@ -1,0 +1,34 @@
+// Apache-2.0. From a model folder and a data file to a trained model folder.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "data/progress.h"
+#include "dpo/trainer.h"
+#include "experiments/run_config.h"
+
+namespace pivotal::experiments {
+
+enum class TrainObjective { kDpo, kSft };
+// "dpo" or "sft"; throws Error that lists them.
+TrainObjective ParseTrainObjective(const std::string& name);
+
+struct TrainSettings {
+  ModelSettings model;
+  std::filesystem::path data;  // pairs (dpo) or prompt/completion lines (sft)
+  TrainObjective objective = TrainObjective::kDpo;
+  double beta = 0.1;
+  double rpo_alpha = 0.0;
+  dpo::TrainOptions options;
+};
+
+// Trains and writes `output`: the Hugging Face folder of the trained model, train.toml with every
+// setting, log.jsonl with a line a step (loss, learning rate, rewards/chosen, rewards/rejected,
+// rewards/margins, rewards/accuracies, ...). Throws Error before anything is written if a setting,
+// the data or the model is bad or the folder is not empty. On a stop request the weights so far go
+// to output/interrupted and Interrupted is thrown.
+dpo::StepLog RunTraining(const TrainSettings& settings, const std::filesystem::path& output,
+                         Progress& progress);
+
+}  // namespace pivotal::experiments

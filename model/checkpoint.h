@@ -1,0 +1,46 @@
+// Apache-2.0. Hugging Face folders to models and back.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+
+#include "data/tokenizer.h"
+#include "model/phi_model.h"
+
+namespace pivotal::model {
+
+// "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N". Throws Error if there is no such device.
+at::Device ParseDevice(const std::string& name);
+
+// "float32", "bfloat16", "float16". Throws Error that lists the names.
+at::ScalarType ParseDType(const std::string& name);
+
+// A folder as commands use it.
+struct Checkpoint {
+  std::filesystem::path folder;
+  std::unique_ptr<PhiModel> model;
+  std::unique_ptr<const data::Tokenizer> tokenizer;
+};
+
+// Reads config.json, the weights (converted to `dtype`, on `device`) and the tokenizer. Throws Error
+// that names the file for anything missing, damaged, of another architecture, or a tokenizer with
+// more ids than the model has rows.
+Checkpoint LoadCheckpoint(const std::filesystem::path& folder, at::Device device,
+                          at::ScalarType dtype);
+
+// Weights drawn from normal(0, initializer_range) as transformers initialises them; norms are one.
+std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed);
+
+// Writes config.json and model.safetensors into `folder`, and copies the tokenizer files and
+// generation_config.json of `origin`, so that transformers loads the folder.
+void SaveCheckpoint(const PhiModel& model, const std::filesystem::path& origin,
+                    const std::filesystem::path& folder);
+
+// SHA-256 of the weight file of a folder (of the list of names and sums where there are several).
+std::string WeightsFingerprint(const std::filesystem::path& folder);
+
+}  // namespace pivotal::model

@@ -1,0 +1,63 @@
+// Apache-2.0. The seam between search and model: what pts sees of a policy. No LibTorch here.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "data/progress.h"
+#include "data/tokenizer.h"
+#include "data/trace.h"
+
+namespace pivotal::model {
+
+// `count` completions of one prefix. The draws are keyed by (policy seed, stream, first_rollout + i,
+// position in the completion), so equal requests give equal rollouts in any batch.
+struct RolloutRequest {
+  std::vector<TokenId> prefix;    // P_k: prompt and response tokens so far; not empty
+  int32_t count = 1;
+  int32_t max_new_tokens = 256;   // at least 1
+  uint64_t stream = 0;            // identity of (query, node, purpose); see kernels/philox.h
+  uint32_t first_rollout = 0;
+};
+
+struct Rollout {
+  std::vector<TokenId> tokens;   // sampled tokens, EOS included
+  std::vector<float> logprobs;   // of each token under the sampling policy, natural log
+  data::FinishReason finish = data::FinishReason::kEos;
+};
+
+// The token itself and the most probable other token, under the sampling policy.
+struct TokenScore {
+  float logprob = 0;            // -inf if the policy cannot sample the token
+  TokenId runner_up = -1;       // most probable token that is not this one
+  float runner_up_logprob = 0;
+};
+
+struct RolloutCounters {
+  int64_t rollouts = 0;
+  int64_t decoded_tokens = 0;     // sampled tokens
+  int64_t prefilled_tokens = 0;   // prefix tokens run through the model
+  double seconds = 0;             // wall time inside Sample
+};
+
+// A sampling policy pi. Not thread-safe. Implementations: model/rollout_engine.h, and the Markov
+// chain of the tests, whose success probabilities are known.
+class Policy {
+ public:
+  virtual ~Policy() = default;
+
+  // Runs all requests in one continuous batch; result[i] has requests[i].count rollouts, in order.
+  // Calls progress.StopRequested() between steps and throws Interrupted when it says so.
+  virtual std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
+                                                   const Progress& progress) = 0;
+
+  // Scores continuation[i] given prefix + continuation[0..i-1], from one forward pass.
+  virtual std::vector<TokenScore> Score(std::span<const TokenId> prefix,
+                                        std::span<const TokenId> continuation) = 0;
+
+  // Totals since construction.
+  virtual const RolloutCounters& counters() const = 0;
+};
+
+}  // namespace pivotal::model

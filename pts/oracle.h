@@ -1,0 +1,35 @@
+// Apache-2.0. Who decides whether a response solves its problem.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace pivotal::pts {
+
+// Stateless after construction; its functions may be called from several threads.
+class Oracle {
+ public:
+  virtual ~Oracle() = default;
+  // `response`: decoded text without control tokens. `answer`: the problem's reference, which for
+  // GSM8K may be a worked solution that ends in "#### n": both sides are read the same way.
+  // A side that holds nothing to compare fails.
+  virtual bool Judge(std::string_view response, std::string_view answer) const = 0;
+  // False where `answer` holds nothing to compare, so that every response would fail: check it
+  // before a search.
+  virtual bool CanRead(std::string_view answer) const = 0;
+};
+
+// Names and what they compare:
+//   last-number      the last number of each side ("1,234", "$5", "-2.50" read as numbers)
+//   hash             the number after the last "####" of the response; the answer likewise, or
+//                    its last number where it has no "####"
+//   exact            the texts, white space at both ends trimmed
+//   choice           the last stand-alone letter A-J ("(B)", "Answer: B"), case kept
+//   regex:PATTERN    capture group 1 (or the whole match) of the last match of PATTERN (PCRE2),
+//                    against the answer, both trimmed
+// Numbers are compared exactly, as decimals of any length. Throws Error that lists the names, or
+// says where PATTERN is malformed; Judge throws Error where PATTERN backtracks without end.
+std::unique_ptr<const Oracle> MakeOracle(std::string_view name);
+
+}  // namespace pivotal::pts

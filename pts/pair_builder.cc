@@ -1,0 +1,182 @@
+// Apache-2.0.
+#include "pts/pair_builder.h"
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <iterator>
+#include <map>
+#include <set>
+#include <string>
+#include <tuple>
+#include <utility>
+
+#include "data/error.h"
+#include "kernels/philox.h"
+#include "pts/estimator.h"
+
+namespace pivotal::pts {
+namespace {
+
+using Tokens = std::span<const TokenId>;
+// Prompt, chosen, rejected.
+using PairKey = std::tuple<std::vector<TokenId>, std::vector<TokenId>, std::vector<TokenId>>;
+
+PairKey KeyOf(const data::PreferencePair& pair) {
+  return {pair.prompt_ids, pair.chosen_ids, pair.rejected_ids};
+}
+
+// Decoded text; the name of a control token, which decodes to nothing ("</s>").
+std::string SideText(const data::Tokenizer& tokenizer, TokenId token) {
+  std::string text = tokenizer.Decode({&token, 1});
+  return text.empty() ? tokenizer.Piece(token) : text;
+}
+
+// Ids and texts of the pair that sets two tokens after P_{position-1} against each other.
+data::PreferencePair PairAt(const data::QueryTrace& query, int32_t response, int32_t position,
+                            TokenId chosen, TokenId rejected, const data::Tokenizer& tokenizer) {
+  const auto prefix = Tokens(query.responses[response].tokens).first(position - 1);
+  data::PreferencePair pair;
+  pair.id = fmt::format("{}/{}/{}", query.id, response, position);
+  pair.prompt_ids = query.prompt;
+  pair.prompt_ids.insert(pair.prompt_ids.end(), prefix.begin(), prefix.end());
+  pair.chosen_ids = {chosen};
+  pair.rejected_ids = {rejected};
+  pair.prompt = tokenizer.Decode(pair.prompt_ids, /*at_start=*/true);
+  pair.chosen = SideText(tokenizer, chosen);
+  pair.rejected = SideText(tokenizer, rejected);
+  return pair;
+}
+
+// Chosen minus rejected success rate on fresh rollouts.
+double FreshDifference(const data::PivotalToken& token) {
+  return Estimate{token.chosen_samples, token.chosen_successes}.Mean() -
+         Estimate{token.rejected_samples, token.rejected_successes}.Mean();
+}
+
+bool IsConfirmed(const data::PivotalToken& token, double gap) {
+  return token.chosen >= 0 && token.rejected >= 0 && token.chosen_samples > 0 &&
+         token.rejected_samples > 0 && ReachesGap(FreshDifference(token), gap);
+}
+
+// The pairs of one response in order of position; `written` holds those of the query so far.
+std::vector<data::PreferencePair> PairsOfResponse(const data::QueryTrace& query, int32_t response,
+                                                  const data::Tokenizer& tokenizer,
+                                                  const PairOptions& options,
+                                                  std::set<PairKey>& written) {
+  std::vector<data::PivotalToken> tokens;
+  for (const data::PivotalToken& token : query.responses[response].pivotal)
+    if (IsConfirmed(token, options.gap)) tokens.push_back(token);
+  std::ranges::stable_sort(tokens, std::greater<>(), FreshDifference);
+
+  std::map<int32_t, data::PreferencePair> pairs;  // by position
+  for (const data::PivotalToken& token : tokens) {
+    if (options.max_pairs_per_response > 0 &&
+        static_cast<int32_t>(pairs.size()) == options.max_pairs_per_response)
+      break;
+    auto pair = PairAt(query, response, token.position, token.chosen, token.rejected, tokenizer);
+    pair.chosen_estimate = {token.chosen_samples, token.chosen_successes};
+    pair.rejected_estimate = {token.rejected_samples, token.rejected_successes};
+    pair.delta = token.after - token.before;
+    if (written.insert(KeyOf(pair)).second) pairs.emplace(token.position, std::move(pair));
+  }
+  std::vector<data::PreferencePair> ordered;
+  for (auto& [position, pair] : pairs) ordered.push_back(std::move(pair));
+  return ordered;
+}
+
+// A place in the traces at which a control pair may stand.
+struct Place {
+  std::size_t query;
+  int32_t response, position;
+  auto operator<=>(const Place&) const = default;
+};
+
+std::vector<Place> AllPlaces(std::span<const data::QueryTrace> queries) {
+  std::vector<Place> places;
+  for (std::size_t q = 0; q < queries.size(); ++q) {
+    if (!queries[q].searched) continue;
+    for (std::size_t r = 0; r < queries[q].responses.size(); ++r) {
+      const auto n = static_cast<int32_t>(queries[q].responses[r].tokens.size());
+      for (int32_t k = 1; k <= n; ++k) places.push_back({q, static_cast<int32_t>(r), k});
+    }
+  }
+  return places;
+}
+
+// Scores of whole responses, one forward pass each, when first asked for.
+class ScoreTable {
+ public:
+  explicit ScoreTable(model::Policy& policy) : policy_(policy) {}
+
+  const model::TokenScore& At(std::span<const data::QueryTrace> queries, const Place& place) {
+    auto& scores = scores_[{place.query, place.response}];
+    if (scores.empty()) {
+      const data::QueryTrace& query = queries[place.query];
+      const auto& tokens = query.responses[place.response].tokens;
+      scores = policy_.Score(query.prompt, tokens);
+      if (scores.size() != tokens.size())
+        Fail("random pairs: the policy scored {} of {} tokens", scores.size(), tokens.size());
+    }
+    return scores[place.position - 1];
+  }
+
+ private:
+  model::Policy& policy_;
+  std::map<std::pair<std::size_t, int32_t>, std::vector<model::TokenScore>> scores_;
+};
+
+}  // namespace
+
+void PairOptions::Validate() const {
+  if (!(gap > 0 && gap < 1)) Fail("pairs: gap is {}, must be in (0, 1)", gap);
+  if (max_pairs_per_response < 0)
+    Fail("pairs: max_pairs_per_response is {}, must be 0 (no limit) or larger",
+         max_pairs_per_response);
+}
+
+std::vector<data::PreferencePair> BuildPairs(std::span<const data::QueryTrace> queries,
+                                             const data::Tokenizer& tokenizer,
+                                             const PairOptions& options) {
+  options.Validate();
+  std::vector<data::PreferencePair> pairs;
+  for (const data::QueryTrace& query : queries) {
+    std::set<PairKey> written;
+    for (std::size_t r = 0; r < query.responses.size(); ++r) {
+      auto more = PairsOfResponse(query, static_cast<int32_t>(r), tokenizer, options, written);
+      std::move(more.begin(), more.end(), std::back_inserter(pairs));
+    }
+  }
+  return pairs;
+}
+
+std::vector<data::PreferencePair> BuildRandomPairs(std::span<const data::QueryTrace> queries,
+                                                   const data::Tokenizer& tokenizer,
+                                                   model::Policy& policy, int32_t count,
+                                                   uint64_t seed) {
+  if (count < 0) Fail("random pairs: count is {}, must be 0 or larger", count);
+  std::vector<Place> places = AllPlaces(queries);
+  ScoreTable scores(policy);
+  kernels::RandomStream random(seed, kernels::MixStream(0, "random pairs"));
+  std::map<Place, data::PreferencePair> pairs;
+  std::set<std::pair<std::size_t, PairKey>> written;
+  // Draws without replacement: the first i places are used up (Fisher-Yates).
+  for (std::size_t i = 0; i < places.size() && static_cast<int32_t>(pairs.size()) < count; ++i) {
+    std::swap(places[i], places[i + random.Below(static_cast<int64_t>(places.size() - i))]);
+    const Place& place = places[i];
+    const model::TokenScore& score = scores.At(queries, place);
+    if (score.runner_up < 0 || std::isinf(score.runner_up_logprob)) continue;
+    const data::QueryTrace& query = queries[place.query];
+    const data::ResponseTrace& response = query.responses[place.response];
+    TokenId chosen = response.tokens[place.position - 1], rejected = score.runner_up;
+    if (!response.success) std::swap(chosen, rejected);
+    auto pair = PairAt(query, place.response, place.position, chosen, rejected, tokenizer);
+    pair.source = "random";
+    if (written.emplace(place.query, KeyOf(pair)).second) pairs.emplace(place, std::move(pair));
+  }
+  std::vector<data::PreferencePair> ordered;
+  for (auto& [place, pair] : pairs) ordered.push_back(std::move(pair));
+  return ordered;
+}
+
+}  // namespace pivotal::pts

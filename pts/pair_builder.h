@@ -1,0 +1,36 @@
+// Apache-2.0. From traces to preference pairs; needs no model.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "data/preference_pair.h"
+#include "data/tokenizer.h"
+#include "data/trace.h"
+#include "model/policy.h"
+
+namespace pivotal::pts {
+
+struct PairOptions {
+  double gap = 0.2;  // chosen minus rejected on fresh rollouts, at least; in (0, 1)
+  int32_t max_pairs_per_response = 0;  // the largest differences first; 0: no limit
+  void Validate() const;
+};
+
+// A pair per pivotal token whose two sides differ by `gap` on fresh rollouts; the trunk token is
+// chosen where it raised p and rejected where it lowered it. Equal (prompt_ids, chosen, rejected)
+// within a query are written once. Ascending order of query, response, position.
+std::vector<data::PreferencePair> BuildPairs(std::span<const data::QueryTrace> queries,
+                                             const data::Tokenizer& tokenizer,
+                                             const PairOptions& options);
+
+// The control: `count` pairs at uniformly drawn positions of searched responses. The trunk token is
+// chosen where the response is right and rejected where it is wrong; the other side is the policy's
+// most probable other token. No estimates. Fewer than `count` if the traces hold fewer tokens.
+std::vector<data::PreferencePair> BuildRandomPairs(std::span<const data::QueryTrace> queries,
+                                                   const data::Tokenizer& tokenizer,
+                                                   model::Policy& policy, int32_t count,
+                                                   uint64_t seed);
+
+}  // namespace pivotal::pts

@@ -1,0 +1,230 @@
+// Apache-2.0. The decoder against a plain double-precision twin; parity_test.cc has transformers.
+#include "model/phi_model.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "data/error.h"
+#include "tests/support/small_phi.h"
+
+namespace pivotal::model {
+namespace {
+
+using Vector = std::vector<double>;
+
+// Phi-3, one token after another, as loops over doubles.
+class Twin {
+ public:
+  explicit Twin(const PhiModel& model) : model_(model), config_(model.config()) {}
+
+  // Logits [V] after each token.
+  std::vector<Vector> Logits(const std::vector<int64_t>& tokens) const {
+    std::vector<Vector> x;
+    for (int64_t token : tokens) x.push_back(Row(Weight("model.embed_tokens.weight"), token));
+    for (int64_t i = 0; i < config_.num_hidden_layers; ++i) Layer(i, x);
+    std::vector<Vector> logits;
+    for (const Vector& row : x)
+      logits.push_back(Times(Weight("lm_head.weight"), Norm(row, Weight("model.norm.weight"))));
+    return logits;
+  }
+
+ private:
+  at::Tensor Weight(const std::string& name) const {
+    return model_.parameters().at(name).to(at::kDouble).contiguous();
+  }
+  static Vector Row(const at::Tensor& matrix, int64_t row) {
+    const double* begin = matrix.const_data_ptr<double>() + row * matrix.size(1);
+    return {begin, begin + matrix.size(1)};
+  }
+  static Vector Times(const at::Tensor& matrix, const Vector& x) {
+    Vector y;
+    for (int64_t i = 0; i < matrix.size(0); ++i) {
+      const Vector row = Row(matrix, i);
+      double sum = 0;
+      for (std::size_t j = 0; j < x.size(); ++j) sum += row[j] * x[j];
+      y.push_back(sum);
+    }
+    return y;
+  }
+  Vector Norm(const Vector& x, const at::Tensor& weight) const {
+    double square = 0;
+    for (double v : x) square += v * v;
+    const double scale = 1 / std::sqrt(square / static_cast<double>(x.size()) + config_.rms_norm_eps);
+    Vector y;
+    for (std::size_t i = 0; i < x.size(); ++i)
+      y.push_back(x[i] * scale * weight.const_data_ptr<double>()[i]);
+    return y;
+  }
+  // Rotates one head of `x` starting at `begin` for position `t`.
+  void Rotate(Vector& x, std::size_t begin, std::size_t t) const {
+    const auto half = static_cast<std::size_t>(config_.head_dim()) / 2;
+    for (std::size_t i = 0; i < half; ++i) {
+      const double angle = static_cast<double>(t) *
+          std::pow(config_.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
+      const double a = x[begin + i], b = x[begin + half + i];
+      x[begin + i] = a * std::cos(angle) - b * std::sin(angle);
+      x[begin + half + i] = b * std::cos(angle) + a * std::sin(angle);
+    }
+  }
+  void Layer(int64_t index, std::vector<Vector>& x) const {
+    const std::string prefix = fmt::format("model.layers.{}.", index);
+    const auto dim = static_cast<std::size_t>(config_.head_dim());
+    const auto heads = static_cast<std::size_t>(config_.num_attention_heads);
+    const auto kv = static_cast<std::size_t>(config_.num_key_value_heads);
+    const auto window = config_.sliding_window > 0 ? static_cast<std::size_t>(config_.sliding_window)
+                                                   : x.size();
+    std::vector<Vector> qkv;
+    for (std::size_t t = 0; t < x.size(); ++t) {
+      qkv.push_back(Times(Weight(prefix + "self_attn.qkv_proj.weight"),
+                          Norm(x[t], Weight(prefix + "input_layernorm.weight"))));
+      for (std::size_t h = 0; h < heads + kv; ++h) Rotate(qkv[t], h * dim, t);
+    }
+    for (std::size_t t = 0; t < x.size(); ++t) {
+      Vector mixed(heads * dim);
+      for (std::size_t h = 0; h < heads; ++h) {
+        const std::size_t key = (heads + h / (heads / kv)) * dim;
+        const std::size_t value = key + kv * dim;
+        const std::size_t from = t + 1 > window ? t + 1 - window : 0;
+        Vector weight;
+        for (std::size_t s = from; s <= t; ++s) {
+          double score = 0;
+          for (std::size_t d = 0; d < dim; ++d) score += qkv[t][h * dim + d] * qkv[s][key + d];
+          weight.push_back(std::exp(score / std::sqrt(static_cast<double>(dim))));
+        }
+        double sum = 0;
+        for (double w : weight) sum += w;
+        for (std::size_t s = from; s <= t; ++s)
+          for (std::size_t d = 0; d < dim; ++d)
+            mixed[h * dim + d] += weight[s - from] / sum * qkv[s][value + d];
+      }
+      Add(x[t], Times(Weight(prefix + "self_attn.o_proj.weight"), mixed));
+      const Vector both = Times(Weight(prefix + "mlp.gate_up_proj.weight"),
+                                Norm(x[t], Weight(prefix + "post_attention_layernorm.weight")));
+      Vector inner;
+      for (std::size_t i = 0; i < both.size() / 2; ++i)
+        inner.push_back(both[i] / (1 + std::exp(-both[i])) * both[both.size() / 2 + i]);
+      Add(x[t], Times(Weight(prefix + "mlp.down_proj.weight"), inner));
+    }
+  }
+  static void Add(Vector& x, const Vector& y) {
+    for (std::size_t i = 0; i < x.size(); ++i) x[i] += y[i];
+  }
+
+  const PhiModel& model_;
+  const PhiConfig& config_;
+};
+
+std::vector<int64_t> SomeTokens(int64_t count, int64_t vocab, int64_t salt = 0) {
+  std::vector<int64_t> tokens;
+  for (int64_t i = 0; i < count; ++i) tokens.push_back((7 * i * i + 3 * i + 5 + salt) % vocab);
+  return tokens;
+}
+
+at::Tensor AsRow(const std::vector<int64_t>& tokens) {
+  return at::tensor(tokens, at::TensorOptions(at::kLong)).unsqueeze(0);
+}
+
+double LargestDifference(const at::Tensor& a, const at::Tensor& b) {
+  return (a - b).abs().max().item<double>();
+}
+
+void ExpectTwin(const PhiModel& model, double tolerance) {
+  const c10::NoGradGuard no_grad;
+  const auto tokens = SomeTokens(17, model.config().vocab_size);
+  const auto truth = Twin(model).Logits(tokens);
+  const at::Tensor logits = model.Logits(model.Hidden(AsRow(tokens)))[0].to(at::kDouble);
+  for (std::size_t t = 0; t < tokens.size(); ++t)
+    for (std::size_t v = 0; v < truth[t].size(); ++v)
+      ASSERT_NEAR(logits[t][v].item<double>(), truth[t][v], tolerance) << "token " << t << " logit " << v;
+}
+
+TEST(PhiModel, MatchesTwin) { ExpectTwin(*testing::SmallPhi(), 1e-4); }
+
+TEST(PhiModel, MatchesTwinWithSlidingWindow) {
+  auto config = testing::SmallConfig();
+  config.sliding_window = 5;
+  ExpectTwin(*testing::SmallPhi(config), 1e-4);
+}
+
+TEST(PhiModel, MatchesTwinWithoutGroups) {
+  auto config = testing::SmallConfig();
+  config.num_key_value_heads = config.num_attention_heads;
+  ExpectTwin(*testing::SmallPhi(config), 1e-4);
+}
+
+TEST(PhiModel, PaddingOnTheRightChangesNothing) {
+  const c10::NoGradGuard no_grad;
+  const auto model = testing::SmallPhi();
+  const auto tokens = SomeTokens(9, 61);
+  auto padded = tokens;
+  padded.insert(padded.end(), 6, 0);
+  EXPECT_LT(LargestDifference(model->Hidden(AsRow(padded)).narrow(1, 0, 9), model->Hidden(AsRow(tokens))),
+            1e-5);
+}
+
+// Prefill of two rows of different length, then token by token, against the full forward pass.
+void ExpectCacheMatchesFullForward(const PhiConfig& config) {
+  const c10::NoGradGuard no_grad;
+  const auto model = testing::SmallPhi(config);
+  const std::vector<std::vector<int64_t>> rows = {SomeTokens(20, 61), SomeTokens(20, 61, 11)};
+  const int64_t prefill[] = {7, 12};
+  KvCache cache(config, 4, 32, model->options());
+  at::Tensor tokens = at::tensor(std::vector<int64_t>(24, 0), at::TensorOptions(at::kLong)).view({2, 12});
+  for (int row = 0; row < 2; ++row)
+    for (int64_t t = 0; t < prefill[row]; ++t) tokens[row][t] = rows[row][t];
+  const at::Tensor positions = at::arange(12, at::TensorOptions(at::kLong)).expand({2, 12}).contiguous();
+  const at::Tensor hidden = model->Hidden(tokens, positions, 12, cache);
+  for (int row = 0; row < 2; ++row) {
+    const at::Tensor full = model->Hidden(AsRow(rows[row]));
+    EXPECT_LT(LargestDifference(hidden[row].narrow(0, 0, prefill[row]),
+                                full[0].narrow(0, 0, prefill[row])), 1e-4);
+  }
+  for (int64_t step = 0; step < 8; ++step) {
+    const at::Tensor at_position = AsRow({prefill[0] + step, prefill[1] + step}).view({2, 1});
+    const at::Tensor next =
+        AsRow({rows[0][prefill[0] + step], rows[1][prefill[1] + step]}).view({2, 1});
+    const at::Tensor out = model->Hidden(next, at_position, prefill[1] + step + 1, cache);
+    for (int row = 0; row < 2; ++row) {
+      const at::Tensor full = model->Hidden(AsRow(rows[row]))[0][prefill[row] + step];
+      ASSERT_LT(LargestDifference(out[row][0], full), 1e-4) << "step " << step << " row " << row;
+    }
+  }
+}
+
+TEST(PhiModel, CacheMatchesFullForward) { ExpectCacheMatchesFullForward(testing::SmallConfig()); }
+
+TEST(PhiModel, CacheMatchesFullForwardWithSlidingWindow) {
+  auto config = testing::SmallConfig();
+  config.sliding_window = 6;
+  ExpectCacheMatchesFullForward(config);
+}
+
+TEST(PhiModel, RefusesMissingMisshapenAndSuperfluousWeights) {
+  const auto model = testing::SmallPhi();
+  const auto message = [&](auto change) {
+    ParameterMap parameters = model->parameters();
+    change(parameters);
+    try {
+      PhiModel(model->config(), parameters, "somewhere");
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_NE(message([](auto& p) { p.erase("model.norm.weight"); })
+                .find("somewhere: tensor \"model.norm.weight\" is missing"), std::string::npos);
+  EXPECT_NE(message([](auto& p) { p["lm_head.weight"] = p["model.norm.weight"]; }).find("[24]"),
+            std::string::npos);
+  EXPECT_NE(message([](auto& p) { p["extra"] = p["model.norm.weight"]; }).find("tensors"),
+            std::string::npos);
+}
+
+}  // namespace
+}  // namespace pivotal::model

@@ -1,0 +1,192 @@
+// Apache-2.0.
+#include "pts/oracle.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <fstream>
+#include <functional>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "data/error.h"
+
+namespace pivotal::pts {
+namespace {
+
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+
+bool Judge(std::string_view oracle, std::string_view response, std::string_view answer) {
+  return MakeOracle(oracle)->Judge(response, answer);
+}
+
+std::string ErrorOf(const std::function<void()>& action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(LastNumberOracle, ComparesAsDecimals) {
+  EXPECT_TRUE(Judge("last-number", "So 2 + 3 = 5.", "5.0"));
+  EXPECT_TRUE(Judge("last-number", "It costs $1,234.50", "1234.5"));
+  EXPECT_TRUE(Judge("last-number", "5", "2 + 3 makes\n#### 5"));
+  EXPECT_FALSE(Judge("last-number", "5 or 6", "5"));
+  EXPECT_FALSE(Judge("last-number", "-5", "5"));
+  EXPECT_FALSE(Judge("last-number", "9007199254740993", "9007199254740992"));
+}
+
+TEST(LastNumberOracle, ASideWithoutNumberFails) {
+  EXPECT_FALSE(Judge("last-number", "five", "5"));
+  EXPECT_FALSE(Judge("last-number", "", ""));
+  EXPECT_FALSE(Judge("last-number", "five", "five"));
+}
+
+TEST(HashOracle, ReadsAfterTheLastHash) {
+  EXPECT_TRUE(Judge("hash", "1 + 1 = 2\n#### 2", "#### 2"));
+  EXPECT_TRUE(Judge("hash", "#### 1\n#### 2", "2"));
+  EXPECT_TRUE(Judge("hash", "#### $1,000 in total, at 5%", "1000"));
+  EXPECT_FALSE(Judge("hash", "#### 2\n#### 1", "2"));
+  EXPECT_FALSE(Judge("hash", "#### 2\n####", "2"));
+}
+
+TEST(HashOracle, AResponseWithoutHashFails) {
+  EXPECT_FALSE(Judge("hash", "The answer is 2", "2"));
+  EXPECT_FALSE(Judge("hash", "2", "#### 2"));
+}
+
+TEST(ExactOracle, TrimsBothEnds) {
+  EXPECT_TRUE(Judge("exact", " a b\n", "a b"));
+  EXPECT_FALSE(Judge("exact", "a  b", "a b"));
+  EXPECT_FALSE(Judge("exact", "A", "a"));
+  EXPECT_FALSE(Judge("exact", " ", ""));
+}
+
+struct Choice {
+  std::string_view response, letter;  // "-": none
+};
+
+class ChoiceOracleTest : public ::testing::TestWithParam<Choice> {};
+
+TEST_P(ChoiceOracleTest, FindsTheLastStandAloneLetter) {
+  const auto oracle = MakeOracle("choice");
+  for (char letter = 'A'; letter <= 'J'; ++letter) {
+    const std::string answer(1, letter);
+    EXPECT_EQ(oracle->Judge(GetParam().response, answer), GetParam().letter == answer)
+        << GetParam().response << " against " << answer;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Forms, ChoiceOracleTest,
+    ::testing::Values(Choice{"(B)", "B"}, Choice{"Answer: B", "B"}, Choice{"A, no: C.", "C"},
+                      Choice{"\\boxed{D}", "D"}, Choice{"**J**", "J"}, Choice{"K", "-"},
+                      Choice{"b", "-"}, Choice{"BAD", "-"}, Choice{"B2", "-"}, Choice{"", "-"},
+                      Choice{"'B'", "B"}, Choice{"\u201cB\u201d", "B"},
+                      Choice{"\u2018B\u2019", "B"}, Choice{"B, as I'm sure", "B"},
+                      Choice{"B, as I\u2019m sure", "B"}, Choice{"\u00c9A", "-"},
+                      Choice{"A\u00e9", "-"}, Choice{"x_A", "-"}));
+
+TEST(RegexOracle, TakesGroupOneOfTheLastMatch) {
+  EXPECT_TRUE(Judge("regex:answer is (\\w+)", "answer is 3, no, answer is 4", " 4\n"));
+  EXPECT_FALSE(Judge("regex:answer is (\\w+)", "answer is 4, no, answer is 3", "4"));
+  EXPECT_TRUE(Judge("regex:\\d+", "1 22 333", "333"));
+  EXPECT_TRUE(Judge("regex:n=(\\d+)|none", "n=1 none", "none"));  // group 1 took no part
+  EXPECT_TRUE(Judge("regex:=(.*)", "x = 5 ", "5"));
+  EXPECT_FALSE(Judge("regex:\\d+", "none", "333"));
+  EXPECT_FALSE(Judge("regex:\\d+", {}, "333"));
+}
+
+TEST(RegexOracle, PassesOverEmptyMatches) {
+  EXPECT_FALSE(Judge("regex:\\d*", "7", "7"));  // its last match is the empty one at the end
+  EXPECT_TRUE(Judge("regex:(?<=\\[)|x(\\w+)", "[\u00e9\u00e9[ xab", "ab"));
+}
+
+TEST(RegexOracle, CutCharactersDoNotMatter) {
+  EXPECT_TRUE(Judge("regex:\\d+", "\xE2\x82 42 \xF0\x9F", "42"));
+}
+
+TEST(RegexOracle, SaysWhereThePatternIsMalformed) {
+  EXPECT_THAT(ErrorOf([] { MakeOracle("regex:(\\d+"); }),
+              AllOf(HasSubstr("missing closing parenthesis"), HasSubstr("offset 4"),
+                    HasSubstr("\"(\\d+\"")));
+}
+
+TEST(RegexOracle, ACatastrophicPatternFailsSoon) {
+  const auto oracle = MakeOracle("regex:^(a+)+$");
+  const std::string response = std::string(60, 'a') + "!";  // 2^60 ways to fail
+  const auto start = std::chrono::steady_clock::now();
+  EXPECT_THAT(ErrorOf([&] { oracle->Judge(response, "a"); }),
+              AllOf(HasSubstr("match limit"), HasSubstr("61 bytes"), HasSubstr("(a+)+")));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
+}
+
+TEST(RegexOracle, LongResponsesStayWithinTheLimit) {
+  const std::string response = std::string(100'000, 'x') + " answer: 42 " + std::string(99, 'y');
+  EXPECT_TRUE(Judge("regex:answer: *(\\d+)", response, "42"));
+}
+
+TEST(Oracle, TellsWhichAnswersItCannotRead) {
+  EXPECT_TRUE(MakeOracle("last-number")->CanRead("#### 5"));
+  EXPECT_FALSE(MakeOracle("last-number")->CanRead("B"));
+  EXPECT_TRUE(MakeOracle("hash")->CanRead("5"));
+  EXPECT_FALSE(MakeOracle("hash")->CanRead("5 ####"));
+  EXPECT_TRUE(MakeOracle("choice")->CanRead("B"));
+  EXPECT_FALSE(MakeOracle("choice")->CanRead("5"));
+  EXPECT_FALSE(MakeOracle("exact")->CanRead(" \n"));
+  EXPECT_TRUE(MakeOracle("regex:x")->CanRead("anything"));
+}
+
+TEST(Oracle, UnknownNamesListTheKnownOnes) {
+  for (std::string_view name : {"", "number", "Hash", "regex", "regex:"}) {
+    EXPECT_THAT(ErrorOf([&] { MakeOracle(name); }),
+                AllOf(HasSubstr("last-number"), HasSubstr("hash"), HasSubstr("exact"),
+                      HasSubstr("choice"), HasSubstr("regex:PATTERN")))
+        << name;
+  }
+}
+
+// The solutions of GSM8K's test split (Cobbe et al. 2021), 1,319 of them.
+class Gsm8kTest : public ::testing::TestWithParam<const char*> {
+ protected:
+  void SetUp() override {
+    const std::string path = PIVOTAL_SOURCE_DIR "/../shared/data/gsm8k/test.jsonl";
+    std::ifstream file(path);
+    if (!file) GTEST_SKIP() << "no file " << path;
+    for (std::string line; std::getline(file, line);)
+      answers_.push_back(nlohmann::json::parse(line).at("answer"));
+    ASSERT_EQ(answers_.size(), 1319u);
+  }
+  std::vector<std::string> answers_;
+};
+
+TEST_P(Gsm8kTest, EverySolutionPassesAgainstItself) {
+  const auto oracle = MakeOracle(GetParam());
+  for (const std::string& answer : answers_) {
+    EXPECT_TRUE(oracle->CanRead(answer)) << answer;
+    EXPECT_TRUE(oracle->Judge(answer, answer)) << answer;
+    const std::string number = answer.substr(answer.rfind(' ') + 1);
+    EXPECT_TRUE(oracle->Judge("#### $" + number + ".00", answer)) << answer;
+  }
+}
+
+TEST_P(Gsm8kTest, AChangedFinalNumberFails) {
+  const auto oracle = MakeOracle(GetParam());
+  for (const std::string& answer : answers_) {
+    std::string other = answer;
+    other.back() = other.back() == '9' ? '8' : static_cast<char>(other.back() + 1);
+    EXPECT_FALSE(oracle->Judge(other, answer)) << other;
+    EXPECT_FALSE(oracle->Judge(answer + "1", answer)) << answer;
+    EXPECT_FALSE(oracle->Judge(answer + ".5", answer)) << answer;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Oracles, Gsm8kTest, ::testing::Values("hash", "last-number"));
+
+}  // namespace
+}  // namespace pivotal::pts

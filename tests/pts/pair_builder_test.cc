@@ -1,0 +1,264 @@
+// Apache-2.0.
+#include "pts/pair_builder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <set>
+#include <string>
+#include <tuple>
+
+#include "data/error.h"
+#include "pts/search.h"
+#include "tests/support/markov_policy.h"
+
+namespace pivotal::pts {
+namespace {
+
+using ::testing::ElementsAre;
+using testing::ForkChain;
+using ::testing::HasSubstr;
+using testing::MarkovPolicy;
+using testing::RandomChain;
+
+constexpr TokenId kEos = 7;
+
+// Token 3 is " t3"; EOS prints nothing. At the start of a text the leading blank is dropped.
+class FakeTokenizer : public data::Tokenizer {
+ public:
+  std::vector<TokenId> Encode(std::string_view) const override { Fail("not used"); }
+  std::string Decode(std::span<const TokenId> ids, bool at_start) const override {
+    std::string text;
+    for (TokenId id : ids)
+      if (id != kEos) text += fmt::format(" t{}", id);
+    return at_start && !text.empty() ? text.substr(1) : text;
+  }
+  std::string Piece(TokenId id) const override {
+    return id == kEos ? "</s>" : fmt::format(" t{}", id);
+  }
+  int32_t VocabSize() const override { return 8; }
+  TokenId bos() const override { return -1; }
+  TokenId eos() const override { return kEos; }
+  bool adds_bos() const override { return false; }
+};
+
+// Pivotal token whose chosen side won `chosen` of 10 and whose rejected side won `rejected` of 10.
+data::PivotalToken Token(int32_t position, TokenId chosen, TokenId rejected, int32_t chosen_wins,
+                         int32_t rejected_wins, double before = 0.4, double after = 0.8) {
+  return {position, before, after, chosen, rejected, 10, chosen_wins, 10, rejected_wins};
+}
+
+data::QueryTrace TraceOf(std::vector<std::vector<TokenId>> responses) {
+  data::QueryTrace query;
+  query.id = "q";
+  query.prompt = {0, 1};
+  query.searched = true;
+  for (auto& tokens : responses) {
+    auto& response = query.responses.emplace_back();
+    response.logprobs.assign(tokens.size(), -1.0f);
+    response.tokens = std::move(tokens);
+  }
+  return query;
+}
+
+std::vector<data::PreferencePair> Build(const std::vector<data::QueryTrace>& queries,
+                                        const PairOptions& options = {}) {
+  return BuildPairs(queries, FakeTokenizer(), options);
+}
+
+std::vector<std::string> Ids(const std::vector<data::PreferencePair>& pairs) {
+  std::vector<std::string> ids;
+  for (const auto& pair : pairs) ids.push_back(pair.id);
+  return ids;
+}
+
+TEST(BuildPairs, WritesBothDirections) {
+  auto query = TraceOf({{2, 3, 4, kEos}});
+  query.responses[0].pivotal = {Token(2, 3, 5, 9, 1, 0.25, 0.75), Token(4, 6, kEos, 8, 0, 0.75, 0)};
+  const auto pairs = Build({query});
+  ASSERT_EQ(pairs.size(), 2u);
+
+  EXPECT_EQ(pairs[0].id, "q/0/2");  // raised p: the trunk's token is chosen
+  EXPECT_THAT(pairs[0].prompt_ids, ElementsAre(0, 1, 2));
+  EXPECT_THAT(pairs[0].chosen_ids, ElementsAre(3));
+  EXPECT_THAT(pairs[0].rejected_ids, ElementsAre(5));
+  EXPECT_EQ(pairs[0].prompt, "t0 t1 t2");
+  EXPECT_EQ(pairs[0].chosen, " t3");
+  EXPECT_EQ(pairs[0].rejected, " t5");
+  EXPECT_EQ(pairs[0].chosen_estimate.samples, 10);
+  EXPECT_EQ(pairs[0].chosen_estimate.successes, 9);
+  EXPECT_EQ(pairs[0].rejected_estimate.successes, 1);
+  EXPECT_EQ(pairs[0].delta, 0.5);
+  EXPECT_EQ(pairs[0].source, "pivotal");
+
+  EXPECT_EQ(pairs[1].id, "q/0/4");  // lowered p: the trunk's token is rejected
+  EXPECT_THAT(pairs[1].prompt_ids, ElementsAre(0, 1, 2, 3, 4));
+  EXPECT_THAT(pairs[1].chosen_ids, ElementsAre(6));
+  EXPECT_THAT(pairs[1].rejected_ids, ElementsAre(kEos));
+  EXPECT_EQ(pairs[1].rejected, "</s>");  // decodes to nothing
+  EXPECT_EQ(pairs[1].delta, -0.75);
+}
+
+TEST(BuildPairs, EnforcesTheGapOnFreshRollouts) {
+  auto query = TraceOf({{2, 3, 4, 5, 6, kEos}});
+  query.responses[0].pivotal = {
+      Token(1, 2, 3, 7, 5),    // 0.2, but for rounding
+      Token(2, 3, 4, 6, 5),    // 0.1
+      Token(3, 4, 5, 2, 9),    // the wrong way round
+      Token(4, -1, -1, 9, 0),  // no alternative was seen
+      Token(5, 6, 2, 10, 0),
+  };
+  query.responses[0].pivotal.push_back(Token(6, kEos, 2, 9, 0));
+  query.responses[0].pivotal.back().rejected_samples = 0;  // not confirmed
+  EXPECT_THAT(Ids(Build({query})), ElementsAre("q/0/1", "q/0/5"));
+  EXPECT_THAT(Ids(Build({query}, {0.5, 0})), ElementsAre("q/0/5"));
+}
+
+TEST(BuildPairs, WritesEqualPairsOfAQueryOnce) {
+  auto query = TraceOf({{2, 3, kEos}, {2, 4, kEos}, {5, 3, kEos}});
+  for (auto& response : query.responses) response.pivotal = {Token(2, 3, 4, 9, 1)};
+  EXPECT_THAT(Ids(Build({query})), ElementsAre("q/0/2", "q/2/2"));
+  auto other = query;
+  other.id = "r";
+  EXPECT_THAT(Ids(Build({query, other})), ElementsAre("q/0/2", "q/2/2", "r/0/2", "r/2/2"));
+}
+
+TEST(BuildPairs, KeepsTheLargestDifferencesOfAResponse) {
+  auto query = TraceOf({{2, 3, 4, 5, kEos}, {2, 3, 6, 5, kEos}});
+  query.responses[0].pivotal = {Token(1, 2, 3, 8, 4), Token(2, 3, 5, 7, 4), Token(3, 4, 5, 9, 1),
+                                Token(4, 5, 6, 8, 4)};
+  EXPECT_THAT(Ids(Build({query}, {0.2, 1})), ElementsAre("q/0/3"));
+  EXPECT_THAT(Ids(Build({query}, {0.2, 2})), ElementsAre("q/0/1", "q/0/3"));  // the earlier on ties
+  // What the first response had to leave out may come from the second; what it wrote takes no room.
+  query.responses[1].pivotal = {Token(1, 2, 3, 8, 4), Token(2, 3, 5, 7, 4)};
+  EXPECT_THAT(Ids(Build({query}, {0.2, 1})), ElementsAre("q/0/3", "q/1/1"));
+  EXPECT_THAT(Ids(Build({query}, {0.2, 2})), ElementsAre("q/0/1", "q/0/3", "q/1/2"));
+}
+
+TEST(PairOptions, NameTheBadField) {
+  const auto error = [](PairOptions options) -> std::string {
+    try {
+      options.Validate();
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_EQ(error({}), "no error");
+  for (double gap : {0.0, 1.0, -0.5, static_cast<double>(NAN)})
+    EXPECT_THAT(error({gap, 0}), HasSubstr("gap"));
+  EXPECT_THAT(error({0.2, -1}), HasSubstr("max_pairs_per_response"));
+}
+
+std::vector<data::QueryTrace> SearchedTraces(MarkovPolicy& policy, int32_t count) {
+  std::vector<Query> queries;
+  for (int32_t i = 0; i < count; ++i) queries.push_back({fmt::format("q{}", i), "", "", {1, 0}});
+  SearchOptions options;
+  options.responses = 4;
+  options.max_new_tokens = 40;
+  std::vector<data::QueryTrace> traces;
+  Progress progress;
+  Search(
+      queries, policy,
+      [&](const Query&, std::span<const TokenId> response) {
+        return policy.chain().IsRight(0, response);
+      },
+      options, [&](std::vector<data::QueryTrace> group) { traces = std::move(group); }, progress);
+  return traces;
+}
+
+TEST(BuildPairs, AFoundForkBecomesAPair) {
+  MarkovPolicy policy(ForkChain(), 5);
+  const auto traces = SearchedTraces(policy, 10);
+  const auto pairs = BuildPairs(traces, FakeTokenizer(), {0.9, 0});
+  EXPECT_GT(pairs.size(), 10u);
+  for (const auto& pair : pairs) {
+    EXPECT_THAT(pair.chosen_ids, ElementsAre(3));
+    EXPECT_THAT(pair.rejected_ids, ElementsAre(4));
+  }
+}
+
+struct At {
+  int32_t query, response, position;
+};
+
+At Parse(const std::string& id) {
+  At at{};
+  EXPECT_EQ(std::sscanf(id.c_str(), "q%d/%d/%d", &at.query, &at.response, &at.position), 3) << id;
+  return at;
+}
+
+TEST(BuildRandomPairs, SetsTheTrunkAgainstTheRunnerUpByVerdict) {
+  MarkovPolicy policy(RandomChain(8, 5), 3);
+  const auto traces = SearchedTraces(policy, 20);
+  const auto pairs = BuildRandomPairs(traces, FakeTokenizer(), policy, 60, 1);
+  ASSERT_EQ(pairs.size(), 60u);
+  const auto ids = Ids(pairs);
+  EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), 60u);
+  int32_t right = 0;
+  for (const auto& pair : pairs) {
+    const At at = Parse(pair.id);
+    const auto& query = traces[at.query];
+    const auto& response = query.responses[at.response];
+    auto prompt = query.prompt;
+    prompt.insert(prompt.end(), response.tokens.begin(), response.tokens.begin() + at.position - 1);
+    EXPECT_EQ(pair.prompt_ids, prompt);
+    const TokenId trunk = response.tokens[at.position - 1];
+    const TokenId other = policy.Score(prompt, {&trunk, 1})[0].runner_up;
+    EXPECT_THAT(pair.chosen_ids, ElementsAre(response.success ? trunk : other));
+    EXPECT_THAT(pair.rejected_ids, ElementsAre(response.success ? other : trunk));
+    EXPECT_EQ(pair.source, "random");
+    EXPECT_EQ(pair.delta, 0);
+    EXPECT_EQ(pair.chosen_estimate.samples + pair.rejected_estimate.samples, 0);
+    right += response.success;
+  }
+  EXPECT_GT(right, 10);
+  EXPECT_LT(right, 50);
+}
+
+TEST(BuildRandomPairs, AscendingAndKeyedByTheSeed) {
+  MarkovPolicy policy(RandomChain(8, 5), 3);
+  const auto traces = SearchedTraces(policy, 20);
+  const auto one = BuildRandomPairs(traces, FakeTokenizer(), policy, 40, 1);
+  EXPECT_EQ(Ids(one), Ids(BuildRandomPairs(traces, FakeTokenizer(), policy, 40, 1)));
+  EXPECT_NE(Ids(one), Ids(BuildRandomPairs(traces, FakeTokenizer(), policy, 40, 2)));
+  EXPECT_TRUE(std::is_sorted(one.begin(), one.end(), [](const auto& a, const auto& b) {
+    const At x = Parse(a.id), y = Parse(b.id);
+    return std::tie(x.query, x.response, x.position) < std::tie(y.query, y.response, y.position);
+  }));
+}
+
+TEST(BuildRandomPairs, GivesWhatThereIsWhereTracesAreShort) {
+  MarkovPolicy policy(ForkChain(), 5);
+  auto query = TraceOf({{1, 3, 5, kEos}, {1, 4, 6, kEos}});
+  query.prompt = {1, 0};
+  query.responses[0].success = true;
+  auto ignored = query;
+  ignored.searched = false;
+  const auto pairs = BuildRandomPairs(std::vector{query, ignored}, FakeTokenizer(), policy, 100, 1);
+  // Tokens 5, 6 and EOS are certain: they have no other side.
+  EXPECT_THAT(Ids(pairs), ElementsAre("q/0/1", "q/0/2", "q/1/1", "q/1/2"));
+  EXPECT_TRUE(BuildRandomPairs({}, FakeTokenizer(), policy, 5, 1).empty());
+  EXPECT_TRUE(BuildRandomPairs(std::vector{query}, FakeTokenizer(), policy, 0, 1).empty());
+  EXPECT_THROW(BuildRandomPairs({}, FakeTokenizer(), policy, -1, 1), Error);
+}
+
+TEST(BuildRandomPairs, DrawsPositionsUniformly) {
+  MarkovPolicy policy(ForkChain(), 5);
+  auto query = TraceOf({{1, 2, 1, 2, 1, 2, 1, 2}});
+  query.prompt = {1, 0};
+  std::vector<int32_t> counts(9);
+  constexpr int32_t kDraws = 4000;
+  query.id = "q0";
+  const std::vector queries{query};
+  for (uint64_t seed = 0; seed < kDraws; ++seed)
+    ++counts[Parse(BuildRandomPairs(queries, FakeTokenizer(), policy, 1, seed)[0].id).position];
+  for (int32_t k = 1; k <= 8; ++k)
+    EXPECT_NEAR(counts[k], kDraws / 8.0, 5 * std::sqrt(kDraws * 7 / 64.0)) << k;
+}
+
+}  // namespace
+}  // namespace pivotal::pts
