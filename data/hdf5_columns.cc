@@ -64,7 +64,7 @@ void CheckDigest(const fs::path& path) {
   std::string block(kUserBlock, '\0');
   in.read(block.data(), static_cast<std::streamsize>(block.size()));
   if (!in || !block.starts_with(kDigestLabel)) {
-    Fail("{}: no HDF5 file of Pivotal's, or its start is damaged", path.string());
+    Fail("{}: damaged, or not written by Pivotal", path.string());
   }
   if (block.compare(kDigestLabel.size(), 64, Sha256OfFile(path, kUserBlock)) != 0) {
     Fail("{}: damaged or truncated: it does not match the SHA-256 at its start", path.string());
@@ -144,8 +144,10 @@ void Hdf5ColumnWriter::Add(const std::string& column, const std::vector<T>& valu
 std::string Hdf5ColumnWriter::Finish() {
   CheckHdf5(H5Fflush(file_.get(), H5F_SCOPE_GLOBAL), kInMemory, "flush");
   const ssize_t size = CheckHdf5(H5Fget_file_image(file_.get(), nullptr, 0), kInMemory, "image");
-  std::string bytes(static_cast<std::size_t>(size), '\0');
-  CheckHdf5(H5Fget_file_image(file_.get(), bytes.data(), bytes.size()), kInMemory, "image");
+  std::string bytes(kUserBlock + static_cast<std::size_t>(size), '\0');
+  // The image lacks the user block.
+  CheckHdf5(H5Fget_file_image(file_.get(), bytes.data() + kUserBlock, bytes.size() - kUserBlock),
+            kInMemory, "image");
   const std::string digest = Sha256OfText(std::string_view(bytes).substr(kUserBlock));
   const std::string block = fmt::format("{}{}\n", kDigestLabel, digest);
   return bytes.replace(0, block.size(), block);

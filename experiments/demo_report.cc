@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "pts/estimator.h"
+
 namespace pivotal::experiments {
 namespace {
 
@@ -23,8 +25,8 @@ double Rate(int32_t successes, int32_t samples) {
 
 bool IsConfirmed(const data::PivotalToken& token, double gap) {
   return token.chosen >= 0 && token.chosen_samples > 0 &&
-         Rate(token.chosen_successes, token.chosen_samples) -
-                 Rate(token.rejected_successes, token.rejected_samples) >= gap;
+         pts::ReachesGap(Rate(token.chosen_successes, token.chosen_samples) -
+                             Rate(token.rejected_successes, token.rejected_samples), gap);
 }
 
 // `surface` as it stands in a response: coloured or bracketed.
@@ -50,7 +52,7 @@ std::string ResponseText(const data::ResponseTrace& response, const data::Tokeni
 
 std::string PivotalLine(const data::ResponseTrace& response, const data::PivotalToken& token,
                         const data::Tokenizer& tokenizer, double gap) {
-  const auto quote = [&](TokenId id) { return "'" + tokenizer.Piece(id) + "'"; };
+  const auto quote = [&](TokenId id) { return fmt::format("'{}'", tokenizer.Piece(id)); };
   std::string line = fmt::format("    token {:>2} {:<6} p(success) {:.2f} -> {:.2f} ({:+.2f})",
                                  token.position, quote(response.tokens[token.position - 1]),
                                  token.before, token.after, token.after - token.before);

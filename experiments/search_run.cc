@@ -18,6 +18,17 @@ struct Prepared {
   pts::SearchOptions options;
 };
 
+// An answer that the oracle cannot read would fail every response silently.
+void CheckAnswers(const pts::Oracle& oracle, const std::vector<data::Problem>& problems,
+                  const ProblemSettings& settings) {
+  for (const data::Problem& problem : problems) {
+    if (!oracle.CanRead(problem.answer))
+      Fail("{}: problem {}: the oracle {} finds nothing to compare in the answer \"{}\"; choose "
+           "another --oracle or --answer-key", settings.file.string(), problem.id, settings.oracle,
+           problem.answer);
+  }
+}
+
 Prepared Prepare(const RunConfig& config) {
   pts::SearchOptions options = config.search;
   options.max_new_tokens = config.sampling.max_new_tokens;
@@ -25,6 +36,7 @@ Prepared Prepare(const RunConfig& config) {
   EngineOptionsOf(config.sampling);
   auto oracle = pts::MakeOracle(config.problems.oracle);
   const auto problems = data::LoadProblems(config.problems.file, config.problems.options);
+  CheckAnswers(*oracle, problems, config.problems);
   LoadedModel model = LoadModel(config.model);
   auto queries = MakeQueries(problems, model);
   return {std::move(model), std::move(oracle), std::move(queries), options};

@@ -12,12 +12,12 @@
 namespace pivotal::model {
 
 struct EngineOptions {
-  kernels::SamplingParams sampling;
+  kernels::SamplingParams sampling = {};
   uint64_t seed = 1;
   int32_t batch = 256;             // rollouts that decode at once
   int32_t prefill_tokens = 4096;   // padded prompt tokens per prefill pass
   // Called for every sampled token, e.g. to stream; (request, rollout, token).
-  std::function<void(int32_t, int32_t, TokenId)> on_token;
+  std::function<void(int32_t, int32_t, TokenId)> on_token = {};
   // Throws Error that names the field and its range.
   void Validate() const;
 };

@@ -1,7 +1,6 @@
 // Apache-2.0.
 #include "pts/query_search.h"
 
-#include <algorithm>
 #include <utility>
 
 #include "data/error.h"
@@ -13,8 +12,7 @@ namespace {
 
 using data::RolloutKind;
 
-// Confirmation uses other streams than the search, even for the same tokens: its rollouts are
-// fresh.
+// Confirmation has streams of its own, even for tokens that the search saw: fresh rollouts.
 uint64_t StreamOf(const std::string& id, std::span<const TokenId> path, bool confirm) {
   uint64_t stream = kernels::MixStream(uint64_t{confirm ? 2u : 1u}, id);
   for (TokenId token : path) stream = kernels::MixStream(stream, static_cast<uint64_t>(token));

@@ -68,7 +68,7 @@ class QuerySearch {
   EstimateTable prefixes_;                 // p_k, for the search
   EstimateTable sides_;                    // prefix + token, fresh
   std::set<TokenId> ends_;                 // tokens that ended a rollout (end of sequence)
-  std::set<std::vector<TokenId>> cut_;      // rollouts that the policy cut before max_new_tokens
+  std::set<std::vector<TokenId>> cut_;     // rollouts that the policy cut before max_new_tokens
   std::vector<Node> asked_;                // by the last Next()
   std::set<std::vector<TokenId>> asked_paths_;
   int64_t pivotal_ = 0;

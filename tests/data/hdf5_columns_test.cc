@@ -116,14 +116,16 @@ TEST_F(Hdf5Columns, FaultsNameFileAndDataset) {
               HasSubstr("not a regular file"));
   const auto text = folder_.Write("text", "no HDF5");
   EXPECT_THAT(ErrorText([&] { Hdf5ColumnReader reader(text); }),
-              HasSubstr("text: damaged, or no HDF5 file"));
+              HasSubstr("text: damaged, or not written by Pivotal"));
 }
 
 // A file of a few kilobytes that claims a column of 2^40 rows.
 TEST_F(Hdf5Columns, ClaimsThatTheFileCannotHoldTakeNoMemory) {
   const std::string path = (folder_.path() / "f.h5").string();
   {
-    const Hdf5Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, H5P_DEFAULT, H5P_DEFAULT),
+    const Hdf5Handle creation(H5Pcreate(H5P_FILE_CREATE), H5Pclose);
+    H5Pset_userblock(creation.get(), 512);
+    const Hdf5Handle file(H5Fcreate(path.c_str(), H5F_ACC_TRUNC, creation.get(), H5P_DEFAULT),
                           H5Fclose);
     const Hdf5Handle layout(H5Pcreate(H5P_DATASET_CREATE), H5Pclose);
     const hsize_t rows = hsize_t{1} << 40, chunk = 1024;
@@ -133,12 +135,31 @@ TEST_F(Hdf5Columns, ClaimsThatTheFileCannotHoldTakeNoMemory) {
                                      layout.get(), H5P_DEFAULT),
                           H5Dclose);
   }
+  std::string bytes = ReadFile(path);
+  const std::string label =
+      "Pivotal; SHA-256 of all bytes from 512 on: " + Sha256OfText(bytes.substr(512));
+  folder_.Write("f.h5", bytes.replace(0, label.size(), label));
   std::vector<int32_t> values;
   EXPECT_THAT(ErrorText([&] { Hdf5ColumnReader(path).Read("c", values); }),
               HasSubstr("rows can't come from 0 bytes: damaged"));
 }
 
-// Columns are as good as their compression: zeros shrink a thousandfold and are still accepted.
+TEST_F(Hdf5Columns, AnyChangedByteIsFound) {
+  const std::string path = File([](Hdf5ColumnWriter& writer) {
+    writer.Add("ints", std::vector<int32_t>{1, 2, 3});
+  });
+  const std::string whole = ReadFile(path);
+  for (std::size_t at = 512; at < whole.size(); at += 7) {
+    std::string text = whole;
+    text[at] ^= 4;
+    folder_.Write("f.h5", text);
+    EXPECT_THAT(ErrorText([&] { Hdf5ColumnReader reader(path); }),
+                HasSubstr("damaged or truncated: it does not match the SHA-256"))
+        << at;
+  }
+}
+
+// Zeros shrink a thousandfold and are still accepted.
 TEST_F(Hdf5Columns, HighlyCompressedColumnsAreAccepted) {
   const std::vector<int64_t> zeros(3'000'000);
   const std::string path = File([&](Hdf5ColumnWriter& writer) { writer.Add("zeros", zeros); });

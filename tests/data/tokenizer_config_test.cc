@@ -92,13 +92,13 @@ TEST_F(TokenizerConfigFile, FindsWhereTheLeadingBlankGoes) {
 
 TEST_F(TokenizerConfigFile, FaultsNameFileAndKey) {
   const auto decoder = [](const std::string& entries) {
-    return "{\"added_tokens_decoder\": {" + entries + "}}";
+    return fmt::format("{{\"added_tokens_decoder\": {{{}}}}}", entries);
   };
   EXPECT_THAT(ReadError("{"), HasSubstr("tokenizer_config.json: not JSON"));
   EXPECT_THAT(ReadError("[]"), HasSubstr("a JSON object is needed"));
   EXPECT_THAT(ReadError(R"({"added_tokens_decoder": []})"), HasSubstr("must be an object"));
   for (const char* key : {"1000", "-1", "x", "7x", "", "99999999999999999999"}) {
-    EXPECT_THAT(ReadError(decoder("\"" + std::string(key) + "\": {\"content\": \"a\"}")),
+    EXPECT_THAT(ReadError(decoder(fmt::format("\"{}\": {{\"content\": \"a\"}}", key))),
                 HasSubstr("must be an id from 0 to 999"))
         << key;
   }

@@ -40,8 +40,8 @@ TrainOptions Fast() {
   return options;
 }
 
-std::vector<StepLog> Run(const model::PhiModel& model, const Objective& objective,
-                         const TrainOptions& options) {
+std::vector<StepLog> RunSteps(const model::PhiModel& model, const Objective& objective,
+                              const TrainOptions& options) {
   std::vector<StepLog> logs;
   Progress quiet;
   Train(model, objective, options, [&](const StepLog& log) { logs.push_back(log); }, quiet);
@@ -51,7 +51,7 @@ std::vector<StepLog> Run(const model::PhiModel& model, const Objective& objectiv
 TEST(Train, NextTokenTrainingLearnsSentences) {
   const auto examples = Sentences();
   const auto model = testing::SmallPhi();
-  const auto logs = Run(*model, *MakeSftObjective(*model, examples), Fast());
+  const auto logs = RunSteps(*model, *MakeSftObjective(*model, examples), Fast());
   ASSERT_EQ(logs.size(), 60u);
   EXPECT_EQ(logs.front().step, 1);
   EXPECT_EQ(logs.back().total_steps, 60);
@@ -65,7 +65,7 @@ TEST(Train, DpoSeparatesThePairs) {
   Progress quiet;
   TrainOptions options = Fast();
   options.optimizer.learning_rate = 1e-3;
-  const auto logs = Run(*model, *MakeDpoObjective(*model, pairs, 0.1, 0.2, 4, quiet), options);
+  const auto logs = RunSteps(*model, *MakeDpoObjective(*model, pairs, 0.1, 0.2, 4, quiet), options);
   EXPECT_LT(logs.back().loss, logs.front().loss);
   EXPECT_GT(logs.back().metrics.at("rewards/margins"), 0.3);
   EXPECT_EQ(logs.back().metrics.at("rewards/accuracies"), 1.0);
@@ -74,8 +74,8 @@ TEST(Train, DpoSeparatesThePairs) {
 TEST(Train, IsDeterministic) {
   const auto examples = Sentences();
   const auto a = testing::SmallPhi(), b = testing::SmallPhi();
-  const auto first = Run(*a, *MakeSftObjective(*a, examples), Fast());
-  const auto second = Run(*b, *MakeSftObjective(*b, examples), Fast());
+  const auto first = RunSteps(*a, *MakeSftObjective(*a, examples), Fast());
+  const auto second = RunSteps(*b, *MakeSftObjective(*b, examples), Fast());
   for (std::size_t i = 0; i < first.size(); ++i) ASSERT_EQ(first[i].loss, second[i].loss) << i;
 }
 
@@ -87,8 +87,8 @@ TEST(Train, AccumulationEqualsOneLargeBatch) {
   whole.batch_size = 12;
   parts.gradient_accumulation = 3;
   whole.max_steps = parts.max_steps = 3;
-  const auto x = Run(*a, *MakeSftObjective(*a, examples), whole);
-  const auto y = Run(*b, *MakeSftObjective(*b, examples), parts);
+  const auto x = RunSteps(*a, *MakeSftObjective(*a, examples), whole);
+  const auto y = RunSteps(*b, *MakeSftObjective(*b, examples), parts);
   ASSERT_EQ(x.size(), 3u);
   ASSERT_EQ(y.size(), 3u);
   for (std::size_t i = 0; i < 3; ++i) {
@@ -105,7 +105,7 @@ TEST(Train, NamesStepAndExamplesWhenTheLossIsNotFinite) {
   at::Tensor norm = model->parameters().at("model.norm.weight");
   norm.fill_(std::numeric_limits<float>::quiet_NaN());
   try {
-    Run(*model, *objective, Fast());
+    RunSteps(*model, *objective, Fast());
     FAIL() << "no error";
   } catch (const Error& error) {
     EXPECT_THAT(error.what(), ::testing::HasSubstr("step 1: the loss is nan"));
@@ -134,14 +134,14 @@ TEST(Train, RefusesBadOptions) {
   const auto refused = [&](auto change) {
     TrainOptions options = Fast();
     change(options);
-    EXPECT_THROW(Run(*model, *objective, options), Error);
+    EXPECT_THROW(RunSteps(*model, *objective, options), Error);
   };
   refused([](auto& o) { o.optimizer.learning_rate = 0; });
   refused([](auto& o) { o.epochs = 0; });
   refused([](auto& o) { o.batch_size = 0; });
   refused([](auto& o) { o.gradient_accumulation = 0; });
   refused([](auto& o) { o.warmup_ratio = 1; });
-  EXPECT_THROW(Run(*model, *MakeSftObjective(*model, {}), Fast()), Error);
+  EXPECT_THROW(RunSteps(*model, *MakeSftObjective(*model, {}), Fast()), Error);
 }
 
 }  // namespace

@@ -1,0 +1,119 @@
+// Apache-2.0. Bad input gets one clear line and exit code 2 (usage) or 1 (failure).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tests/support/run_command.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::Pivotal;
+
+const std::string kTiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
+
+class BadInput : public ::testing::Test {
+ protected:
+  std::string Search(const std::string& model, const std::string& problems, const std::string& more = "") {
+    return "search --model " + model + " --problems " + problems + " --output " + Path("run") +
+           " --limit 2 --samples 4 --max-new-tokens 64 " + more;
+  }
+  std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
+  // A copy of the tiny model in which `file` is gone.
+  std::string ModelWithout(const std::string& file) const {
+    fs::copy(kTiny + "/model", Path("model"));
+    fs::remove(Path("model") + "/" + file);
+    return Path("model");
+  }
+  void ExpectFailure(const std::string& arguments, const std::string& text, int code = 1) {
+    const auto result = Pivotal(arguments);
+    EXPECT_EQ(result.code, code) << result.output;
+    EXPECT_THAT(result.output, HasSubstr(text));
+    if (code == 1) {
+      EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
+    }
+    EXPECT_FALSE(fs::exists(Path("run"))) << "nothing is written before the input is known to be good";
+  }
+  testing::TempDir temp_;
+  const std::string model_ = kTiny + "/model", train_ = kTiny + "/problems/train.jsonl";
+};
+
+TEST_F(BadInput, Usage) {
+  ExpectFailure("", "A subcommand is required", 2);
+  ExpectFailure("serach", "serach", 2);
+  ExpectFailure(Search(model_, train_, "--gap 1"), "--gap", 2);
+  ExpectFailure(Search(model_, train_, "--gap 0"), "(both excluded)", 2);
+  ExpectFailure(Search(model_, train_, "--gap many"), "--gap", 2);
+  ExpectFailure(Search(model_, train_, "--samples 0"), "--samples", 2);
+  ExpectFailure(Search(model_, train_, "--top-p 0"), "--top-p", 2);
+  ExpectFailure("search --model x --problems y", "--output is required", 2);
+  ExpectFailure("train --model x --data y --output z --beta 0", "--beta", 2);
+  EXPECT_EQ(Pivotal("--help").code, 0);
+  EXPECT_EQ(Pivotal("search --help").code, 0);
+}
+
+TEST_F(BadInput, ModelFolder) {
+  ExpectFailure(Search(Path("nowhere"), train_), "nowhere: no such folder");
+  ExpectFailure(Search(ModelWithout("model.safetensors"), train_), "model.safetensors");
+}
+
+TEST_F(BadInput, TruncatedWeights) {
+  const std::string model = ModelWithout("generation_config.json");
+  fs::resize_file(model + "/model.safetensors", 100000);
+  ExpectFailure(Search(model, train_), "model.safetensors");
+}
+
+TEST_F(BadInput, OtherArchitecture) {
+  const std::string model = ModelWithout("config.json");
+  temp_.Write("model/config.json", R"({"architectures": ["MistralForCausalLM"]})");
+  ExpectFailure(Search(model, train_), "MistralForCausalLM is not supported");
+}
+
+TEST_F(BadInput, Problems) {
+  ExpectFailure(Search(model_, Path("none.jsonl")), "none.jsonl");
+  const auto bad = [&](const char* text) {
+    return temp_.Write("p.jsonl", std::string(R"({"question": "1+1?", "answer": "2"})") + "\n" + text).string();
+  };
+  ExpectFailure(Search(model_, bad("{not json}\n")), "p.jsonl:2");
+  ExpectFailure(Search(model_, bad("{\"question\": \"?\"}\n")), "no key \"answer\"");
+  ExpectFailure(Search(model_, train_, "--question-key prompt"), "--question-key");
+  ExpectFailure(Search(model_, train_, "--oracle wise"), "wise");
+  ExpectFailure(Search(model_, train_, "--oracle 'regex:('"), "regex");
+  ExpectFailure(Search(model_, train_, "--max-new-tokens 5000"), "positions");
+}
+
+TEST_F(BadInput, ExistingOutput) {
+  fs::create_directory(Path("full"));
+  temp_.Write("full/keep", "me");
+  const auto result = Pivotal("search --model " + model_ + " --problems " + train_ + " --output " + Path("full"));
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.output, HasSubstr("--output"));
+  EXPECT_TRUE(fs::exists(Path("full/keep")));
+}
+
+TEST_F(BadInput, Pairs) {
+  ExpectFailure("pairs " + Path("none"), "run.toml");
+  const auto pairs = temp_.Write("pairs.jsonl", R"({"prompt": "a", "chosen": "b"})" "\n");
+  ExpectFailure("train --model " + model_ + " --data " + pairs.string() + " --output " + Path("run"),
+                "pairs.jsonl:1");
+}
+
+TEST_F(BadInput, Device) {
+  ExpectFailure(Search(model_, train_, "--device tpu"), "--device tpu");
+}
+
+// A limit on file size stands in for a full disk.
+TEST_F(BadInput, FullDisk) {
+  const auto result = testing::RunCommand("trap '' XFSZ; ulimit -f 8; " + std::string(PIVOTAL_BINARY) + " " +
+                                          Search(model_, train_, "--samples 64"));
+  EXPECT_EQ(result.code, 1) << result.output;
+  EXPECT_THAT(result.output, HasSubstr(Path("run")));
+}
+
+}  // namespace
+}  // namespace pivotal

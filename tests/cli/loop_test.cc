@@ -1,0 +1,81 @@
+// Apache-2.0. The whole loop through the program, small: search, pairs, train, eval, generate.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "data/trace_store.h"
+#include "tests/support/run_command.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::Pivotal;
+
+const std::string kTiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
+const std::string kModel = kTiny + "/model";
+const std::string kSettings = " --model " + kModel + " --problems " + kTiny +
+    "/problems/train.jsonl --limit 12 --samples 16 --confirm 16 --max-new-tokens 64 --group 4 ";
+
+std::string Text(const fs::path& path) {
+  std::ifstream in(path);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void ExpectSuccess(const std::string& arguments, const std::string& text = "") {
+  const auto result = Pivotal(arguments);
+  ASSERT_EQ(result.code, 0) << arguments << "\n" << result.output;
+  EXPECT_THAT(result.output, HasSubstr(text));
+}
+
+TEST(Loop, RunsStepByStep) {
+  const testing::TempDir temp;
+  const auto path = [&](const char* name) { return (temp.path() / name).string(); };
+  ExpectSuccess("search" + kSettings + "--output " + path("run"), "pivotal tokens");
+  ExpectSuccess("pairs " + path("run"), "pairs in");
+  const std::string pairs = Text(temp.path() / "run/pairs.jsonl");
+  ASSERT_FALSE(pairs.empty());
+  const auto first = nlohmann::json::parse(pairs.substr(0, pairs.find('\n')));
+  for (const char* key : {"prompt", "chosen", "rejected", "prompt_ids", "chosen_ids", "rejected_ids"})
+    EXPECT_TRUE(first.contains(key)) << key;
+  ExpectSuccess("pairs " + path("run") + " --random 9 --output " + path("random.jsonl"), "9 pairs");
+  ExpectSuccess("train --model " + kModel + " --data " + path("run/pairs.jsonl") + " --output " +
+                path("trained") + " --learning-rate 1e-4 --epochs 2 --rpo-alpha 0.2", "reward margin");
+  EXPECT_THAT(Text(temp.path() / "trained/log.jsonl"), HasSubstr("rewards/accuracies"));
+  ExpectSuccess("eval --model " + path("trained") + " --problems " + kTiny +
+                "/problems/heldout.jsonl --limit 5 --samples 2 --max-new-tokens 64 --output " +
+                path("scores.jsonl"), "temperature 0");
+  EXPECT_THAT(Text(temp.path() / "scores.jsonl"), HasSubstr("heldout-0001"));
+  ExpectSuccess("generate --model " + path("trained") + " --max-new-tokens 64 --temperature 0 "
+                "'Tom has 8 boxes with 47 coins in each box and finds 25 more coins. "
+                "How many coins does Tom have now?'", "####");
+}
+
+// The same seed gives the same run; groups change nothing; an interrupted run goes on to the same end.
+TEST(Loop, RunsAreReproducibleAndResumable) {
+  const testing::TempDir temp;
+  const auto path = [&](const char* name) { return (temp.path() / name).string(); };
+  ExpectSuccess("search" + kSettings + "--output " + path("a"));
+  ExpectSuccess("pairs " + path("a"));
+  // SIGINT after the first groups: what is stored is kept.
+  const auto stopped = testing::RunCommand(
+      "timeout -s INT 1.5 " PIVOTAL_BINARY " search" + kSettings + "--samples 64 --confirm 64 --output " + path("c"));
+  if (stopped.code == 130) {  // a machine fast enough to finish has nothing to resume
+    ExpectSuccess("search --resume " + path("c"));
+  }
+  ExpectSuccess("search" + kSettings + "--samples 64 --confirm 64 --output " + path("d"));
+  ExpectSuccess("pairs " + path("c"));
+  ExpectSuccess("pairs " + path("d"));
+  EXPECT_EQ(Text(temp.path() / "c/pairs.jsonl"), Text(temp.path() / "d/pairs.jsonl"));
+  EXPECT_TRUE(fs::exists(temp.path() / "c/traces.h5"));
+  EXPECT_EQ(data::TraceStore(temp.path() / "c").ReadAll().size(), 12u);
+  ExpectSuccess("search --resume " + path("a"), "problems found done  12");
+}
+
+}  // namespace
+}  // namespace pivotal

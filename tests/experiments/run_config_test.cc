@@ -1,0 +1,57 @@
+// Apache-2.0.
+#include "experiments/run_config.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "data/error.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal::experiments {
+namespace {
+
+TEST(RunConfig, RoundTrips) {
+  const testing::TempDir folder;
+  RunConfig config;
+  config.model.folder = "/models/phi";
+  config.model.dtype = "bfloat16";
+  config.problems.file = "/problems.jsonl";
+  config.problems.oracle = "regex:=(\\d+)\"";
+  config.problems.options.limit = 7;
+  config.sampling.params = {.temperature = 0.7, .top_k = 40, .top_p = 0.95, .min_p = 0.01};
+  config.sampling.seed = 1234567890123;
+  config.search.gap = 0.15;
+  config.search.samples = 64;
+  SaveRunConfig(config, "abc", folder.path());
+  std::string sha;
+  const RunConfig read = LoadRunConfig(folder.path(), &sha);
+  EXPECT_EQ(sha, "abc");
+  EXPECT_EQ(read.model.folder, config.model.folder);
+  EXPECT_EQ(read.model.dtype, "bfloat16");
+  EXPECT_EQ(read.problems.oracle, config.problems.oracle);
+  EXPECT_EQ(read.problems.options.limit, 7u);
+  EXPECT_EQ(read.sampling.params.top_p, 0.95);
+  EXPECT_EQ(read.sampling.seed, 1234567890123u);
+  EXPECT_EQ(read.search.gap, 0.15);
+  EXPECT_EQ(read.search.samples, 64);
+}
+
+TEST(RunConfig, NamesWhatIsWrong) {
+  const testing::TempDir folder;
+  const auto message = [&] {
+    try {
+      LoadRunConfig(folder.path());
+    } catch (const Error& error) {
+      return std::string(error.what());
+    }
+    return std::string("no error");
+  };
+  EXPECT_THAT(message(), ::testing::HasSubstr("run.toml: no such file"));
+  folder.Write("run.toml", "[model]\nfolder = \n");
+  EXPECT_THAT(message(), ::testing::HasSubstr("run.toml:2"));
+  folder.Write("run.toml", "[model]\nfolder = 3\n");
+  EXPECT_THAT(message(), ::testing::HasSubstr("model.folder is not a string"));
+}
+
+}  // namespace
+}  // namespace pivotal::experiments

@@ -1,0 +1,114 @@
+// Apache-2.0. Uses the shipped tiny model as a real folder.
+#include "model/checkpoint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "data/error.h"
+#include "tests/support/small_phi.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal::model {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+const fs::path kTiny = fs::path(PIVOTAL_SOURCE_DIR) / "experiments/tiny/model";
+
+class CheckpointTest : public ::testing::Test {
+ protected:
+  void SetUp() override { fs::copy(kTiny, folder_); }
+  std::string Message() const {
+    try {
+      LoadCheckpoint(folder_, at::kCPU, at::kFloat);
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "no error";
+  }
+  void EditConfig(const std::string& from, const std::string& to) const {
+    std::ifstream in(folder_ / "config.json");
+    std::string text((std::istreambuf_iterator<char>(in)), {});
+    const auto at = text.find(from);
+    ASSERT_NE(at, std::string::npos) << from;
+    std::ofstream(folder_ / "config.json") << text.replace(at, from.size(), to);
+  }
+  testing::TempDir temp_;
+  fs::path folder_ = temp_.path() / "model";
+};
+
+TEST_F(CheckpointTest, RoundTripIsBitEqual) {
+  const Checkpoint first = LoadCheckpoint(folder_, at::kCPU, at::kFloat);
+  const fs::path copy = temp_.path() / "copy";
+  fs::create_directory(copy);
+  SaveCheckpoint(*first.model, folder_, copy);
+  const Checkpoint second = LoadCheckpoint(copy, at::kCPU, at::kFloat);
+  ASSERT_EQ(first.model->parameters().size(), second.model->parameters().size());
+  for (const auto& [name, tensor] : first.model->parameters())
+    EXPECT_TRUE(tensor.equal(second.model->parameters().at(name))) << name;
+  EXPECT_EQ(WeightsFingerprint(folder_), WeightsFingerprint(copy));
+  EXPECT_EQ(second.tokenizer->Encode("47*6: 40"), first.tokenizer->Encode("47*6: 40"));
+}
+
+TEST_F(CheckpointTest, LoadsInOtherTypes) {
+  const Checkpoint half = LoadCheckpoint(folder_, at::kCPU, at::kBFloat16);
+  EXPECT_EQ(half.model->options().dtype(), at::kBFloat16);
+  const fs::path copy = temp_.path() / "bf16";
+  fs::create_directory(copy);
+  SaveCheckpoint(*half.model, folder_, copy);
+  EXPECT_LT(fs::file_size(copy / "model.safetensors"), fs::file_size(folder_ / "model.safetensors") * 6 / 10);
+  const Checkpoint again = LoadCheckpoint(copy, at::kCPU, at::kFloat);
+  EXPECT_TRUE(again.model->parameters().at("lm_head.weight").equal(
+      half.model->parameters().at("lm_head.weight").to(at::kFloat)));
+}
+
+TEST_F(CheckpointTest, NamesWhatIsMissing) {
+  fs::remove(folder_ / "model.safetensors");
+  EXPECT_THAT(Message(), HasSubstr("model.safetensors"));
+  fs::copy_file(kTiny / "model.safetensors", folder_ / "model.safetensors");
+  fs::remove(folder_ / "tokenizer.model");
+  EXPECT_THAT(Message(), HasSubstr("tokenizer.model"));
+  fs::remove(folder_ / "config.json");
+  EXPECT_THAT(Message(), HasSubstr("config.json"));
+}
+
+TEST_F(CheckpointTest, NoticesTruncatedWeights) {
+  const fs::path file = folder_ / "model.safetensors";
+  for (const auto size : {fs::file_size(file) - 1, fs::file_size(file) / 2, std::uintmax_t{9}, std::uintmax_t{0}}) {
+    fs::resize_file(file, size);
+    EXPECT_THAT(Message(), HasSubstr("model.safetensors")) << size;
+  }
+}
+
+TEST_F(CheckpointTest, NoticesWeightsThatDoNotFitTheConfig) {
+  EditConfig("\"intermediate_size\": 256", "\"intermediate_size\": 264");
+  EXPECT_THAT(Message(), HasSubstr("config.json implies [528, 128]"));
+}
+
+TEST_F(CheckpointTest, NoticesATokenizerThatDoesNotFit) {
+  EditConfig("\"vocab_size\": 768", "\"vocab_size\": 700");
+  EXPECT_THAT(Message(), HasSubstr("the tokenizer has 768 ids, but config.json has vocab_size 700"));
+}
+
+TEST(RandomModel, IsAFunctionOfTheSeed) {
+  const auto a = testing::SmallPhi(), b = testing::SmallPhi();
+  const auto c = testing::SmallPhi(testing::SmallConfig(), 2);
+  const char* name = "model.layers.1.mlp.down_proj.weight";
+  EXPECT_TRUE(a->parameters().at(name).equal(b->parameters().at(name)));
+  EXPECT_FALSE(a->parameters().at(name).equal(c->parameters().at(name)));
+  EXPECT_NEAR(a->parameters().at(name).std().item<double>(), 0.3, 0.03);
+}
+
+TEST(Parse, DevicesAndTypes) {
+  EXPECT_TRUE(ParseDevice("cpu").is_cpu());
+  EXPECT_THROW(ParseDevice("gpu"), Error);
+  EXPECT_THROW(ParseDevice("mps"), Error);
+  EXPECT_EQ(ParseDType("bfloat16"), at::kBFloat16);
+  EXPECT_THROW(ParseDType("int8"), Error);
+}
+
+}  // namespace
+}  // namespace pivotal::model

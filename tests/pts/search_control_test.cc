@@ -1,0 +1,172 @@
+// Apache-2.0. Interruption, progress and bad input of a search.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/error.h"
+#include "pts/search.h"
+#include "tests/pts/search_describe.h"
+#include "tests/pts/search_run.h"
+
+namespace pivotal::pts {
+namespace {
+
+using testing::ForkChain;
+using ::testing::HasSubstr;
+using testing::MarkovChain;
+using testing::MarkovPolicy;
+using testing::RandomChain;
+
+// Asks to stop from the n-th question on.
+class StopAfter : public Progress {
+ public:
+  explicit StopAfter(int32_t calls) : left_(calls) {}
+  bool StopRequested() const override { return left_-- <= 0; }
+
+ private:
+  mutable int32_t left_;
+};
+
+TEST(Search, InterruptionDeliversOnlyCompleteGroups) {
+  SearchOptions options;
+  options.group = 3;
+  options.max_new_tokens = 25;
+  const auto queries = Queries(9);
+  const MarkovChain chain = RandomChain(9, 2);
+  MarkovPolicy policy(chain, 11);
+  const auto whole = Describe(Explore(queries, policy, options).All());
+  std::set<std::size_t> delivered;
+  for (int32_t calls = 0;; calls += 3) {
+    ASSERT_LT(calls, 10'000);
+    MarkovPolicy stopped(chain, 11);
+    StopAfter progress(calls);
+    Found found;
+    bool finished = true;
+    try {
+      ExploreInto(found, queries, stopped, options, progress);
+    } catch (const Interrupted&) {
+      finished = false;
+    }
+    const auto part = Describe(found.All());
+    EXPECT_EQ(part.size() % 3, 0u);
+    EXPECT_TRUE(std::equal(part.begin(), part.end(), whole.begin()));
+    delivered.insert(part.size());
+    if (finished) break;
+    EXPECT_LT(part.size(), 9u);
+  }
+  EXPECT_EQ(delivered, (std::set<std::size_t>{0, 3, 6, 9}));
+}
+
+class Recorder : public Progress {
+ public:
+  void Begin(std::string_view phase, int64_t total, std::string_view unit) override {
+    begun = fmt::format("{} {} {}", phase, total, unit);
+  }
+  void Update(int64_t done, std::string_view detail) override {
+    counts.push_back(done);
+    details.emplace_back(detail);
+  }
+  void End() override { ++ends; }
+
+  std::string begun;
+  std::vector<int64_t> counts;
+  std::vector<std::string> details;
+  int ends = 0;
+};
+
+TEST(Search, ReportsProgress) {
+  SearchOptions options;
+  options.group = 4;
+  MarkovPolicy policy(ForkChain(), 5);  // claims a microsecond per token
+  Recorder progress;
+  Found found;
+  ExploreInto(found, Queries(10), policy, options, progress);
+  EXPECT_EQ(progress.begun, "search 10 problems");
+  EXPECT_TRUE(std::is_sorted(progress.counts.begin(), progress.counts.end()));
+  EXPECT_EQ(progress.counts.back(), 10);
+  EXPECT_GE(std::ssize(progress.counts), policy.calls());
+  EXPECT_EQ(progress.details.front(), "pivotal 0");
+  EXPECT_EQ(progress.details.back(),
+            fmt::format("pivotal {}, 1,000,000 tok/s", found.summary.pivotal));
+  EXPECT_EQ(progress.ends, 1);
+}
+
+TEST(Search, NoQueriesNoWork) {
+  MarkovPolicy policy(ForkChain(), 5);
+  EXPECT_EQ(Explore({}, policy, SearchOptions()).summary.queries, 0);
+  EXPECT_EQ(policy.calls(), 0);
+}
+
+template <typename Action>
+std::string ErrorOf(Action action) {
+  try {
+    action();
+  } catch (const Error& error) {
+    return error.what();
+  }
+  return "no error";
+}
+
+TEST(Search, NamesTheProblemWithoutPrompt) {
+  MarkovPolicy policy(ForkChain(), 5);
+  auto queries = Queries(3);
+  queries[1].prompt.clear();
+  EXPECT_THAT(ErrorOf([&] { Explore(queries, policy, SearchOptions()); }), HasSubstr("\"q1\""));
+}
+
+// Loses a rollout, or its log-probabilities.
+class BrokenPolicy : public MarkovPolicy {
+ public:
+  explicit BrokenPolicy(bool lose_rollout)
+      : MarkovPolicy(ForkChain(), 1), lose_rollout_(lose_rollout) {}
+  std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
+                                                  const Progress& progress) override {
+    auto results = MarkovPolicy::Sample(requests, progress);
+    if (lose_rollout_)
+      results[0].pop_back();
+    else
+      results[0][0].logprobs.clear();
+    return results;
+  }
+
+ private:
+  bool lose_rollout_;
+};
+
+TEST(Search, NoticesAPolicyThatBreaksItsContract) {
+  BrokenPolicy few(true), bare(false);
+  EXPECT_THAT(ErrorOf([&] { Explore(Queries(1), few, SearchOptions()); }),
+              HasSubstr("31 rollouts where 32 were asked"));
+  EXPECT_THAT(ErrorOf([&] { Explore(Queries(1), bare, SearchOptions()); }),
+              HasSubstr("0 log-probabilities"));
+}
+
+TEST(SearchOptions, NameTheBadField) {
+  const auto error = [](auto change) {
+    SearchOptions options;
+    change(options);
+    return ErrorOf([&] { options.Validate(); });
+  };
+  EXPECT_EQ(error([](SearchOptions&) {}), "no error");
+  EXPECT_THAT(error([](auto& o) { o.gap = 0; }), HasSubstr("gap is 0, must be in (0, 1)"));
+  EXPECT_THAT(error([](auto& o) { o.gap = NAN; }), HasSubstr("gap"));
+  EXPECT_THAT(error([](auto& o) { o.gap = 1; }), HasSubstr("gap"));
+  EXPECT_THAT(error([](auto& o) { o.samples = 0; }), HasSubstr("samples"));
+  EXPECT_THAT(error([](auto& o) { o.confirm = -1; }), HasSubstr("confirm"));
+  EXPECT_THAT(error([](auto& o) { o.min_success = -0.1; }), HasSubstr("min_success"));
+  EXPECT_THAT(error([](auto& o) { o.max_success = 1.1; }), HasSubstr("max_success"));
+  EXPECT_THAT(error([](auto& o) { o.max_success = 0.1; }), HasSubstr("max_success"));
+  EXPECT_THAT(error([](auto& o) { o.responses = 0; }), HasSubstr("responses"));
+  EXPECT_THAT(error([](auto& o) { o.max_new_tokens = 0; }), HasSubstr("max_new_tokens"));
+  EXPECT_THAT(error([](auto& o) { o.group = 0; }), HasSubstr("group"));
+}
+
+}  // namespace
+}  // namespace pivotal::pts

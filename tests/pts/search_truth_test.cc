@@ -1,0 +1,117 @@
+// Apache-2.0. Search against the exact success probabilities of Markov chains.
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <string>
+
+#include "pts/search.h"
+#include "tests/pts/search_describe.h"
+#include "tests/pts/search_run.h"
+
+namespace pivotal::pts {
+namespace {
+
+using testing::ForkChain;
+using testing::MarkovChain;
+using testing::MarkovPolicy;
+using testing::RandomChain;
+
+void ExpectNear(const data::PrefixEstimate& estimate, double truth, const std::string& where) {
+  const double sigma = std::sqrt(truth * (1 - truth) / estimate.samples);
+  // One success of slack: the normal approximation is poor where the truth is near 0 or 1.
+  EXPECT_NEAR(estimate.mean, truth, 5 * sigma + 1.0 / estimate.samples) << where;
+}
+
+TEST(Search, EstimatesAgreeWithTheTruth) {
+  SearchOptions options = Wide();
+  options.samples = 400;
+  options.responses = 6;
+  options.max_new_tokens = 30;
+  std::size_t checked = 0;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    MarkovPolicy policy(RandomChain(9, seed), seed);
+    for (const auto& query : Explore(Queries(2), policy, options).All()) {
+      for (const auto& response : query.responses) {
+        for (const auto& estimate : response.estimates) {
+          const int32_t k = estimate.position;
+          if (estimate.samples == 0) continue;
+          EXPECT_EQ(estimate.samples, 400);
+          const TokenId last = k == 0 ? 0 : response.tokens[k - 1];
+          ExpectNear(estimate, policy.chain().Success(options.max_new_tokens - k)[last],
+                     fmt::format("seed {} {} k {}", seed, query.id, k));
+          ++checked;
+        }
+        EXPECT_EQ(response.estimates.front().position, 0);
+        EXPECT_EQ(response.estimates.back().position, std::ssize(response.tokens));
+        EXPECT_EQ(response.estimates.back().samples, 0);
+        EXPECT_EQ(response.estimates.back().mean, response.success ? 1 : 0);
+      }
+    }
+  }
+  EXPECT_GT(checked, 300u);
+}
+
+TEST(Search, SidesAgreeWithTheTruth) {
+  SearchOptions options = Wide();
+  options.samples = 100;
+  options.confirm = 400;
+  options.responses = 4;
+  options.max_new_tokens = 30;
+  std::size_t checked = 0;
+  for (uint64_t seed = 0; seed < 12; ++seed) {
+    MarkovPolicy policy(RandomChain(9, seed), seed);
+    const MarkovChain& chain = policy.chain();
+    for (const auto& query : Explore(Queries(2), policy, options).All()) {
+      for (const auto& response : query.responses) {
+        for (const auto& token : response.pivotal) {
+          const int32_t k = token.position;
+          const TokenId before = k == 1 ? 0 : response.tokens[k - 2];
+          const auto truth = [&](TokenId side) {
+            if (side == chain.eos) return chain.right[before] ? 1.0 : 0.0;
+            return chain.Success(options.max_new_tokens - k)[side];
+          };
+          ExpectNear(
+              {k, token.chosen_samples, token.chosen_successes, token.chosen_successes / 400.0},
+              truth(token.chosen), "chosen");
+          ExpectNear({k, token.rejected_samples, token.rejected_successes,
+                      token.rejected_successes / 400.0},
+                     truth(token.rejected), "rejected");
+          EXPECT_EQ(token.after > token.before ? token.chosen : token.rejected,
+                    response.tokens[k - 1]);
+          ++checked;
+        }
+      }
+    }
+  }
+  EXPECT_GT(checked, 50u);
+}
+
+TEST(Search, FindsEveryForkAndItsOtherSide) {
+  SearchOptions options;
+  options.samples = 200;
+  options.responses = 6;
+  options.max_new_tokens = 80;
+  MarkovPolicy policy(ForkChain(), 5);
+  const Found found = Explore(Queries(12), policy, options);
+  EXPECT_EQ(found.summary.searched, 12);
+  EXPECT_EQ(found.summary.responses, 72);
+  EXPECT_EQ(found.summary.pivotal, 72);
+  EXPECT_EQ(found.summary.candidates, 72);
+  for (const auto& query : found.All()) {
+    for (const auto& response : query.responses) {
+      ASSERT_EQ(response.pivotal.size(), 1u) << Describe(query);
+      const data::PivotalToken& token = response.pivotal[0];
+      EXPECT_EQ(response.tokens[token.position - 1], response.success ? 3 : 4);
+      EXPECT_EQ(token.after > token.before, response.success);
+      EXPECT_EQ(token.chosen, 3);
+      EXPECT_EQ(token.rejected, 4);
+      EXPECT_EQ(token.chosen_samples, 32);
+      EXPECT_EQ(token.chosen_successes, 32);
+      EXPECT_EQ(token.rejected_samples, 32);
+      EXPECT_EQ(token.rejected_successes, 0);
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pivotal::pts
