@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup build demo test bench tiny-model clean
+.PHONY: help setup build demo test test-parity bench tiny-model clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
@@ -20,9 +20,16 @@ demo: build ## search, pairs, DPO and evaluation on the tiny model
 test: build ## build, then run all tests
 	@ctest --preset $(PRESET) -j2
 
+test-parity: setup ## compare with transformers, installed into build/parity (2.5 GB)
+	@test -x build/parity/bin/python || python3 -m venv build/parity
+	@build/parity/bin/pip install --quiet torch==2.11.0 transformers==5.23.0
+	@cmake --preset $(PRESET) -DPIVOTAL_PYTHON=$(CURDIR)/build/parity/bin/python > /dev/null
+	@cmake --build --preset $(PRESET)
+	@ctest --preset $(PRESET) -R Parity
+
 bench: ## build and run the micro-benchmarks
 	@$(MAKE) --no-print-directory build PRESET=bench
-	@build/bench/bin/kernels_bench
+	@build/bench/bin/pivotal_bench
 
 tiny-model: build ## rebuild experiments/tiny from the generator (about half an hour on two cores)
 	@experiments/tiny/rebuild $(PIVOTAL)

@@ -19,6 +19,7 @@ int main(int argc, char** argv) {
                "trains the model on exactly those decisions.", "pivotal");
   app.set_version_flag("--version", PIVOTAL_VERSION);
   app.require_subcommand(1);
+  app.option_defaults()->take_last();  // a flag given twice: the last one counts
   app.get_formatter()->column_width(34);
   pivotal::cli::AddDemo(app);
   pivotal::cli::AddSearch(app);

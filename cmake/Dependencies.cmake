@@ -21,10 +21,4 @@ if(PIVOTAL_BENCH)
 endif()
 
 # The Python for parity tests: `make test-parity` makes the virtual environment.
-set(PIVOTAL_PYTHON "" CACHE FILEPATH "Python with torch and transformers, for parity tests")
-if(NOT PIVOTAL_PYTHON)
-  set(PIVOTAL_PYTHON python3)
-  if(EXISTS ${CMAKE_SOURCE_DIR}/build/parity/bin/python)
-    set(PIVOTAL_PYTHON ${CMAKE_SOURCE_DIR}/build/parity/bin/python)
-  endif()
-endif()
+set(PIVOTAL_PYTHON python3 CACHE STRING "Python with torch and transformers, for parity tests")

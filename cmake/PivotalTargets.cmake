@@ -38,5 +38,7 @@ function(pivotal_test path)
   target_compile_definitions(${target} PRIVATE PIVOTAL_SOURCE_DIR="${CMAKE_SOURCE_DIR}"
                                                PIVOTAL_BINARY="$<TARGET_FILE:pivotal>")
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST PROPERTIES TIMEOUT 600)
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST PROPERTIES
+    TIMEOUT 600
+    ENVIRONMENT OMP_NUM_THREADS=1)  # tests run side by side; threads that spin would starve them
 endfunction()

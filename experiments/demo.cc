@@ -54,8 +54,8 @@ DemoSettings::DemoSettings() {
   search.responses = 2;
   sampling.max_new_tokens = 64;
   train.rpo_alpha = 0.3;
-  train.options.optimizer.learning_rate = 1e-4;
-  train.options.epochs = 3;
+  train.options.optimizer.learning_rate = 2e-4;
+  train.options.epochs = 6;
   train.options.batch_size = 32;
 }
 

@@ -45,7 +45,7 @@ class BadInput : public ::testing::Test {
 
 TEST_F(BadInput, Usage) {
   ExpectFailure("", "A subcommand is required", 2);
-  ExpectFailure("serach", "serach", 2);
+  ExpectFailure("serach", "A subcommand is required", 2);
   ExpectFailure(Search(model_, train_, "--gap 1"), "--gap", 2);
   ExpectFailure(Search(model_, train_, "--gap 0"), "(both excluded)", 2);
   ExpectFailure(Search(model_, train_, "--gap many"), "--gap", 2);
@@ -90,7 +90,7 @@ TEST_F(BadInput, Problems) {
 TEST_F(BadInput, ExistingOutput) {
   fs::create_directory(Path("full"));
   temp_.Write("full/keep", "me");
-  const auto result = Pivotal("search --model " + model_ + " --problems " + train_ + " --output " + Path("full"));
+  const auto result = Pivotal("search --model " + model_ + " --problems " + train_ + " --max-new-tokens 64 --output " + Path("full"));
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.output, HasSubstr("--output"));
   EXPECT_TRUE(fs::exists(Path("full/keep")));

@@ -92,7 +92,8 @@ TEST(RolloutEngine, StopsAtEosAndAtTheLimit) {
   RolloutEngine engine(*model, {});
   const RolloutRequest request{{1, 5}, 200, 12, 3, 0};
   int eos = 0, length = 0;
-  for (const Rollout& rollout : engine.Sample({&request, 1}, kQuiet)[0]) {
+  const auto results = engine.Sample({&request, 1}, kQuiet);
+  for (const Rollout& rollout : results[0]) {
     ASSERT_EQ(rollout.tokens.size(), rollout.logprobs.size());
     for (std::size_t t = 0; t + 1 < rollout.tokens.size(); ++t) ASSERT_NE(rollout.tokens[t], 2);
     if (rollout.finish == data::FinishReason::kEos) {
@@ -116,7 +117,8 @@ TEST(RolloutEngine, FirstTokensFollowTheModel) {
   RolloutEngine engine(*model, {});
   const RolloutRequest request{{4, 8, 15}, kDraws, 1, 77, 0};
   std::vector<int> counts(61);
-  for (const Rollout& rollout : engine.Sample({&request, 1}, kQuiet)[0]) ++counts[rollout.tokens[0]];
+  const auto results = engine.Sample({&request, 1}, kQuiet);
+  for (const Rollout& rollout : results[0]) ++counts[rollout.tokens[0]];
   const at::Tensor truth = NextLogProbs(*model, {4, 8, 15}).exp();
   double chi2 = 0;
   for (int token = 0; token < 61; ++token) {
@@ -131,7 +133,8 @@ TEST(RolloutEngine, TemperatureZeroIsGreedy) {
   RolloutEngine engine(*model, {.sampling = {.temperature = 0}});
   const RolloutRequest request{{9, 9, 1}, 1, 20, 0, 0};
   std::vector<TokenId> tokens = request.prefix;
-  for (TokenId token : engine.Sample({&request, 1}, kQuiet)[0][0].tokens) {
+  const auto results = engine.Sample({&request, 1}, kQuiet);
+  for (TokenId token : results[0][0].tokens) {
     EXPECT_EQ(token, NextLogProbs(*model, tokens).argmax().item<int64_t>());
     tokens.push_back(token);
   }
