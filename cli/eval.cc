@@ -29,6 +29,7 @@ void Run(const Flags& flags) {
     Fail("{}: exists already; remove it or choose another --output", flags.output.string());
   const auto oracle = pts::MakeOracle(flags.problems.oracle);
   const auto problems = data::LoadProblems(flags.problems.file, flags.problems.options);
+  experiments::CheckAnswers(*oracle, problems, flags.problems);
   const auto model = experiments::LoadModel(flags.model);
   ConsoleProgress progress;
   const auto accuracy = experiments::Evaluate(model, problems, *oracle, flags.sampling,

@@ -117,6 +117,16 @@ LoadedModel LoadModel(const ModelSettings& settings) {
   return loaded;
 }
 
+void CheckAnswers(const pts::Oracle& oracle, const std::vector<data::Problem>& problems,
+                  const ProblemSettings& settings) {
+  for (const data::Problem& problem : problems) {
+    if (!oracle.CanRead(problem.answer))
+      Fail("{}: problem {}: the oracle {} finds nothing to compare in the answer \"{}\"; choose "
+           "another --oracle or --answer-key", settings.file.string(), problem.id, settings.oracle,
+           problem.answer);
+  }
+}
+
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings) {
   model::EngineOptions options;
   options.sampling = settings.params;

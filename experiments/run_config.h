@@ -60,6 +60,11 @@ struct LoadedModel {
 };
 LoadedModel LoadModel(const ModelSettings& settings);
 
+// Throws Error that names the first problem whose answer `oracle` cannot read: it would fail every
+// response silently.
+void CheckAnswers(const pts::Oracle& oracle, const std::vector<data::Problem>& problems,
+                  const ProblemSettings& settings);
+
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings);
 
 // Problems as the model sees them.

@@ -18,17 +18,6 @@ struct Prepared {
   pts::SearchOptions options;
 };
 
-// An answer that the oracle cannot read would fail every response silently.
-void CheckAnswers(const pts::Oracle& oracle, const std::vector<data::Problem>& problems,
-                  const ProblemSettings& settings) {
-  for (const data::Problem& problem : problems) {
-    if (!oracle.CanRead(problem.answer))
-      Fail("{}: problem {}: the oracle {} finds nothing to compare in the answer \"{}\"; choose "
-           "another --oracle or --answer-key", settings.file.string(), problem.id, settings.oracle,
-           problem.answer);
-  }
-}
-
 // Before anything is written: a run must not fail at its hundredth problem.
 void CheckLengths(const std::vector<pts::Query>& queries, const pts::SearchOptions& options,
                   const model::PhiConfig& config) {

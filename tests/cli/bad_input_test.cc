@@ -87,6 +87,12 @@ TEST_F(BadInput, Problems) {
   ExpectFailure(Search(model_, train_, "--max-new-tokens 5000"), "positions");
 }
 
+TEST_F(BadInput, AnswersThatTheOracleCannotRead) {
+  const auto file = temp_.Write("p.jsonl", R"({"question": "1+1?", "answer": "two"})" "\n");
+  ExpectFailure(Search(model_, file.string()), "problem 1: the oracle hash finds nothing to compare");
+  ExpectFailure("eval --model " + model_ + " --problems " + file.string(), "choose another --oracle");
+}
+
 TEST_F(BadInput, ExistingOutput) {
   fs::create_directory(Path("full"));
   temp_.Write("full/keep", "me");
