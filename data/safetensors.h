@@ -38,7 +38,7 @@ class SafetensorsReader {
 
   std::vector<std::string> Names() const;  // sorted
   bool Contains(std::string_view name) const;
-  // Valid as long as the reader lives. Throws Error that names the folder if there is no such tensor.
+  // Valid as long as the reader lives. Throws Error that names the folder if it has no such tensor.
   TensorView Get(std::string_view name) const;
   // The files that were mapped, sorted.
   const std::vector<std::filesystem::path>& Files() const;

@@ -14,7 +14,8 @@ namespace pivotal::data {
 // Written aside and renamed. Throws Error (file, cause).
 void WriteTraces(const std::filesystem::path& path, const std::vector<QueryTrace>& queries);
 
-// Throws Error that names file and dataset if it is damaged, truncated or of another schema version.
+// Throws Error that names the file, and the dataset where one is at fault, if it is damaged,
+// truncated, edited by another program or of another schema version.
 std::vector<QueryTrace> ReadTraces(const std::filesystem::path& path);
 
 // The traces of a run folder: RUN/shards/*.h5 while it runs, RUN/traces.h5 once consolidated.
