@@ -13,9 +13,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using testing::kTiny;
 using testing::Pivotal;
-
-const std::string kTiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
 
 class BadInput : public ::testing::Test {
  protected:
@@ -40,7 +39,7 @@ class BadInput : public ::testing::Test {
     EXPECT_FALSE(fs::exists(Path("run"))) << "nothing is written before the input is known to be good";
   }
   testing::TempDir temp_;
-  const std::string model_ = kTiny + "/model", train_ = kTiny + "/problems/train.jsonl";
+  const std::string model_ = testing::kTinyModel, train_ = kTiny + "/problems/train.jsonl";
 };
 
 TEST_F(BadInput, Usage) {

@@ -15,11 +15,10 @@ namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
+using testing::kTiny;
 using testing::Pivotal;
 
-const std::string kTiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
-const std::string kModel = kTiny + "/model";
-const std::string kSettings = " --model " + kModel + " --problems " + kTiny +
+const std::string kSettings = " --model " + testing::kTinyModel + " --problems " + kTiny +
     "/problems/train.jsonl --limit 8 --samples 16 --confirm 16 --max-new-tokens 64 --group 2 ";
 
 std::string Text(const fs::path& path) {
@@ -44,7 +43,7 @@ TEST(Loop, RunsStepByStep) {
   for (const char* key : {"prompt", "chosen", "rejected", "prompt_ids", "chosen_ids", "rejected_ids"})
     EXPECT_TRUE(first.contains(key)) << key;
   ExpectSuccess("pairs " + path("run") + " --random 9 --output " + path("random.jsonl"), "9 pairs");
-  ExpectSuccess("train --model " + kModel + " --data " + path("run/pairs.jsonl") + " --output " +
+  ExpectSuccess("train --model " + testing::kTinyModel + " --data " + path("run/pairs.jsonl") + " --output " +
                 path("trained") + " --learning-rate 1e-4 --epochs 2 --rpo-alpha 0.2", "reward margin");
   EXPECT_THAT(Text(temp.path() / "trained/log.jsonl"), HasSubstr("rewards/accuracies"));
   ExpectSuccess("eval --model " + path("trained") + " --problems " + kTiny +

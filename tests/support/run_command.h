@@ -1,4 +1,4 @@
-// Apache-2.0. Runs a shell command and keeps what it says.
+// Apache-2.0. Runs a shell command and keeps what it says; what the program's own tests share.
 #pragma once
 
 #include <sys/wait.h>
@@ -26,6 +26,10 @@ inline CommandResult RunCommand(const std::string& command) {
   result.code = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
 }
+
+// The shipped model and problems.
+inline const std::string kTiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
+inline const std::string kTinyModel = kTiny + "/model";
 
 // The program under test with arguments.
 inline CommandResult Pivotal(const std::string& arguments) {
