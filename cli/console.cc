@@ -73,7 +73,7 @@ void ConsoleProgress::Show(bool last) {
   std::string line = fmt::format("{:<9} ", phase_);
   if (terminal_ && total_ > 0) {
     const auto filled = static_cast<std::size_t>(20 * done_ / total_);
-    line += "[" + std::string(filled, '#') + std::string(20 - filled, '.') + "] ";
+    line += fmt::format("[{:.<20}] ", std::string(filled, '#'));
   }
   line += fmt::format("{}/{} {}, {:.1f}/s, ", done_, total_, unit_, rate);
   line += last ? "took " + Time(seconds)
