@@ -34,9 +34,10 @@ std::size_t TerminalWidth() {
 
 }  // namespace
 
-void InstallStopHandler() {
+void InstallSignalHandlers() {
   std::signal(SIGINT, OnStopSignal);
   std::signal(SIGTERM, OnStopSignal);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit then fails the write, like a full disk
 }
 
 bool UsesColour(int file_descriptor) {

@@ -11,7 +11,7 @@
 namespace pivotal::cli {
 
 // From now on the first Ctrl-C (or SIGTERM) asks work to stop; a second one ends the process.
-void InstallStopHandler();
+void InstallSignalHandlers();
 
 // True if the stream is a terminal and NO_COLOR is not set.
 bool UsesColour(int file_descriptor);

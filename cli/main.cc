@@ -27,7 +27,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddTrain(app);
   pivotal::cli::AddEval(app);
   pivotal::cli::AddGenerate(app);
-  pivotal::cli::InstallStopHandler();
+  pivotal::cli::InstallSignalHandlers();
   try {
     app.parse(argc, argv);
     return 0;

@@ -16,7 +16,7 @@
 
 namespace pivotal::dpo {
 
-// Sums over the examples of a micro-batch; divide by the step's total weight for means.
+// Sums over the examples of a micro-batch; the trainer divides by weights.
 struct LossTerms {
   at::Tensor loss;                        // scalar, with gradients
   std::map<std::string, double> metrics;  // under TRL's names, e.g. "rewards/margins"

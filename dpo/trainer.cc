@@ -25,7 +25,10 @@ class Loop {
  public:
   Loop(const model::PhiModel& model, const Objective& objective, const TrainOptions& options)
       : objective_(objective), options_(options), optimizer_(model, options.optimizer) {
-    for (int64_t i = 0; i < objective.size(); ++i) lengths_.push_back(objective.Length(i));
+    for (int64_t i = 0; i < objective.size(); ++i) {
+      lengths_.push_back(objective.Length(i));
+      mean_weight_ += objective.Weight(i) / static_cast<double>(objective.size());
+    }
     const auto batches = static_cast<int64_t>(PlanEpoch(lengths_, options.batch_size, 0, 0).size());
     steps_per_epoch_ = (batches + options.gradient_accumulation - 1) / options.gradient_accumulation;
     log_.total_steps = steps_per_epoch_ * options.epochs;
@@ -54,18 +57,21 @@ class Loop {
 
  private:
   void Step(std::span<const std::vector<int64_t>> batches) {
-    double weight = 0;
-    for (const auto& batch : batches)
+    double weight = 0, expected_weight = 0;
+    for (const auto& batch : batches) {
       for (int64_t i : batch) weight += objective_.Weight(i), log_.tokens += lengths_[i];
+      expected_weight += mean_weight_ * static_cast<double>(batch.size());
+    }
     log_.loss = 0;
     log_.metrics.clear();
     for (const auto& batch : batches) {
       const LossTerms terms = objective_.Compute(batch);
-      const at::Tensor loss = terms.loss / weight;
-      log_.loss += loss.item<double>();
+      log_.loss += terms.loss.item<double>() / weight;
       if (!std::isfinite(log_.loss)) FailAt("loss", log_.loss, batches);
       for (const auto& [name, value] : terms.metrics) log_.metrics[name] += value / weight;
-      loss.backward();
+      // A batch holds examples of similar lengths. Divided by its own weight, a batch of short
+      // completions would count each of its tokens for more than a batch of long ones.
+      (terms.loss / expected_weight).backward();
     }
     const double factor = ScheduleFactor(log_.step, warmup_, log_.total_steps,
                                          options_.min_learning_rate_ratio);
@@ -97,6 +103,7 @@ class Loop {
   const TrainOptions& options_;
   AdamW optimizer_;
   std::vector<int64_t> lengths_;
+  double mean_weight_ = 0;
   int64_t steps_per_epoch_ = 1, warmup_ = 0;
   StepLog log_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

@@ -38,6 +38,8 @@ struct StepLog {
 using StepSink = std::function<void(const StepLog&)>;
 
 // Trains the weights of `model`, which `objective` was made for, in place; `sink` sees every step.
+// A step descends the sum of its examples' losses over their number times the mean weight of all
+// examples, so that every token of an epoch counts the same whatever batch it falls in.
 // Returns the last step's log. Throws Error that names step and examples if the loss or the
 // gradient is not finite (weights stay as they were before that step), Interrupted between steps on
 // a stop request (weights as of the last step).

@@ -97,6 +97,36 @@ TEST(Train, AccumulationEqualsOneLargeBatch) {
   }
 }
 
+// Batches of one: a short and a long completion count by their tokens, not one each.
+TEST(Train, EveryTokenCountsTheSame) {
+  const std::vector<data::PromptCompletion> examples = {{{1, 10}, {30}},
+                                                        {{1, 11}, {31, 32, 33, 34, 35, 36, 2}}};
+  const auto model = testing::SmallPhi();
+  const auto objective = MakeSftObjective(*model, examples);
+  std::map<double, double> expected;  // logged loss -> norm of the gradient
+  for (int64_t i : {0, 1}) {
+    const AdamW asks_for_gradients(*model, {});
+    const at::Tensor loss = objective->Compute(std::vector<int64_t>{i}).loss;
+    loss.backward();
+    double squares = 0;
+    for (const auto& [name, parameter] : model->parameters()) {
+      if (parameter.grad().defined()) squares += parameter.grad().pow(2).sum().item<double>();
+      parameter.mutable_grad() = at::Tensor();
+    }
+    expected[loss.item<double>() / objective->Weight(i)] = std::sqrt(squares) / 4;
+  }
+  TrainOptions options = Fast();
+  options.optimizer.learning_rate = 1e-12;
+  options.batch_size = 1;
+  options.epochs = 1;
+  for (const StepLog& log : RunSteps(*model, *objective, options)) {
+    const auto it = expected.lower_bound(log.loss - 1e-5);
+    ASSERT_NE(it, expected.end());
+    EXPECT_NEAR(log.loss, it->first, 1e-5);
+    EXPECT_NEAR(log.grad_norm, it->second, 1e-4 * it->second);
+  }
+}
+
 TEST(Train, NamesStepAndExamplesWhenTheLossIsNotFinite) {
   const auto pairs = Pairs();
   const auto model = testing::SmallPhi();
