@@ -1,5 +1,5 @@
 // Apache-2.0. JSON from outside: bounded in depth and size, every fault an Error with its place.
-// For the .cc files of data/ only.
+// For .cc files: nlohmann/json stays out of headers.
 #pragma once
 
 #include <cstddef>

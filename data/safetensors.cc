@@ -306,6 +306,17 @@ TensorView SafetensorsReader::Get(std::string_view name) const {
        Quoted(name), Quoted(entry.dtype));
 }
 
+void SafetensorsReader::Release(std::string_view name) const {
+  const auto found = impl_->entries.find(name);
+  if (found == impl_->entries.end()) return;
+  const auto page = static_cast<std::uintptr_t>(::sysconf(_SC_PAGESIZE));
+  const auto begin = reinterpret_cast<std::uintptr_t>(found->second.bytes.data());
+  // Whole pages only: the edges may belong to neighbours. Read-only, so they come back from the file.
+  const std::uintptr_t first = (begin + page - 1) / page * page;
+  const std::uintptr_t last = (begin + found->second.bytes.size()) / page * page;
+  if (first < last) ::madvise(reinterpret_cast<void*>(first), last - first, MADV_DONTNEED);
+}
+
 const std::vector<fs::path>& SafetensorsReader::Files() const { return impl_->files; }
 
 void WriteSafetensors(const fs::path& path, const std::map<std::string, TensorView>& tensors) {
@@ -339,6 +350,65 @@ void WriteSafetensors(const fs::path& path, const std::map<std::string, TensorVi
   sink.Write(text);
   for (const auto& [name, tensor] : order) sink.Write(tensor->bytes.data(), tensor->bytes.size());
   sink.Commit();
+}
+
+namespace {
+
+using Shard = std::map<std::string, TensorView>;
+
+std::vector<Shard> SplitIntoShards(const std::map<std::string, TensorView>& tensors,
+                                   uint64_t max_bytes) {
+  std::vector<Shard> shards(1);
+  uint64_t size = 0;
+  for (const auto& [name, tensor] : tensors) {
+    if (!shards.back().empty() && size + tensor.bytes.size() > max_bytes) {
+      shards.emplace_back();
+      size = 0;
+    }
+    shards.back()[name] = tensor;
+    size += tensor.bytes.size();
+  }
+  return shards;
+}
+
+// Removes weights that `written` does not name: they would be read in place of the new ones.
+void RemoveOtherWeights(const fs::path& folder, const std::vector<std::string>& written) {
+  for (const auto& entry : fs::directory_iterator(folder)) {
+    const std::string name = entry.path().filename().string();
+    const bool weights = name == kSingleFile || name == kIndexFile ||
+                         (name.starts_with("model-") && name.ends_with(".safetensors"));
+    if (weights && std::find(written.begin(), written.end(), name) == written.end())
+      fs::remove(entry.path());
+  }
+}
+
+}  // namespace
+
+void WriteSafetensorsFolder(const fs::path& folder, const std::map<std::string, TensorView>& tensors,
+                            int64_t max_shard_bytes) {
+  if (max_shard_bytes < 1) Fail("{}: shards of {} bytes", folder.string(), max_shard_bytes);
+  const auto shards = SplitIntoShards(tensors, static_cast<uint64_t>(max_shard_bytes));
+  std::vector<std::string> written;
+  if (shards.size() == 1) {
+    written.emplace_back(kSingleFile);
+    WriteSafetensors(folder / kSingleFile, tensors);
+  } else {
+    json map = json::object();
+    uint64_t total = 0;
+    for (std::size_t i = 0; i < shards.size(); ++i) {
+      written.push_back(fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
+      WriteSafetensors(folder / written.back(), shards[i]);
+      for (const auto& [name, tensor] : shards[i]) {
+        map[name] = written.back();
+        total += tensor.bytes.size();
+      }
+    }
+    FileSink sink(folder / kIndexFile);
+    sink.Write(json{{"metadata", {{"total_size", total}}}, {"weight_map", map}}.dump(2) + "\n");
+    sink.Commit();
+    written.emplace_back(kIndexFile);
+  }
+  RemoveOtherWeights(folder, written);
 }
 
 }  // namespace pivotal::data

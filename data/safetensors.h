@@ -40,6 +40,8 @@ class SafetensorsReader {
   bool Contains(std::string_view name) const;
   // Valid as long as the reader lives. Throws Error that names the folder if it has no such tensor.
   TensorView Get(std::string_view name) const;
+  // Gives back the memory that reading the tensor's bytes took; they can be read again.
+  void Release(std::string_view name) const;
   // The files that were mapped, sorted.
   const std::vector<std::filesystem::path>& Files() const;
 
@@ -52,5 +54,12 @@ class SafetensorsReader {
 // wants it), aside and renamed.
 void WriteSafetensors(const std::filesystem::path& path,
                       const std::map<std::string, TensorView>& tensors);
+
+// Writes model.safetensors into `folder` or, where it would be larger than `max_shard_bytes`,
+// model-00001-of-0000N.safetensors, ... and model.safetensors.index.json, in the order of the names;
+// a tensor larger than that has a shard of its own. Weights of the other form are removed after.
+void WriteSafetensorsFolder(const std::filesystem::path& folder,
+                            const std::map<std::string, TensorView>& tensors,
+                            int64_t max_shard_bytes);
 
 }  // namespace pivotal::data

@@ -43,7 +43,11 @@ int64_t BatchBuilder::AddPair(std::span<const TokenId> prompt, std::span<const T
 
 Batch BatchBuilder::Build(at::Device device) const {
   std::size_t longest = 0;
-  for (const auto& sequence : sequences_) longest = std::max(longest, sequence.size());
+  std::vector<int64_t> lengths;
+  for (const auto& sequence : sequences_) {
+    longest = std::max(longest, sequence.size());
+    lengths.push_back(static_cast<int64_t>(sequence.size()) + 1);  // the last token is only predicted
+  }
   const auto width = static_cast<int64_t>(longest);
   at::Tensor tokens = at::zeros({static_cast<int64_t>(sequences_.size()), width}, at::kLong);
   for (std::size_t row = 0; row < sequences_.size(); ++row) {
@@ -63,12 +67,12 @@ Batch BatchBuilder::Build(at::Device device) const {
   const auto to_tensor = [&](const std::vector<int64_t>& values) {
     return at::tensor(values, at::TensorOptions(at::kLong)).to(device);
   };
-  return {tokens.to(device),       to_tensor(source),         to_tensor(target_source),
-          to_tensor(target_token), to_tensor(target_segment), segments_};
+  return {tokens.to(device),        std::move(lengths),       to_tensor(source),
+          to_tensor(target_source), to_tensor(target_token), to_tensor(target_segment), segments_};
 }
 
 at::Tensor SegmentLogProbs(const model::PhiModel& model, const Batch& batch) {
-  const at::Tensor hidden = model.Hidden(batch.tokens).flatten(0, 1).index_select(0, batch.source);
+  const at::Tensor hidden = model.Hidden(batch.tokens, batch.lengths).flatten(0, 1).index_select(0, batch.source);
   at::Tensor logits = model.Logits(hidden);  // [U, V]
   if (logits.scalar_type() == at::kHalf || logits.scalar_type() == at::kBFloat16)
     logits = logits.to(at::kFloat);

@@ -16,6 +16,7 @@ namespace pivotal::dpo {
 // U distinct positions `source` (flat, row * T + column), summed into one of `segments` sums.
 struct Batch {
   at::Tensor tokens;          // [B, T] int64
+  std::vector<int64_t> lengths;  // [B], of the whole sequences, their last tokens included
   at::Tensor source;          // [U] int64
   at::Tensor target_source;   // [M] int64, index into `source`
   at::Tensor target_token;    // [M] int64

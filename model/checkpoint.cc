@@ -5,14 +5,19 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/ones.h>
+#include <ATen/ops/zeros.h>
 
+#include <algorithm>
 #include <cmath>
 #include <numbers>
+
+#include <spdlog/spdlog.h>
 
 #include "data/error.h"
 #include "data/file_sink.h"
 #include "data/safetensors.h"
 #include "kernels/philox.h"
+#include "model/config_file.h"
 
 namespace pivotal::model {
 namespace {
@@ -37,13 +42,63 @@ at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarT
 }
 
 // Names that some exporters write although they follow from the config.
-bool IsDerived(const std::string& name) { return name.ends_with("rotary_emb.inv_freq"); }
+bool IsDerived(const std::string& name, const PhiConfig& config) {
+  return name.ends_with("rotary_emb.inv_freq") ||
+         (config.tie_word_embeddings && name == "lm_head.weight");
+}
+
+bool IsVision(const std::string& name, const PhiConfig& config) {
+  return config.architecture == Architecture::kPhi3V && name.starts_with("model.vision_embed_tokens.");
+}
 
 void CheckTokenizerFits(const data::Tokenizer& tokenizer, const PhiConfig& config,
                         const fs::path& folder) {
   if (tokenizer.VocabSize() > config.vocab_size)
     Fail("{}: the tokenizer has {} ids, but config.json has vocab_size {}; take both from the same "
          "download", folder.string(), tokenizer.VocabSize(), config.vocab_size);
+}
+
+// A response also ends where the tokenizer says so: a folder without generation_config.json would
+// run past the end of a turn.
+void AddStopTokens(const data::Tokenizer& tokenizer, std::vector<int64_t>& stops) {
+  const auto add = [&](TokenId id) {
+    if (id >= 0 && std::ranges::find(stops, id) == stops.end()) stops.push_back(id);
+  };
+  add(tokenizer.eos());
+  for (const char* end : {"<|end|>", "<|im_end|>", "<|eot_id|>"}) {
+    const auto ids = tokenizer.Encode(end);
+    if (ids.size() == 1) add(ids[0]);
+  }
+}
+
+// Copies what stands beside the weights: everything small that a loader may read.
+void CopySideFiles(const fs::path& origin, const fs::path& folder) {
+  static constexpr std::string_view kExtensions[] = {".json", ".model", ".tiktoken",
+                                                     ".txt",  ".jinja", ".py"};
+  std::error_code error;
+  if (fs::equivalent(origin, folder, error)) return;
+  for (const auto& entry : fs::directory_iterator(origin)) {
+    const std::string name = entry.path().filename().string();
+    if (!entry.is_regular_file() || name == "config.json" || name.ends_with(".index.json") ||
+        std::ranges::find(kExtensions, entry.path().extension().string()) == std::end(kExtensions))
+      continue;
+    fs::copy_file(entry.path(), folder / name, fs::copy_options::overwrite_existing, error);
+    if (error) Fail("{}: cannot be written: {}", (folder / name).string(), error.message());
+  }
+}
+
+data::DType ToDType(at::ScalarType type) {
+  switch (type) {
+    case at::kHalf: return data::DType::kF16;
+    case at::kBFloat16: return data::DType::kBF16;
+    case at::kFloat: return data::DType::kF32;
+    default: Fail("weights of type {} cannot be saved", c10::toString(type));
+  }
+}
+
+// As config.json and --dtype write it.
+std::string DTypeText(at::ScalarType type) {
+  return type == at::kHalf ? "float16" : type == at::kBFloat16 ? "bfloat16" : "float32";
 }
 
 at::Tensor NormalTensor(at::IntArrayRef shape, double stddev, kernels::RandomStream& random) {
@@ -75,22 +130,29 @@ at::Device ParseDevice(const std::string& name) {
 }
 
 at::ScalarType ParseDType(const std::string& name) {
-  if (name == "float32") return at::kFloat;
-  if (name == "bfloat16") return at::kBFloat16;
-  if (name == "float16") return at::kHalf;
+  for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf})
+    if (name == DTypeText(type)) return type;
   Fail("--dtype {}: expected float32, bfloat16 or float16", name);
 }
 
 Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarType dtype) {
-  const PhiConfig config = LoadPhiConfig(folder);
+  PhiConfig config = LoadPhiConfig(folder);
   Checkpoint checkpoint{folder, nullptr, data::LoadTokenizer(folder)};
   CheckTokenizerFits(*checkpoint.tokenizer, config, folder);
+  if (!fs::exists(folder / "generation_config.json"))
+    AddStopTokens(*checkpoint.tokenizer, config.eos_token_ids);
   const data::SafetensorsReader reader(folder);
   ParameterMap parameters;
+  int64_t vision = 0;
   for (const std::string& name : reader.Names()) {
-    if (IsDerived(name) || (config.tie_word_embeddings && name == "lm_head.weight")) continue;
+    if (IsVision(name, config)) ++vision;
+    if (IsVision(name, config) || IsDerived(name, config)) continue;
     parameters.emplace(name, ToTensor(reader.Get(name), device, dtype));
+    reader.Release(name);
   }
+  if (vision > 0)
+    spdlog::warn("{}: {} tensors of the vision part are skipped; prompts are text only",
+                 folder.string(), vision);
   checkpoint.model =
       std::make_unique<PhiModel>(config, std::move(parameters), reader.Files().front().string());
   return checkpoint;
@@ -98,54 +160,37 @@ Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarT
 
 std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed) {
   config.Validate("model");
-  const int64_t hidden = config.hidden_size, mlp = config.intermediate_size;
-  const int64_t qkv =
-      (config.num_attention_heads + 2 * config.num_key_value_heads) * config.head_dim();
   ParameterMap parameters;
-  const auto normal = [&](const std::string& name, at::IntArrayRef shape) {
+  CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& shape, Init init) {
     kernels::RandomStream random(seed, kernels::MixStream(0, name));
-    parameters[name] = NormalTensor(shape, config.initializer_range, random);
-  };
-  const auto one = [&](const std::string& name) {
-    parameters[name] = at::ones({hidden}, at::TensorOptions(at::kFloat));
-  };
-  normal("model.embed_tokens.weight", {config.vocab_size, hidden});
-  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-    const std::string prefix = fmt::format("model.layers.{}.", i);
-    one(prefix + "input_layernorm.weight");
-    normal(prefix + "self_attn.qkv_proj.weight", {qkv, hidden});
-    normal(prefix + "self_attn.o_proj.weight", {hidden, hidden});
-    one(prefix + "post_attention_layernorm.weight");
-    normal(prefix + "mlp.gate_up_proj.weight", {2 * mlp, hidden});
-    normal(prefix + "mlp.down_proj.weight", {hidden, mlp});
-  }
-  one("model.norm.weight");
-  if (!config.tie_word_embeddings) normal("lm_head.weight", {config.vocab_size, hidden});
+    at::Tensor& tensor = parameters[name];
+    switch (init) {
+      case Init::kNormal: tensor = NormalTensor(shape, config.initializer_range, random); break;
+      case Init::kOne: tensor = at::ones(shape, at::TensorOptions(at::kFloat)); break;
+      case Init::kZero: tensor = at::zeros(shape, at::TensorOptions(at::kFloat)); break;
+    }
+    return tensor;
+  });
   return std::make_unique<PhiModel>(config, std::move(parameters), "random weights");
 }
 
-void SaveCheckpoint(const PhiModel& model, const fs::path& origin, const fs::path& folder) {
-  static constexpr const char* kCopied[] = {
-      "tokenizer.model",         "tokenizer.json",    "tokenizer_config.json", "added_tokens.json",
-      "special_tokens_map.json", "chat_template.jinja", "generation_config.json"};
-  for (const char* name : kCopied) {
-    std::error_code error;
-    if (!fs::exists(origin / name) || fs::equivalent(origin, folder, error)) continue;
-    fs::copy_file(origin / name, folder / name, fs::copy_options::overwrite_existing, error);
-    if (error) Fail("{}: cannot be written: {}", (folder / name).string(), error.message());
-  }
+void SaveWeights(const PhiModel& model, const fs::path& folder, int64_t max_shard_bytes) {
   std::map<std::string, at::Tensor> on_cpu;  // keeps the bytes alive
   std::map<std::string, data::TensorView> views;
   for (const auto& [name, parameter] : model.parameters()) {
     const at::Tensor& tensor = on_cpu[name] = parameter.detach().to(at::kCPU).contiguous();
-    const data::DType type = tensor.scalar_type() == at::kBFloat16 ? data::DType::kBF16
-                             : tensor.scalar_type() == at::kHalf   ? data::DType::kF16
-                                                                   : data::DType::kF32;
-    views[name] = {type, tensor.sizes().vec(),
+    views[name] = {ToDType(tensor.scalar_type()), tensor.sizes().vec(),
                    {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
   }
-  SavePhiConfig(model.config(), folder);
-  data::WriteSafetensors(folder / "model.safetensors", views);
+  data::WriteSafetensorsFolder(folder, views, max_shard_bytes);
+}
+
+void SaveCheckpoint(const PhiModel& model, const fs::path& origin, const fs::path& folder,
+                    int64_t max_shard_bytes) {
+  CopySideFiles(origin, folder);
+  const auto dtype = c10::typeMetaToScalarType(model.options().dtype());
+  CopyPhiConfig(origin, DTypeText(dtype), folder);
+  SaveWeights(model, folder, max_shard_bytes);
 }
 
 std::string WeightsFingerprint(const fs::path& folder) {

@@ -28,17 +28,29 @@ struct Checkpoint {
 
 // Reads config.json, the weights (converted to `dtype`, on `device`) and the tokenizer. Throws Error
 // that names the file for anything missing, damaged, of another architecture, or a tokenizer with
-// more ids than the model has rows.
+// more ids than the model has rows. One tensor at a time is in memory twice. Where no
+// generation_config.json names stop tokens, the tokenizer's end token and the family's end-of-turn
+// tokens join those of config.json.
 Checkpoint LoadCheckpoint(const std::filesystem::path& folder, at::Device device,
                           at::ScalarType dtype);
 
-// Weights drawn from normal(0, initializer_range) as transformers initialises them; norms are one.
+// Weights drawn from normal(0, initializer_range) as transformers initialises them; norms are one,
+// biases zero.
 std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed);
 
-// Writes config.json and model.safetensors into `folder`, and copies the tokenizer files and
-// generation_config.json of `origin`, so that transformers loads the folder.
+// As save_pretrained: files up to this size, with an index where there are several.
+inline constexpr int64_t kDefaultShardBytes = 5'000'000'000;
+
+// Writes the weights alone: model.safetensors, or shards of at most `max_shard_bytes` (a larger
+// tensor has its own) and model.safetensors.index.json.
+void SaveWeights(const PhiModel& model, const std::filesystem::path& folder,
+                 int64_t max_shard_bytes = kDefaultShardBytes);
+
+// Writes a folder that transformers loads: the weights, and what else `origin` (the folder that the
+// model was loaded from) holds: config.json, tokenizer, generation_config.json, chat template, code.
 void SaveCheckpoint(const PhiModel& model, const std::filesystem::path& origin,
-                    const std::filesystem::path& folder);
+                    const std::filesystem::path& folder,
+                    int64_t max_shard_bytes = kDefaultShardBytes);
 
 // SHA-256 of the weight file of a folder (of the list of names and sums where there are several).
 std::string WeightsFingerprint(const std::filesystem::path& folder);

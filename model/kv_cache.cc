@@ -13,7 +13,7 @@ KvCache::KvCache(const PhiConfig& config, int64_t slots, int64_t capacity,
     : slots_(slots), capacity_(capacity) {
   for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
     // Zeroed: a masked score times garbage must not become NaN.
-    const int64_t shape[] = {slots, capacity, config.num_key_value_heads, config.head_dim()};
+    const int64_t shape[] = {slots, capacity, config.num_key_value_heads, config.head_dim};
     keys_.push_back(at::zeros(shape, options));
     values_.push_back(at::zeros(shape, options));
   }

@@ -4,19 +4,25 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <span>
 #include <string>
-#include <vector>
 
 #include "model/kv_cache.h"
 #include "model/phi_config.h"
+#include "model/rope.h"
+#include "model/weights.h"
 
 namespace pivotal::model {
 
 // Weights by transformers' names, e.g. "model.layers.0.self_attn.qkv_proj.weight".
 using ParameterMap = std::map<std::string, at::Tensor>;
 
-// Phi-3 (transformers, models/phi3/modeling_phi3.py). Holds its weights by reference: an optimizer
-// that updates them in place is seen at the next forward pass. Gradients flow if weights ask for them.
+// Phi as transformers computes it (models/phi, phi3, phimoe; Phi-3-small as vLLM). Holds its weights
+// by reference: an optimizer that updates them in place is seen at the next forward pass. Gradients
+// flow if weights ask for them.
+//
+// LongRoPE chooses its factors by the length of the sequence that a row belongs to: `lengths`, one a
+// row. transformers takes the longest row of a batch for all; here rows do not see one another.
 class PhiModel {
  public:
   // Throws Error if a weight is missing, superfluous or of another shape than `config` says;
@@ -24,14 +30,16 @@ class PhiModel {
   PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source);
 
   // Final hidden states [B, T, hidden] of `tokens` [B, T] (int64), causal, positions 0..T-1.
-  // Rows may be padded on the right: what stands there changes nothing to its left.
-  at::Tensor Hidden(const at::Tensor& tokens) const;
+  // Rows may be padded on the right: what stands there changes nothing to its left. Without
+  // `lengths`, all rows are T long.
+  at::Tensor Hidden(const at::Tensor& tokens, std::span<const int64_t> lengths = {}) const;
 
   // The same with a past: row b continues slot b of `cache`. Token (b, t) stands at
   // `positions` [B, T]; its keys and values are written there, and it attends to positions up to
-  // its own. `length` is one past the largest position.
-  at::Tensor Hidden(const at::Tensor& tokens, const at::Tensor& positions, int64_t length,
-                    KvCache& cache) const;
+  // its own. Keys that were cached under short factors are wrong once a sequence is long:
+  // recompute them (PhiConfig::rope.IsLong).
+  at::Tensor Hidden(const at::Tensor& tokens, const at::Tensor& positions,
+                    std::span<const int64_t> lengths, KvCache& cache) const;
 
   // [..., hidden] -> [..., V].
   at::Tensor Logits(const at::Tensor& hidden) const;
@@ -39,29 +47,31 @@ class PhiModel {
   const PhiConfig& config() const { return config_; }
   const ParameterMap& parameters() const { return parameters_; }
   // Device and dtype of the weights.
-  at::TensorOptions options() const { return embedding_.options().requires_grad(false); }
+  at::TensorOptions options() const { return weights_.embedding.options().requires_grad(false); }
 
  private:
-  struct Layer {
-    at::Tensor input_norm, qkv, output, post_norm, gate_up, down;
-  };
   // What attention needs besides its input; one per forward pass.
   struct Context {
-    at::Tensor cos, sin;   // [B or 1, T, 1, D/2]
-    at::Tensor mask;       // bool, [B, 1, T, length]; undefined: plain causal
-    at::Tensor positions;  // [B, T]
-    int64_t length = 0;
+    RopeAngles angles;
+    at::Tensor mask, sparse_mask;  // attention_mask.h; an undefined mask: plain causal
+    at::Tensor positions;          // [B, T]
+    int64_t length = 0;            // keys 0..length-1
     KvCache* cache = nullptr;
   };
+  struct Heads {
+    at::Tensor query_key;  // [B, T, H + KV heads, D]: all queries, then all keys
+    at::Tensor value;      // [B, T, KV heads, D]
+  };
   at::Tensor Decode(const at::Tensor& tokens, const Context& context) const;
+  at::Tensor Normed(const Norm& norm, const at::Tensor& x) const;
+  Heads Project(const at::Tensor& x, const LayerWeights& layer) const;
   at::Tensor Attention(const at::Tensor& x, int64_t layer, const Context& context) const;
-  at::Tensor Mlp(const at::Tensor& x, const Layer& layer) const;
 
   PhiConfig config_;
   ParameterMap parameters_;
-  at::Tensor embedding_, final_norm_, head_;
-  std::vector<Layer> layers_;
-  at::Tensor cos_, sin_;  // [positions, D/2], float32
+  Weights weights_;
+  Rope rope_;
+  at::Tensor masked_tokens_;  // [M] int64; undefined: none
 };
 
 }  // namespace pivotal::model

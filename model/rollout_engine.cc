@@ -2,7 +2,9 @@
 #include "model/rollout_engine.h"
 
 #include <ATen/Parallel.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 
@@ -126,17 +128,19 @@ class RolloutEngine::Batch {
     const auto rows = static_cast<int64_t>(next_request_ - first);
     at::Tensor tokens = Int64Tensor({rows, longest}), positions = Int64Tensor({rows, longest});
     at::Tensor last = Int64Tensor({rows});
+    std::vector<int64_t> lengths;
     for (int64_t row = 0; row < rows; ++row) {
       const auto& prefix = requests_[first + row].prefix;
       std::copy(prefix.begin(), prefix.end(), tokens.data_ptr<int64_t>() + row * longest);
       for (int64_t t = 0; t < longest; ++t) positions.data_ptr<int64_t>()[row * longest + t] = t;
-      last.data_ptr<int64_t>()[row] = row * longest + static_cast<int64_t>(prefix.size()) - 1;
+      lengths.push_back(static_cast<int64_t>(prefix.size()));
+      last.data_ptr<int64_t>()[row] = row * longest + lengths.back() - 1;
       engine_.counters_.prefilled_tokens += static_cast<int64_t>(prefix.size());
     }
     const auto device = engine_.model_.options().device();
     auto cache = std::make_shared<KvCache>(config_, rows, longest, engine_.model_.options());
     const at::Tensor hidden =
-        engine_.model_.Hidden(tokens.to(device), positions.to(device), longest, *cache);
+        engine_.model_.Hidden(tokens.to(device), positions.to(device), lengths, *cache);
     const at::Tensor logits =
         CpuLogits(hidden.flatten(0, 1).index_select(0, last.to(device)));
     for (int64_t row = 0; row < rows; ++row)
@@ -167,15 +171,16 @@ class RolloutEngine::Batch {
   void Step() {
     const auto rows = static_cast<int64_t>(slots_.size());
     at::Tensor tokens = Int64Tensor({rows, 1}), positions = Int64Tensor({rows, 1});
-    int64_t longest = 0;
+    std::vector<int64_t> lengths;
     for (int64_t row = 0; row < rows; ++row) {
+      if (BecomesLong(slots_[row])) RecomputeAsLong(row);
       tokens.data_ptr<int64_t>()[row] = slots_[row].pending;
       positions.data_ptr<int64_t>()[row] = slots_[row].length++;
-      longest = std::max(longest, slots_[row].length);
+      lengths.push_back(slots_[row].length);
     }
     const auto device = engine_.model_.options().device();
     const at::Tensor hidden = engine_.model_.Hidden(tokens.to(device), positions.to(device),
-                                                    longest, *engine_.cache_);
+                                                    lengths, *engine_.cache_);
     const at::Tensor logits = CpuLogits(hidden.select(1, 0));
     const float* values = logits.const_data_ptr<float>();
     const int64_t vocab = config_.vocab_size;
@@ -190,6 +195,27 @@ class RolloutEngine::Batch {
       slots_[row].pending = draws[row].token;
       if (Record(slots_[row], draws[row])) Free(row);
     }
+  }
+
+  // True if the slot's next token makes it a sequence of LongRoPE's long kind.
+  bool BecomesLong(const Slot& slot) const {
+    return config_.rope.IsLong(slot.length + 1) && !config_.rope.IsLong(slot.length);
+  }
+
+  // Fills the slot's keys and values anew, under the long factors.
+  void RecomputeAsLong(int64_t row) {
+    const Slot& slot = slots_[row];
+    std::vector<int64_t> ids(requests_[slot.request].prefix.begin(), requests_[slot.request].prefix.end());
+    const auto& sampled = results_[slot.request][slot.rollout].tokens;
+    ids.insert(ids.end(), sampled.begin(), sampled.end() - 1);  // the last one is pending
+    const auto device = engine_.model_.options().device();
+    const at::Tensor tokens = at::tensor(ids, at::TensorOptions(at::kLong)).unsqueeze(0).to(device);
+    const int64_t length = slot.length + 1;
+    KvCache fresh(config_, 1, length, engine_.model_.options());
+    engine_.model_.Hidden(tokens, at::arange(slot.length, tokens.options()).unsqueeze(0), {&length, 1},
+                          fresh);
+    engine_.cache_->CopySlot(fresh, 0, row, 1, slot.length);
+    engine_.counters_.prefilled_tokens += slot.length;
   }
 
   at::Tensor CpuLogits(const at::Tensor& hidden) const {
@@ -260,6 +286,17 @@ std::vector<std::vector<Rollout>> RolloutEngine::Sample(std::span<const RolloutR
   return results;
 }
 
+// Hidden states [1, T, hidden] of `tokens` [1, T] as decoding meets them: those of the first
+// `original_length` tokens under LongRoPE's short factors, although the whole may be longer.
+at::Tensor RolloutEngine::StepwiseHidden(const at::Tensor& tokens) const {
+  const at::Tensor on_device = tokens.to(model_.options().device());
+  const RopeConfig& rope = model_.config().rope;
+  const at::Tensor hidden = model_.Hidden(on_device);
+  if (!rope.IsLong(tokens.size(1))) return hidden;
+  const at::Tensor early = model_.Hidden(on_device.narrow(1, 0, rope.original_length));
+  return at::cat({early, hidden.slice(1, rope.original_length)}, 1);
+}
+
 std::vector<TokenScore> RolloutEngine::Score(std::span<const TokenId> prefix,
                                              std::span<const TokenId> continuation) {
   const c10::InferenceMode inference;
@@ -276,10 +313,9 @@ std::vector<TokenScore> RolloutEngine::Score(std::span<const TokenId> prefix,
   int64_t* ids = tokens.data_ptr<int64_t>();
   std::copy(continuation.begin(), continuation.end() - 1,
             std::copy(prefix.begin(), prefix.end(), ids));
-  const at::Tensor hidden = model_.Hidden(tokens.to(model_.options().device()));
-  const at::Tensor logits =
-      model_.Logits(hidden[0].slice(0, static_cast<int64_t>(prefix.size()) - 1))
-          .to(at::kCPU, at::kFloat).contiguous();
+  const at::Tensor logits = model_.Logits(StepwiseHidden(tokens)[0].slice(
+                                      0, static_cast<int64_t>(prefix.size()) - 1))
+                                .to(at::kCPU, at::kFloat).contiguous();
   const auto vocab = static_cast<std::size_t>(model_.config().vocab_size);
   std::vector<float> row(vocab);
   for (std::size_t i = 0; i < scores.size(); ++i) {

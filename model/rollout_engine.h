@@ -39,6 +39,8 @@ class RolloutEngine : public Policy {
 
  private:
   class Batch;
+  at::Tensor StepwiseHidden(const at::Tensor& tokens) const;
+
   const PhiModel& model_;
   EngineOptions options_;
   RolloutCounters counters_;

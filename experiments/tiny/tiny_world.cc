@@ -11,6 +11,7 @@
 #include "experiments/tiny/tokenizer_training.h"
 #include "experiments/tiny/world.h"
 #include "model/checkpoint.h"
+#include "model/config_file.h"
 
 namespace {
 
@@ -85,8 +86,10 @@ void WriteFirstModel(const Flags& flags) {
   config.bos_token_id = 1;
   config.eos_token_ids = {2};
   config.pad_token_id = 3;
-  model::SaveCheckpoint(*model::RandomModel(config, flags.seed), flags.output, flags.output);
-  fmt::print("{} parameters in {}\n", config.num_parameters(), flags.output.string());
+  config.head_dim = 32;
+  model::SavePhiConfig(config, flags.output);
+  model::SaveWeights(*model::RandomModel(config, flags.seed), flags.output);
+  fmt::print("{} parameters in {}\n", model::NumParameters(config), flags.output.string());
 }
 
 }  // namespace

@@ -1,14 +1,16 @@
-// Apache-2.0. The same folder under transformers: logits within 1e-4, the same greedy tokens.
+// Apache-2.0. The same folders under transformers: logits within 1e-4, the same greedy tokens.
 // Skipped where the Python that CMake was given (PIVOTAL_PYTHON) lacks transformers or torch;
-// `make test-parity` installs them.
-#include <c10/core/GradMode.h>
+// `make test-parity` installs them. tests/model/phi_family.py is the other side.
 #include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
+#include "data/safetensors.h"
 #include "dpo/trainer.h"
 #include "model/checkpoint.h"
 #include "model/rollout_engine.h"
@@ -19,82 +21,128 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+using Rows = std::vector<std::vector<int64_t>>;
 
 const fs::path kSource = PIVOTAL_SOURCE_DIR;
 const fs::path kTiny = kSource / "experiments/tiny/model";
 
-int Python(const std::string& arguments) {
-  return std::system((std::string(PIVOTAL_PYTHON) + " " + arguments).c_str());
+at::Tensor AsTensor(const Rows& rows) {
+  std::vector<int64_t> flat;
+  for (const auto& row : rows) flat.insert(flat.end(), row.begin(), row.end());
+  return at::tensor(flat, at::TensorOptions(at::kLong)).view({static_cast<int64_t>(rows.size()), -1});
+}
+
+// Their nulls are -inf. Returns the largest difference.
+double LogitDifference(const PhiModel& model, const Rows& ids, const Json& theirs) {
+  const c10::NoGradGuard no_grad;
+  const at::Tensor logits = model.Logits(model.Hidden(AsTensor(ids))).contiguous();
+  EXPECT_EQ(static_cast<int64_t>(theirs.size()), logits.numel());
+  double worst = 0;
+  for (std::size_t i = 0; i < theirs.size(); ++i) {
+    const float ours = logits.const_data_ptr<float>()[i];
+    if (theirs[i].is_null()) EXPECT_EQ(ours, -INFINITY) << i;
+    else worst = std::max(worst, std::abs(ours - theirs[i].get<double>()));
+  }
+  return worst;
+}
+
+std::vector<TokenId> Greedy(const PhiModel& model, const std::vector<int64_t>& prompt, int32_t count) {
+  RolloutEngine engine(model, {.sampling = {.temperature = 0}, .batch = 3});
+  const RolloutRequest request{{prompt.begin(), prompt.end()}, 1, count, 0, 0};
+  return engine.Sample({&request, 1}, Progress())[0][0].tokens;
 }
 
 class Parity : public ::testing::Test {
  protected:
   void SetUp() override {
-    if (Python("-c 'import torch, transformers' 2>/dev/null") != 0)
+    if (std::system(PIVOTAL_PYTHON " -c 'import torch, transformers' 2>/dev/null") != 0)
       GTEST_SKIP() << PIVOTAL_PYTHON << " lacks torch or transformers; run make test-parity";
   }
+  // Runs phi_family.py; its output goes to a file, whose path is returned.
+  fs::path Python(const std::string& arguments) const {
+    const fs::path out = temp_.path() / "output";
+    const std::string command = std::string(PIVOTAL_PYTHON) + " " +
+                                (kSource / "tests/model/phi_family.py").string() + " " + arguments +
+                                " > " + out.string() + " 2> " + out.string() + ".err";
+    if (std::system(command.c_str()) != 0) {
+      std::ifstream error(out.string() + ".err");
+      ADD_FAILURE() << command << "\n" << std::string(std::istreambuf_iterator<char>(error), {});
+    }
+    return out;
+  }
+  testing::TempDir temp_;
+};
 
+void ExpectSameTensors(const fs::path& a, const fs::path& b, bool vision) {
+  const data::SafetensorsReader first(a), second(b);
+  std::size_t compared = 0;
+  for (const std::string& name : second.Names()) {
+    const auto x = first.Get(name), y = second.Get(name);
+    ASSERT_TRUE(x.dtype == y.dtype && std::ranges::equal(x.bytes, y.bytes)) << name;
+    ++compared;
+  }
+  EXPECT_EQ(compared + (vision ? 1 : 0), first.Names().size());
+}
+
+TEST_F(Parity, EveryPhi) {
+  const std::string family = (temp_.path() / "family").string();
+  fs::create_directory(family);
+  Python("make " + family + " " + kTiny.string());
+  int variants = 0;
+  for (const auto& entry : fs::directory_iterator(family)) {
+    const std::string name = entry.path().filename().string();
+    SCOPED_TRACE(name);
+    const Json truth = Json::parse(std::ifstream(entry.path() / "truth.json"));
+    const Checkpoint checkpoint = LoadCheckpoint(entry.path(), at::kCPU, at::kFloat);
+    double worst = 0;
+    for (std::size_t i = 0; i < truth["ids"].size(); ++i)
+      worst = std::max(worst, LogitDifference(*checkpoint.model, truth["ids"][i].get<Rows>(),
+                                              truth["logits"][i]));
+    EXPECT_LT(worst, 1e-4);
+    auto prompt = truth["ids"][0][0].get<std::vector<int64_t>>();
+    prompt.resize(20);
+    const auto theirs = truth["greedy"].get<std::vector<TokenId>>();
+    EXPECT_EQ(theirs.size(), 200u) << "an early end hides the rest";
+    EXPECT_EQ(Greedy(*checkpoint.model, prompt, 200), theirs);
+    std::printf("%-24s largest logit difference %.2g, %zu greedy tokens\n", name.c_str(), worst,
+                theirs.size());
+
+    const Json config = Json::parse(std::ifstream(entry.path() / "config.json"));
+    const std::string stored = config.value("torch_dtype", config.value("dtype", "float32"));
+    const Checkpoint as_stored = LoadCheckpoint(entry.path(), at::kCPU, ParseDType(stored));
+    fs::create_directory(entry.path() / "saved");
+    SaveCheckpoint(*as_stored.model, entry.path(), entry.path() / "saved", 60'000);
+    EXPECT_TRUE(fs::exists(entry.path() / "saved/model.safetensors.index.json"));
+    ExpectSameTensors(entry.path(), entry.path() / "saved", name == "phi-3-vision");
+    ++variants;
+  }
+  EXPECT_EQ(variants, 15);
+  Python("check " + family);
+}
+
+class FolderParity : public Parity {
+ protected:
   // Compares `folder` here and there on `rows` rows of `length` ids.
   void Compare(const fs::path& folder, int64_t rows, int64_t length) {
     const Checkpoint checkpoint = LoadCheckpoint(folder, at::kCPU, at::kFloat);
     const int64_t vocab = checkpoint.model->config().vocab_size;
-    std::vector<int64_t> flat;
-    Json ids = Json::array();
-    for (int64_t row = 0; row < rows; ++row) {
-      Json line = Json::array();
-      for (int64_t t = 0; t < length; ++t) {
-        flat.push_back(t == 0 ? 1 : (31 * t * t + 17 * t + 101 * row + 4) % vocab);
-        line.push_back(flat.back());
-      }
-      ids.push_back(line);
-    }
-    std::ofstream(temp_.path() / "ids.json") << ids.dump();
-    const std::string out = (temp_.path() / "out.json").string();
-    ASSERT_EQ(Python((kSource / "tests/model/transformers_logits.py").string() + " " + folder.string() +
-                     " " + (temp_.path() / "ids.json").string() + " " + out), 0);
+    Rows ids(static_cast<std::size_t>(rows), {1});
+    for (int64_t row = 0; row < rows; ++row)
+      for (int64_t t = 1; t < length; ++t)
+        ids[row].push_back((31 * t * t + 17 * t + 101 * row + 4) % vocab);
+    std::ofstream(temp_.path() / "ids.json") << Json(ids).dump();
+    const fs::path out = Python("score " + folder.string() + " " + (temp_.path() / "ids.json").string());
     const Json theirs = Json::parse(std::ifstream(out));
-    ExpectLogits(*checkpoint.model, at::tensor(flat, at::TensorOptions(at::kLong)).view({rows, length}),
-                 theirs["logits"]);
-    ExpectGreedy(*checkpoint.model, {flat.begin(), flat.begin() + length}, theirs["greedy"]);
-  }
-
-  testing::TempDir temp_;
-
- private:
-  static void ExpectLogits(const PhiModel& model, const at::Tensor& tokens, const Json& theirs) {
-    const c10::NoGradGuard no_grad;
-    const at::Tensor logits = model.Logits(model.Hidden(tokens)).contiguous();
-    ASSERT_EQ(static_cast<int64_t>(theirs.size()), logits.numel());
-    double worst = 0;
-    for (int64_t i = 0; i < logits.numel(); ++i)
-      worst = std::max(worst, std::abs(logits.const_data_ptr<float>()[i] - theirs[i].get<double>()));
-    RecordProperty("largest_logit_difference", std::to_string(worst));
-    std::printf("largest logit difference %.3g over %lld logits\n", worst,
-                static_cast<long long>(logits.numel()));
+    const double worst = LogitDifference(*checkpoint.model, ids, theirs["logits"]);
+    std::printf("largest logit difference %.2g\n", worst);
     EXPECT_LT(worst, 1e-4);
-  }
-  static void ExpectGreedy(const PhiModel& model, std::vector<int64_t> prompt, const Json& theirs) {
-    RolloutEngine engine(model, {.sampling = {.temperature = 0}});
-    const RolloutRequest request{{prompt.begin(), prompt.end()}, 1, 40, 0, 0};
-    EXPECT_EQ(engine.Sample({&request, 1}, Progress())[0][0].tokens, theirs.get<std::vector<TokenId>>());
+    EXPECT_EQ(Greedy(*checkpoint.model, ids[0], 200), theirs["greedy"].get<std::vector<TokenId>>());
   }
 };
 
-TEST_F(Parity, ShippedTinyModel) { Compare(kTiny, 3, 50); }
+TEST_F(FolderParity, ShippedTinyModel) { Compare(kTiny, 3, 50); }
 
-TEST_F(Parity, RandomModelWithSlidingWindow) {
-  PhiConfig config = LoadPhiConfig(kTiny);
-  config.num_hidden_layers = 2;
-  config.num_key_value_heads = 1;
-  config.sliding_window = 9;
-  config.rope_theta = 777;
-  const fs::path folder = temp_.path() / "model";
-  fs::create_directory(folder);
-  SaveCheckpoint(*RandomModel(config, 3), kTiny, folder);
-  Compare(folder, 2, 33);
-}
-
-TEST_F(Parity, CheckpointAfterDpo) {
+TEST_F(FolderParity, CheckpointAfterDpo) {
   const Checkpoint checkpoint = LoadCheckpoint(kTiny, at::kCPU, at::kFloat);
   std::vector<data::PreferencePair> pairs(1);
   pairs[0].prompt_ids = checkpoint.tokenizer->Encode("Question: 3 boxes of 14 pens\nAnswer: 14*3");

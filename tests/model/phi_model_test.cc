@@ -56,7 +56,7 @@ class Twin {
   Vector Norm(const Vector& x, const at::Tensor& weight) const {
     double square = 0;
     for (double v : x) square += v * v;
-    const double scale = 1 / std::sqrt(square / static_cast<double>(x.size()) + config_.rms_norm_eps);
+    const double scale = 1 / std::sqrt(square / static_cast<double>(x.size()) + config_.norm_eps);
     Vector y;
     for (std::size_t i = 0; i < x.size(); ++i)
       y.push_back(x[i] * scale * weight.const_data_ptr<double>()[i]);
@@ -64,10 +64,10 @@ class Twin {
   }
   // Rotates one head of `x` starting at `begin` for position `t`.
   void Rotate(Vector& x, std::size_t begin, std::size_t t) const {
-    const auto half = static_cast<std::size_t>(config_.head_dim()) / 2;
+    const auto half = static_cast<std::size_t>(config_.head_dim) / 2;
     for (std::size_t i = 0; i < half; ++i) {
       const double angle = static_cast<double>(t) *
-          std::pow(config_.rope_theta, -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
+          std::pow(config_.rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
       const double a = x[begin + i], b = x[begin + half + i];
       x[begin + i] = a * std::cos(angle) - b * std::sin(angle);
       x[begin + half + i] = b * std::cos(angle) + a * std::sin(angle);
@@ -75,7 +75,7 @@ class Twin {
   }
   void Layer(int64_t index, std::vector<Vector>& x) const {
     const std::string prefix = fmt::format("model.layers.{}.", index);
-    const auto dim = static_cast<std::size_t>(config_.head_dim());
+    const auto dim = static_cast<std::size_t>(config_.head_dim);
     const auto heads = static_cast<std::size_t>(config_.num_attention_heads);
     const auto kv = static_cast<std::size_t>(config_.num_key_value_heads);
     const auto window = config_.sliding_window > 0 ? static_cast<std::size_t>(config_.sliding_window)
@@ -180,7 +180,7 @@ void ExpectCacheMatchesFullForward(const PhiConfig& config) {
   for (int row = 0; row < 2; ++row)
     for (int64_t t = 0; t < prefill[row]; ++t) tokens[row][t] = rows[row][t];
   const at::Tensor positions = at::arange(12, at::TensorOptions(at::kLong)).expand({2, 12}).contiguous();
-  const at::Tensor hidden = model->Hidden(tokens, positions, 12, cache);
+  const at::Tensor hidden = model->Hidden(tokens, positions, prefill, cache);
   for (int row = 0; row < 2; ++row) {
     const at::Tensor full = model->Hidden(AsRow(rows[row]));
     EXPECT_LT(LargestDifference(hidden[row].narrow(0, 0, prefill[row]),
@@ -190,7 +190,8 @@ void ExpectCacheMatchesFullForward(const PhiConfig& config) {
     const at::Tensor at_position = AsRow({prefill[0] + step, prefill[1] + step}).view({2, 1});
     const at::Tensor next =
         AsRow({rows[0][prefill[0] + step], rows[1][prefill[1] + step]}).view({2, 1});
-    const at::Tensor out = model->Hidden(next, at_position, prefill[1] + step + 1, cache);
+    const int64_t lengths[] = {prefill[0] + step + 1, prefill[1] + step + 1};
+    const at::Tensor out = model->Hidden(next, at_position, lengths, cache);
     for (int row = 0; row < 2; ++row) {
       const at::Tensor full = model->Hidden(AsRow(rows[row]))[0][prefill[row] + step];
       ASSERT_LT(LargestDifference(out[row][0], full), 1e-4) << "step " << step << " row " << row;

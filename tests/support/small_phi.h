@@ -16,6 +16,7 @@ inline model::PhiConfig SmallConfig() {
   config.num_hidden_layers = 3;
   config.num_attention_heads = 6;
   config.num_key_value_heads = 2;
+  config.head_dim = 4;
   config.max_position_embeddings = 96;
   config.initializer_range = 0.3;  // sharp distributions show errors
   config.pad_token_id = 3;

@@ -1,0 +1,37 @@
+// Apache-2.0. Rotary positions (arXiv 2104.09864), with LongRoPE's factors where a config has them.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <span>
+
+#include "model/phi_config.h"
+
+namespace pivotal::model {
+
+// Cosine and sine per position and frequency, in the dtype of the model: [B or 1, T, 1, R/2].
+struct RopeAngles {
+  at::Tensor cos, sin;
+};
+
+class Rope {
+ public:
+  Rope(const PhiConfig& config, const at::TensorOptions& options);
+
+  // Angles of `positions` [B or 1, T] (int64). Row b belongs to a sequence of lengths[b] tokens (one
+  // for all rows where positions has one row), by which LongRoPE chooses its factors.
+  RopeAngles Angles(const at::Tensor& positions, std::span<const int64_t> lengths) const;
+
+  // Rotates the first R dimensions of [B, T, heads, D]: (x1, x2) -> (x1 cos - x2 sin,
+  // x2 cos + x1 sin), x1 and x2 the halves of R.
+  at::Tensor Rotate(const at::Tensor& x, const RopeAngles& angles) const;
+
+ private:
+  RopeConfig config_;
+  int64_t rotary_dim_;
+  at::ScalarType dtype_;
+  at::Tensor short_, long_;  // frequencies [R/2], float32
+};
+
+}  // namespace pivotal::model
