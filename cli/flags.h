@@ -23,6 +23,8 @@ void AddPairs(CLI::App& app);
 void AddTrain(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
+void AddScore(CLI::App& app);
+void AddInfo(CLI::App& app);
 void AddDemo(CLI::App& app);
 
 }  // namespace pivotal::cli

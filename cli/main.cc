@@ -27,6 +27,8 @@ int main(int argc, char** argv) {
   pivotal::cli::AddTrain(app);
   pivotal::cli::AddEval(app);
   pivotal::cli::AddGenerate(app);
+  pivotal::cli::AddScore(app);
+  pivotal::cli::AddInfo(app);
   pivotal::cli::InstallSignalHandlers();
   try {
     app.parse(argc, argv);

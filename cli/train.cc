@@ -68,6 +68,10 @@ void AddTrain(CLI::App& app) {
       ->capture_default_str();
   sub->add_option("--max-grad-norm", options.optimizer.max_grad_norm, "clip to this norm; 0: off")
       ->check(CLI::Range(0.0, 1e9))->capture_default_str();
+  sub->add_option("--max-shard-size", settings.max_shard_bytes,
+                  "split the weights into files of at most this size, e.g. 500MB")
+      ->transform(CLI::AsSizeValue(true))->check(CLI::PositiveNumber)
+      ->default_str("5GB");
   sub->add_option("--seed", options.seed, "of the data order")->capture_default_str();
   sub->callback([flags] { Run(*flags); });
 }

@@ -39,8 +39,9 @@ std::string ToLine(const PreferencePair& pair) {
   return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
-Ids ReadIds(const json& object, const std::string& key, int32_t vocab, const std::string& where) {
-  const json& values = RequireKey(object, key, where, "give all three *_ids or none");
+Ids ReadIds(const json& object, const std::string& key, int32_t vocab, const std::string& where,
+            const std::string& remedy = "give all three *_ids or none") {
+  const json& values = RequireKey(object, key, where, remedy);
   if (!values.is_array()) {
     Fail("{}: key \"{}\" must be an array of token ids, not {}", where, key, values.type_name());
   }
@@ -175,22 +176,32 @@ std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path,
   return pairs;
 }
 
+PromptCompletion ReadPromptCompletion(const json& object, const Tokenizer& tokenizer,
+                                      const std::string& where) {
+  PromptCompletion item;
+  if (object.contains("prompt_ids") || object.contains("completion_ids")) {
+    const std::string remedy = "give both *_ids or none";
+    item.prompt_ids = ReadIds(object, "prompt_ids", tokenizer.VocabSize(), where, remedy);
+    item.completion_ids = ReadIds(object, "completion_ids", tokenizer.VocabSize(), where, remedy);
+  } else {
+    item.completion_ids = EncodeContinuations(tokenizer, RequireString(object, "prompt", where),
+                                              {RequireString(object, "completion", where)}, where,
+                                              item.prompt_ids)[0];
+  }
+  if (item.prompt_ids.empty()) Fail("{}: the prompt has no tokens", where);
+  return item;
+}
+
 std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path& path,
                                                     const Tokenizer& tokenizer) {
   JsonLineReader lines(path);
   std::vector<PromptCompletion> items;
   json object;
   while (lines.Next(object)) {
-    const std::string where = lines.Where();
-    const std::string& prompt = RequireString(object, "prompt", where);
-    const std::string& completion = RequireString(object, "completion", where);
-    PromptCompletion item;
-    item.completion_ids =
-        EncodeContinuations(tokenizer, prompt, {completion}, where, item.prompt_ids)[0];
-    if (completion.empty()) Fail("{}: \"completion\" is empty", where);
-    if (item.prompt_ids.empty()) Fail("{}: the prompt has no tokens", where);
-    if (item.completion_ids.empty()) Fail("{}: \"completion\" has no tokens", where);
-    if (tokenizer.eos() >= 0) item.completion_ids.push_back(tokenizer.eos());
+    PromptCompletion item = ReadPromptCompletion(object, tokenizer, lines.Where());
+    if (item.completion_ids.empty()) Fail("{}: the completion has no tokens", lines.Where());
+    if (tokenizer.eos() >= 0 && !object.contains("completion_ids"))
+      item.completion_ids.push_back(tokenizer.eos());
     items.push_back(std::move(item));
   }
   return items;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <filesystem>
+#include <nlohmann/json_fwd.hpp>
+#include <string>
 #include <vector>
 
 #include "data/preference_pair.h"
@@ -20,8 +22,13 @@ void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePa
 std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path,
                                       const Tokenizer& tokenizer);
 
-// Reads {"prompt","completion"} lines (TRL's names) for next-token training. EOS is appended to
-// the completion unless the tokenizer has none.
+// One line of a prompt-completion file (TRL's names): `prompt` and `completion` as text, or
+// `prompt_ids` and `completion_ids`. Throws Error that begins with `where`.
+PromptCompletion ReadPromptCompletion(const nlohmann::json& object, const Tokenizer& tokenizer,
+                                      const std::string& where);
+
+// Reads prompt-completion lines for next-token training. EOS is appended to a completion that is
+// given as text, unless the tokenizer has none; an empty completion is an Error.
 std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path& path,
                                                     const Tokenizer& tokenizer);
 

@@ -2,9 +2,11 @@
 #include "dpo/batch.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/logsumexp.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
 #include <map>
@@ -71,15 +73,43 @@ Batch BatchBuilder::Build(at::Device device) const {
           to_tensor(target_source), to_tensor(target_token), to_tensor(target_segment), segments_};
 }
 
-at::Tensor SegmentLogProbs(const model::PhiModel& model, const Batch& batch) {
-  const at::Tensor hidden = model.Hidden(batch.tokens, batch.lengths).flatten(0, 1).index_select(0, batch.source);
+namespace {
+
+// Of targets `token` [M] at rows `source` [M] of `hidden` [U, hidden].
+at::Tensor LogProbsAt(const model::PhiModel& model, const at::Tensor& hidden,
+                      const at::Tensor& source, const at::Tensor& token) {
   at::Tensor logits = model.Logits(hidden);  // [U, V]
   if (logits.scalar_type() == at::kHalf || logits.scalar_type() == at::kBFloat16)
     logits = logits.to(at::kFloat);
   const at::Tensor normaliser = at::logsumexp(logits, -1);  // [U]
-  const at::Tensor flat = batch.target_source * logits.size(1) + batch.target_token;
-  const at::Tensor logprobs = logits.flatten().index_select(0, flat) -
-                              normaliser.index_select(0, batch.target_source);
+  return logits.flatten().index_select(0, source * logits.size(1) + token) -
+         normaliser.index_select(0, source);
+}
+
+}  // namespace
+
+at::Tensor TargetLogProbs(const model::PhiModel& model, const Batch& batch) {
+  constexpr int64_t kRows = 256;
+  const at::Tensor hidden =
+      model.Hidden(batch.tokens, batch.lengths).flatten(0, 1).index_select(0, batch.source);
+  const int64_t rows = hidden.size(0);
+  if (c10::GradMode::is_enabled() || rows <= kRows)
+    return LogProbsAt(model, hidden, batch.target_source, batch.target_token);
+  at::Tensor all = at::empty(batch.target_token.sizes(), hidden.options().dtype(at::kFloat));
+  for (int64_t first = 0; first < rows; first += kRows) {
+    const int64_t count = std::min(kRows, rows - first);
+    const at::Tensor targets =
+        (batch.target_source.ge(first) & batch.target_source.lt(first + count)).nonzero().squeeze(1);
+    all.index_copy_(0, targets,
+                    LogProbsAt(model, hidden.narrow(0, first, count),
+                               batch.target_source.index_select(0, targets) - first,
+                               batch.target_token.index_select(0, targets)).to(at::kFloat));
+  }
+  return all;
+}
+
+at::Tensor SegmentLogProbs(const model::PhiModel& model, const Batch& batch) {
+  const at::Tensor logprobs = TargetLogProbs(model, batch);
   return at::zeros({batch.segments}, logprobs.options())
       .index_add(0, batch.target_segment, logprobs);
 }

@@ -48,6 +48,11 @@ class BatchBuilder {
   int64_t segments_ = 0;
 };
 
+// Log-probability of each target (temperature 1, natural log): [M], float32 or wider, in the order in
+// which targets were added. Without gradients the logits of at most a few hundred positions are in
+// memory at once.
+at::Tensor TargetLogProbs(const model::PhiModel& model, const Batch& batch);
+
 // Sum of the targets' log-probabilities (temperature 1, natural log) per segment: [segments],
 // float32 or wider. Gradients flow to the model's weights unless grad mode is off.
 at::Tensor SegmentLogProbs(const model::PhiModel& model, const Batch& batch);

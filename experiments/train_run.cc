@@ -106,12 +106,12 @@ dpo::StepLog RunTraining(const TrainSettings& settings, const fs::path& output,
   try {
     const dpo::StepLog last =
         dpo::Train(model.phi(), *task->objective, settings.options, sink, progress);
-    model::SaveCheckpoint(model.phi(), settings.model.folder, output);
+    model::SaveCheckpoint(model.phi(), settings.model.folder, output, settings.max_shard_bytes);
     return last;
   } catch (const Interrupted& stop) {
     const fs::path partial = output / "interrupted";
     data::CreateOutputFolder(partial);
-    model::SaveCheckpoint(model.phi(), settings.model.folder, partial);
+    model::SaveCheckpoint(model.phi(), settings.model.folder, partial, settings.max_shard_bytes);
     throw Interrupted(fmt::format("{}; the weights so far are in {}", stop.what(), partial.string()));
   }
 }

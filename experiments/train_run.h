@@ -21,6 +21,7 @@ struct TrainSettings {
   double beta = 0.1;
   double rpo_alpha = 0.0;
   dpo::TrainOptions options;
+  int64_t max_shard_bytes = model::kDefaultShardBytes;  // larger weight files are split
 };
 
 // Trains and writes `output`: the Hugging Face folder of the trained model, train.toml with every

@@ -14,6 +14,7 @@
 #include "dpo/trainer.h"
 #include "model/checkpoint.h"
 #include "model/rollout_engine.h"
+#include "tests/support/run_command.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal::model {
@@ -137,6 +138,41 @@ class FolderParity : public Parity {
     std::printf("largest logit difference %.2g\n", worst);
     EXPECT_LT(worst, 1e-4);
     EXPECT_EQ(Greedy(*checkpoint.model, ids[0], 200), theirs["greedy"].get<std::vector<TokenId>>());
+    CompareScores(folder, ids, theirs["logits"], vocab);
+  }
+
+  // pivotal score against the log-softmax of their logits.
+  void CompareScores(const fs::path& folder, const Rows& ids, const Json& logits, int64_t vocab) {
+    const fs::path in = temp_.path() / "score.jsonl", out = temp_.path() / "scored.jsonl";
+    std::ofstream lines(in);
+    for (std::size_t row = 0; row < ids.size(); ++row) {
+      const auto cut = ids[row].begin() + static_cast<std::ptrdiff_t>(3 + row);
+      lines << Json{{"id", row}, {"prompt_ids", Rows::value_type(ids[row].begin(), cut)},
+                    {"completion_ids", Rows::value_type(cut, ids[row].end())}}.dump() << "\n";
+    }
+    lines.close();
+    const auto run = testing::Pivotal("score --batch-tokens 100 --model " + folder.string() +
+                                      " --input " + in.string() + " --output " + out.string());
+    ASSERT_EQ(run.code, 0) << run.output;
+    std::ifstream scored(out);
+    std::string text;
+    double worst = 0;
+    for (std::size_t row = 0; row < ids.size(); ++row) {
+      ASSERT_TRUE(std::getline(scored, text));
+      const Json line = Json::parse(text);
+      EXPECT_EQ(line["id"], row);
+      ASSERT_EQ(line["logprobs"].size(), ids[row].size() - 3 - row);
+      for (std::size_t i = 0; i < line["logprobs"].size(); ++i) {
+        const std::size_t t = 3 + row + i;
+        const std::size_t base = (row * ids[row].size() + t - 1) * static_cast<std::size_t>(vocab);
+        double sum = 0;
+        for (int64_t v = 0; v < vocab; ++v) sum += std::exp(logits[base + v].get<double>());
+        const double truth = logits[base + ids[row][t]].get<double>() - std::log(sum);
+        worst = std::max(worst, std::abs(truth - line["logprobs"][i].get<double>()));
+      }
+    }
+    std::printf("largest difference of a log-probability %.2g\n", worst);
+    EXPECT_LT(worst, 1e-5);
   }
 };
 
