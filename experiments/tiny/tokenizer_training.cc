@@ -1,8 +1,11 @@
 // Apache-2.0.
 #include "experiments/tiny/tokenizer_training.h"
 
+#include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
+#include <algorithm>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
@@ -31,6 +34,83 @@ void WriteText(const std::filesystem::path& path, std::string_view text) {
   file.Commit();
 }
 
+using nlohmann::ordered_json;
+
+// Every way to put a piece together from two others, best piece first: SentencePiece merges by the
+// score of the result.
+ordered_json Merges(const sentencepiece::SentencePieceProcessor& model) {
+  std::map<std::string, int> ids;
+  std::vector<int> by_score;
+  for (int id = 0; id < model.GetPieceSize(); ++id) {
+    if (model.IsControl(id) || model.IsUnknown(id) || model.IsByte(id)) continue;
+    ids[model.IdToPiece(id)] = id;
+    by_score.push_back(id);
+  }
+  std::ranges::stable_sort(by_score, std::greater(), [&](int id) { return model.GetScore(id); });
+  ordered_json merges = ordered_json::array();
+  for (int id : by_score) {
+    const std::string& piece = model.IdToPiece(id);
+    for (std::size_t cut = 1; cut < piece.size(); ++cut) {
+      const std::string left = piece.substr(0, cut), right = piece.substr(cut);
+      if (ids.contains(left) && ids.contains(right)) merges.push_back(left + " " + right);
+    }
+  }
+  return merges;
+}
+
+// The same tokenizer as tokenizer.json, in the form of Phi-3-mini's: what transformers reads without
+// sentencepiece, and what Pivotal prefers.
+ordered_json TokenizerJson(const std::string& serialized) {
+  sentencepiece::SentencePieceProcessor model;
+  if (const auto status = model.LoadFromSerializedProto(serialized); !status.ok())
+    Fail("sentencepiece: {}", status.ToString());
+  ordered_json vocab = ordered_json::object(), added = ordered_json::array();
+  for (int id = 0; id < model.GetPieceSize(); ++id) {
+    vocab[model.IdToPiece(id)] = id;
+    if (model.IsControl(id) || model.IsUnknown(id))
+      added.push_back({{"id", id}, {"content", model.IdToPiece(id)}, {"single_word", false},
+                       {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}});
+  }
+  const std::string blank = "\u2581";
+  const ordered_json a = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
+  const ordered_json b = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
+  const ordered_json bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
+  return {{"version", "1.0"},
+          {"truncation", nullptr},
+          {"padding", nullptr},
+          {"added_tokens", added},
+          {"normalizer",
+           {{"type", "Sequence"},
+            {"normalizers",
+             {{{"type", "Prepend"}, {"prepend", blank}},
+              {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", blank}}}}}},
+          {"pre_tokenizer", nullptr},
+          {"post_processor",
+           {{"type", "TemplateProcessing"},
+            {"single", ordered_json::array({bos, a})},
+            {"pair", ordered_json::array({bos, a, b})},
+            {"special_tokens",
+             {{"<s>", {{"id", "<s>"}, {"ids", ordered_json::array({1})},
+                       {"tokens", ordered_json::array({"<s>"})}}}}}}},
+          {"decoder",
+           {{"type", "Sequence"},
+            {"decoders",
+             {{{"type", "Replace"}, {"pattern", {{"String", blank}}}, {"content", " "}},
+              {{"type", "ByteFallback"}},
+              {{"type", "Fuse"}},
+              {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}}},
+          {"model",
+           {{"type", "BPE"},
+            {"dropout", nullptr},
+            {"unk_token", "<unk>"},
+            {"continuing_subword_prefix", nullptr},
+            {"end_of_word_suffix", nullptr},
+            {"fuse_unk", true},
+            {"byte_fallback", true},
+            {"vocab", vocab},
+            {"merges", Merges(model)}}}};
+}
+
 }  // namespace
 
 void TrainTokenizer(const std::vector<std::string>& texts, int vocab_size,
@@ -51,7 +131,8 @@ void TrainTokenizer(const std::vector<std::string>& texts, int vocab_size,
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &iterator, &model);
   if (!status.ok()) Fail("sentencepiece: {}", status.ToString());
   WriteText(folder / "tokenizer.model", model);
-  const nlohmann::ordered_json tokenizer = {{"tokenizer_class", "LlamaTokenizer"},
+  WriteText(folder / "tokenizer.json", TokenizerJson(model).dump(1) + "\n");
+  const ordered_json tokenizer = {{"tokenizer_class", "LlamaTokenizer"},
                                             {"add_bos_token", true},
                                             {"add_eos_token", false},
                                             {"bos_token", "<s>"},
@@ -61,7 +142,7 @@ void TrainTokenizer(const std::vector<std::string>& texts, int vocab_size,
                                             {"legacy", false},
                                             {"model_max_length", 256}};
   WriteText(folder / "tokenizer_config.json", tokenizer.dump(2) + "\n");
-  const nlohmann::ordered_json generation = {
+  const ordered_json generation = {
       {"bos_token_id", 1}, {"eos_token_id", 2}, {"pad_token_id", 3}, {"do_sample", true}};
   WriteText(folder / "generation_config.json", generation.dump(2) + "\n");
 }
