@@ -94,12 +94,13 @@ std::vector<std::pair<Value, Value>> Entries(const std::string& name, const Argu
     throw Fault(fmt::format("{}: only one dict and named arguments are supported", name));
   if (!arguments.values.empty()) entries = arguments.values[0].Dict()->entries;
   budget.Charge((entries.size() + arguments.named.size()) * 2 * sizeof(Value));
-  for (const auto& [key, value] : arguments.named) {
+  for (const auto& argument : arguments.named) {
+    const Value key(argument.first);
     const auto known = std::find_if(entries.begin(), entries.end(), [&](const auto& entry) {
-      return Equal(entry.first, Value(key), budget);
+      return Equal(entry.first, key, budget);
     });
-    if (known != entries.end()) known->second = value;
-    else entries.emplace_back(Value(key), value);
+    if (known != entries.end()) known->second = argument.second;
+    else entries.emplace_back(key, argument.second);
   }
   return entries;
 }
