@@ -35,8 +35,14 @@ std::size_t TerminalWidth() {
 }  // namespace
 
 void InstallStopHandler() {
+  stop_requested = false;
   std::signal(SIGINT, OnStopSignal);
   std::signal(SIGTERM, OnStopSignal);
+}
+
+void ReleaseStopHandler() {
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
 }
 
 bool UsesColour(int file_descriptor) {
