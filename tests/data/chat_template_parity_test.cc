@@ -43,9 +43,11 @@ Result Render(const Json& row) {
   try {
     return {ChatTemplate(row["template"].get<std::string>(), "t", special).Render(messages)};
   } catch (const Error& error) {
-    const bool refused = std::string_view(error.what()).find("support") != std::string_view::npos ||
-                         std::string_view(error.what()).find("can only be printed") != std::string_view::npos;
-    return {error.what(), true, refused};
+    const std::string what = error.what();
+    bool refused = false;
+    for (const char* reason : {"support", "can only be printed", "too much work"})
+      refused = refused || what.find(reason) != std::string::npos;
+    return {what, true, refused};
   }
 }
 

@@ -67,16 +67,16 @@ class Expressions:
                              "bos_token", "t", "'caf\\u00e9'", "'\\n\\x41\\t'", "'aXb yZ-q'", "m.role")
         s, i = lambda: self.string(d - 1), lambda: self.integer(d - 1)
         return self.pick(
-            lambda: f"({s()} + {s()})", lambda: f"{s()} ~ {self.any(d - 1)}", lambda: f"{s()}.strip()",
+            lambda: f"({s()} + {s()})", lambda: f"({s()} ~ {self.any(d - 1)})", lambda: f"{s()}.strip()",
             lambda: f"{s()}.{self.pick('lstrip', 'rstrip', 'strip')}({self.pick(chr(39) + 'a b' + chr(39), s())})",
             lambda: f"{s()}.{self.pick('upper', 'lower', 'title', 'capitalize')}()",
-            lambda: f"{s()} | {self.pick('trim', 'upper', 'lower', 'title', 'string', 'safe', 'capitalize')}",
+            lambda: f"({s()} | {self.pick('trim', 'upper', 'lower', 'title', 'string', 'safe', 'capitalize')})",
             lambda: f"{s()}.replace({s()}, {s()})", lambda: f"({s()} | replace({s()}, {s()}, {i()}))",
             lambda: f"({s()})[{i()}]", lambda: f"({s()})[{self.maybe(i)}:{self.maybe(i)}{self.pick('', ':', ':2', ':-1')}]",
-            lambda: f"{self.list(d - 1)} | join({s()})", lambda: f"({self.any(d - 1)}) | string",
-            lambda: f"{s()}.join({self.list(d - 1)})", lambda: f"({self.any(d - 1)}) | tojson",
+            lambda: f"({self.list(d - 1)} | join({s()}))", lambda: f"(({self.any(d - 1)}) | string)",
+            lambda: f"{s()}.join({self.list(d - 1)})", lambda: f"(({self.any(d - 1)}) | tojson)",
             lambda: f"({s()} if {self.boolean(d - 1)} else {s()})", lambda: f"({s()} * {i()})",
-            lambda: f"({self.any(d - 1)}) | default({s()}{self.pick('', ', true')})", lambda: f"({s()} or {s()})",
+            lambda: f"(({self.any(d - 1)}) | default({s()}{self.pick('', ', true')}))", lambda: f"({s()} or {s()})",
         )()
 
     def maybe(self, f):

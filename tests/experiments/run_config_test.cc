@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "data/error.h"
 #include "tests/support/temp_dir.h"
 
@@ -40,7 +42,9 @@ TEST(RunConfig, RoundTrips) {
 
 TEST(RunConfig, ReadsRunsFromBeforeTheSystemMessage) {
   const testing::TempDir folder;
-  SaveRunConfig({}, "abc", folder.path());
+  RunConfig config;
+  config.model.folder = config.problems.file = "/somewhere";
+  SaveRunConfig(config, "abc", folder.path());
   std::ifstream in(folder.path() / "run.toml");
   std::string text, line;
   while (std::getline(in, line))
