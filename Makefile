@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup build demo test test-parity bench tiny-model clean
+.PHONY: help setup build demo test test-parity fuzz bench tiny-model clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
@@ -27,6 +27,10 @@ test-parity: setup ## compare with transformers, installed into build/parity (2.
 	@cmake --build --preset $(PRESET)
 	@ctest --preset $(PRESET) -R Parity
 
+fuzz: ## fuzz data/ with libFuzzer, FUZZ_SECONDS=60 a target
+	@scripts/setup fuzz
+	@scripts/fuzz
+
 bench: ## build and run the micro-benchmarks
 	@$(MAKE) --no-print-directory build PRESET=bench
 	@build/bench/bin/pivotal_bench
@@ -35,4 +39,4 @@ tiny-model: build ## rebuild experiments/tiny from the generator (about half an 
 	@experiments/tiny/rebuild $(PIVOTAL)
 
 clean: ## remove the build trees (keeps build/venv)
-	rm -rf build/release build/debug build/asan build/bench
+	rm -rf build/release build/debug build/asan build/bench build/fuzz

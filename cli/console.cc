@@ -34,10 +34,15 @@ std::size_t TerminalWidth() {
 
 }  // namespace
 
-void InstallSignalHandlers() {
+void InstallStopHandler() {
+  stop_requested = false;
   std::signal(SIGINT, OnStopSignal);
   std::signal(SIGTERM, OnStopSignal);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit then fails the write, like a full disk
+}
+
+void ReleaseStopHandler() {
+  std::signal(SIGINT, SIG_DFL);
+  std::signal(SIGTERM, SIG_DFL);
 }
 
 bool UsesColour(int file_descriptor) {

@@ -11,7 +11,10 @@
 namespace pivotal::cli {
 
 // From now on the first Ctrl-C (or SIGTERM) asks work to stop; a second one ends the process.
-void InstallSignalHandlers();
+// Called again, it forgets a stop that was asked for.
+void InstallStopHandler();
+// Ctrl-C (or SIGTERM) ends the process again.
+void ReleaseStopHandler();
 
 // True if the stream is a terminal and NO_COLOR is not set.
 bool UsesColour(int file_descriptor);

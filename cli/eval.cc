@@ -46,6 +46,7 @@ void AddEval(CLI::App& app) {
   auto* sub = app.add_subcommand("eval", "Measure accuracy over a problem file");
   auto flags = std::make_shared<Flags>();
   AddModelFlags(*sub, flags->model);
+  AddSystemFlag(*sub, flags->model);
   AddProblemFlags(*sub, flags->problems);
   sub->add_option("--samples", flags->samples, "sampled responses per problem")
       ->check(CLI::Range(1, 1 << 20))->capture_default_str();

@@ -21,8 +21,13 @@ void AddModelFlags(CLI::App& app, experiments::ModelSettings& model) {
   app.add_option("--dtype", model.dtype, "type of the weights in memory")
       ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))->capture_default_str();
   app.add_option("--prompt-format", model.prompt_format,
-                 "how a question becomes a prompt; auto: phi-3 where the tokenizer has its tokens")
-      ->check(CLI::IsMember({"auto", "plain", "phi-2", "phi-3"}))->capture_default_str();
+                 "how a question becomes a prompt; auto: the folder's chat template, else by its tokens")
+      ->check(CLI::IsMember(data::PromptFormatNames()))->capture_default_str();
+}
+
+void AddSystemFlag(CLI::App& app, experiments::ModelSettings& model) {
+  app.add_option("--system", model.system,
+                 "system message in front; not every --prompt-format has a place for it");
 }
 
 void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems) {

@@ -9,6 +9,8 @@ namespace pivotal::cli {
 
 // --model (required unless it has a default), --device, --dtype, --prompt-format.
 void AddModelFlags(CLI::App& app, experiments::ModelSettings& model);
+// --system, for the subcommands that make prompts.
+void AddSystemFlag(CLI::App& app, experiments::ModelSettings& model);
 // --problems (required), --oracle, --id-key, --question-key, --answer-key, --limit.
 void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems);
 // --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --seed.

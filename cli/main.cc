@@ -1,6 +1,7 @@
 // Apache-2.0. The program `pivotal`. Exit codes: 0 done, 1 failure, 2 usage, 130 stopped by Ctrl-C.
 #include <fmt/format.h>
 
+#include <csignal>
 #include <exception>
 
 #include "cli/console.h"
@@ -29,7 +30,8 @@ int main(int argc, char** argv) {
   pivotal::cli::AddGenerate(app);
   pivotal::cli::AddScore(app);
   pivotal::cli::AddInfo(app);
-  pivotal::cli::InstallSignalHandlers();
+  pivotal::cli::InstallStopHandler();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit then fails the write, like a full disk
   try {
     app.parse(argc, argv);
     return 0;

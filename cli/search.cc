@@ -42,6 +42,7 @@ void AddSearch(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   auto& search = flags->config.search;
   AddModelFlags(*sub, flags->config.model);
+  AddSystemFlag(*sub, flags->config.model);
   AddProblemFlags(*sub, flags->config.problems);
   auto* output = sub->add_option("--output", flags->output, "run folder to make");
   auto* resume = sub->add_option("--resume", flags->resume,

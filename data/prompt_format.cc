@@ -1,4 +1,4 @@
-// Apache-2.0. From a question to the token ids of the query x.
+// Apache-2.0. From a conversation to the token ids of the query x.
 #include "data/prompt_format.h"
 
 #include <array>
@@ -9,49 +9,136 @@
 namespace pivotal::data {
 namespace {
 
-struct Template {
-  PromptFormat format;
-  std::string_view name, before, after;
+// What stands around the text of each role. An answer of the formats without control tokens begins
+// with a blank.
+struct Frame {
+  PromptFormat::Kind kind;
+  std::string_view name;
+  bool has_system;
+  std::string_view before_system, after_system, before_user, after_user, before_answer, after_answer;
+  bool blank;
 };
 
-constexpr std::array<Template, 3> kTemplates = {{
-    {PromptFormat::kPlain, "plain", "Question: ", "\nAnswer:"},
-    {PromptFormat::kPhi2, "phi-2", "Instruct: ", "\nOutput:"},
-    {PromptFormat::kPhi3, "phi-3", "<|user|>\n", "<|end|>\n<|assistant|>\n"},
+constexpr std::array<Frame, 4> kFrames = {{
+    {PromptFormat::kPlain, "plain", false, "", "", "Question: ", "\n", "Answer:", "\n\n", true},
+    {PromptFormat::kPhi2, "phi-2", false, "", "", "Instruct: ", "\n", "Output:", "\n", true},
+    {PromptFormat::kPhi3, "phi-3", true, "<|system|>\n", "<|end|>\n", "<|user|>\n", "<|end|>\n",
+     "<|assistant|>\n", "<|end|>\n", false},
+    {PromptFormat::kPhi4, "phi-4", true, "<|im_start|>system<|im_sep|>", "<|im_end|>",
+     "<|im_start|>user<|im_sep|>", "<|im_end|>", "<|im_start|>assistant<|im_sep|>", "<|im_end|>", false},
 }};
 
-const Template& TemplateOf(PromptFormat format) {
-  for (const Template& item : kTemplates) {
-    if (item.format == format) return item;
+const Frame& FrameOf(PromptFormat::Kind kind) {
+  for (const Frame& frame : kFrames) {
+    if (frame.kind == kind) return frame;
   }
-  Fail("unknown prompt format {}", static_cast<int>(format));
+  Fail("prompt format {} is not built in", static_cast<int>(kind));
+}
+
+[[noreturn]] void FailSystem(std::string_view name) {
+  Fail("the prompt format {} has no place for a system message; leave out --system or choose another "
+       "--prompt-format", name);
+}
+
+std::string RenderFrame(const Frame& frame, std::span<const ChatMessage> messages) {
+  std::string text;
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const ChatMessage& message = messages[i];
+    if (message.role == "user") {
+      text += fmt::format("{}{}{}", frame.before_user, message.content, frame.after_user);
+    } else if (message.role == "assistant") {
+      const bool blank = frame.blank && !message.content.starts_with(' ');
+      text += fmt::format("{}{}{}{}", frame.before_answer, blank ? " " : "", message.content, frame.after_answer);
+    } else if (message.role == "system" && i == 0) {
+      if (!frame.has_system) FailSystem(frame.name);
+      text += fmt::format("{}{}{}", frame.before_system, message.content, frame.after_system);
+    } else {
+      Fail("a message of the role {} at place {} has no place in a prompt", message.role, i + 1);
+    }
+  }
+  return text + std::string(frame.before_answer);
+}
+
+std::string_view Trimmed(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n\f\v";
+  const auto first = text.find_first_not_of(kSpace);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(kSpace) - first + 1);
 }
 
 }  // namespace
 
-PromptFormat ParsePromptFormat(std::string_view name) {
-  for (const Template& item : kTemplates) {
-    if (item.name == name) return item.format;
-  }
-  Fail("unknown prompt format \"{}\"; choose plain, phi-2 or phi-3", name);
+PromptFormat::PromptFormat(Kind built_in) : kind_(built_in) { FrameOf(built_in); }
+
+PromptFormat::PromptFormat(ChatTemplate chat_template)
+    : kind_(kTemplate), template_(std::move(chat_template)) {}
+
+std::string_view PromptFormat::name() const {
+  return kind_ == kTemplate ? "template" : FrameOf(kind_).name;
 }
 
-std::string_view PromptFormatName(PromptFormat format) { return TemplateOf(format).name; }
+std::string PromptFormat::Render(std::span<const ChatMessage> messages) const {
+  if (kind_ != kTemplate) return RenderFrame(FrameOf(kind_), messages);
+  std::string text = template_->Render(messages);
+  // Some templates pass over a system message in silence.
+  if (!messages.empty() && messages[0].role == "system" &&
+      text.find(Trimmed(messages[0].content)) == std::string::npos) {
+    FailSystem(name());
+  }
+  return text;
+}
+
+std::vector<TokenId> PromptFormat::Encode(const Tokenizer& tokenizer,
+                                          std::span<const ChatMessage> messages) const {
+  std::vector<TokenId> ids = tokenizer.Encode(Render(messages));
+  if (kind_ != kTemplate && tokenizer.adds_bos()) ids.insert(ids.begin(), tokenizer.bos());
+  return ids;
+}
+
+PromptFormat MakePromptFormat(std::string_view name, const std::filesystem::path& folder,
+                              const Tokenizer& tokenizer) {
+  for (const Frame& frame : kFrames) {
+    if (frame.name == name) return frame.kind;
+  }
+  if (name != "auto" && name != "template") {
+    Fail("unknown prompt format \"{}\"; choose auto, template, plain, phi-2, phi-3 or phi-4", name);
+  }
+  if (auto chat_template = LoadChatTemplate(folder, tokenizer)) {
+    return PromptFormat(*std::move(chat_template));
+  }
+  if (name == "template") {
+    Fail("{}: neither chat_template.jinja nor a chat_template in tokenizer_config.json; choose another "
+         "--prompt-format", folder.string());
+  }
+  return DetectPromptFormat(tokenizer);
+}
+
+std::vector<std::string> PromptFormatNames() {
+  std::vector<std::string> names = {"auto", "template"};
+  for (const Frame& frame : kFrames) names.emplace_back(frame.name);
+  return names;
+}
 
 PromptFormat DetectPromptFormat(const Tokenizer& tokenizer) {
-  return tokenizer.Encode("<|assistant|>").size() == 1 ? PromptFormat::kPhi3 : PromptFormat::kPlain;
+  if (tokenizer.Encode("<|assistant|>").size() == 1) return PromptFormat::kPhi3;
+  if (tokenizer.Encode("<|im_sep|>").size() == 1) return PromptFormat::kPhi4;
+  return PromptFormat::kPlain;
 }
 
-std::string FormatPrompt(PromptFormat format, std::string_view question) {
-  const Template& item = TemplateOf(format);
-  return fmt::format("{}{}{}", item.before, question, item.after);
+std::vector<ChatMessage> QuestionMessages(std::string_view system, std::string_view question) {
+  std::vector<ChatMessage> messages;
+  if (!system.empty()) messages.push_back({"system", std::string(system)});
+  messages.push_back({"user", std::string(question)});
+  return messages;
 }
 
-std::vector<TokenId> EncodePrompt(const Tokenizer& tokenizer, PromptFormat format,
+std::string FormatPrompt(const PromptFormat& format, std::string_view question) {
+  return format.Render(QuestionMessages("", question));
+}
+
+std::vector<TokenId> EncodePrompt(const Tokenizer& tokenizer, const PromptFormat& format,
                                   std::string_view question) {
-  std::vector<TokenId> ids = tokenizer.Encode(FormatPrompt(format, question));
-  if (tokenizer.adds_bos()) ids.insert(ids.begin(), tokenizer.bos());
-  return ids;
+  return format.Encode(tokenizer, QuestionMessages("", question));
 }
 
 }  // namespace pivotal::data

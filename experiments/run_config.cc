@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "experiments/run_config.h"
 
+#include <algorithm>
 #include <sstream>
 #include <toml++/toml.h>
 
@@ -16,6 +17,7 @@ void ForEachSetting(Config& config, F&& f) {
   f("model", "device", config.model.device);
   f("model", "dtype", config.model.dtype);
   f("model", "prompt_format", config.model.prompt_format);
+  f("model", "system", config.model.system);
   f("problems", "id_key", config.problems.options.id_key);
   f("problems", "question_key", config.problems.options.question_key);
   f("problems", "answer_key", config.problems.options.answer_key);
@@ -41,6 +43,7 @@ template <typename T>
 void ReadSetting(const toml::table& table, const std::string& source, const char* section,
                  const char* key, T& value) {
   const auto node = table[section][key];
+  if (!node && std::string_view(key) == "system") return;  // runs from before it
   if (!node) Fail("{}: no {}.{}; the file was not written by pivotal search", source, section, key);
   if constexpr (std::is_same_v<T, std::string>) {
     const auto read = node.template value<std::string>();
@@ -55,6 +58,29 @@ void ReadSetting(const toml::table& table, const std::string& source, const char
     if (!read) Fail("{}: {}.{} is not an integer", source, section, key);
     value = static_cast<T>(*read);
   }
+}
+
+// The ids of <think> and </think> where they are control tokens, which Decode does not print.
+std::vector<TokenId> SilentThinkTokens(const data::Tokenizer& tokenizer) {
+  std::vector<TokenId> marks;
+  for (const std::string_view mark : {pts::kThinkBegin, pts::kThinkEnd}) {
+    const auto ids = tokenizer.Encode(mark);
+    if (ids.size() == 1 && tokenizer.Decode(ids).empty()) marks.push_back(ids[0]);
+  }
+  return marks;
+}
+
+// Decode, with the tokens `marks` printed by name.
+std::string DecodeWith(const data::Tokenizer& tokenizer, const std::vector<TokenId>& marks,
+                       std::span<const TokenId> ids) {
+  std::string text;
+  std::size_t first = 0;
+  for (std::size_t i = 0; i < ids.size(); ++i) {
+    if (std::find(marks.begin(), marks.end(), ids[i]) == marks.end()) continue;
+    text += tokenizer.Decode(ids.subspan(first, i - first)) + tokenizer.Piece(ids[i]);
+    first = i + 1;
+  }
+  return text + tokenizer.Decode(ids.subspan(first));
 }
 
 }  // namespace
@@ -110,10 +136,9 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_s
 LoadedModel LoadModel(const ModelSettings& settings) {
   LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),
                                            model::ParseDType(settings.dtype)),
-                     data::PromptFormat::kPlain};
-  loaded.prompt_format = settings.prompt_format == "auto"
-                             ? data::DetectPromptFormat(loaded.tokenizer())
-                             : data::ParsePromptFormat(settings.prompt_format);
+                     data::PromptFormat::kPlain, settings.system};
+  loaded.prompt_format =
+      data::MakePromptFormat(settings.prompt_format, settings.folder, loaded.tokenizer());
   return loaded;
 }
 
@@ -140,15 +165,17 @@ std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
                                     const LoadedModel& model) {
   std::vector<pts::Query> queries;
   for (const data::Problem& problem : problems) {
+    const auto messages = data::QuestionMessages(model.system, problem.question);
     queries.push_back({problem.id, problem.question, problem.answer,
-                       data::EncodePrompt(model.tokenizer(), model.prompt_format, problem.question)});
+                       model.prompt_format.Encode(model.tokenizer(), messages)});
   }
   return queries;
 }
 
 pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle) {
-  return [&](const pts::Query& query, std::span<const TokenId> response) {
-    return oracle.Judge(tokenizer.Decode(response), query.answer);
+  return [&, marks = SilentThinkTokens(tokenizer)](const pts::Query& query,
+                                                   std::span<const TokenId> response) {
+    return oracle.Judge(DecodeWith(tokenizer, marks, response), query.answer);
   };
 }
 

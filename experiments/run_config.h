@@ -20,7 +20,8 @@ struct ModelSettings {
   std::filesystem::path folder;      // Hugging Face folder
   std::string device = "auto";       // model::ParseDevice
   std::string dtype = "float32";     // model::ParseDType
-  std::string prompt_format = "auto";  // "auto": phi-3 where the tokenizer has its tokens, else plain
+  std::string prompt_format = "auto";  // data::MakePromptFormat
+  std::string system;                // system message in front of every question; "": none
 };
 
 struct ProblemSettings {
@@ -54,6 +55,7 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_s
 struct LoadedModel {
   model::Checkpoint checkpoint;
   data::PromptFormat prompt_format;
+  std::string system;
 
   const model::PhiModel& phi() const { return *checkpoint.model; }
   const data::Tokenizer& tokenizer() const { return *checkpoint.tokenizer; }
@@ -71,7 +73,8 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings);
 std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
                                     const LoadedModel& model);
 
-// Decodes a response and asks `oracle`. Both must outlive the function.
+// Decodes a response and asks `oracle`; <think> and </think> stay readable where they are control
+// tokens. Both must outlive the function.
 pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle);
 
 }  // namespace pivotal::experiments

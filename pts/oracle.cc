@@ -19,6 +19,14 @@ constexpr std::string_view kRegex = "regex:";
 // What a text says, in a form that compares by equality; nullopt where it says nothing.
 using Reader = std::function<std::optional<std::string>(std::string_view)>;
 
+// What a response says once it has reasoned; nothing where it reasons to its end.
+std::optional<std::string_view> BehindReasoning(std::string_view response) {
+  if (const auto end = response.rfind(kThinkEnd); end != std::string_view::npos)
+    response.remove_prefix(end + kThinkEnd.size());
+  if (response.find(kThinkBegin) != std::string_view::npos) return std::nullopt;
+  return response;
+}
+
 // Reads both sides and compares.
 class ReadingOracle : public Oracle {
  public:
@@ -27,7 +35,8 @@ class ReadingOracle : public Oracle {
 
   bool Judge(std::string_view response, std::string_view answer) const override {
     const auto want = answer_(answer);
-    return want && response_(response) == want;
+    const auto said = BehindReasoning(response);
+    return want && said && response_(*said) == want;
   }
   bool CanRead(std::string_view answer) const override { return answer_(answer).has_value(); }
 
@@ -95,6 +104,9 @@ std::optional<std::string> LastChoice(std::string_view text) {
 }
 
 Reader RegexResponse(std::string_view pattern) {
+  if (pattern.find("think>") != std::string_view::npos)
+    Fail("oracle regex: a response is read behind its last </think>, so the pattern \"{}\" can never "
+         "match; leave <think> and </think> out of it", pattern);
   return [reader = RegexReader(pattern)](std::string_view text) -> std::optional<std::string> {
     const auto last = reader.Last(text);
     return last ? Trimmed(*last) : std::nullopt;

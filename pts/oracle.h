@@ -7,6 +7,11 @@
 
 namespace pivotal::pts {
 
+// How reasoning models set their reasoning apart from the response proper. A response is read behind
+// its last </think>. One that opens <think> there and never closes it was cut while it reasoned: it
+// has nothing to read, so it fails. Answers are read as they are.
+inline constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
+
 // Stateless after construction; its functions may be called from several threads.
 class Oracle {
  public:
@@ -27,7 +32,8 @@ class Oracle {
 //   exact            the texts, white space at both ends trimmed
 //   choice           the last stand-alone letter A-J ("(B)", "Answer: B"), case kept
 //   regex:PATTERN    capture group 1 (or the whole match) of the last match of PATTERN (PCRE2),
-//                    against the answer, both trimmed
+//                    against the answer, both trimmed; a PATTERN that names <think> or </think>
+//                    could never match and is an Error
 // Numbers are compared exactly, as decimals of any length. Throws Error that lists the names, or
 // says where PATTERN is malformed; Judge throws Error where PATTERN backtracks without end.
 std::unique_ptr<const Oracle> MakeOracle(std::string_view name);

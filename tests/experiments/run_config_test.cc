@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
+
 #include "data/error.h"
 #include "tests/support/temp_dir.h"
 
@@ -15,6 +17,7 @@ TEST(RunConfig, RoundTrips) {
   RunConfig config;
   config.model.folder = "/models/phi";
   config.model.dtype = "bfloat16";
+  config.model.system = "Be brief.\n\"Quoted\"";
   config.problems.file = "/problems.jsonl";
   config.problems.oracle = "regex:=(\\d+)\"";
   config.problems.options.limit = 7;
@@ -28,12 +31,26 @@ TEST(RunConfig, RoundTrips) {
   EXPECT_EQ(sha, "abc");
   EXPECT_EQ(read.model.folder, config.model.folder);
   EXPECT_EQ(read.model.dtype, "bfloat16");
+  EXPECT_EQ(read.model.system, config.model.system);
   EXPECT_EQ(read.problems.oracle, config.problems.oracle);
   EXPECT_EQ(read.problems.options.limit, 7u);
   EXPECT_EQ(read.sampling.params.top_p, 0.95);
   EXPECT_EQ(read.sampling.seed, 1234567890123u);
   EXPECT_EQ(read.search.gap, 0.15);
   EXPECT_EQ(read.search.samples, 64);
+}
+
+TEST(RunConfig, ReadsRunsFromBeforeTheSystemMessage) {
+  const testing::TempDir folder;
+  RunConfig config;
+  config.model.folder = config.problems.file = "/somewhere";
+  SaveRunConfig(config, "abc", folder.path());
+  std::ifstream in(folder.path() / "run.toml");
+  std::string text, line;
+  while (std::getline(in, line))
+    if (line.find("system") == std::string::npos) text += line + "\n";
+  folder.Write("run.toml", text);
+  EXPECT_EQ(LoadRunConfig(folder.path()).model.system, "");
 }
 
 TEST(RunConfig, NamesWhatIsWrong) {

@@ -151,6 +151,29 @@ TEST(Oracle, UnknownNamesListTheKnownOnes) {
   }
 }
 
+TEST(ReasoningModels, AreReadBehindTheirReasoning) {
+  EXPECT_TRUE(Judge("hash", "<think>#### 4, no</think>So\n#### 5", "5"));
+  EXPECT_FALSE(Judge("hash", "<think>#### 5</think>That is it.", "5"));
+  EXPECT_TRUE(Judge("last-number", "it is 4</think>5</think> 6 ", "6"));  // the prompt opened it
+  EXPECT_TRUE(Judge("exact", "<think>\nhm\n</think>\n\nParis\n", "Paris"));
+  EXPECT_TRUE(Judge("choice", "<think>A? B!</think>(C)", "C"));
+  EXPECT_TRUE(Judge("regex:=(\\d+)", "<think>=4</think>=5", "5"));
+  EXPECT_FALSE(Judge("regex:=(\\d+)", "<think>=5</think>is it", "5"));
+}
+
+TEST(ReasoningModels, FailWhereTheReasoningDoesNotEnd) {
+  for (const char* oracle : {"last-number", "hash", "exact", "regex:(5)"}) {
+    EXPECT_FALSE(Judge(oracle, "<think>\n#### 5", "5")) << oracle;
+    EXPECT_FALSE(Judge(oracle, "#### 5 <think>", "5")) << oracle;
+    EXPECT_FALSE(Judge(oracle, "<think></think><think>#### 5", "5")) << oracle;
+  }
+  EXPECT_TRUE(MakeOracle("exact")->CanRead("<think>"));  // answers are read as they are
+}
+
+TEST(ReasoningModels, RegexThatNamesTheMarksIsRefused) {
+  EXPECT_THAT(ErrorOf([] { MakeOracle("regex:</think>(.*)"); }), HasSubstr("leave <think> and </think> out"));
+}
+
 // The solutions of GSM8K's test split (Cobbe et al. 2021), 1,319 of them.
 class Gsm8kTest : public ::testing::TestWithParam<const char*> {
  protected:

@@ -1,0 +1,86 @@
+// Apache-2.0. A chat template as a tree.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "data/jinja_value.h"
+
+namespace pivotal::data::jinja {
+
+struct Expr;
+using ExprPtr = std::unique_ptr<const Expr>;
+
+enum class ExprKind {
+  kConstant,   // constant
+  kName,       // text
+  kList,       // parts
+  kTuple,      // parts
+  kDict,       // parts: key, value, key, value ...
+  kAttribute,  // parts[0].text
+  kItem,       // parts[0][parts[1]]
+  kSlice,      // parts[0][parts[1]:parts[2]:parts[3]]; absent bounds are null
+  kCall,       // parts[0](parts[1] ..., named)
+  kFilter,     // parts[0] | text(parts[1] ..., named); parts[0] is null in {% set x | text %}
+  kTest,       // parts[0] is text(parts[1] ...)
+  kNegative, kPositive, kNot,
+  kAnd, kOr,
+  kBinary,     // parts[0] text parts[1]; text is + - * / // %
+  kConcat,     // parts joined by ~
+  kCompare,    // parts[0] operators[0] parts[1] operators[1] parts[2] ..., as Python chains them
+  kCondition,  // parts[0] if parts[1] else parts[2]; parts[2] may be null
+};
+
+struct Expr {
+  ExprKind kind;
+  int line;
+  std::string text;
+  Value constant;
+  std::vector<ExprPtr> parts;
+  std::vector<std::pair<std::string, ExprPtr>> named;  // keyword arguments
+  std::vector<std::string> operators;
+  int depth = 1;  // of this tree; the parser bounds it
+};
+
+// What a value is assigned to: name, name.attribute, or names that it is unpacked into.
+struct Target {
+  std::vector<std::string> names;
+  std::string attribute;  // of names[0], a namespace
+  bool unpacks = false;
+};
+
+struct Statement;
+using Block = std::vector<Statement>;
+
+enum class StatementKind {
+  kText,      // text
+  kOutput,    // value
+  kIf,        // branches, otherwise
+  kFor,       // target, value, condition (may be null), body, otherwise
+  kSet,       // target, value
+  kSetBlock,  // target, value (a kFilter without parts[0], or null), body
+  kScope,     // body, with variables of its own: {% generation %}
+  kBreak, kContinue,
+};
+
+struct Branch;
+
+struct Statement {
+  StatementKind kind;
+  int line;
+  std::string text;
+  Target target;
+  ExprPtr value, condition;
+  std::vector<Branch> branches;
+  Block body, otherwise;
+};
+
+struct Branch {
+  ExprPtr condition;
+  Block body;
+};
+
+}  // namespace pivotal::data::jinja

@@ -1,0 +1,118 @@
+// Apache-2.0. pivotal generate: prompts from stdin, conversations, system messages, prompt formats.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "tests/support/run_command.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::kTiny;
+using testing::RunCommand;
+
+const std::string kBoxes = "Tom has 8 boxes with 47 coins in each box and finds 25 more coins. "
+                           "How many coins does Tom have now?";
+
+std::string Generate(const std::string& model, const std::string& arguments) {
+  return std::string(PIVOTAL_BINARY) + " generate --model " + model + " --max-new-tokens 64 --temperature 0 " + arguments;
+}
+
+// `input`: lines for printf.
+testing::CommandResult Chat(const std::string& input, const std::string& more = "",
+                            const std::string& model = testing::kTinyModel) {
+  return RunCommand("printf '" + input + "' | " + Generate(model, "--chat " + more));
+}
+
+int64_t Lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
+
+// The tiny model with another file in its folder.
+fs::path TinyWith(const testing::TempDir& temp, const std::string& name, const std::string& text) {
+  fs::copy(testing::kTinyModel, temp.path() / "model");
+  temp.Write("model/" + name, text);
+  return temp.path() / "model";
+}
+
+TEST(Generate, TakesThePromptFromStdin) {
+  const auto argument = RunCommand(Generate(testing::kTinyModel, "'" + kBoxes + "'"));
+  const auto input = RunCommand("echo '" + kBoxes + "' | " + Generate(testing::kTinyModel, "-"));
+  EXPECT_EQ(argument.code, 0);
+  EXPECT_THAT(argument.output, HasSubstr("#### 401\n"));
+  EXPECT_EQ(input.output, argument.output);
+  EXPECT_EQ(RunCommand(Generate(testing::kTinyModel, "")).code, 2);
+  EXPECT_EQ(RunCommand(Generate(testing::kTinyModel, "--chat q")).code, 2);
+}
+
+TEST(Chat, AnswersEachLineAndForgetsOnReset) {
+  const auto once = Chat(kBoxes + "\\n");
+  EXPECT_EQ(once.code, 0);
+  EXPECT_THAT(once.output, HasSubstr("#### 401\n"));
+  EXPECT_EQ(Lines(once.output), 1);
+  const auto twice = Chat(kBoxes + "\\n\\n/reset\\n" + kBoxes + "\\n/exit\\n" + kBoxes + "\\n");
+  EXPECT_EQ(twice.code, 0);
+  EXPECT_EQ(twice.output, once.output + once.output);
+}
+
+TEST(Chat, SaysWhenTheModelHasNoPositionsLeft) {
+  std::string lines;
+  for (int i = 0; i < 12; ++i) lines += kBoxes + "\\n";
+  const auto result = Chat(lines + "/reset\\n" + kBoxes + "\\n");
+  EXPECT_EQ(result.code, 0);
+  EXPECT_THAT(result.output, HasSubstr("the model has 256 positions; /reset begins a new"));
+  EXPECT_THAT(result.output, ::testing::EndsWith("#### 401\n"));
+}
+
+TEST(Chat, CtrlCEndsTheProgramWhileItWaits) {
+  const auto result = RunCommand("sleep 6 | timeout --preserve-status -s INT 3 " + Generate(testing::kTinyModel, "--chat"));
+  EXPECT_EQ(result.code, 130) << result.output;
+}
+
+TEST(PromptFormats, SystemMessagesNeedAPlace) {
+  for (const std::string command : {"generate q --model ", "eval --problems x --model ", "search --problems x --output /nowhere/x --model "}) {
+    const std::string problems = kTiny + "/problems/heldout.jsonl";
+    std::string arguments = command + testing::kTinyModel + " --system 'Be brief.' --max-new-tokens 8";
+    if (const auto at = arguments.find("--problems x"); at != std::string::npos) arguments.replace(at, 12, "--problems " + problems);
+    const auto result = testing::Pivotal(arguments);
+    EXPECT_EQ(result.code, 1) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("plain has no place for a system message"));
+    EXPECT_EQ(Lines(result.output), 1);
+  }
+  EXPECT_EQ(Chat("q\\n", "--system 'Be brief.'").code, 1);
+  EXPECT_EQ(Chat("q\\n", "--system 'Be brief.' --prompt-format phi-3").code, 0);
+}
+
+// A template of the folder that writes what the plain format does gives the same answer, where that
+// adds no BOS.
+TEST(PromptFormats, TheTemplateOfTheFolderIsTaken) {
+  const testing::TempDir temp;
+  const fs::path model = TinyWith(temp, "chat_template.jinja",
+      "{% for m in messages %}\n{% if m.role == 'system' %}\n{% set before = m.content ~ ' ' %}\n"
+      "{% elif m.role == 'user' %}\n{{ 'Question: ' ~ m.content ~ '\\nAnswer:' }}\n{%- endif %}{% endfor %}");
+  temp.Write("model/tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": false,
+      "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>", "legacy": false})");
+  const auto plain = RunCommand(Generate(model.string(), "--prompt-format plain '" + kBoxes + "'"));
+  EXPECT_EQ(plain.code, 0);
+  EXPECT_EQ(RunCommand(Generate(model.string(), "'" + kBoxes + "'")).output, plain.output);
+  EXPECT_NE(RunCommand(Generate(model.string(), "--prompt-format phi-3 '" + kBoxes + "'")).output, plain.output);
+  const auto dropped = RunCommand(Generate(model.string(), "--system 'Be brief.' q"));
+  EXPECT_THAT(dropped.output, HasSubstr("template has no place for a system message"));
+}
+
+TEST(PromptFormats, ATemplateThatIsNotSupportedNamesTheRemedy) {
+  const testing::TempDir temp;
+  const fs::path model = TinyWith(temp, "chat_template.jinja", "a\n{% macro m() %}{% endmacro %}");
+  const auto result = RunCommand(Generate(model.string(), "q"));
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.output, HasSubstr("chat_template.jinja, line 2 of the template: the statement {% macro %} is not "
+                                       "supported; choose another --prompt-format\n"));
+  EXPECT_EQ(RunCommand(Generate(model.string(), "--prompt-format plain q")).code, 0);
+}
+
+}  // namespace
+}  // namespace pivotal

@@ -1,0 +1,32 @@
+// Apache-2.0. What the fuzz targets share: pivotal::Error is the right answer to bad input, anything else
+// is a finding.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string_view>
+
+#include "data/error.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal::testing {
+
+inline std::string_view Text(const uint8_t* data, std::size_t size) {
+  return {reinterpret_cast<const char*>(data), size};
+}
+
+// A folder that lives as long as the process.
+inline const TempDir& Folder() {
+  static const TempDir folder;
+  return folder;
+}
+
+template <typename Call>
+void AllowError(Call&& call) {
+  try {
+    call();
+  } catch (const Error&) {
+  }
+}
+
+}  // namespace pivotal::testing
