@@ -23,6 +23,7 @@ void AddPairs(CLI::App& app);
 void AddTrain(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
+void AddTokenize(CLI::App& app);
 void AddDemo(CLI::App& app);
 
 }  // namespace pivotal::cli

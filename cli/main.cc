@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddTrain(app);
   pivotal::cli::AddEval(app);
   pivotal::cli::AddGenerate(app);
+  pivotal::cli::AddTokenize(app);
   pivotal::cli::InstallStopHandler();
   try {
     app.parse(argc, argv);
