@@ -27,6 +27,7 @@ void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddScore(CLI::App& app);
 void AddInfo(CLI::App& app);
+void AddTokenize(CLI::App& app);
 void AddDemo(CLI::App& app);
 
 }  // namespace pivotal::cli

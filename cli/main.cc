@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddGenerate(app);
   pivotal::cli::AddScore(app);
   pivotal::cli::AddInfo(app);
+  pivotal::cli::AddTokenize(app);
   pivotal::cli::InstallStopHandler();
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit then fails the write, like a full disk
   try {

@@ -2,91 +2,120 @@
 #include "data/added_tokens.h"
 
 #include <algorithm>
-#include <utility>
+
+#include "data/error.h"
+#include "data/json_input.h"
+#include "data/unicode_class.h"
+#include "data/utf8.h"
 
 namespace pivotal::data {
 namespace {
 
-// Bytes of the white space character (Unicode's White_Space) at the start of `text`, else 0.
-std::size_t WhiteSpaceAt(std::string_view text) {
-  if (text.empty()) return 0;
-  if (text[0] == ' ' || (text[0] >= '\t' && text[0] <= '\r')) return 1;
-  if (text.starts_with("\u0085") || text.starts_with("\u00A0")) return 2;
-  static constexpr std::array<std::string_view, 6> kOthers = {"\u1680", "\u2028", "\u2029",
-                                                              "\u202F", "\u205F", "\u3000"};
-  const std::string_view three = text.substr(0, 3);
-  if (std::find(kOthers.begin(), kOthers.end(), three) != kOthers.end()) return 3;
-  return three >= "\u2000" && three <= "\u200A" && three.size() == 3 ? 3 : 0;
+// Start of the character that ends at `end` (> 0).
+std::size_t CharBefore(std::string_view text, std::size_t end) {
+  do --end;
+  while ((static_cast<unsigned char>(text[end]) & 0xC0) == 0x80);
+  return end;
 }
 
-std::string_view TrimRight(std::string_view text) {
-  for (bool trimmed = true; trimmed;) {
-    trimmed = false;
-    for (std::size_t n = 1; n <= std::min<std::size_t>(3, text.size()) && !trimmed; ++n) {
-      trimmed = WhiteSpaceAt(text.substr(text.size() - n)) == n;
-      if (trimmed) text.remove_suffix(n);
-    }
+CharClass ClassAt(std::string_view text, std::size_t offset) {
+  return ClassOf(ReadUtf8(text, offset).code);
+}
+
+// Start of the white space that ends at `end`.
+std::size_t SpaceBefore(std::string_view text, std::size_t end) {
+  while (end > 0) {
+    const std::size_t start = CharBefore(text, end);
+    if (!IsSpace(ClassAt(text, start))) break;
+    end = start;
   }
-  return text;
+  return end;
 }
 
-// Letters beyond ASCII count as part of a word without a look at Unicode's tables.
-bool IsWordByte(char c) {
-  const auto byte = static_cast<unsigned char>(c);
-  return byte >= 0x80 || (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
-         (c >= 'a' && c <= 'z') || c == '_';
+std::size_t SpaceAfter(std::string_view text, std::size_t begin) {
+  while (begin < text.size() && IsSpace(ClassAt(text, begin))) {
+    begin += ReadUtf8(text, begin).length;
+  }
+  return begin;
 }
 
 bool StandsAlone(std::string_view text, std::size_t begin, std::size_t end) {
-  return (begin == 0 || !IsWordByte(text[begin - 1])) &&
-         (end == text.size() || !IsWordByte(text[end]));
+  return (begin == 0 || !IsWord(ClassAt(text, CharBefore(text, begin)))) &&
+         (end == text.size() || !IsWord(ClassAt(text, end)));
 }
 
 }  // namespace
 
-AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens) {
-  std::stable_sort(tokens.begin(), tokens.end(), [](const AddedToken& a, const AddedToken& b) {
-    return a.content.size() > b.content.size();
-  });
-  for (AddedToken& token : tokens) {
-    if (token.content.empty()) continue;
-    by_first_byte_[static_cast<unsigned char>(token.content[0])].push_back(std::move(token));
+AddedTokenMatcher::AddedTokenMatcher(std::vector<AddedToken> tokens)
+    : tokens_(std::move(tokens)), trie_(1) {
+  for (std::size_t i = 0; i < tokens_.size(); ++i) {
+    const std::string& content = tokens_[i].content;
+    if (content.empty()) continue;
+    if (content.size() > kMaxContent) {
+      Fail("added token {} is longer than {} bytes; remove it", Quoted(content), kMaxContent);
+    }
+    int32_t node = 0;
+    for (const char byte : content) {
+      int32_t next = Child(node, byte);
+      if (next == 0) {
+        next = static_cast<int32_t>(trie_.size());
+        auto& children = trie_[static_cast<std::size_t>(node)].children;
+        const std::pair<char, int32_t> child(byte, next);
+        children.insert(std::lower_bound(children.begin(), children.end(), child), child);
+        trie_.emplace_back();
+      }
+      node = next;
+    }
+    trie_[static_cast<std::size_t>(node)].token = static_cast<int32_t>(i);
   }
+  for (const auto& [byte, node] : trie_[0].children) {
+    roots_[static_cast<unsigned char>(byte)] = node;
+  }
+}
+
+int32_t AddedTokenMatcher::Child(int32_t node, char byte) const {
+  const auto& children = trie_[static_cast<std::size_t>(node)].children;
+  const auto found = std::lower_bound(children.begin(), children.end(), byte,
+                                      [](const auto& child, char b) { return child.first < b; });
+  return found != children.end() && found->first == byte ? found->second : 0;
 }
 
 const AddedToken* AddedTokenMatcher::MatchAt(std::string_view text, std::size_t offset) const {
-  for (const AddedToken& token : by_first_byte_[static_cast<unsigned char>(text[offset])]) {
-    if (!text.substr(offset).starts_with(token.content)) continue;
-    if (token.single_word && !StandsAlone(text, offset, offset + token.content.size())) continue;
-    return &token;
+  const AddedToken* longest = nullptr;
+  int32_t node = roots_[static_cast<unsigned char>(text[offset])];
+  while (node != 0) {
+    const int32_t token = trie_[static_cast<std::size_t>(node)].token;
+    if (token >= 0) longest = &tokens_[static_cast<std::size_t>(token)];
+    node = ++offset < text.size() ? Child(node, text[offset]) : 0;
   }
-  return nullptr;
+  return longest;
 }
 
+// Follows AddedVocabulary::find_matches line by line. The next token is looked for right behind
+// the last one, inside the white space that rstrip has swallowed too; where it is found there, the
+// text goes on behind it.
 std::vector<TextSegment> AddedTokenMatcher::Split(std::string_view text) const {
   std::vector<TextSegment> segments;
-  const auto add_text = [&](std::string_view part) {
-    if (!part.empty()) segments.push_back({part, -1});
-  };
   std::size_t begin = 0;  // of the text that is not yet given out
+  const auto add_text = [&](std::size_t end) {
+    if (begin < end) segments.push_back({text.substr(begin, end - begin), -1});
+  };
   for (std::size_t i = 0; i < text.size();) {
     const AddedToken* token = MatchAt(text, i);
     if (token == nullptr) {
       ++i;
       continue;
     }
-    const std::string_view before = text.substr(begin, i - begin);
-    add_text(token->lstrip ? TrimRight(before) : before);
+    std::size_t start = i, stop = i + token->content.size();
+    i = stop;
+    if (token->single_word && !StandsAlone(text, start, stop)) continue;
+    if (token->lstrip) start = std::max(SpaceBefore(text, start), begin);
+    if (token->rstrip) stop = SpaceAfter(text, stop);
+    add_text(start);
     segments.push_back({{}, token->id});
-    i += token->content.size();
-    while (token->rstrip) {
-      const std::size_t blank = WhiteSpaceAt(text.substr(i));
-      if (blank == 0) break;
-      i += blank;
-    }
-    begin = i;
+    begin = stop;
   }
-  add_text(text.substr(begin));
+  add_text(text.size());
   return segments;
 }
 

@@ -3,6 +3,8 @@
 
 #include <cerrno>
 #include <nlohmann/json.hpp>
+#include <unordered_set>
+#include <vector>
 
 #include "data/error.h"
 #include "data/file_sink.h"
@@ -38,6 +40,24 @@ std::string KeyList(const json& object) {
   return keys.empty() ? "none" : keys;
 }
 
+// Follows the parser through nested objects.
+class TwinCheck {
+ public:
+  explicit TwinCheck(std::string_view where) : where_(where) {}
+
+  void See(json::parse_event_t event, const json& parsed) {
+    if (event == json::parse_event_t::object_start) open_.emplace_back();
+    if (event == json::parse_event_t::object_end) open_.pop_back();
+    if (event != json::parse_event_t::key) return;
+    const auto& key = parsed.get_ref<const std::string&>();
+    if (!open_.back().insert(key).second) Fail("{}: the key {} stands twice", where_, Quoted(key));
+  }
+
+ private:
+  std::string_view where_;
+  std::vector<std::unordered_set<std::string>> open_;
+};
+
 }  // namespace
 
 std::string Quoted(std::string_view text) {
@@ -47,11 +67,14 @@ std::string Quoted(std::string_view text) {
   return text.size() > kMax ? quoted + "..." : quoted;
 }
 
-json ParseJsonObject(std::string_view text, std::string_view where, const KeepKey& keep) {
+json ParseJsonObject(std::string_view text, std::string_view where, const KeepKey& keep,
+                     TwinKeys twins) {
+  TwinCheck twin_check(where);
   std::size_t values = 0;
   const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
     if (depth > kMaxDepth) Fail("{}: JSON nested deeper than {} levels", where, kMaxDepth);
     if (++values > kMaxValues) Fail("{}: JSON of more than {} values", where, kMaxValues);
+    if (twins == TwinKeys::kRefused) twin_check.See(event, parsed);
     const bool outer_key = event == json::parse_event_t::key && depth == 1;
     return !outer_key || !keep || keep(parsed.get_ref<const std::string&>());
   };

@@ -1,4 +1,6 @@
 // Apache-2.0. The tokenizer of Llama and Phi-3 folders: SentencePiece plus added tokens.
+#include "data/sentencepiece_tokenizer.h"
+
 #include <sentencepiece_processor.h>
 
 #include <algorithm>
@@ -11,7 +13,6 @@
 #include "data/error.h"
 #include "data/file_sink.h"
 #include "data/json_input.h"
-#include "data/tokenizer.h"
 #include "data/tokenizer_config.h"
 #include "data/utf8.h"
 
@@ -26,29 +27,11 @@ namespace fs = std::filesystem;
 using sentencepiece::SentencePieceProcessor;
 
 constexpr std::string_view kBlank = "\u2581";  // how SentencePiece writes ' '
-constexpr std::string_view kNoCharacter = "\uFFFD";
-constexpr TokenId kMaxVocabulary = 4'000'000;
 // ModelProto.normalizer_spec.add_dummy_prefix = false: protobuf merges what is appended.
 constexpr std::string_view kNoDummyPrefix("\x1A\x02\x18\x00", 4);
 
-// Runs of bytes that form no character print one U+FFFD each, as SentencePiece does.
-std::string ReplaceInvalid(std::string_view bytes) {
-  std::string text;
-  for (std::size_t i = 0; i < bytes.size();) {
-    const std::size_t length = Utf8LengthAt(bytes, i);
-    text.append(length > 0 ? bytes.substr(i, length) : kNoCharacter);
-    i += std::max<std::size_t>(length, 1);
-  }
-  return text;
-}
-
-std::string ReplaceBlanks(std::string_view piece) {
-  std::string text;
-  while (!piece.empty()) {
-    const bool blank = piece.starts_with(kBlank);
-    text += blank ? ' ' : piece.front();
-    piece.remove_prefix(blank ? kBlank.size() : 1);
-  }
+std::string ReplaceBlanks(std::string text) {
+  ReplaceAll(text, kBlank, " ");
   return text;
 }
 
@@ -78,9 +61,6 @@ class SentencePieceTokenizer : public Tokenizer {
   void FillSurfaces(const std::vector<AddedToken>& added);
   Surface SurfaceOf(int id) const;
   const Surface* Find(TokenId id) const;
-  // The id of a token that tokenizer_config.json names; `usual` where it names none.
-  TokenId Resolve(const TokenName& name, int usual, const TokenizerConfig& config,
-                  const std::string& where) const;
 
   SentencePieceProcessor prefixed_;  // as the model says; adds the leading blank
   SentencePieceProcessor plain_;     // never adds it
@@ -112,10 +92,16 @@ SentencePieceTokenizer::SentencePieceTokenizer(const fs::path& folder, const std
       prefixed_.Encode("a", &probe).ok() && !probe.empty() && probe.front().starts_with(kBlank);
 
   TokenizerConfig config = ReadTokenizerConfig(folder, kMaxVocabulary);
-  const std::string where = (folder / "tokenizer_config.json").string();
   FillSurfaces(config.added);
-  bos_ = Resolve(config.bos, prefixed_.bos_id(), config, where + ": bos_token");
-  eos_ = Resolve(config.eos, prefixed_.eos_id(), config, where + ": eos_token");
+  const auto id_of = [&](const std::string& name) {
+    const int id = prefixed_.PieceToId(name);
+    return id < 0 || prefixed_.IsUnknown(id) ? -1 : id;
+  };
+  const auto resolve = [&](const TokenName& name, int usual, const char* key) {
+    return ResolveToken(name, usual, config.added, id_of, folder, key, "tokenizer.model");
+  };
+  bos_ = resolve(config.bos, prefixed_.bos_id(), "bos_token");
+  eos_ = resolve(config.eos, prefixed_.eos_id(), "eos_token");
   adds_bos_ = config.adds_bos && bos_ >= 0;
   prefix_ = config.prefix;
   matcher_ = std::make_unique<AddedTokenMatcher>(std::move(config.added));
@@ -129,7 +115,7 @@ SentencePieceTokenizer::Surface SentencePieceTokenizer::SurfaceOf(int id) const 
     return {Kind::kByte, std::string(1, static_cast<char>(value)), piece, false};
   }
   // The model file may hold anything; what is printed must be UTF-8.
-  const std::string text = ReplaceInvalid(ReplaceBlanks(piece));
+  const std::string text = ReplaceInvalidUtf8(ReplaceBlanks(piece), Replacement::kPerByte);
   if (prefixed_.IsControl(id) || prefixed_.IsUnused(id)) return {Kind::kNothing, "", text, false};
   if (prefixed_.IsUnknown(id)) return {Kind::kText, " \u2047 ", text, false};
   return {Kind::kText, text, text, piece.starts_with(kBlank)};
@@ -146,26 +132,8 @@ void SentencePieceTokenizer::FillSurfaces(const std::vector<AddedToken>& added) 
   }
 }
 
-TokenId SentencePieceTokenizer::Resolve(const TokenName& name, int usual,
-                                        const TokenizerConfig& config,
-                                        const std::string& where) const {
-  if (!name) return usual;
-  if (name->empty()) return -1;
-  for (const AddedToken& token : config.added) {
-    if (token.content == *name) return token.id;
-  }
-  const int id = prefixed_.PieceToId(*name);
-  if (id < 0 || prefixed_.IsUnknown(id)) {
-    Fail("{} {} is neither in tokenizer.model nor an added token", where, Quoted(*name));
-  }
-  return id;
-}
-
 std::vector<TokenId> SentencePieceTokenizer::Encode(std::string_view text) const {
-  if (const auto bad = FindInvalidUtf8(text); bad != std::string_view::npos) {
-    Fail("text is not UTF-8 at byte {} (0x{:02X}); convert it first", bad,
-         static_cast<unsigned char>(text[bad]));
-  }
+  RequireUtf8(text);
   std::vector<TokenId> ids;
   std::vector<int> piece_ids;
   for (const TextSegment& segment : matcher_->Split(text)) {
@@ -191,7 +159,7 @@ const SentencePieceTokenizer::Surface* SentencePieceTokenizer::Find(TokenId id) 
 std::string SentencePieceTokenizer::Decode(std::span<const TokenId> ids, bool at_start) const {
   std::string text, bytes;
   const auto flush = [&] {
-    text += ReplaceInvalid(bytes);
+    text += ReplaceInvalidUtf8(bytes, Replacement::kPerByte);
     bytes.clear();
   };
   for (const TokenId id : ids) {
@@ -217,17 +185,10 @@ std::string SentencePieceTokenizer::Piece(TokenId id) const {
 
 }  // namespace
 
-std::unique_ptr<const Tokenizer> LoadTokenizer(const fs::path& folder) {
+std::unique_ptr<const Tokenizer> LoadSentencePiece(const fs::path& folder) {
   static std::once_flag silenced;
   // Errors come back as a Status; the library would also print them.
   std::call_once(silenced, [] { sentencepiece::logging::SetMinLogLevel(4); });
-  std::error_code ignored;
-  if (!fs::exists(folder / "tokenizer.model", ignored)) {
-    if (fs::exists(folder / "tokenizer.json", ignored)) {
-      Fail("{}: tokenizer.json is not supported yet; a tokenizer.model is needed", folder.string());
-    }
-    Fail("{}: no tokenizer.model in this folder", folder.string());
-  }
   return std::make_unique<SentencePieceTokenizer>(folder, ReadFile(folder / "tokenizer.model"));
 }
 

@@ -24,9 +24,13 @@ class Tokenizer {
   // single ids. Throws Error for text that is not UTF-8, with the byte offset.
   virtual std::vector<TokenId> Encode(std::string_view text) const = 0;
 
-  // Text of `ids`, always valid UTF-8 (a byte that belongs to no character prints U+FFFD); control
-  // tokens (BOS, EOS, PAD) and ids that stand for nothing print nothing. The leading blank that
-  // SentencePiece adds when it encodes is removed only where `at_start`. Never throws.
+  // As Encode, with the special tokens that the folder asks for around a text.
+  virtual std::vector<TokenId> EncodeWithSpecial(std::string_view text) const;
+
+  // Text of `ids`, always valid UTF-8 (bytes that belong to no character print U+FFFD; whether one
+  // for each byte or for each run is the tokenizer's); control tokens (BOS, EOS, PAD) and ids that
+  // stand for nothing print nothing. The leading blank that SentencePiece adds when it encodes is
+  // removed only where `at_start`. Never throws.
   virtual std::string Decode(std::span<const TokenId> ids, bool at_start = false) const = 0;
 
   // The surface of one token for display: its blank as ' ', control tokens by name ("</s>"), bytes
@@ -42,9 +46,9 @@ class Tokenizer {
   virtual bool adds_bos() const = 0;
 };
 
-// Opens the tokenizer of a Hugging Face folder (tokenizer.model with tokenizer_config.json); what
-// is read of it is in data/FORMATS.md. Throws Error that names the file if there is none or it is
-// damaged.
+// Opens the tokenizer of a Hugging Face folder: tokenizer.json, or else tokenizer.model, or else
+// *.tiktoken; tokenizer_config.json beside it. What is read of them is in data/FORMATS.md. Throws
+// Error that names the file if there is none or it is damaged or asks for what is not supported.
 std::unique_ptr<const Tokenizer> LoadTokenizer(const std::filesystem::path& folder);
 
 }  // namespace data

@@ -72,6 +72,7 @@ void ReadDecoder(const json& config, TokenId max_id, const std::string& where, T
     token.lstrip = ReadBool(value, "lstrip", false, place);
     token.rstrip = ReadBool(value, "rstrip", false, place);
     token.single_word = ReadBool(value, "single_word", false, place);
+    token.normalized = ReadBool(value, "normalized", !token.special, place);
     Add(tokens, std::move(token), where);
   }
 }
@@ -116,51 +117,18 @@ void CheckContentsDiffer(const TokensById& tokens, const std::string& where) {
   }
 }
 
-// Looks through a normalizer or pre_tokenizer of tokenizer.json, also inside its "Sequence". The
-// depth is bounded by the parser.
-void FindPrefixScheme(const json& step, std::optional<PrefixScheme>& scheme) {
-  if (!step.is_object()) return;
-  const auto text = [&](const char* key) {
-    return step.contains(key) && step[key].is_string() ? step[key].get<std::string>() : "";
-  };
-  if (text("type") == "Prepend") scheme = PrefixScheme::kAlways;
-  if (text("type") == "Metaspace") {
-    const bool absent = ReadBool(step, "add_prefix_space", true, "tokenizer.json");
-    const std::string value = text("prepend_scheme");
-    scheme = value == "never" || (value.empty() && !absent) ? PrefixScheme::kNever
-             : value == "first"                             ? PrefixScheme::kFirst
-                                                            : PrefixScheme::kAlways;
-  }
-  for (const char* key : {"normalizers", "pretokenizers"}) {
-    if (!step.contains(key) || !step[key].is_array()) continue;
-    for (const json& inner : step[key]) FindPrefixScheme(inner, scheme);
-  }
-}
-
-// tokenizer.json decides where there is one, because transformers prefers it to tokenizer.model;
-// else `legacy`, as in transformers' LlamaTokenizer.
-PrefixScheme ReadPrefixScheme(const fs::path& folder, const json& config,
-                              const std::string& where) {
-  const json fast = ReadOptional(folder / "tokenizer.json", [](std::string_view key) {
-    return key == "normalizer" || key == "pre_tokenizer";
-  });
-  std::optional<PrefixScheme> scheme;
-  for (const char* key : {"normalizer", "pre_tokenizer"}) {
-    if (fast.contains(key)) FindPrefixScheme(fast[key], scheme);
-  }
-  if (scheme) return *scheme;
-  return ReadBool(config, "legacy", true, where) ? PrefixScheme::kAlways : PrefixScheme::kFirst;
-}
-
 }  // namespace
 
-TokenizerConfig ReadTokenizerConfig(const fs::path& folder, TokenId max_id) {
+TokenizerConfig ReadTokenizerConfig(const fs::path& folder, TokenId max_id, AddedTokensFile older) {
   const fs::path path = folder / "tokenizer_config.json";
   const std::string where = path.string();
   const json json_config = ReadOptional(path);
   TokensById tokens;
   ReadDecoder(json_config, max_id, where, tokens);
-  ReadAddedTokens(folder / "added_tokens.json", max_id, SpecialNames(json_config, where), tokens);
+  std::set<std::string> special = SpecialNames(json_config, where);
+  if (older == AddedTokensFile::kRead) {
+    ReadAddedTokens(folder / "added_tokens.json", max_id, special, tokens);
+  }
   CheckContentsDiffer(tokens, where);
 
   TokenizerConfig config;
@@ -171,8 +139,29 @@ TokenizerConfig ReadTokenizerConfig(const fs::path& folder, TokenId max_id) {
   const bool llama = type != json_config.end() && type->is_string() &&
                      type->get_ref<const std::string&>().starts_with("LlamaTokenizer");
   config.adds_bos = ReadBool(json_config, "add_bos_token", llama, where);
-  config.prefix = ReadPrefixScheme(folder, json_config, where);
+  config.says_adds_bos = json_config.contains("add_bos_token");
+  const bool legacy = ReadBool(json_config, "legacy", true, where);
+  config.prefix = legacy ? PrefixScheme::kAlways : PrefixScheme::kFirst;
+  special.erase("");
+  config.special_names.assign(special.begin(), special.end());
   return config;
+}
+
+TokenId ResolveToken(const TokenName& name, TokenId usual, const std::vector<AddedToken>& added,
+                     const std::function<TokenId(const std::string&)>& vocabulary,
+                     const fs::path& folder, std::string_view key,
+                     std::string_view vocabulary_file) {
+  if (!name) return usual;
+  if (name->empty()) return -1;
+  for (const AddedToken& token : added) {
+    if (token.content == *name) return token.id;
+  }
+  const TokenId id = vocabulary(*name);
+  if (id < 0) {
+    Fail("{}: {} {} is neither in {} nor an added token",
+         (folder / "tokenizer_config.json").string(), key, Quoted(*name), vocabulary_file);
+  }
+  return id;
 }
 
 }  // namespace pivotal::data

@@ -1,7 +1,33 @@
-// Apache-2.0. Checks of UTF-8.
+// Apache-2.0. UTF-8.
 #include "data/utf8.h"
 
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+
+#include "data/error.h"
+
 namespace pivotal::data {
+namespace {
+
+// Bytes at `offset` that begin a character and break off; at least 1.
+std::size_t SubpartLengthAt(std::string_view text, std::size_t offset) {
+  std::string probe;
+  for (std::size_t length = 1; length <= 3 && offset + length <= text.size(); ++length) {
+    // Complete the bytes by the least and the greatest tail: is there a character that begins so?
+    bool begins = false;
+    for (const char tail : {'\x80', '\xBF'}) {
+      for (std::size_t whole = length + 1; whole <= 4 && !begins; ++whole) {
+        probe.assign(text.substr(offset, length)).append(whole - length, tail);
+        begins = Utf8LengthAt(probe, 0) == whole;
+      }
+    }
+    if (!begins) return length > 1 ? length - 1 : 1;
+  }
+  return std::min<std::size_t>(3, text.size() - offset);
+}
+
+}  // namespace
 
 std::size_t Utf8LengthAt(std::string_view text, std::size_t offset) {
   const auto byte = [&](std::size_t i) -> unsigned {
@@ -27,11 +53,53 @@ std::size_t Utf8LengthAt(std::string_view text, std::size_t offset) {
 
 std::size_t FindInvalidUtf8(std::string_view text) {
   for (std::size_t i = 0; i < text.size();) {
+    uint64_t eight = 0;  // bytes of ASCII, at once
+    while (i + 8 <= text.size()) {
+      std::memcpy(&eight, text.data() + i, 8);
+      if ((eight & 0x8080808080808080u) != 0) break;
+      i += 8;
+    }
+    if (i == text.size()) break;
     const std::size_t length = Utf8LengthAt(text, i);
     if (length == 0) return i;
     i += length;
   }
   return std::string_view::npos;
+}
+
+void RequireUtf8(std::string_view text) {
+  const std::size_t bad = FindInvalidUtf8(text);
+  if (bad == std::string_view::npos) return;
+  Fail("text is not UTF-8 at byte {} (0x{:02X}); convert it first", bad,
+       static_cast<unsigned char>(text[bad]));
+}
+
+std::string ReplaceInvalidUtf8(std::string_view bytes, Replacement replacement) {
+  std::string text;
+  for (std::size_t i = 0; i < bytes.size();) {
+    const std::size_t length = Utf8LengthAt(bytes, i);
+    if (length > 0) {
+      text.append(bytes.substr(i, length));
+      i += length;
+      continue;
+    }
+    text += "\uFFFD";
+    i += replacement == Replacement::kPerByte ? 1 : SubpartLengthAt(bytes, i);
+  }
+  return text;
+}
+
+void ReplaceAll(std::string& text, std::string_view pattern, std::string_view content) {
+  auto at = text.find(pattern);
+  if (at == std::string::npos) return;
+  std::string replaced;
+  replaced.reserve(text.size() + text.size() / 2);
+  std::size_t begin = 0;
+  for (; at != std::string::npos; at = text.find(pattern, begin)) {
+    replaced.append(text, begin, at - begin).append(content);
+    begin = at + pattern.size();
+  }
+  text = replaced.append(text, begin, std::string::npos);
 }
 
 }  // namespace pivotal::data

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "tests/data/error_text.h"
+
 namespace pivotal::data {
 namespace {
 
@@ -52,6 +54,33 @@ TEST(AddedTokens, SingleWordsStandAlone) {
   std::vector<AddedToken> tokens = {Token(1, "sum")};
   tokens[0].single_word = true;
   EXPECT_EQ(Cut(tokens, "sum, sums (sum)"), "1|', sums ('|1|')'");
+}
+
+TEST(AddedTokens, WordsAreThoseOfUnicode) {
+  std::vector<AddedToken> tokens = {Token(1, "sum")};
+  tokens[0].single_word = true;
+  EXPECT_EQ(Cut(tokens, "\u00E9sum"), "'\u00E9sum'");
+  EXPECT_EQ(Cut(tokens, "\u2014sum\u00B2"), "'\u2014'|1|'\u00B2'");
+  EXPECT_EQ(Cut(tokens, "sum\u200D"), "'sum\u200D'") << "joiners hold words together";
+}
+
+// What tokenizers 0.23.3 gives.
+TEST(AddedTokens, WhatSingleWordRulesOutHidesShorterTokens) {
+  std::vector<AddedToken> tokens = {Token(1, "sum"), Token(2, "su")};
+  tokens[0].single_word = true;
+  EXPECT_EQ(Cut(tokens, "sums su"), "'sums '|2");
+}
+
+TEST(AddedTokens, TokensOfWhiteSpaceAreFoundInWhatWasSwallowed) {
+  std::vector<AddedToken> tokens = {Token(1, "<r>"), Token(2, "\n\n")};
+  tokens[0].rstrip = true;
+  EXPECT_EQ(Cut(tokens, "<r> \n\n  x"), "1|2|'  x'");
+}
+
+TEST(AddedTokens, LongOnesAreRefused) {
+  EXPECT_EQ(testing::ErrorText([] { AddedTokenMatcher({Token(1, std::string(5000, 'a'))}); })
+                .substr(0, 20),
+            "added token \"aaaaaaa");
 }
 
 }  // namespace

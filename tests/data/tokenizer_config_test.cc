@@ -73,21 +73,40 @@ TEST_F(TokenizerConfigFile, FindsWhereTheLeadingBlankGoes) {
   EXPECT_EQ(Read(R"({"legacy": false})").prefix, PrefixScheme::kFirst);
   EXPECT_EQ(Read(R"({"legacy": true})").prefix, PrefixScheme::kAlways);
   EXPECT_EQ(Read(R"({"legacy": null})").prefix, PrefixScheme::kAlways);
-  const auto with_fast = [&](const std::string& tokenizer_json) {
-    folder_.Write("tokenizer.json", tokenizer_json);
-    return Read(R"({"legacy": false})").prefix;
+}
+
+TEST_F(TokenizerConfigFile, KnowsWhatTransformersTakesForGranted) {
+  const TokenizerConfig config =
+      Read(R"({"eos_token": "</s>", "pad_token": null, "additional_special_tokens": ["<x>"],
+               "added_tokens_decoder": {"7": {"content": "<a>"},
+                                        "8": {"content": "<b>", "special": true}}})");
+  EXPECT_EQ(config.special_names, (std::vector<std::string>{"</s>", "<x>"}));
+  EXPECT_TRUE(config.added[0].normalized) << "tokens that are not special are";
+  EXPECT_FALSE(config.added[1].normalized);
+  EXPECT_FALSE(config.says_adds_bos);
+  EXPECT_TRUE(Read(R"({"add_bos_token": false})").says_adds_bos);
+}
+
+TEST_F(TokenizerConfigFile, IgnoresTheOlderFileWhereAsked) {
+  folder_.Write("added_tokens.json", R"({"<a>": 9})");
+  EXPECT_TRUE(ReadTokenizerConfig(folder_.path(), 10, AddedTokensFile::kIgnored).added.empty());
+}
+
+TEST_F(TokenizerConfigFile, ResolvesNames) {
+  std::vector<AddedToken> added(1);
+  added[0].id = 9;
+  added[0].content = "<a>";
+  const auto resolve = [&](const TokenName& name) {
+    const auto vocabulary = [](const std::string& text) { return text == "b" ? 4 : -1; };
+    return ResolveToken(name, 3, added, vocabulary, "folder", "eos_token", "tokenizer.json");
   };
-  EXPECT_EQ(with_fast(R"({"normalizer": {"type": "Sequence", "normalizers": [
-                          {"type": "Prepend", "prepend": "_"}]}, "model": {"vocab": {"a": 1}}})"),
-            PrefixScheme::kAlways);
-  const auto metaspace = [&](const std::string& more) {
-    return with_fast(R"({"pre_tokenizer": {"type": "Metaspace")" + more + "}}");
-  };
-  EXPECT_EQ(metaspace(R"(, "prepend_scheme": "first")"), PrefixScheme::kFirst);
-  EXPECT_EQ(metaspace(R"(, "prepend_scheme": "always")"), PrefixScheme::kAlways);
-  EXPECT_EQ(metaspace(R"(, "prepend_scheme": "never")"), PrefixScheme::kNever);
-  EXPECT_EQ(metaspace(R"(, "add_prefix_space": false)"), PrefixScheme::kNever);
-  EXPECT_EQ(with_fast(R"({"normalizer": null})"), PrefixScheme::kFirst) << "as `legacy` says";
+  EXPECT_EQ(resolve(std::nullopt), 3);
+  EXPECT_EQ(resolve(""), -1);
+  EXPECT_EQ(resolve("<a>"), 9);
+  EXPECT_EQ(resolve("b"), 4);
+  EXPECT_EQ(testing::ErrorText([&] { resolve("c"); }),
+            "folder/tokenizer_config.json: eos_token \"c\" is neither in tokenizer.json nor an "
+            "added token");
 }
 
 TEST_F(TokenizerConfigFile, FaultsNameFileAndKey) {
