@@ -153,7 +153,8 @@ class Printer {
                  const Write& write) {
     const auto break_line = [&](int64_t levels) {
       if (indent < 0) return;
-      Add("\n" + std::string(static_cast<std::size_t>(indent * levels), ' '));
+      Add("\n");
+      Add(std::string(static_cast<std::size_t>(indent * levels), ' '));
     };
     Add(std::string(1, open));
     for (std::size_t i = 0; i < items.size(); ++i) {
