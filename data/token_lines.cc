@@ -33,12 +33,7 @@ bool ReadLine(std::istream& in, const std::string& place, std::string& line) {
 }
 
 std::string ToJson(const std::vector<TokenId>& ids) {
-  std::string text = "[";
-  for (const TokenId id : ids) {
-    if (text.size() > 1) text += ", ";
-    text += fmt::format_int(id).str();
-  }
-  return text += "]\n";
+  return fmt::format("[{}]\n", fmt::join(ids, ", "));
 }
 
 std::vector<TokenId> FromJson(std::string_view line, const std::string& place) {

@@ -18,6 +18,7 @@ std::vector<TokenId> Tokenizer::EncodeWithSpecial(std::string_view text) const {
 
 std::unique_ptr<const Tokenizer> LoadTokenizer(const fs::path& folder) {
   std::error_code ignored;
+  if (!fs::is_directory(folder, ignored)) Fail("{}: no such folder", folder.string());
   // In the order of transformers' AutoTokenizer.
   if (fs::exists(folder / "tokenizer.json", ignored)) return LoadTokenizerJson(folder);
   if (fs::exists(folder / "tokenizer.model", ignored)) return LoadSentencePiece(folder);

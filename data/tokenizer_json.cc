@@ -108,7 +108,7 @@ class TokenAdder {
     next_ = size;
     for (const AddedToken& token : parts_.added) next_ = std::max(next_, token.id + 1);
   }
-  // A token that is there already gets the flags of this one.
+  // A token that is there already gets the flags of this one, but stays special.
   void Add(AddedToken token, const std::string& place) {
     const TokenId declared = token.id;
     token.id = IdOf(token.content);
@@ -121,7 +121,9 @@ class TokenAdder {
     if (is_new) {
       parts_.added.push_back(std::move(token));
     } else {
-      parts_.added[known->second] = std::move(token);
+      AddedToken& old = parts_.added[known->second];
+      token.special = token.special || old.special;
+      old = std::move(token);
     }
   }
   bool Has(const std::string& content) const { return place_of_.contains(content); }
