@@ -199,7 +199,7 @@ std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path&
   json object;
   while (lines.Next(object)) {
     PromptCompletion item = ReadPromptCompletion(object, tokenizer, lines.Where());
-    if (item.completion_ids.empty()) Fail("{}: the completion has no tokens", lines.Where());
+    if (item.completion_ids.empty()) Fail("{}: the completion is empty", lines.Where());
     if (tokenizer.eos() >= 0 && !object.contains("completion_ids"))
       item.completion_ids.push_back(tokenizer.eos());
     items.push_back(std::move(item));

@@ -11,7 +11,8 @@
 namespace pivotal::data {
 
 // The pieces that Add() and Finish() return, joined, are tokenizer.Decode() of all tokens; each piece
-// is whole characters. A token is decoded a bounded number of times: what it costs does not grow with
+// is whole characters. Only where byte tokens form no text may they hold fewer U+FFFD, as what a
+// tokenizer.json's decoder would take back has been returned. A token is decoded a bounded number of times: what it costs does not grow with
 // the response. The tokenizer must outlive it.
 class StreamDecoder {
  public:

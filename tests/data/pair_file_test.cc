@@ -174,7 +174,7 @@ TEST_F(PairFile, PromptCompletionsEndWithEos) {
   EXPECT_THAT(items[0].completion_ids, ElementsAre(kBlank4));
   const auto bad = folder_.Write("c.jsonl", "{\"prompt\": \"a\", \"completion\": \"\"}");
   EXPECT_THAT(ErrorText([&] { LoadPromptCompletions(bad, tokenizer_); }),
-              HasSubstr("c.jsonl:1: \"completion\" is empty"));
+              HasSubstr("c.jsonl:1: the completion is empty"));
 }
 
 }  // namespace

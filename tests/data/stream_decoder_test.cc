@@ -4,9 +4,12 @@
 
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "data/utf8.h"
 #include "kernels/philox.h"
 #include "tests/data/byte_tokenizer.h"
+#include "tests/support/temp_dir.h"
 
 namespace pivotal::data {
 namespace {
@@ -85,19 +88,36 @@ TEST(StreamDecoder, EqualsTheWholeDecodeOfRandomBytes) {
   }
 }
 
-TEST(StreamDecoder, EqualsTheWholeDecodeOfTheShippedTokenizer) {
-  const auto tokenizer = LoadTokenizer(kTinyModel);
+// The shipped tokenizer, as tokenizer.json or as tokenizer.model alone.
+class ShippedTokenizer : public ::testing::TestWithParam<bool> {};
+INSTANTIATE_TEST_SUITE_P(StreamDecoder, ShippedTokenizer, ::testing::Bool());
+
+TEST_P(ShippedTokenizer, EqualsTheWholeDecode) {
+  const bool json = GetParam();
+  const testing::TempDir folder;
+  std::filesystem::copy(kTinyModel, folder.path());
+  std::filesystem::remove(folder.path() / (json ? "tokenizer.model" : "tokenizer.json"));
+  const auto tokenizer = LoadTokenizer(folder.path());
   kernels::RandomStream random(1, 3);
+  int compared = 0;
+  // A tokenizer.json prints every byte of a run that is not all text as U+FFFD: what was streamed
+  // before the bad byte can not be taken back.
+  const auto expect_same = [&](const std::vector<TokenId>& ids, bool at_start) {
+    if (json && tokenizer->Decode(ids, at_start).find("\uFFFD") != std::string::npos) return;
+    ExpectSame(*tokenizer, ids, at_start);
+    ++compared;
+  };
   std::vector<TokenId> all, few;
   for (TokenId id = 0; id < tokenizer->VocabSize() + 2; ++id) all.push_back(id);
   for (const char* text : {"\u20AC", "\U0001F600", "\u00e9", " a", " "})
     for (const TokenId id : tokenizer->Encode(text)) few.push_back(id);
   for (const TokenId id : {0, 1, 2, 3}) few.push_back(id);
   for (int i = 0; i < 3000; ++i) {
-    ExpectSame(*tokenizer, Draw(random, all, random.Below(30)), i % 2 == 0);
-    ExpectSame(*tokenizer, Draw(random, few, random.Below(30)), i % 2 == 0);
+    expect_same(Draw(random, all, random.Below(30)), i % 2 == 0);
+    expect_same(Draw(random, few, random.Below(30)), i % 2 == 0);
   }
-  ExpectSame(*tokenizer, tokenizer->Encode("Na\u00efve \u20AC \U0001F468\u200D\U0001F469\u200D\U0001F467 x"), true);
+  EXPECT_GT(compared, 500);
+  expect_same(tokenizer->Encode("Na\u00efve \u20AC \U0001F468\u200D\U0001F469\u200D\U0001F467 x"), true);
 }
 
 TEST(StreamDecoder, CostsTheSamePerTokenHoweverLongTheResponse) {

@@ -25,7 +25,8 @@ std::string Base64(std::string_view bytes) {
     }
     for (int shift = 18; shift >= 0; shift -= 6) text += kDigits[bits >> shift & 63];
   }
-  if (bytes.size() % 3 > 0) text.replace(text.size() - 3 + bytes.size() % 3, 3, bytes.size() % 3 == 1 ? "==" : "=");
+  const std::size_t padding = (3 - bytes.size() % 3) % 3;
+  for (std::size_t k = 1; k <= padding; ++k) text[text.size() - k] = '=';
   return text;
 }
 
@@ -33,7 +34,7 @@ std::string Base64(std::string_view bytes) {
 std::string Ranks() {
   std::string text;
   for (int byte = 0; byte < 256; ++byte) {
-    text += Base64(std::string(1, static_cast<char>(byte))) + fmt::format(" {}\n", byte);
+    text += fmt::format("{} {}\n", Base64(std::string(1, static_cast<char>(byte))), byte);
   }
   int rank = 256;
   for (const char* token : {"he", "lo", "hel", "hello", " w", "é", "ell"}) {

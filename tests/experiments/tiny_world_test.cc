@@ -5,7 +5,11 @@
 
 #include <cmath>
 #include <cstdlib>
+#include <filesystem>
 #include <regex>
+
+#include "data/tokenizer.h"
+#include "tests/support/temp_dir.h"
 
 namespace pivotal::tiny {
 namespace {
@@ -93,6 +97,26 @@ TEST(TinyWorld, CorpusLeavesOutExcludedProblemsAndKeepsItsShares) {
   }
   EXPECT_NEAR(drills, 0.25 * kDocuments, 5 * std::sqrt(0.25 * 0.75 * kDocuments));
   EXPECT_NEAR(careful, 0.45 * (kDocuments - drills), 5 * std::sqrt(0.25 * kDocuments));
+}
+
+// tokenizer.json, which transformers and Pivotal prefer, cuts the world's texts as tokenizer.model does.
+TEST(TinyTokenizer, BothFilesAgree) {
+  const std::filesystem::path model = PIVOTAL_SOURCE_DIR "/experiments/tiny/model";
+  const testing::TempDir alone;
+  for (const char* file : {"tokenizer.model", "tokenizer_config.json"})
+    std::filesystem::copy_file(model / file, alone.path() / file);
+  const auto json = data::LoadTokenizer(model), sentencepiece = data::LoadTokenizer(alone.path());
+  kernels::RandomStream random(1, 9);
+  for (int i = 0; i < 3000; ++i) {
+    const Document document = DrawDocument({}, {}, random);
+    const std::string text = "Question: " + document.question + "\nAnswer:" + document.completion;
+    const auto ids = json->Encode(text);
+    ASSERT_EQ(ids, sentencepiece->Encode(text)) << text;
+    ASSERT_EQ(json->Decode(ids, true), text);
+  }
+  EXPECT_EQ(json->bos(), sentencepiece->bos());
+  EXPECT_EQ(json->eos(), sentencepiece->eos());
+  EXPECT_TRUE(json->adds_bos() && sentencepiece->adds_bos());
 }
 
 }  // namespace
