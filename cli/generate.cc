@@ -34,7 +34,7 @@ class Answerer {
         engine_(model_.phi(), Options()) {}
 
   std::vector<TokenId> Encode(const std::vector<data::ChatMessage>& messages) const {
-    return model_.prompt_format.Encode(model_.tokenizer(), messages);
+    return model_.Prompt(messages);
   }
   int64_t positions() const { return model_.phi().config().max_position_embeddings; }
   const std::string& system() const { return model_.system; }

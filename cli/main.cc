@@ -1,5 +1,7 @@
 // Apache-2.0. The program `pivotal`. Exit codes: 0 done, 1 failure, 2 usage, 130 stopped by Ctrl-C.
 #include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 
 #include <csignal>
 #include <exception>
@@ -31,6 +33,8 @@ int main(int argc, char** argv) {
   pivotal::cli::AddScore(app);
   pivotal::cli::AddInfo(app);
   pivotal::cli::AddTokenize(app);
+  spdlog::set_default_logger(spdlog::stderr_color_mt("pivotal"));
+  spdlog::set_pattern("pivotal: %v");
   pivotal::cli::InstallStopHandler();
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit then fails the write, like a full disk
   try {

@@ -2,6 +2,7 @@
 #include "experiments/run_config.h"
 
 #include <algorithm>
+#include <regex>
 #include <sstream>
 #include <toml++/toml.h>
 
@@ -142,6 +143,19 @@ LoadedModel LoadModel(const ModelSettings& settings) {
   return loaded;
 }
 
+std::vector<TokenId> LoadedModel::Prompt(std::span<const data::ChatMessage> messages) const {
+  static const std::regex kImage(R"(<\|image(_\d+)?\|>)");
+  if (phi().config().architecture == model::Architecture::kPhi3V) {
+    std::smatch image;
+    for (const data::ChatMessage& message : messages) {
+      if (std::regex_search(message.content, image, kImage))
+        Fail("a prompt holds {}, but only the text model of {} is run; take the image out of it",
+             image.str(), checkpoint.folder.string());
+    }
+  }
+  return prompt_format.Encode(tokenizer(), messages);
+}
+
 void CheckAnswers(const pts::Oracle& oracle, const std::vector<data::Problem>& problems,
                   const ProblemSettings& settings) {
   for (const data::Problem& problem : problems) {
@@ -167,7 +181,7 @@ std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
   for (const data::Problem& problem : problems) {
     const auto messages = data::QuestionMessages(model.system, problem.question);
     queries.push_back({problem.id, problem.question, problem.answer,
-                       model.prompt_format.Encode(model.tokenizer(), messages)});
+                       model.Prompt(messages)});
   }
   return queries;
 }

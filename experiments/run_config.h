@@ -59,6 +59,9 @@ struct LoadedModel {
 
   const model::PhiModel& phi() const { return *checkpoint.model; }
   const data::Tokenizer& tokenizer() const { return *checkpoint.tokenizer; }
+  // The prompt of a conversation. Throws Error for one that points at an image: Phi-3-vision runs
+  // as its text model.
+  std::vector<TokenId> Prompt(std::span<const data::ChatMessage> messages) const;
 };
 LoadedModel LoadModel(const ModelSettings& settings);
 

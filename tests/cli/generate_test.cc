@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <fstream>
 
 #include "tests/support/run_command.h"
 #include "tests/support/temp_dir.h"
@@ -112,6 +113,20 @@ TEST(PromptFormats, ATemplateThatIsNotSupportedNamesTheRemedy) {
   EXPECT_THAT(result.output, HasSubstr("chat_template.jinja, line 2 of the template: the statement {% macro %} is not "
                                        "supported; choose another --prompt-format\n"));
   EXPECT_EQ(RunCommand(Generate(model.string(), "--prompt-format plain q")).code, 0);
+}
+
+TEST(Generate, Phi3VisionAnswersTextOnly) {
+  const testing::TempDir temp;
+  std::ifstream in(testing::kTinyModel + "/config.json");
+  std::string config((std::istreambuf_iterator<char>(in)), {});
+  config.replace(config.find("Phi3ForCausalLM"), 15, "Phi3VForCausalLM");
+  const std::string model = TinyWith(temp, "config.json", config).string();
+  const auto text = RunCommand(Generate(model, "'" + kBoxes + "'"));
+  EXPECT_EQ(text.code, 0) << text.output;
+  EXPECT_THAT(text.output, HasSubstr("####"));
+  const auto image = RunCommand(Generate(model, "'<|image_1|> What is this?'"));
+  EXPECT_EQ(image.code, 1);
+  EXPECT_THAT(image.output, HasSubstr("a prompt holds <|image_1|>, but only the text model"));
 }
 
 }  // namespace
