@@ -17,9 +17,10 @@
 namespace pivotal::data::jinja {
 namespace {
 
-// Arguments by the names of their parameters.
+// Arguments by the names of their parameters. Points into `arguments`.
 class Bound {
  public:
+  Bound(const std::string&, const Arguments&&, std::initializer_list<const char*>, std::size_t = 0) = delete;
   Bound(const std::string& what, const Arguments& arguments, std::initializer_list<const char*> names,
         std::size_t required = 0)
       : what_(what) {
@@ -271,7 +272,8 @@ Value SelectOrReject(const std::string& name, const Value& value, const Argument
 Value Map(const Value& value, const Arguments& arguments, Budget& budget) {
   Values results;
   const bool by_filter = !arguments.values.empty();
-  const Bound bound("map", by_filter ? Arguments{} : arguments, {"attribute", "default"});
+  const Arguments none;
+  const Bound bound("map", by_filter ? none : arguments, {"attribute", "default"});
   if (by_filter && (arguments.values[0].String() == nullptr || !arguments.named.empty()))
     throw Fault("map: these arguments are not supported");
   if (!by_filter && !bound.Has(0)) throw Fault("map: a filter or attribute= is needed");
@@ -324,6 +326,7 @@ Value ToFloat(const Value& value, const Value& otherwise) {
   RequireDefined(value);
   if (value.IsNumber()) return value.Float();
   const auto number = value.String() != nullptr ? ParseFloat(*value.String()) : std::nullopt;
+  if (number && !std::isfinite(*number)) throw Fault("a float that is not finite is not supported");
   return number ? Value(*number) : otherwise;
 }
 

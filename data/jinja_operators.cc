@@ -78,7 +78,7 @@ Value Integers(std::string_view op, int64_t a, int64_t b) {
 }
 
 // As CPython's float_divmod.
-Value Floats(std::string_view op, double a, double b) {
+double FloatOf(std::string_view op, double a, double b) {
   if (op == "+") return a + b;
   if (op == "-") return a - b;
   if (op == "*") return a * b;
@@ -96,6 +96,13 @@ Value Floats(std::string_view op, double a, double b) {
   if (quotient == 0) return std::copysign(0.0, a / b);
   const double floor = std::floor(quotient);
   return quotient - floor > 0.5 ? floor + 1 : floor;
+}
+
+// Jinja cannot compile a template whose constants are infinite.
+Value Floats(std::string_view op, double a, double b) {
+  const double result = FloatOf(op, a, b);
+  if (!std::isfinite(result)) throw Fault("a float that is not finite is not supported");
+  return result;
 }
 
 Value Repeat(const Value& value, int64_t count, Budget& budget) {

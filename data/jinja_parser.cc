@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cmath>
 #include <initializer_list>
 
 #include "data/jinja_lexer.h"
@@ -382,7 +383,11 @@ class Parser {
           throw Fault("an integer beyond 64 bits is not supported", token.line);
         return Constant(value, token.line);
       }
-      case Kind::kFloat: return Constant(std::strtod(token.text.c_str(), nullptr), token.line);
+      case Kind::kFloat: {
+        const double value = std::strtod(token.text.c_str(), nullptr);
+        if (!std::isfinite(value)) throw Fault("a float that is not finite is not supported", token.line);
+        return Constant(value, token.line);
+      }
       default: break;
     }
     if (token.kind == Kind::kOperator) {

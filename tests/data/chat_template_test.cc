@@ -97,6 +97,8 @@ TEST(ChatTemplate, MethodsFiltersAndTests) {
   ExpectRenders("{{ '12' | int + 1 }} {{ 'x' | int }} {{ '1.9' | int }} {{ '2' | float }}", "13 0 1 2.0");
   ExpectRenders("{{ messages is sequence }} {{ messages[0] is mapping }} {{ 'a' is string }} {{ true is number }} {{ 3 is odd }} {{ missing is defined }} {{ 4 is divisibleby 2 }}",
                 "True True True True True False True");
+  ExpectRenders("{{ [1, 2] | map('string') | join('+') }} {{ [{'a': 1}, {}] | map(attribute='a', default=2) | list }}",
+                "1+2 [1, 2]");
   ExpectRenders("{{ bos_token }}{{ eos_token }}{{ add_generation_prompt }}{{ tools is none }}{{ 'a<b' | safe }}", "<s></s>TrueTruea<b");
 }
 
@@ -133,6 +135,7 @@ TEST(ChatTemplate, RefusesWhatIsOutsideOfTheSubset) {
   ExpectFails("{{ ''.__class__ }}", "the attribute __class__ is not supported");
   ExpectFails("{{ '\u00e9'.upper() }}", "beyond ASCII");
   ExpectFails("{{ 9223372036854775807 + 1 }}", "beyond 64 bits");
+  ExpectFails("{{ 1e300 * 1e300 }}", "a float that is not finite");
 }
 
 TEST(ChatTemplate, BoundsWhatATemplateCosts) {

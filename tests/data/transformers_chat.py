@@ -2,11 +2,12 @@
 
 usage: transformers_chat.py SEED CASES OUT [FOLDER ...]
 Templates: those of the folders, some in the style of the Phi family, and CASES random ones. "text" is
-null where transformers raises.
+null where transformers raises; random templates that take it more than 10 s are left out.
 """
 import json
 import pathlib
 import random
+import signal
 import sys
 import warnings
 
@@ -75,7 +76,7 @@ class Expressions:
             lambda: f"({s()})[{i()}]", lambda: f"({s()})[{self.maybe(i)}:{self.maybe(i)}{self.pick('', ':', ':2', ':-1')}]",
             lambda: f"({self.list(d - 1)} | join({s()}))", lambda: f"(({self.any(d - 1)}) | string)",
             lambda: f"{s()}.join({self.list(d - 1)})", lambda: f"(({self.any(d - 1)}) | tojson)",
-            lambda: f"({s()} if {self.boolean(d - 1)} else {s()})", lambda: f"({s()} * {i()})",
+            lambda: f"({s()} if {self.boolean(d - 1)} else {s()})", lambda: f"({s()} * {self.pick('0', '2', '-1', 'true', '3')})",
             lambda: f"(({self.any(d - 1)}) | default({s()}{self.pick('', ', true')}))", lambda: f"({s()} or {s()})",
         )()
 
@@ -168,11 +169,22 @@ class Expressions:
                 "{% set ns = namespace(v=1) %}" + "".join(self.block(2) for _ in range(self.r.randint(1, 3))))
 
 
+class Slow(BaseException):
+    pass
+
+
+def alarm(number, frame):
+    raise Slow
+
+
 def render(template, chat, special):
+    signal.setitimer(signal.ITIMER_REAL, 10)
     try:
         return render_jinja_template([chat], chat_template=template, add_generation_prompt=True, **special)[0][0]
     except Exception:
         return None
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
 
 
 def templates_of(folders):
@@ -187,6 +199,7 @@ def templates_of(folders):
 def main():
     seed, cases, out, folders = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     r = random.Random(seed)
+    signal.signal(signal.SIGALRM, alarm)
     with open(out, "w", encoding="utf-8") as file:
         def write(kind, template, special, chat):
             row = {"kind": kind, "template": template, "messages": chat, "special": special,
@@ -200,7 +213,10 @@ def main():
             for _ in range(100):
                 write("style", template, SPECIAL, conversation(r))
         for _ in range(cases):
-            write("random", Expressions(r).template(), SPECIAL, conversation(r))
+            try:
+                write("random", Expressions(r).template(), SPECIAL, conversation(r))
+            except Slow:
+                pass
 
 
 main()
