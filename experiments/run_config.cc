@@ -189,7 +189,7 @@ std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
 pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle) {
   return [&, marks = SilentThinkTokens(tokenizer)](const pts::Query& query,
                                                    std::span<const TokenId> response) {
-    return oracle.Judge(DecodeWith(tokenizer, marks, response), query.answer);
+    return oracle.Judge({query.question, query.answer, DecodeWith(tokenizer, marks, response)});
   };
 }
 

@@ -11,7 +11,7 @@
 #include "data/prompt_format.h"
 #include "model/checkpoint.h"
 #include "model/rollout_engine.h"
-#include "pts/oracle.h"
+#include "pts/oracles/oracle.h"
 #include "pts/search.h"
 
 namespace pivotal::experiments {

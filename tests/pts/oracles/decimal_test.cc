@@ -1,5 +1,5 @@
 // Apache-2.0.
-#include "pts/decimal.h"
+#include "pts/oracles/decimal.h"
 
 #include <gtest/gtest.h>
 

@@ -12,14 +12,20 @@ namespace pivotal::pts {
 // has nothing to read, so it fails. Answers are read as they are.
 inline constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
 
-// Stateless after construction; its functions may be called from several threads.
+// What an oracle judges; the texts outlive the call.
+struct Attempt {
+  std::string_view question;  // as it stands in the problem file
+  std::string_view answer;    // the reference, which for GSM8K may be a worked solution that ends in
+                              // "#### n": both sides are read the same way
+  std::string_view response;  // decoded text without control tokens
+};
+
+// Its functions may be called from several threads at once.
 class Oracle {
  public:
   virtual ~Oracle() = default;
-  // `response`: decoded text without control tokens. `answer`: the problem's reference, which for
-  // GSM8K may be a worked solution that ends in "#### n": both sides are read the same way.
   // A side that holds nothing to compare fails.
-  virtual bool Judge(std::string_view response, std::string_view answer) const = 0;
+  virtual bool Judge(const Attempt& attempt) const = 0;
   // False where `answer` holds nothing to compare, so that every response would fail: check it
   // before a search.
   virtual bool CanRead(std::string_view answer) const = 0;

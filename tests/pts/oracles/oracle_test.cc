@@ -1,5 +1,5 @@
 // Apache-2.0.
-#include "pts/oracle.h"
+#include "pts/oracles/oracle.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -20,7 +20,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 bool Judge(std::string_view oracle, std::string_view response, std::string_view answer) {
-  return MakeOracle(oracle)->Judge(response, answer);
+  return MakeOracle(oracle)->Judge({.question = "", .answer = answer, .response = response});
 }
 
 std::string ErrorOf(const std::function<void()>& action) {
@@ -77,7 +77,7 @@ TEST_P(ChoiceOracleTest, FindsTheLastStandAloneLetter) {
   const auto oracle = MakeOracle("choice");
   for (char letter = 'A'; letter <= 'J'; ++letter) {
     const std::string answer(1, letter);
-    EXPECT_EQ(oracle->Judge(GetParam().response, answer), GetParam().letter == answer)
+    EXPECT_EQ(oracle->Judge({"", answer, GetParam().response}), GetParam().letter == answer)
         << GetParam().response << " against " << answer;
   }
 }
@@ -121,7 +121,7 @@ TEST(RegexOracle, ACatastrophicPatternFailsSoon) {
   const auto oracle = MakeOracle("regex:^(a+)+$");
   const std::string response = std::string(60, 'a') + "!";  // 2^60 ways to fail
   const auto start = std::chrono::steady_clock::now();
-  EXPECT_THAT(ErrorOf([&] { oracle->Judge(response, "a"); }),
+  EXPECT_THAT(ErrorOf([&] { oracle->Judge({"", "a", response}); }),
               AllOf(HasSubstr("match limit"), HasSubstr("61 bytes"), HasSubstr("(a+)+")));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
@@ -192,9 +192,9 @@ TEST_P(Gsm8kTest, EverySolutionPassesAgainstItself) {
   const auto oracle = MakeOracle(GetParam());
   for (const std::string& answer : answers_) {
     EXPECT_TRUE(oracle->CanRead(answer)) << answer;
-    EXPECT_TRUE(oracle->Judge(answer, answer)) << answer;
+    EXPECT_TRUE(oracle->Judge({"", answer, answer})) << answer;
     const std::string number = answer.substr(answer.rfind(' ') + 1);
-    EXPECT_TRUE(oracle->Judge("#### $" + number + ".00", answer)) << answer;
+    EXPECT_TRUE(oracle->Judge({"", answer, "#### $" + number + ".00"})) << answer;
   }
 }
 
@@ -203,9 +203,9 @@ TEST_P(Gsm8kTest, AChangedFinalNumberFails) {
   for (const std::string& answer : answers_) {
     std::string other = answer;
     other.back() = other.back() == '9' ? '8' : static_cast<char>(other.back() + 1);
-    EXPECT_FALSE(oracle->Judge(other, answer)) << other;
-    EXPECT_FALSE(oracle->Judge(answer + "1", answer)) << answer;
-    EXPECT_FALSE(oracle->Judge(answer + ".5", answer)) << answer;
+    EXPECT_FALSE(oracle->Judge({"", answer, other})) << other;
+    EXPECT_FALSE(oracle->Judge({"", answer, answer + "1"})) << answer;
+    EXPECT_FALSE(oracle->Judge({"", answer, answer + ".5"})) << answer;
   }
 }
 

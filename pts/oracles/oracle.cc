@@ -1,5 +1,5 @@
 // Apache-2.0.
-#include "pts/oracle.h"
+#include "pts/oracles/oracle.h"
 
 #include <functional>
 #include <optional>
@@ -7,8 +7,8 @@
 #include <utility>
 
 #include "data/error.h"
-#include "pts/decimal.h"
-#include "pts/regex_reader.h"
+#include "pts/oracles/decimal.h"
+#include "pts/oracles/regex_reader.h"
 
 namespace pivotal::pts {
 namespace {
@@ -33,9 +33,9 @@ class ReadingOracle : public Oracle {
   ReadingOracle(Reader response, Reader answer)
       : response_(std::move(response)), answer_(std::move(answer)) {}
 
-  bool Judge(std::string_view response, std::string_view answer) const override {
-    const auto want = answer_(answer);
-    const auto said = BehindReasoning(response);
+  bool Judge(const Attempt& attempt) const override {
+    const auto want = answer_(attempt.answer);
+    const auto said = BehindReasoning(attempt.response);
     return want && said && response_(*said) == want;
   }
   bool CanRead(std::string_view answer) const override { return answer_(answer).has_value(); }

@@ -1,6 +1,6 @@
 // Apache-2.0.
 #define PCRE2_CODE_UNIT_WIDTH 8
-#include "pts/regex_reader.h"
+#include "pts/oracles/regex_reader.h"
 
 #include <pcre2.h>
 
