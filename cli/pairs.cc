@@ -40,6 +40,12 @@ void AddPairs(CLI::App& app) {
   sub->add_option("--gap", flags->options.gap,
                   "least difference of the two sides' p(success) on fresh rollouts")
       ->check(kOpenUnitInterval)->capture_default_str();
+  sub->add_option("--min-delta", flags->options.min_delta,
+                  "least change of p(success) across the pivotal token, above the search's own --gap")
+      ->check(CLI::Range(0.0, 0.999999))->capture_default_str();
+  sub->add_option("--min-confidence", flags->options.min_confidence,
+                  "that chosen is better than rejected on fresh rollouts; 0: none asked for")
+      ->check(CLI::Range(0.0, 0.999999))->capture_default_str();
   sub->add_option("--max-pairs-per-response", flags->options.max_pairs_per_response,
                   "keep those with the largest difference; 0: all")
       ->check(CLI::Range(0, 1 << 20))->capture_default_str();

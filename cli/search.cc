@@ -28,6 +28,12 @@ void Run(const Flags& flags) {
   fmt::print("responses searched   {}\n", s.responses);
   fmt::print("pivotal tokens       {}\n", s.pivotal);
   fmt::print("  with another side  {}\n", s.candidates);
+  if (s.pivotal > 0)
+    fmt::print("  expected false     {:.1f}% (abs. change below the gap)\n", 100 * s.false_share);
+  if (s.cut_short > 0) fmt::print("cut short by budget  {}\n", s.cut_short);
+  if (s.undone > 0)
+    fmt::print("left undone          {} problems; pivotal search --resume {} goes on with them\n",
+               s.undone, run.string());
   fmt::print("rollouts             {}\n", result.counters.rollouts);
   fmt::print("generated tokens     {} ({:.0f}/s)\n", result.counters.decoded_tokens,
              static_cast<double>(result.counters.decoded_tokens) /
@@ -48,10 +54,33 @@ void AddSearch(CLI::App& app) {
   auto* resume = sub->add_option("--resume", flags->resume,
                                  "go on with this run folder, under its own settings");
   resume->excludes(output);
+  sub->add_option("--strategy", flags->config.strategy,
+                  "anchored; subdivide (published), subdivide-length, exhaustive: the references")
+      ->check(CLI::IsMember({"anchored", "subdivide", "subdivide-length", "exhaustive"}))
+      ->capture_default_str();
   sub->add_option("--gap", search.gap, "a token is pivotal if p(success) changes by this much")
       ->check(kOpenUnitInterval)->capture_default_str();
-  sub->add_option("--samples", search.samples, "rollouts per estimate")
+  sub->add_option("--samples", search.samples, "rollouts from each prompt; of the references, for each estimate")
       ->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  sub->add_option("--tolerance", search.tolerance,
+                  "anchored: a change this near the gap may be decided either way")
+      ->check(kOpenUnitInterval)->capture_default_str();
+  sub->add_option("--confidence", search.confidence,
+                  "of a change of gap - tolerance for each token that is reported, and of intervals")
+      ->check(CLI::Range(0.5, 0.999999))->capture_default_str();
+  sub->add_option("--min-yield", search.min_yield,
+                  "anchored: go on while as many tokens as a response has settle this many tokens")
+      ->check(CLI::PositiveNumber)->capture_default_str();
+  sub->add_option("--max-rollouts", search.max_rollouts, "anchored: for each response")
+      ->check(CLI::Range(1, 1 << 24))->capture_default_str();
+  sub->add_option("--budget-tokens", search.budget_tokens,
+                  "generated tokens of the whole run; the most telling rollouts go first; 0: no limit")
+      ->check(CLI::NonNegativeNumber)->capture_default_str();
+  sub->add_option("--budget-seconds", search.budget_seconds, "wall time of this call; 0: no limit")
+      ->check(CLI::NonNegativeNumber)->capture_default_str();
+  sub->add_option("--judge-threads", search.judge_threads,
+                  "ask the oracle on this many threads while rollouts decode")
+      ->check(CLI::Range(1, 1024))->capture_default_str();
   sub->add_option("--confirm", search.confirm, "fresh rollouts per side of a candidate pair")
       ->check(CLI::Range(0, 1 << 20))->capture_default_str();
   sub->add_option("--min-success", search.min_success, "leave problems with a lower p(success)")

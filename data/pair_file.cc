@@ -32,7 +32,13 @@ std::string ToLine(const PreferencePair& pair) {
       {"chosen_successes", pair.chosen_estimate.successes},
       {"rejected_samples", pair.rejected_estimate.samples},
       {"rejected_successes", pair.rejected_estimate.successes},
+      {"chosen_low", pair.chosen_estimate.low},
+      {"chosen_high", pair.chosen_estimate.high},
+      {"rejected_low", pair.rejected_estimate.low},
+      {"rejected_high", pair.rejected_estimate.high},
       {"delta", pair.delta},
+      {"delta_low", pair.delta_low},
+      {"delta_high", pair.delta_high},
       {"source", pair.source},
   };
   // The ids are what counts; text cut inside a character must not stop the file.
@@ -121,6 +127,14 @@ void ReadSides(const json& object, const Tokenizer& tokenizer, const std::string
   }
 }
 
+void ReadNumber(const json& object, const std::string& key, const std::string& where,
+                double& value) {
+  if (!object.contains(key)) return;
+  const json& number = object[key];
+  if (!number.is_number()) Fail("{}: {} must be a number, not {}", where, key, number.type_name());
+  value = number.get<double>();
+}
+
 SideEstimate ReadEstimate(const json& object, const std::string& side, const std::string& where) {
   const auto count = [&](const std::string& key, int64_t high) {
     return object.contains(key) ? CheckedInteger(object[key], 0, high, key, where) : 0;
@@ -128,6 +142,8 @@ SideEstimate ReadEstimate(const json& object, const std::string& side, const std
   SideEstimate estimate;
   estimate.samples = static_cast<int32_t>(count(side + "_samples", kMaxCount));
   estimate.successes = static_cast<int32_t>(count(side + "_successes", estimate.samples));
+  ReadNumber(object, side + "_low", where, estimate.low);
+  ReadNumber(object, side + "_high", where, estimate.high);
   return estimate;
 }
 
@@ -143,11 +159,9 @@ PreferencePair ParsePair(const json& object, const Tokenizer& tokenizer, std::si
   ReadSides(object, tokenizer, where, pair);
   pair.chosen_estimate = ReadEstimate(object, "chosen", where);
   pair.rejected_estimate = ReadEstimate(object, "rejected", where);
-  if (object.contains("delta")) {
-    const json& delta = object["delta"];
-    if (!delta.is_number()) Fail("{}: delta must be a number, not {}", where, delta.type_name());
-    pair.delta = delta.get<double>();
-  }
+  ReadNumber(object, "delta", where, pair.delta);
+  ReadNumber(object, "delta_low", where, pair.delta_low);
+  ReadNumber(object, "delta_high", where, pair.delta_high);
   if (object.contains("source")) pair.source = RequireString(object, "source", where);
   return pair;
 }

@@ -13,6 +13,7 @@ namespace pivotal::data {
 struct SideEstimate {
   int32_t samples = 0;
   int32_t successes = 0;
+  double low = 0, high = 1;  // 95% interval of the success probability
 };
 
 // prompt + chosen versus prompt + rejected; for pivotal pairs both sides are single tokens.
@@ -22,6 +23,7 @@ struct PreferencePair {
   std::vector<TokenId> prompt_ids, chosen_ids, rejected_ids;  // what Pivotal trains on
   SideEstimate chosen_estimate, rejected_estimate;  // fresh rollouts, after the side's token
   double delta = 0;  // p_k - p_{k-1} of the trunk token as the search measured it; 0 if unknown
+  double delta_low = -1, delta_high = 1;  // its interval, valid however often the search looked
   std::string source = "pivotal";  // or "random", the control
 };
 

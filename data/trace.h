@@ -20,7 +20,8 @@ enum class RolloutKind : uint8_t {
   kQuery = 0,     // from the prompt: estimates p_0, supplies the responses
   kPrefix = 1,    // from a prefix of a response, for the search
   kChosen = 2,    // fresh, after prefix + accepted token of a candidate pair
-  kRejected = 3   // fresh, after prefix + rejected token
+  kRejected = 3,  // fresh, after prefix + rejected token
+  kLeaving = 4    // from a prefix, with the tokens that responses have next excluded
 };
 
 // One sampled completion. It follows prompt, then the first `position` tokens of response
@@ -36,12 +37,23 @@ struct RolloutTrace {
   bool success = false;
 };
 
-// p_k of a response as the search used it, with the count behind it.
+// p_k of a response from all rollouts that bear on it (pts/success_trie.h), with its interval.
 struct PrefixEstimate {
-  int32_t position = 0;   // k in 0..n
-  int32_t samples = 0;    // 0 for position n: the verdict itself
+  int32_t position = 0;   // k in 0..n; at n the verdict itself
+  int32_t samples = 0;    // free rollouts that started here; 0 where none did
   int32_t successes = 0;
-  double mean = 0;        // successes / samples, or the verdict
+  double mean = 0;
+  double low = 0, high = 1;  // at the confidence of the search, for this position alone
+};
+
+// A token that rollouts met in place of t_k.
+struct AlternativeToken {
+  int32_t position = 0;     // k in 1..n
+  TokenId token = -1;
+  float logprob = 0;        // under the sampling policy
+  int32_t samples = 0;      // rollouts that drew it
+  int32_t successes = 0;
+  double low = 0, high = 1;  // of its p(success)
 };
 
 // A token with abs(delta) >= gap, and what fresh rollouts said of its candidate pair.
@@ -51,6 +63,8 @@ struct PivotalToken {
   TokenId chosen = -1, rejected = -1;  // candidate pair; -1 if no alternative was seen
   int32_t chosen_samples = 0, chosen_successes = 0;      // fresh rollouts
   int32_t rejected_samples = 0, rejected_successes = 0;
+  double low = -1, high = 1;  // of delta; holds however often the search has looked
+  double probability = 0;     // of abs(delta) >= gap, as pts/jump_model.h sees it
 };
 
 struct ResponseTrace {
@@ -60,6 +74,7 @@ struct ResponseTrace {
   bool success = false;          // p_n
   std::vector<PrefixEstimate> estimates;  // ascending position
   std::vector<PivotalToken> pivotal;      // ascending position
+  std::vector<AlternativeToken> alternatives;  // to the pivotal tokens; ascending position, token
 };
 
 // One finished query.
@@ -69,6 +84,9 @@ struct QueryTrace {
   int32_t samples = 0;           // rollouts from the prompt ...
   int32_t successes = 0;         // ... and how many of them succeeded
   bool searched = false;         // p_0 within [min_p, max_p]
+  bool complete = true;          // false: a budget ended the search early
+  int64_t prefilled_tokens = 0;  // of all requests; generated tokens are those of the rollouts
+  double seconds = 0;            // wall time of its share of the batches
   std::vector<ResponseTrace> responses;
   std::vector<RolloutTrace> rollouts;
 };

@@ -55,6 +55,10 @@ void CheckResponse(const ResponseTrace& response, const std::string& where) {
     CheckCounts(token.chosen_samples, token.chosen_successes, where + ": pivotal token");
     CheckCounts(token.rejected_samples, token.rejected_successes, where + ": pivotal token");
   }
+  for (const AlternativeToken& alternative : response.alternatives) {
+    CheckPosition(alternative.position, 1, length, where + ": alternative");
+    CheckCounts(alternative.samples, alternative.successes, where + ": alternative");
+  }
 }
 
 // What readers rely on when they index one array by another. Runs before writing and after
@@ -76,7 +80,7 @@ void CheckTrace(const QueryTrace& query, const std::string& file) {
     const bool anchored = rollout.response >= 0;
     CheckPosition(rollout.position, 0,
                   anchored ? query.responses[rollout.response].tokens.size() : 0, place);
-    if (rollout.kind > RolloutKind::kRejected) {
+    if (rollout.kind > RolloutKind::kLeaving) {
       Fail("{}: unknown kind {}", place, static_cast<int>(rollout.kind));
     }
   }
@@ -95,6 +99,8 @@ void PushResponse(const ResponseTrace& response, int64_t query, TraceTables& to)
     to.estimates.samples.push_back(estimate.samples);
     to.estimates.successes.push_back(estimate.successes);
     to.estimates.mean.push_back(estimate.mean);
+    to.estimates.low.push_back(estimate.low);
+    to.estimates.high.push_back(estimate.high);
   }
   for (const PivotalToken& token : response.pivotal) {
     to.pivotal.response.push_back(row);
@@ -107,6 +113,19 @@ void PushResponse(const ResponseTrace& response, int64_t query, TraceTables& to)
     to.pivotal.chosen_successes.push_back(token.chosen_successes);
     to.pivotal.rejected_samples.push_back(token.rejected_samples);
     to.pivotal.rejected_successes.push_back(token.rejected_successes);
+    to.pivotal.low.push_back(token.low);
+    to.pivotal.high.push_back(token.high);
+    to.pivotal.probability.push_back(token.probability);
+  }
+  for (const AlternativeToken& alternative : response.alternatives) {
+    to.alternatives.response.push_back(row);
+    to.alternatives.position.push_back(alternative.position);
+    to.alternatives.token.push_back(alternative.token);
+    to.alternatives.logprob.push_back(alternative.logprob);
+    to.alternatives.samples.push_back(alternative.samples);
+    to.alternatives.successes.push_back(alternative.successes);
+    to.alternatives.low.push_back(alternative.low);
+    to.alternatives.high.push_back(alternative.high);
   }
 }
 
@@ -133,6 +152,9 @@ void PushQuery(const QueryTrace& query, TraceTables& to) {
   to.queries.samples.push_back(query.samples);
   to.queries.successes.push_back(query.successes);
   to.queries.searched.push_back(query.searched);
+  to.queries.complete.push_back(query.complete);
+  to.queries.prefilled_tokens.push_back(query.prefilled_tokens);
+  to.queries.seconds.push_back(query.seconds);
   for (const ResponseTrace& response : query.responses) PushResponse(response, row, to);
   for (const RolloutTrace& rollout : query.rollouts) {
     PushRollout(rollout, row, first_response, to.rollouts);
@@ -164,6 +186,9 @@ std::vector<QueryTrace> PullQueries(const QueryTable& from) {
     queries[i].samples = from.samples[i];
     queries[i].successes = from.successes[i];
     queries[i].searched = from.searched[i] != 0;
+    queries[i].complete = from.complete[i] != 0;
+    queries[i].prefilled_tokens = from.prefilled_tokens[i];
+    queries[i].seconds = from.seconds[i];
   }
   return queries;
 }
@@ -195,14 +220,21 @@ void PullEstimates(const TraceTables& from, const std::vector<ResponseSlot>& slo
   const EstimateTable& e = from.estimates;
   for (std::size_t i = 0; i < e.response.size(); ++i) {
     response_of(e.response, i, ": dataset /estimates/response")
-        .estimates.push_back({e.position[i], e.samples[i], e.successes[i], e.mean[i]});
+        .estimates.push_back({e.position[i], e.samples[i], e.successes[i], e.mean[i], e.low[i],
+                              e.high[i]});
   }
   const PivotalTable& p = from.pivotal;
   for (std::size_t i = 0; i < p.response.size(); ++i) {
     response_of(p.response, i, ": dataset /pivotal/response")
         .pivotal.push_back({p.position[i], p.before[i], p.after[i], p.chosen[i], p.rejected[i],
                             p.chosen_samples[i], p.chosen_successes[i], p.rejected_samples[i],
-                            p.rejected_successes[i]});
+                            p.rejected_successes[i], p.low[i], p.high[i], p.probability[i]});
+  }
+  const AlternativeTable& a = from.alternatives;
+  for (std::size_t i = 0; i < a.response.size(); ++i) {
+    response_of(a.response, i, ": dataset /alternatives/response")
+        .alternatives.push_back({a.position[i], a.token[i], a.logprob[i], a.samples[i],
+                                 a.successes[i], a.low[i], a.high[i]});
   }
 }
 

@@ -9,7 +9,7 @@
 
 namespace pivotal::data {
 
-inline constexpr int32_t kTraceSchema = 1;
+inline constexpr int32_t kTraceSchema = 2;
 
 // Each Visit() names every column once: reading, writing and the schema can't drift apart.
 // Foreign keys (query, response) are row numbers of the parent's table, ascending.
@@ -18,7 +18,9 @@ struct QueryTable {
   Ragged<char> id, question, answer;
   Ragged<int32_t> prompt;
   std::vector<int32_t> samples, successes;
-  std::vector<uint8_t> searched;
+  std::vector<uint8_t> searched, complete;
+  std::vector<int64_t> prefilled_tokens;
+  std::vector<double> seconds;
 
   template <typename Visitor>
   void Visit(Visitor&& visit) {
@@ -29,6 +31,9 @@ struct QueryTable {
     visit("samples", samples);
     visit("successes", successes);
     visit("searched", searched);
+    visit("complete", complete);
+    visit("prefilled_tokens", prefilled_tokens);
+    visit("seconds", seconds);
   }
 };
 
@@ -51,7 +56,7 @@ struct ResponseTable {
 struct EstimateTable {
   std::vector<int64_t> response;
   std::vector<int32_t> position, samples, successes;
-  std::vector<double> mean;
+  std::vector<double> mean, low, high;
 
   template <typename Visitor>
   void Visit(Visitor&& visit) {
@@ -60,6 +65,8 @@ struct EstimateTable {
     visit("samples", samples);
     visit("successes", successes);
     visit("mean", mean);
+    visit("low", low);
+    visit("high", high);
   }
 };
 
@@ -69,6 +76,7 @@ struct PivotalTable {
   std::vector<double> before, after;
   std::vector<int32_t> chosen, rejected;
   std::vector<int32_t> chosen_samples, chosen_successes, rejected_samples, rejected_successes;
+  std::vector<double> low, high, probability;
 
   template <typename Visitor>
   void Visit(Visitor&& visit) {
@@ -82,6 +90,29 @@ struct PivotalTable {
     visit("chosen_successes", chosen_successes);
     visit("rejected_samples", rejected_samples);
     visit("rejected_successes", rejected_successes);
+    visit("low", low);
+    visit("high", high);
+    visit("probability", probability);
+  }
+};
+
+struct AlternativeTable {
+  std::vector<int64_t> response;
+  std::vector<int32_t> position, token;
+  std::vector<float> logprob;
+  std::vector<int32_t> samples, successes;
+  std::vector<double> low, high;
+
+  template <typename Visitor>
+  void Visit(Visitor&& visit) {
+    visit("response", response);
+    visit("position", position);
+    visit("token", token);
+    visit("logprob", logprob);
+    visit("samples", samples);
+    visit("successes", successes);
+    visit("low", low);
+    visit("high", high);
   }
 };
 
@@ -112,6 +143,7 @@ struct TraceTables {
   ResponseTable responses;
   EstimateTable estimates;
   PivotalTable pivotal;
+  AlternativeTable alternatives;
   RolloutTable rollouts;
 
   template <typename Visitor>
@@ -120,6 +152,7 @@ struct TraceTables {
     visit("/responses", responses);
     visit("/estimates", estimates);
     visit("/pivotal", pivotal);
+    visit("/alternatives", alternatives);
     visit("/rollouts", rollouts);
   }
 };

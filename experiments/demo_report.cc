@@ -23,12 +23,6 @@ double Rate(int32_t successes, int32_t samples) {
   return samples > 0 ? static_cast<double>(successes) / samples : 0.0;
 }
 
-bool IsConfirmed(const data::PivotalToken& token, double gap) {
-  return token.chosen >= 0 && token.chosen_samples > 0 &&
-         pts::ReachesGap(Rate(token.chosen_successes, token.chosen_samples) -
-                             Rate(token.rejected_successes, token.rejected_samples), gap);
-}
-
 // `surface` as it stands in a response: coloured or bracketed.
 std::string Mark(const std::string& surface, bool raised, bool colour) {
   if (!colour) return "[" + surface + "]";
@@ -56,7 +50,7 @@ std::string PivotalLine(const data::ResponseTrace& response, const data::Pivotal
   std::string line = fmt::format("    token {:>2} {:<6} p(success) {:.2f} -> {:.2f} ({:+.2f})",
                                  token.position, quote(response.tokens[token.position - 1]),
                                  token.before, token.after, token.after - token.before);
-  if (IsConfirmed(token, gap))
+  if (pts::IsConfirmed(token, {.gap = gap}))
     line += fmt::format("   pair: {} {:.2f} over {} {:.2f} on fresh rollouts", quote(token.chosen),
                         Rate(token.chosen_successes, token.chosen_samples), quote(token.rejected),
                         Rate(token.rejected_successes, token.rejected_samples));
@@ -105,7 +99,7 @@ std::string DemoResponses(const std::vector<data::QueryTrace>& traces,
     const auto shown = std::find_if(
         query.responses.begin(), query.responses.end(), [&](const data::ResponseTrace& response) {
           return std::any_of(response.pivotal.begin(), response.pivotal.end(),
-                             [&](const auto& token) { return IsConfirmed(token, gap); });
+                             [&](const auto& token) { return pts::IsConfirmed(token, {.gap = gap}); });
         });
     if (shown == query.responses.end()) continue;
     text += fmt::format("\n{}: {}  (answer {})\n  {} response:{}\n", query.id, query.question,

@@ -31,13 +31,21 @@ void ForEachSetting(Config& config, F&& f) {
   f("sampling", "max_new_tokens", config.sampling.max_new_tokens);
   f("sampling", "batch", config.sampling.batch);
   f("sampling", "seed", config.sampling.seed);
+  f("search", "strategy", config.strategy);
   f("search", "gap", config.search.gap);
   f("search", "samples", config.search.samples);
+  f("search", "tolerance", config.search.tolerance);
+  f("search", "confidence", config.search.confidence);
+  f("search", "min_yield", config.search.min_yield);
+  f("search", "max_rollouts", config.search.max_rollouts);
   f("search", "confirm", config.search.confirm);
   f("search", "min_success", config.search.min_success);
   f("search", "max_success", config.search.max_success);
   f("search", "responses", config.search.responses);
   f("search", "group", config.search.group);
+  f("search", "judge_threads", config.search.judge_threads);
+  f("search", "budget_tokens", config.search.budget_tokens);
+  f("search", "budget_seconds", config.search.budget_seconds);
 }
 
 template <typename T>

@@ -42,7 +42,8 @@ struct RunConfig {
   ModelSettings model;
   ProblemSettings problems;
   SamplingSettings sampling;
-  pts::SearchOptions search;  // its max_new_tokens is taken from `sampling`
+  std::string strategy = "anchored";  // pts::ParseStrategy
+  pts::SearchOptions search;  // its kind and max_new_tokens are taken from `strategy` and `sampling`
 };
 
 // Writes RUN/run.toml with the version and the fingerprint of the weights.

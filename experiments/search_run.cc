@@ -32,6 +32,7 @@ void CheckLengths(const std::vector<pts::Query>& queries, const pts::SearchOptio
 
 Prepared Prepare(const RunConfig& config) {
   pts::SearchOptions options = config.search;
+  options.kind = pts::ParseStrategy(config.strategy);
   options.max_new_tokens = config.sampling.max_new_tokens;
   options.Validate();
   EngineOptionsOf(config.sampling);

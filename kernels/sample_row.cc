@@ -66,6 +66,28 @@ double Filter(const SamplingParams& params, double sum, std::span<float> weights
   return sum;
 }
 
+// weights [V]: proportional to the policy; returns their sum.
+double Weigh(std::span<const float> logits, const SamplingParams& params,
+             std::span<float> weights) {
+  const std::size_t top = ArgMax(logits);
+  if (params.temperature == 0) {
+    std::fill(weights.begin(), weights.end(), 0.0f);
+    weights[top] = 1.0f;
+    return 1.0;
+  }
+  return Filter(params, Exponentiate(logits, params.temperature, logits[top], weights), weights);
+}
+
+// Zeroes the weights of `excluded`; returns the sum of the rest, added up anew: what is left may be
+// a millionth of the whole.
+double StrikeOut(std::span<const int32_t> excluded, double sum, std::span<float> weights) {
+  if (excluded.empty()) return sum;
+  for (int32_t id : excluded) weights[id] = 0;
+  const double left = std::accumulate(weights.begin(), weights.end(), 0.0);
+  if (left == 0) throw std::invalid_argument("sampling: every token that the policy allows is excluded");
+  return left;
+}
+
 }  // namespace
 
 void SamplingParams::Validate() const {
@@ -77,15 +99,14 @@ void SamplingParams::Validate() const {
 }
 
 Draw SampleRow(std::span<const float> logits, const SamplingParams& params, double uniform,
-               std::span<float> workspace) {
-  const std::size_t top = ArgMax(logits);
-  if (params.temperature == 0) return {static_cast<int32_t>(top), 0.0f};
+               std::span<float> workspace, std::span<const int32_t> excluded) {
   const auto weights = workspace.first(logits.size());
-  double sum = Exponentiate(logits, params.temperature, logits[top], weights);
-  sum = Filter(params, sum, weights);
-  const double target = uniform * sum;
+  if (params.temperature == 0 && excluded.empty())
+    return {static_cast<int32_t>(ArgMax(logits)), 0.0f};
+  const double sum = Weigh(logits, params, weights);
+  const double target = uniform * StrikeOut(excluded, sum, weights);
   double running = 0;
-  std::size_t last = top;
+  std::size_t last = 0;
   for (std::size_t i = 0; i < weights.size(); ++i) {
     if (weights[i] == 0) continue;
     last = i;
@@ -97,14 +118,7 @@ Draw SampleRow(std::span<const float> logits, const SamplingParams& params, doub
 
 void PolicyRow(std::span<const float> logits, const SamplingParams& params,
                std::span<float> probabilities) {
-  const std::size_t top = ArgMax(logits);
-  if (params.temperature == 0) {
-    std::fill(probabilities.begin(), probabilities.end(), 0.0f);
-    probabilities[top] = 1.0f;
-    return;
-  }
-  const double sum = Filter(
-      params, Exponentiate(logits, params.temperature, logits[top], probabilities), probabilities);
+  const double sum = Weigh(logits, params, probabilities);
   for (float& p : probabilities) p = static_cast<float>(p / sum);
 }
 

@@ -23,10 +23,11 @@ struct Draw {
 };
 
 // Draws from softmax(logits) after the filters. `logits` [V]; `uniform` in [0, 1). Tokens at equal
-// logits are ordered by id. `workspace` [V] is overwritten. Non-finite logits other than -inf throw
-// std::invalid_argument.
+// logits are ordered by id. `workspace` [V] is overwritten. The ids of `excluded` are struck out and
+// the others keep their proportions, but `logprob` is the token's without that. Non-finite logits
+// other than -inf throw std::invalid_argument, and so does a policy with nothing but `excluded`.
 Draw SampleRow(std::span<const float> logits, const SamplingParams& params, double uniform,
-               std::span<float> workspace);
+               std::span<float> workspace, std::span<const int32_t> excluded = {});
 
 // Probabilities [V] under the policy, into `probabilities`; zero for tokens that were filtered out.
 void PolicyRow(std::span<const float> logits, const SamplingParams& params,

@@ -1,7 +1,9 @@
 // Apache-2.0. The seam between search and model: what pts sees of a policy. No LibTorch here.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -19,6 +21,9 @@ struct RolloutRequest {
   int32_t max_new_tokens = 256;   // at least 1
   uint64_t stream = 0;            // identity of (query, node, purpose); see kernels/philox.h
   uint32_t first_rollout = 0;
+  // Struck out of the first draw; the others keep their proportions. The log-probability that comes
+  // back is the token's under the policy itself. Some probability must be left.
+  std::vector<TokenId> excluded = {};
 };
 
 struct Rollout {
@@ -26,6 +31,10 @@ struct Rollout {
   std::vector<float> logprobs;   // of each token under the sampling policy, natural log
   data::FinishReason finish = data::FinishReason::kEos;
 };
+
+// Called as rollouts end: (request, rollout within the request, the rollout). It may be called while
+// others decode and must not call the policy.
+using RolloutSink = std::function<void(std::size_t, int32_t, const Rollout&)>;
 
 // The token itself and the most probable other token, under the sampling policy.
 struct TokenScore {
@@ -48,9 +57,11 @@ class Policy {
   virtual ~Policy() = default;
 
   // Runs all requests in one continuous batch; result[i] has requests[i].count rollouts, in order.
-  // Calls progress.StopRequested() between steps and throws Interrupted when it says so.
+  // Calls progress.StopRequested() between steps and throws Interrupted when it says so. `finished`
+  // may be empty.
   virtual std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
-                                                   const Progress& progress) = 0;
+                                                   const Progress& progress,
+                                                   const RolloutSink& finished = {}) = 0;
 
   // Scores continuation[i] given prefix + continuation[0..i-1], from one forward pass.
   virtual std::vector<TokenScore> Score(std::span<const TokenId> prefix,

@@ -36,6 +36,7 @@ void CheckRequest(const RolloutRequest& request, const PhiConfig& config) {
     Fail("a prefix of {} tokens plus --max-new-tokens {} is longer than the model's {} positions",
          request.prefix.size(), request.max_new_tokens, config.max_position_embeddings);
   CheckTokens(request.prefix, config);
+  CheckTokens(request.excluded, config);
 }
 
 at::Tensor Int64Tensor(std::initializer_list<int64_t> shape) {
@@ -57,8 +58,8 @@ void EngineOptions::Validate() const {
 // One call of Sample: slots 0..active-1 of the cache hold rollouts at work.
 class RolloutEngine::Batch {
  public:
-  Batch(RolloutEngine& engine, std::span<const RolloutRequest> requests)
-      : engine_(engine), config_(engine.model_.config()), requests_(requests) {
+  Batch(RolloutEngine& engine, std::span<const RolloutRequest> requests, const RolloutSink& finished)
+      : engine_(engine), config_(engine.model_.config()), requests_(requests), finished_(finished) {
     for (const RolloutRequest& request : requests) {
       CheckRequest(request, config_);
       results_.emplace_back(request.count);
@@ -228,8 +229,10 @@ class RolloutEngine::Batch {
     const double uniform =
         kernels::Uniform(engine_.options_.seed, request.stream,
                          request.first_rollout + static_cast<uint32_t>(slot.rollout), position);
+    const std::span<const TokenId> excluded =
+        position == 0 ? request.excluded : std::span<const TokenId>();
     return kernels::SampleRow({logits, static_cast<std::size_t>(config_.vocab_size)},
-                              engine_.options_.sampling, uniform, workspace);
+                              engine_.options_.sampling, uniform, workspace, excluded);
   }
 
   // Appends a token to its rollout; true if that ended it.
@@ -246,6 +249,7 @@ class RolloutEngine::Batch {
     if (!stop && static_cast<int32_t>(rollout.tokens.size()) < request.max_new_tokens) return false;
     rollout.finish = stop ? data::FinishReason::kEos : data::FinishReason::kLength;
     ++engine_.counters_.rollouts;
+    if (finished_) finished_(static_cast<std::size_t>(slot.request), slot.rollout, rollout);
     return true;
   }
 
@@ -262,6 +266,7 @@ class RolloutEngine::Batch {
   RolloutEngine& engine_;
   const PhiConfig& config_;
   std::span<const RolloutRequest> requests_;
+  const RolloutSink& finished_;
   std::vector<std::vector<Rollout>> results_;
   std::vector<Slot> slots_;
   std::deque<Ready> ready_;
@@ -277,10 +282,11 @@ RolloutEngine::RolloutEngine(const PhiModel& model, EngineOptions options)
 RolloutEngine::~RolloutEngine() = default;
 
 std::vector<std::vector<Rollout>> RolloutEngine::Sample(std::span<const RolloutRequest> requests,
-                                                        const Progress& progress) {
+                                                        const Progress& progress,
+                                                        const RolloutSink& finished) {
   const c10::InferenceMode inference;
   const auto start = std::chrono::steady_clock::now();
-  auto results = Batch(*this, requests).Run(progress);
+  auto results = Batch(*this, requests, finished).Run(progress);
   counters_.seconds +=
       std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return results;

@@ -32,7 +32,8 @@ class RolloutEngine : public Policy {
   // Throws Error if a prefix is empty, has an id outside the vocabulary, or prefix plus
   // max_new_tokens is longer than max_position_embeddings.
   std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
-                                           const Progress& progress) override;
+                                           const Progress& progress,
+                                           const RolloutSink& finished = {}) override;
   std::vector<TokenScore> Score(std::span<const TokenId> prefix,
                                 std::span<const TokenId> continuation) override;
   const RolloutCounters& counters() const override { return counters_; }

@@ -2,28 +2,11 @@
 #include "pts/candidate.h"
 
 #include <algorithm>
+#include <cmath>
 #include <map>
 
 namespace pivotal::pts {
 namespace {
-
-using Tokens = std::span<const TokenId>;
-
-// The token that the rollout sampled after `prefix`; nullopt if it does not pass through it.
-std::optional<TokenId> SampledAfter(const data::QueryTrace& trace,
-                                    const data::RolloutTrace& rollout, Tokens prefix) {
-  if (rollout.forced >= 0) return std::nullopt;
-  const auto given = static_cast<std::size_t>(rollout.position);
-  if (given > prefix.size()) return std::nullopt;
-  if (given > 0) {
-    const Tokens trunk = Tokens(trace.responses[rollout.response].tokens).first(given);
-    if (!std::ranges::equal(trunk, prefix.first(given))) return std::nullopt;
-  }
-  const Tokens rest = prefix.subspan(given);
-  if (rollout.tokens.size() <= rest.size()) return std::nullopt;
-  if (!std::ranges::equal(rest, Tokens(rollout.tokens).first(rest.size()))) return std::nullopt;
-  return rollout.tokens[rest.size()];
-}
 
 // Negative where `a` has the lower smoothed rate, 0 where they are equal. Exact.
 int64_t CompareRates(Estimate a, Estimate b) {
@@ -33,21 +16,21 @@ int64_t CompareRates(Estimate a, Estimate b) {
 
 }  // namespace
 
-std::vector<Alternative> AlternativesAt(const data::QueryTrace& trace, int32_t response,
-                                        int32_t position) {
-  const Tokens trunk(trace.responses[response].tokens);
-  const Tokens prefix = trunk.first(position - 1);
-  std::map<TokenId, Estimate> counts;
-  for (const data::RolloutTrace& rollout : trace.rollouts) {
-    const auto token = SampledAfter(trace, rollout, prefix);
-    if (!token || *token == trunk[position - 1]) continue;
-    Estimate& estimate = counts[*token];
-    ++estimate.samples;
-    estimate.successes += rollout.success;
+std::vector<Alternative> AlternativesTo(const SuccessTrie& trie, const Strata& strata,
+                                        int32_t node) {
+  const SuccessTrie::Node& parent = trie[trie[node].parent];
+  std::map<TokenId, Alternative> alternatives;
+  for (const auto& [token, branch] : parent.branches)
+    if (branch.sampled.samples > 0) alternatives[token] = {token, branch.logprob, branch.sampled};
+  for (int32_t child : parent.children) {
+    if (child == node) continue;
+    alternatives[trie[child].token] = {trie[child].token,
+                                       static_cast<float>(std::log(trie[child].probability)),
+                                       strata.Value(child).AsCounts()};
   }
-  std::vector<Alternative> alternatives;
-  for (const auto& [token, estimate] : counts) alternatives.push_back({token, estimate});
-  return alternatives;
+  std::vector<Alternative> ordered;
+  for (const auto& [token, alternative] : alternatives) ordered.push_back(alternative);
+  return ordered;
 }
 
 std::optional<Alternative> PickOther(std::span<const Alternative> alternatives,

@@ -6,23 +6,22 @@
 #include <span>
 #include <vector>
 
-#include "data/trace.h"
-#include "pts/estimator.h"
+#include "pts/strata.h"
+#include "pts/success_trie.h"
 
 namespace pivotal::pts {
 
-// A token that rollouts sampled after P_{k-1} in place of t_k, and how these rollouts ended.
+// A token that the policy sampled in place of t_k, and how such rollouts ended.
 struct Alternative {
   TokenId token = -1;
+  float logprob = 0;  // under the policy
   Estimate estimate;
 };
 
-// The alternatives to t_k of response `response` (k = `position`, from 1), in ascending order of
-// token. They come from every kQuery and kPrefix rollout of the query that passes through P_{k-1}
-// and whose tokens from the k-th on were all sampled; one that starts further down a sibling
-// response did not sample its k-th token and would bias the count.
-std::vector<Alternative> AlternativesAt(const data::QueryTrace& trace, int32_t response,
-                                        int32_t position);
+// The alternatives to the token of a node, in ascending order of token: those that rollouts drew
+// after its parent, and the next tokens of other responses there, whose p(success) the rollouts
+// below them say (as the counts that would say as much).
+std::vector<Alternative> AlternativesTo(const SuccessTrie& trie, const Strata& strata, int32_t node);
 
 // The one to set against t_k: where t_k raised p (`trunk_accepted`) that with the lowest smoothed
 // rate (successes + 1) / (samples + 2), else that with the highest; ties go to more samples, then

@@ -19,6 +19,21 @@ Interval WilsonInterval(Estimate estimate, double z) {
   return {none ? 0.0 : std::max(0.0, center - half), all ? 1.0 : std::min(1.0, center + half)};
 }
 
+double NormalQuantile(double p) {
+  double low = -40, high = 40;  // bisection down to the last bits
+  for (int i = 0; i < 100; ++i) {
+    const double middle = 0.5 * (low + high);
+    (0.5 * std::erfc(-middle / std::sqrt(2.0)) < p ? low : high) = middle;
+  }
+  return 0.5 * (low + high);
+}
+
+double AnytimeQuantile(double confidence, int32_t samples) {
+  constexpr double kTuned = 4;  // samples
+  const double r = samples / kTuned;
+  return std::sqrt((1 + 1 / r) * (std::log1p(r) - 2 * std::log(1 - confidence)));
+}
+
 bool ReachesGap(double difference, double gap) {
   constexpr double kRounding = 1e-9;
   return difference >= gap - kRounding;

@@ -19,6 +19,14 @@ struct Estimate {
 // samples.
 Interval WilsonInterval(Estimate estimate, double z = 1.959964);
 
+// z with P(Z <= z) = p for a standard normal Z; p in (0, 1).
+double NormalQuantile(double p);
+
+// In place of the two-sided normal quantile at `confidence` where one may look after every sample:
+// the boundary of Robbins' normal mixture (Annals of Mathematical Statistics, 1970), its mixture
+// tuned to a few samples. Larger than the quantile by half or so; grows with the logarithm of n.
+double AnytimeQuantile(double confidence, int32_t samples);
+
 // difference >= gap, but for the rounding of quotients: 7/10 - 5/10 reaches 0.2.
 bool ReachesGap(double difference, double gap);
 

@@ -13,7 +13,7 @@
 
 #include "data/error.h"
 #include "kernels/philox.h"
-#include "pts/estimator.h"
+#include "pts/linear_estimate.h"
 
 namespace pivotal::pts {
 namespace {
@@ -54,9 +54,24 @@ double FreshDifference(const data::PivotalToken& token) {
          Estimate{token.rejected_samples, token.rejected_successes}.Mean();
 }
 
-bool IsConfirmed(const data::PivotalToken& token, double gap) {
-  return token.chosen >= 0 && token.rejected >= 0 && token.chosen_samples > 0 &&
-         token.rejected_samples > 0 && ReachesGap(FreshDifference(token), gap);
+// The lower end of a one-sided interval of chosen minus rejected is above 0 (Newcombe, Statistics in
+// Medicine 1998, method 10).
+bool IsApart(const data::PivotalToken& token, double confidence) {
+  if (confidence == 0) return true;
+  LinearEstimate difference;
+  difference.terms = {{1, {token.chosen_samples, token.chosen_successes}},
+                      {-1, {token.rejected_samples, token.rejected_successes}}};
+  return difference.Bounds(NormalQuantile(confidence)).low > 0;
+}
+
+// To four places: the log-probabilities behind an estimate differ in their last bits from batch to
+// batch, and no sample tells more.
+double Rounded(double value) { return std::round(value * 1e4) / 1e4; }
+
+// With its 95% interval.
+data::SideEstimate SideOf(Estimate estimate) {
+  const Interval bounds = WilsonInterval(estimate);
+  return {estimate.samples, estimate.successes, Rounded(bounds.low), Rounded(bounds.high)};
 }
 
 // The pairs of one response in order of position; `written` holds those of the query so far.
@@ -66,7 +81,7 @@ std::vector<data::PreferencePair> PairsOfResponse(const data::QueryTrace& query,
                                                   std::set<PairKey>& written) {
   std::vector<data::PivotalToken> tokens;
   for (const data::PivotalToken& token : query.responses[response].pivotal)
-    if (IsConfirmed(token, options.gap)) tokens.push_back(token);
+    if (IsConfirmed(token, options)) tokens.push_back(token);
   std::ranges::stable_sort(tokens, std::greater<>(), FreshDifference);
 
   std::map<int32_t, data::PreferencePair> pairs;  // by position
@@ -75,9 +90,11 @@ std::vector<data::PreferencePair> PairsOfResponse(const data::QueryTrace& query,
         static_cast<int32_t>(pairs.size()) == options.max_pairs_per_response)
       break;
     auto pair = PairAt(query, response, token.position, token.chosen, token.rejected, tokenizer);
-    pair.chosen_estimate = {token.chosen_samples, token.chosen_successes};
-    pair.rejected_estimate = {token.rejected_samples, token.rejected_successes};
-    pair.delta = token.after - token.before;
+    pair.chosen_estimate = SideOf({token.chosen_samples, token.chosen_successes});
+    pair.rejected_estimate = SideOf({token.rejected_samples, token.rejected_successes});
+    pair.delta = Rounded(token.after - token.before);
+    pair.delta_low = Rounded(token.low);
+    pair.delta_high = Rounded(token.high);
     if (written.insert(KeyOf(pair)).second) pairs.emplace(token.position, std::move(pair));
   }
   std::vector<data::PreferencePair> ordered;
@@ -128,8 +145,19 @@ class ScoreTable {
 
 }  // namespace
 
+bool IsConfirmed(const data::PivotalToken& token, const PairOptions& options) {
+  return token.chosen >= 0 && token.rejected >= 0 && token.chosen_samples > 0 &&
+         token.rejected_samples > 0 &&
+         ReachesGap(std::abs(token.after - token.before), options.min_delta) &&
+         ReachesGap(FreshDifference(token), options.gap) && IsApart(token, options.min_confidence);
+}
+
 void PairOptions::Validate() const {
   if (!(gap > 0 && gap < 1)) Fail("pairs: gap is {}, must be in (0, 1)", gap);
+  if (!(min_delta >= 0 && min_delta < 1))
+    Fail("pairs: min_delta is {}, must be in [0, 1)", min_delta);
+  if (!(min_confidence >= 0 && min_confidence < 1))
+    Fail("pairs: min_confidence is {}, must be in [0, 1)", min_confidence);
   if (max_pairs_per_response < 0)
     Fail("pairs: max_pairs_per_response is {}, must be 0 (no limit) or larger",
          max_pairs_per_response);

@@ -1,25 +1,36 @@
 // Apache-2.0.
 #include "pts/query_search.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "data/error.h"
 #include "kernels/philox.h"
-#include "pts/candidate.h"
+#include "pts/curve.h"
+#include "pts/outlook.h"
+#include "pts/trace_trie.h"
 
 namespace pivotal::pts {
 namespace {
 
 using data::RolloutKind;
 
-// Confirmation has streams of its own, even for tokens that the search saw: fresh rollouts.
-uint64_t StreamOf(const std::string& id, std::span<const TokenId> path, bool confirm) {
-  uint64_t stream = kernels::MixStream(uint64_t{confirm ? 2u : 1u}, id);
+// Purposes have streams of their own: confirmation is fresh even for tokens that the search saw.
+enum class Purpose : uint64_t { kFree = 1, kConfirm = 2, kLeaving = 3, kStrategy = 4 };
+
+uint64_t StreamOf(const std::string& id, std::span<const TokenId> path, Purpose purpose) {
+  uint64_t stream = kernels::MixStream(static_cast<uint64_t>(purpose), id);
   for (TokenId token : path) stream = kernels::MixStream(stream, static_cast<uint64_t>(token));
   return kernels::MixStream(stream, static_cast<uint64_t>(path.size()));
 }
 
 int32_t CountOf(std::span<const TokenId> tokens) { return static_cast<int32_t>(tokens.size()); }
+
+Purpose PurposeOf(RolloutKind kind) {
+  if (kind == RolloutKind::kLeaving) return Purpose::kLeaving;
+  const bool side = kind == RolloutKind::kChosen || kind == RolloutKind::kRejected;
+  return side ? Purpose::kConfirm : Purpose::kFree;
+}
 
 }  // namespace
 
@@ -32,59 +43,73 @@ QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, const
   trace_.prompt = query.prompt;
 }
 
-std::vector<model::RolloutRequest> QuerySearch::Next() {
+std::vector<Wish> QuerySearch::Next() {
   asked_.clear();
-  asked_paths_.clear();
-  if (stage_ == Stage::kPrompt) Ask({});
-  if (stage_ == Stage::kPrefixes) {
-    AskPrefixes();
-    if (asked_.empty()) FinishSubdivision();
+  if (stage_ == Stage::kPrompt)
+    asked_.push_back({RolloutKind::kQuery, -1, 0, -1, options_.samples, 0});
+  if (stage_ == Stage::kResponses) {
+    AskResponses();
+    if (asked_.empty()) stage_ = Stage::kAlternatives;
+  }
+  if (stage_ == Stage::kAlternatives) {
+    AskAlternatives();
+    if (asked_.empty()) FinishAlternatives();
   }
   if (stage_ == Stage::kSides) {
     AskSides();
-    if (asked_.empty()) FinishSides();
+    if (asked_.empty()) Finish();
   }
-  std::vector<model::RolloutRequest> requests;
-  for (const Node& node : asked_) {
-    const auto path = PathOf(node);
-    model::RolloutRequest request;
-    request.prefix = query_.prompt;
-    request.prefix.insert(request.prefix.end(), path.begin(), path.end());
-    request.count = node.forced >= 0 ? options_.confirm : options_.samples;
-    request.max_new_tokens = options_.max_new_tokens - CountOf(path);
-    request.stream = StreamOf(query_.id, path, node.forced >= 0);
-    requests.push_back(std::move(request));
-  }
-  return requests;
+  std::vector<Wish> wishes;
+  for (const Start& start : asked_) wishes.push_back(WishFor(start));
+  return wishes;
 }
 
-void QuerySearch::Supply(std::vector<std::vector<model::Rollout>> results) {
-  if (results.size() != asked_.size())
-    Fail("search: {} results for {} requests", results.size(), asked_.size());
-  for (std::size_t i = 0; i < results.size(); ++i) Record(asked_[i], std::move(results[i]));
+void QuerySearch::Supply(std::vector<Drawn> drawn) {
+  if (drawn.size() != asked_.size())
+    Fail("search: {} results for {} requests", drawn.size(), asked_.size());
+  for (std::size_t i = 0; i < drawn.size(); ++i) {
+    if (drawn[i].rollouts.empty()) continue;
+    trace_.prefilled_tokens += CountOf(query_.prompt) + CountOf(PathOf(asked_[i]));
+    Record(asked_[i], std::move(drawn[i]));
+  }
   asked_.clear();
   if (stage_ == Stage::kPrompt) ChooseResponses();
 }
 
-// Everything that the memo knows is supplied at once; what is left waits for the policy.
-void QuerySearch::AskPrefixes() {
-  for (int32_t r = 0; r < static_cast<int32_t>(subdivisions_.size()); ++r) {
-    const std::span<const TokenId> tokens(trace_.responses[r].tokens);
-    std::vector<int32_t> unknown;
-    bool supplied = true;
-    while (supplied) {
-      supplied = false;
-      unknown.clear();
-      for (int32_t k : subdivisions_[r].Pending()) {
-        if (const Estimate* known = prefixes_.Find(tokens.first(k))) {
-          subdivisions_[r].Supply(k, known->Mean());
-          supplied = true;
-        } else {
-          unknown.push_back(k);
-        }
-      }
-    }
-    for (int32_t k : unknown) Ask({RolloutKind::kPrefix, r, k});
+void QuerySearch::CutShort() {
+  trace_.complete = false;
+  if (stage_ == Stage::kResponses || stage_ == Stage::kAlternatives) FinishAlternatives();
+  if (stage_ == Stage::kSides) Finish();
+  stage_ = Stage::kDone;
+}
+
+int64_t QuerySearch::pivotal() const {
+  int64_t total = 0;
+  for (const data::ResponseTrace& response : trace_.responses)
+    total += static_cast<int64_t>(response.pivotal.size());
+  if (stage_ == Stage::kResponses || stage_ == Stage::kAlternatives)
+    total += static_cast<int64_t>(strategy_->Pivotal().size());
+  return total;
+}
+
+void QuerySearch::AskResponses() {
+  for (const Strategy::Ask& ask : strategy_->Next()) {
+    const SuccessTrie::Node& node = trie_[ask.node];
+    asked_.push_back({ask.struck ? RolloutKind::kLeaving : RolloutKind::kPrefix, node.response,
+                      node.depth, -1, ask.count, ask.yield});
+  }
+}
+
+// As many rollouts that leave at a pivotal token as an estimate takes, to choose the other side by.
+void QuerySearch::AskAlternatives() {
+  if (options_.confirm == 0) return;
+  std::set<int32_t> parents;
+  for (int32_t node : strategy_->Pivotal()) parents.insert(trie_[node].parent);
+  for (int32_t parent : parents) {
+    const SuccessTrie::Node& node = trie_[parent];
+    const int32_t missing = options_.samples - node.left.samples;
+    if (missing > 0 && node.leave > 0)
+      asked_.push_back({RolloutKind::kLeaving, node.response, node.depth, -1, missing, 1});
   }
 }
 
@@ -93,57 +118,79 @@ void QuerySearch::AskSides() {
   for (int32_t r = 0; r < static_cast<int32_t>(trace_.responses.size()); ++r) {
     for (const data::PivotalToken& token : trace_.responses[r].pivotal) {
       if (token.chosen < 0) continue;
-      AskSide({RolloutKind::kChosen, r, token.position - 1, token.chosen});
-      AskSide({RolloutKind::kRejected, r, token.position - 1, token.rejected});
+      AskSide(RolloutKind::kChosen, r, token.position - 1, token.chosen);
+      AskSide(RolloutKind::kRejected, r, token.position - 1, token.rejected);
     }
   }
 }
 
-void QuerySearch::AskSide(Node node) {
-  const auto path = PathOf(node);
-  if (sides_.Find(path)) return;
-  if (IsEnd(node, path)) {
+void QuerySearch::AskSide(RolloutKind kind, int32_t response, int32_t position, TokenId token) {
+  const Start start{kind, response, position, token, options_.confirm, 1};
+  const auto path = PathOf(start);
+  if (sides_.contains(path)) return;
+  for (const Start& asked : asked_)
+    if (PathOf(asked) == path) return;
+  if (IsEnd(token, path)) {
     const bool success = judge_(query_, path);
-    sides_.Insert(path, {options_.confirm, success ? options_.confirm : 0});
+    sides_[path] = {options_.confirm, success ? options_.confirm : 0};
   } else {
-    Ask(node);
+    asked_.push_back(start);
   }
 }
 
-void QuerySearch::Ask(const Node& node) {
-  if (asked_paths_.insert(PathOf(node)).second) asked_.push_back(node);
+Wish QuerySearch::WishFor(const Start& start) const {
+  const auto path = PathOf(start);
+  Wish wish;
+  wish.yield = start.yield;
+  model::RolloutRequest& request = wish.request;
+  request.prefix = query_.prompt;
+  request.prefix.insert(request.prefix.end(), path.begin(), path.end());
+  request.count = start.count;
+  request.max_new_tokens = options_.max_new_tokens - CountOf(path);
+  request.stream = StreamOf(query_.id, path, PurposeOf(start.kind));
+  if (start.kind == RolloutKind::kLeaving) {
+    const SuccessTrie::Node& node = trie_[trie_.Path(start.response)[start.position]];
+    request.first_rollout = static_cast<uint32_t>(node.struck);
+    for (int32_t child : node.children) request.excluded.push_back(trie_[child].token);
+  }
+  return wish;
 }
 
-void QuerySearch::Record(const Node& node, std::vector<model::Rollout> rollouts) {
-  const auto path = PathOf(node);
+void QuerySearch::Record(const Start& start, Drawn drawn) {
+  const auto path = PathOf(start);
   std::vector<TokenId> whole;
   Estimate estimate;
-  for (model::Rollout& rollout : rollouts) {
+  for (std::size_t i = 0; i < drawn.rollouts.size(); ++i) {
+    model::Rollout& rollout = drawn.rollouts[i];
     if (rollout.tokens.empty() || rollout.logprobs.size() != rollout.tokens.size())
       Fail("search: the policy returned a rollout of {} tokens with {} log-probabilities",
            rollout.tokens.size(), rollout.logprobs.size());
     whole = path;
     whole.insert(whole.end(), rollout.tokens.begin(), rollout.tokens.end());
-    const bool success = judge_(query_, whole);
+    const bool success = drawn.verdicts[i] != 0;
     ++estimate.samples;
     estimate.successes += success;
     if (rollout.finish == data::FinishReason::kEos) ends_.insert(rollout.tokens.back());
     if (rollout.finish == data::FinishReason::kLength && CountOf(whole) < options_.max_new_tokens)
       cut_.insert(whole);
-    trace_.rollouts.push_back({node.kind, node.response, node.position, node.forced,
+    trace_.rollouts.push_back({start.kind, start.response, start.position, start.forced,
                                std::move(rollout.tokens), std::move(rollout.logprobs),
                                rollout.finish, success});
+    if (stage_ != Stage::kPrompt) AddRollout(trace_.rollouts.back(), false, trie_);
   }
-  (node.forced >= 0 ? sides_ : prefixes_).Insert(path, estimate);
+  if (start.forced >= 0) sides_[path] = estimate;
+  if (stage_ == Stage::kPrompt) {
+    trace_.samples = estimate.samples;
+    trace_.successes = estimate.successes;
+  }
 }
 
 // Right and wrong in turn, each in the order drawn, no token sequence twice.
 void QuerySearch::ChooseResponses() {
-  const Estimate prompt = *prefixes_.Find({});
-  trace_.samples = prompt.samples;
-  trace_.successes = prompt.successes;
-  trace_.searched = prompt.Mean() >= options_.min_success && prompt.Mean() <= options_.max_success;
-  stage_ = trace_.searched ? Stage::kPrefixes : Stage::kDone;
+  const double p = Estimate{trace_.samples, trace_.successes}.Mean();
+  trace_.searched =
+      trace_.samples > 0 && p >= options_.min_success && p <= options_.max_success;
+  stage_ = trace_.searched ? Stage::kResponses : Stage::kDone;
   if (!trace_.searched) return;
 
   std::set<std::vector<TokenId>> seen;
@@ -155,55 +202,45 @@ void QuerySearch::ChooseResponses() {
     int side = i % 2;
     if (taken[side] == sides[side].size()) side = 1 - side;
     if (taken[side] == sides[side].size()) break;
-    AddResponse(*sides[side][taken[side]++]);
+    const data::RolloutTrace& rollout = *sides[side][taken[side]++];
+    data::ResponseTrace response;
+    response.tokens = rollout.tokens;
+    response.logprobs = rollout.logprobs;
+    response.finish = rollout.finish;
+    response.success = rollout.success;
+    trace_.responses.push_back(std::move(response));
   }
+  trie_ = TrieOf(trace_);
+  strategy_ = MakeStrategy(trie_, options_, StrategyStream());
 }
 
-void QuerySearch::AddResponse(const data::RolloutTrace& rollout) {
-  const double p_query = prefixes_.Find({})->Mean();
-  subdivisions_.emplace_back(rollout.logprobs, p_query, rollout.success ? 1.0 : 0.0, options_.gap);
-  data::ResponseTrace response;
-  response.tokens = rollout.tokens;
-  response.logprobs = rollout.logprobs;
-  response.finish = rollout.finish;
-  response.success = rollout.success;
-  trace_.responses.push_back(std::move(response));
-}
-
-void QuerySearch::FinishSubdivision() {
-  for (int32_t r = 0; r < static_cast<int32_t>(subdivisions_.size()); ++r) {
-    const Subdivision& subdivision = subdivisions_[r];
+// The tokens found, each in every response that passes through it.
+void QuerySearch::FinishAlternatives() {
+  const Strata strata(trie_, options_.gap);
+  const Outlook outlook(trie_, strata, options_.gap, StrategyStream());
+  const auto pivotal = strategy_->Pivotal();
+  const std::set<int32_t> found(pivotal.begin(), pivotal.end());
+  for (int32_t r = 0; r < trie_.responses(); ++r) {
     data::ResponseTrace& response = trace_.responses[r];
-    const auto n = static_cast<int32_t>(response.tokens.size());
-    for (int32_t k = 0; k < n; ++k) {
-      if (!subdivision.At(k)) continue;
-      const Estimate known = *prefixes_.Find(std::span(response.tokens).first(k));
-      response.estimates.push_back({k, known.samples, known.successes, known.Mean()});
-    }
-    response.estimates.push_back({n, 0, 0, response.success ? 1.0 : 0.0});
-    for (int32_t k : subdivision.Pivotal()) {
-      data::PivotalToken token;
-      token.position = k;
-      token.before = *subdivision.At(k - 1);
-      token.after = *subdivision.At(k);
-      const bool accepted = token.after > token.before;
-      if (const auto other = PickOther(AlternativesAt(trace_, r, k), accepted)) {
-        token.chosen = accepted ? response.tokens[k - 1] : other->token;
-        token.rejected = accepted ? other->token : response.tokens[k - 1];
-      }
-      response.pivotal.push_back(token);
-      ++pivotal_;
+    for (int32_t node : trie_.Path(r)) {
+      if (!found.contains(node)) continue;
+      AddPivotal(trie_, strata, options_.confidence, node, strategy_->Value(trie_[node].parent),
+                 strategy_->Value(node), response);
+      response.pivotal.back().probability = outlook.Pivotal(node);
     }
   }
   stage_ = Stage::kSides;
 }
 
-void QuerySearch::FinishSides() {
-  for (int32_t r = 0; r < static_cast<int32_t>(trace_.responses.size()); ++r) {
-    for (data::PivotalToken& token : trace_.responses[r].pivotal) {
+void QuerySearch::Finish() {
+  const Strata strata(trie_, options_.gap);
+  for (int32_t r = 0; r < trie_.responses(); ++r) {
+    data::ResponseTrace& response = trace_.responses[r];
+    FillCurve(trie_, strata, options_.confidence, r, response);
+    for (data::PivotalToken& token : response.pivotal) {
       if (token.chosen < 0) continue;
-      const Estimate chosen = SideEstimate(r, token.position, token.chosen);
-      const Estimate rejected = SideEstimate(r, token.position, token.rejected);
+      const Estimate chosen = SideEstimate(r, token.position - 1, token.chosen);
+      const Estimate rejected = SideEstimate(r, token.position - 1, token.rejected);
       token.chosen_samples = chosen.samples;
       token.chosen_successes = chosen.successes;
       token.rejected_samples = rejected.samples;
@@ -213,26 +250,29 @@ void QuerySearch::FinishSides() {
   stage_ = Stage::kDone;
 }
 
-// True if nothing can follow the node's forced token, so that its verdict is known.
-bool QuerySearch::IsEnd(const Node& node, const std::vector<TokenId>& path) const {
-  if (ends_.contains(node.forced)) return true;
+// True if nothing can follow a path that ends in `forced`, so that its verdict is known.
+bool QuerySearch::IsEnd(TokenId forced, const std::vector<TokenId>& path) const {
+  if (ends_.contains(forced)) return true;
   return CountOf(path) >= options_.max_new_tokens || cut_.contains(path);
 }
 
-std::vector<TokenId> QuerySearch::PathOf(const Node& node) const {
+std::vector<TokenId> QuerySearch::PathOf(const Start& start) const {
   std::vector<TokenId> path;
-  if (node.response >= 0) {
-    const auto& tokens = trace_.responses[node.response].tokens;
-    path.assign(tokens.begin(), tokens.begin() + node.position);
+  if (start.response >= 0) {
+    const auto& tokens = trace_.responses[start.response].tokens;
+    path.assign(tokens.begin(), tokens.begin() + start.position);
   }
-  if (node.forced >= 0) path.push_back(node.forced);
+  if (start.forced >= 0) path.push_back(start.forced);
   return path;
 }
 
 Estimate QuerySearch::SideEstimate(int32_t response, int32_t position, TokenId token) const {
-  const Estimate* known =
-      sides_.Find(PathOf({RolloutKind::kChosen, response, position - 1, token}));
-  return known ? *known : Estimate{};
+  const auto found = sides_.find(PathOf({RolloutKind::kChosen, response, position, token, 0, 0}));
+  return found == sides_.end() ? Estimate{} : found->second;
+}
+
+uint64_t QuerySearch::StrategyStream() const {
+  return StreamOf(query_.id, {}, Purpose::kStrategy);
 }
 
 }  // namespace pivotal::pts

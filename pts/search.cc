@@ -2,11 +2,15 @@
 #include "pts/search.h"
 
 #include <algorithm>
+#include <chrono>
+#include <cmath>
 #include <deque>
-#include <iterator>
+#include <functional>
+#include <optional>
 #include <utility>
 
 #include "data/error.h"
+#include "pts/judge_pool.h"
 #include "pts/query_search.h"
 
 namespace pivotal::pts {
@@ -20,33 +24,59 @@ std::string WithCommas(int64_t value) {
   return digits;
 }
 
+// What a run may still spend.
+class Budget {
+ public:
+  Budget(const SearchOptions& options, const model::Policy& policy, int64_t spent_tokens)
+      : policy_(policy),
+        tokens_(options.budget_tokens),
+        spent_before_(spent_tokens - policy.counters().decoded_tokens),
+        has_end_(options.budget_seconds > 0),
+        end_(Clock::now() + std::chrono::duration_cast<Clock::duration>(
+                                std::chrono::duration<double>(options.budget_seconds))) {}
+
+  bool limited() const { return tokens_ > 0; }
+  int64_t Left() const {  // tokens
+    return tokens_ - spent_before_ - policy_.counters().decoded_tokens;
+  }
+  bool Exhausted() const {
+    return (limited() && Left() <= 0) || (has_end_ && Clock::now() >= end_);
+  }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  const model::Policy& policy_;
+  int64_t tokens_, spent_before_;
+  bool has_end_;
+  Clock::time_point end_;
+};
+
 // One group at work: the queries that share batches.
 class Group {
  public:
-  Group(std::span<const Query> queries, const SearchOptions& options, const Judge& judge) {
+  Group(std::span<const Query> queries, const SearchOptions& options, const Judge& judge,
+        model::Policy& policy)
+      : policy_(policy), pool_(judge, options.judge_threads) {
     for (const Query& query : queries) searches_.emplace_back(query, options, judge);
   }
 
-  // Draws one batch for all queries; false if none needs rollouts.
-  bool Round(model::Policy& policy, const Progress& progress) {
+  // Draws one batch for all queries that costs `allowance` tokens or so; false if none needs
+  // rollouts, or can have any.
+  bool Round(std::optional<int64_t> allowance, const Progress& progress) {
+    Collect();
+    if (allowance) Ration(*allowance);
     std::vector<model::RolloutRequest> requests;
-    std::vector<std::size_t> counts;  // of each query
-    for (QuerySearch& search : searches_) {
-      auto next = search.done() ? std::vector<model::RolloutRequest>{} : search.Next();
-      counts.push_back(next.size());
-      std::move(next.begin(), next.end(), std::back_inserter(requests));
-    }
+    for (Part& part : parts_)
+      if (part.granted) requests.push_back(part.wish.request);
     if (requests.empty()) return false;
-    auto results = policy.Sample(requests, progress);
-    CheckResults(requests, results);
-    auto first = std::make_move_iterator(results.begin());
-    for (std::size_t i = 0; i < counts.size(); ++i) {
-      if (counts[i] == 0) continue;
-      const auto last = first + static_cast<std::ptrdiff_t>(counts[i]);
-      searches_[i].Supply({first, last});
-      first = last;
-    }
+    Draw(requests, progress);
     return true;
+  }
+
+  // Ends what is not done.
+  void CutShort() {
+    for (QuerySearch& search : searches_)
+      if (!search.done()) search.CutShort();
   }
 
   int64_t Done() const {
@@ -59,13 +89,106 @@ class Group {
     return total;
   }
 
+  // Of the queries that were started.
   std::vector<data::QueryTrace> Take() {
     std::vector<data::QueryTrace> traces;
-    for (QuerySearch& search : searches_) traces.push_back(search.Take());
+    for (QuerySearch& search : searches_)
+      if (search.started()) traces.push_back(search.Take());
     return traces;
   }
 
  private:
+  struct Part {
+    QuerySearch* search;
+    Wish wish;
+    bool granted = true;
+    Drawn drawn = {};
+  };
+
+  // A wish is asked for once more each round until it is granted: a search keeps its state.
+  void Collect() {
+    parts_.clear();
+    for (QuerySearch& search : searches_) {
+      if (search.done()) continue;
+      for (Wish& wish : search.Next()) parts_.push_back({&search, std::move(wish)});
+    }
+  }
+
+  // Expected generated tokens: rollouts have been as long as this so far.
+  int64_t CostOf(const model::RolloutRequest& request) const {
+    const model::RolloutCounters& counters = policy_.counters();
+    const double mean = counters.rollouts > 0 ? static_cast<double>(counters.decoded_tokens) /
+                                                    static_cast<double>(counters.rollouts)
+                                              : request.max_new_tokens;
+    return std::llround(request.count * std::min<double>(mean, request.max_new_tokens));
+  }
+
+  // Grants the wishes with the highest yield first.
+  void Ration(int64_t allowance) {
+    std::vector<Part*> order;
+    for (Part& part : parts_) order.push_back(&part);
+    std::ranges::stable_sort(order, std::greater<>(),
+                             [](const Part* part) { return part->wish.yield; });
+    for (Part* part : order) {
+      part->granted = allowance > 0;
+      allowance -= CostOf(part->wish.request);
+    }
+  }
+
+  void Draw(std::span<const model::RolloutRequest> requests, const Progress& progress) {
+    std::vector<Part*> granted;
+    for (Part& part : parts_) {
+      if (!part.granted) continue;
+      part.drawn.verdicts.assign(static_cast<std::size_t>(part.wish.request.count), 0);
+      granted.push_back(&part);
+    }
+    const auto start = std::chrono::steady_clock::now();
+    auto results = policy_.Sample(
+        requests, progress, [&](std::size_t i, int32_t rollout, const model::Rollout& ended) {
+          if (i >= granted.size() || rollout >= std::ssize(granted[i]->drawn.verdicts)) return;
+          Submit(*granted[i], rollout, ended);
+        });
+    pool_.Wait();
+    const double seconds =
+        std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    CheckResults(requests, results);
+    for (std::size_t i = 0; i < granted.size(); ++i)
+      granted[i]->drawn.rollouts = std::move(results[i]);
+    Charge(granted, seconds);
+    Supply();
+  }
+
+  void Submit(Part& part, int32_t rollout, const model::Rollout& ended) {
+    const Query& query = part.search->query();
+    const auto& prefix = part.wish.request.prefix;
+    std::vector<TokenId> response(prefix.begin() + std::ssize(query.prompt), prefix.end());
+    response.insert(response.end(), ended.tokens.begin(), ended.tokens.end());
+    pool_.Submit(query, std::move(response), part.drawn.verdicts[static_cast<std::size_t>(rollout)]);
+  }
+
+  // A batch's wall time, in proportion to the tokens generated.
+  static void Charge(std::span<Part* const> granted, double seconds) {
+    const auto tokens = [](const Part& part) {
+      double sum = 0;
+      for (const model::Rollout& rollout : part.drawn.rollouts)
+        sum += static_cast<double>(rollout.tokens.size());
+      return sum;
+    };
+    double total = 0;
+    for (const Part* part : granted) total += tokens(*part);
+    for (const Part* part : granted) part->search->Charge(seconds * tokens(*part) / total);
+  }
+
+  void Supply() {
+    for (std::size_t i = 0; i < parts_.size();) {
+      QuerySearch& search = *parts_[i].search;
+      std::vector<Drawn> drawn;
+      for (; i < parts_.size() && parts_[i].search == &search; ++i)
+        drawn.push_back(std::move(parts_[i].drawn));
+      search.Supply(std::move(drawn));
+    }
+  }
+
   static void CheckResults(std::span<const model::RolloutRequest> requests,
                            std::span<const std::vector<model::Rollout>> results) {
     if (results.size() != requests.size())
@@ -77,7 +200,10 @@ class Group {
     }
   }
 
+  model::Policy& policy_;
   std::deque<QuerySearch> searches_;
+  std::vector<Part> parts_;  // of the round at work
+  JudgePool pool_;
 };
 
 // Tells the user how far the search is and how fast the policy samples.
@@ -115,11 +241,15 @@ void Count(std::span<const data::QueryTrace> traces, SearchSummary& summary) {
   for (const data::QueryTrace& trace : traces) {
     ++summary.queries;
     summary.searched += trace.searched;
+    summary.cut_short += !trace.complete;
     summary.responses += static_cast<int64_t>(trace.responses.size());
     for (const data::ResponseTrace& response : trace.responses) {
-      summary.pivotal += static_cast<int64_t>(response.pivotal.size());
-      summary.candidates += std::ranges::count_if(
-          response.pivotal, [](const data::PivotalToken& token) { return token.chosen >= 0; });
+      for (const data::PivotalToken& token : response.pivotal) {
+        ++summary.pivotal;
+        summary.candidates += token.chosen >= 0;
+        summary.false_share += (1 - token.probability - summary.false_share) /
+                               static_cast<double>(summary.pivotal);
+      }
     }
   }
 }
@@ -127,8 +257,7 @@ void Count(std::span<const data::QueryTrace> traces, SearchSummary& summary) {
 }  // namespace
 
 void SearchOptions::Validate() const {
-  if (!(gap > 0 && gap < 1)) Fail("search: gap is {}, must be in (0, 1)", gap);
-  if (samples < 1) Fail("search: samples is {}, must be 1 or larger", samples);
+  StrategyOptions::Validate();
   if (confirm < 0) Fail("search: confirm is {}, must be 0 (none) or larger", confirm);
   if (!(min_success >= 0 && min_success <= 1))
     Fail("search: min_success is {}, must be in [0, 1]", min_success);
@@ -138,26 +267,48 @@ void SearchOptions::Validate() const {
   if (responses < 1) Fail("search: responses is {}, must be 1 or larger", responses);
   if (max_new_tokens < 1) Fail("search: max_new_tokens is {}, must be 1 or larger", max_new_tokens);
   if (group < 1) Fail("search: group is {}, must be 1 or larger", group);
+  if (judge_threads < 1 || judge_threads > 1024)
+    Fail("search: judge_threads is {}, must be in 1..1024", judge_threads);
+  if (budget_tokens < 0)
+    Fail("search: budget_tokens is {}, must be 0 (no limit) or larger", budget_tokens);
+  if (!(budget_seconds >= 0 && budget_seconds < 1e9))
+    Fail("search: budget_seconds is {}, must be 0 (no limit) or larger", budget_seconds);
 }
 
 SearchSummary Search(std::span<const Query> queries, model::Policy& policy, const Judge& judge,
-                     const SearchOptions& options, const TraceSink& sink, Progress& progress) {
+                     const SearchOptions& options, const TraceSink& sink, Progress& progress,
+                     int64_t spent_tokens) {
   options.Validate();
   Meter meter(policy, progress, static_cast<int64_t>(queries.size()));
+  Budget budget(options, policy, spent_tokens);
   SearchSummary summary;
-  while (!queries.empty()) {
+  int64_t done = 0;
+  while (!queries.empty() && !budget.Exhausted()) {
     const auto size = std::min(queries.size(), static_cast<std::size_t>(options.group));
-    Group group(queries.first(size), options, judge);
-    do {
-      meter.ThrowIfStopped(summary.queries);
-      meter.Update(summary.queries + group.Done(), summary.pivotal + group.Pivotal());
-    } while (group.Round(policy, progress));
+    Group group(queries.first(size), options, judge, policy);
+    // The group's share of the budget, as what must be left behind it.
+    const int64_t keep = budget.limited() ? budget.Left() - budget.Left() *
+                                                static_cast<int64_t>(size) /
+                                                static_cast<int64_t>(queries.size())
+                                          : 0;
+    bool more = true;
+    while (more && !budget.Exhausted()) {
+      meter.ThrowIfStopped(done);
+      meter.Update(done + group.Done(), summary.pivotal + group.Pivotal());
+      std::optional<int64_t> allowance;
+      if (budget.limited()) allowance = budget.Left() - keep;
+      more = group.Round(allowance, progress);
+    }
+    group.CutShort();
     auto traces = group.Take();
+    done += static_cast<int64_t>(traces.size());
+    summary.undone += static_cast<int64_t>(size) - std::ssize(traces);
     Count(traces, summary);
-    sink(std::move(traces));
-    meter.Update(summary.queries, summary.pivotal);
+    if (!traces.empty()) sink(std::move(traces));
+    meter.Update(done, summary.pivotal);
     queries = queries.subspan(size);
   }
+  summary.undone += std::ssize(queries);
   progress.End();
   return summary;
 }

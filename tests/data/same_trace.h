@@ -15,11 +15,15 @@ inline auto Fields(const data::RolloutTrace& r) {
                   r.success);
 }
 inline auto Fields(const data::PrefixEstimate& e) {
-  return std::tie(e.position, e.samples, e.successes, e.mean);
+  return std::tie(e.position, e.samples, e.successes, e.mean, e.low, e.high);
 }
 inline auto Fields(const data::PivotalToken& p) {
   return std::tie(p.position, p.before, p.after, p.chosen, p.rejected, p.chosen_samples,
-                  p.chosen_successes, p.rejected_samples, p.rejected_successes);
+                  p.chosen_successes, p.rejected_samples, p.rejected_successes, p.low, p.high,
+                  p.probability);
+}
+inline auto Fields(const data::AlternativeToken& a) {
+  return std::tie(a.position, a.token, a.logprob, a.samples, a.successes, a.low, a.high);
 }
 
 template <typename T>
@@ -34,7 +38,8 @@ inline void ExpectSame(const std::vector<data::QueryTrace>& got,
   for (std::size_t i = 0; i < got.size(); ++i) {
     SCOPED_TRACE(want[i].id);
     const auto fields = [](const data::QueryTrace& q) {
-      return std::tie(q.id, q.question, q.answer, q.prompt, q.samples, q.successes, q.searched);
+      return std::tie(q.id, q.question, q.answer, q.prompt, q.samples, q.successes, q.searched,
+                      q.complete, q.prefilled_tokens, q.seconds);
     };
     EXPECT_TRUE(fields(got[i]) == fields(want[i]));
     ExpectSameFields(got[i].rollouts, want[i].rollouts);
@@ -46,6 +51,7 @@ inline void ExpectSame(const std::vector<data::QueryTrace>& got,
       EXPECT_TRUE(of(got[i].responses[k]) == of(want[i].responses[k])) << "response " << k;
       ExpectSameFields(got[i].responses[k].estimates, want[i].responses[k].estimates);
       ExpectSameFields(got[i].responses[k].pivotal, want[i].responses[k].pivotal);
+      ExpectSameFields(got[i].responses[k].alternatives, want[i].responses[k].alternatives);
     }
   }
 }

@@ -66,8 +66,11 @@ TEST_F(TraceFile, WritingRefusesWhatReadersCouldNotTrust) {
   bad.responses[0].estimates[0].successes = 9;
   EXPECT_THAT(WriteError(bad), HasSubstr("estimate: 9 successes among 8 samples"));
   bad = ExampleTrace("q");
-  bad.rollouts[0].kind = static_cast<RolloutKind>(4);
-  EXPECT_THAT(WriteError(bad), HasSubstr("unknown kind 4"));
+  bad.rollouts[0].kind = static_cast<RolloutKind>(5);
+  EXPECT_THAT(WriteError(bad), HasSubstr("unknown kind 5"));
+  bad = ExampleTrace("q");
+  bad.responses[0].alternatives[1].position = 4;
+  EXPECT_THAT(WriteError(bad), HasSubstr("alternative: position 4 in a response of 3 tokens"));
   EXPECT_FALSE(fs::exists(path_));
 }
 
@@ -93,7 +96,9 @@ void WriteTables(const fs::path& path, int32_t schema,
   tables.queries.answer.Push({});
   tables.queries.prompt.Push({});
   tables.queries.samples = tables.queries.successes = {0};
-  tables.queries.searched = {0};
+  tables.queries.searched = tables.queries.complete = {0};
+  tables.queries.prefilled_tokens = {0};
+  tables.queries.seconds = {0};
   tables.responses.query = {0};
   tables.responses.tokens.Push({});
   tables.responses.logprobs.Push({});
@@ -146,16 +151,16 @@ TEST_F(TraceFile, RowsThatDoNotFitTogetherAreErrors) {
   EXPECT_THAT(read_error([](TraceTables& t) {
                 t.estimates.response = {3};
                 t.estimates.position = t.estimates.samples = t.estimates.successes = {0};
-                t.estimates.mean = {0};
+                t.estimates.mean = t.estimates.low = t.estimates.high = {0};
               }),
               HasSubstr("/estimates/response: row 0 refers to row 3 of 1"));
 }
 
 TEST_F(TraceFile, OtherSchemasAreRefused) {
-  WriteTables(path_, 2, [](TraceTables&) {});
+  WriteTables(path_, 1, [](TraceTables&) {});
   EXPECT_THAT(ErrorText([&] { ReadTraces(path_); }),
-              HasSubstr("traces.h5: traces of schema 2, this version reads 1"));
-  EXPECT_THAT(ErrorText([&] { ReadTraceIds(path_); }), HasSubstr("schema 2"));
+              HasSubstr("traces.h5: traces of schema 1, this version reads 2"));
+  EXPECT_THAT(ErrorText([&] { ReadTraceIds(path_); }), HasSubstr("schema 1"));
 }
 
 TEST_F(TraceFile, TruncatedFilesAreErrors) {

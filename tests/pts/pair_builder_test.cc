@@ -47,7 +47,7 @@ class FakeTokenizer : public data::Tokenizer {
 
 // Pivotal token whose chosen side won `chosen` of 10 and whose rejected side won `rejected` of 10.
 data::PivotalToken Token(int32_t position, TokenId chosen, TokenId rejected, int32_t chosen_wins,
-                         int32_t rejected_wins, double before = 0.4, double after = 0.8) {
+                         int32_t rejected_wins, double before = 0.1, double after = 0.9) {
   return {position, before, after, chosen, rejected, 10, chosen_wins, 10, rejected_wins};
 }
 
@@ -65,7 +65,7 @@ data::QueryTrace TraceOf(std::vector<std::vector<TokenId>> responses) {
 }
 
 std::vector<data::PreferencePair> Build(const std::vector<data::QueryTrace>& queries,
-                                        const PairOptions& options = {}) {
+                                        const PairOptions& options = {.min_confidence = 0}) {
   return BuildPairs(queries, FakeTokenizer(), options);
 }
 
@@ -114,7 +114,7 @@ TEST(BuildPairs, EnforcesTheGapOnFreshRollouts) {
   query.responses[0].pivotal.push_back(Token(6, kEos, 2, 9, 0));
   query.responses[0].pivotal.back().rejected_samples = 0;  // not confirmed
   EXPECT_THAT(Ids(Build({query})), ElementsAre("q/0/1", "q/0/5"));
-  EXPECT_THAT(Ids(Build({query}, {0.5, 0})), ElementsAre("q/0/5"));
+  EXPECT_THAT(Ids(Build({query}, {.gap = 0.5, .min_confidence = 0})), ElementsAre("q/0/5"));
 }
 
 TEST(BuildPairs, WritesEqualPairsOfAQueryOnce) {
@@ -130,12 +130,12 @@ TEST(BuildPairs, KeepsTheLargestDifferencesOfAResponse) {
   auto query = TraceOf({{2, 3, 4, 5, kEos}, {2, 3, 6, 5, kEos}});
   query.responses[0].pivotal = {Token(1, 2, 3, 8, 4), Token(2, 3, 5, 7, 4), Token(3, 4, 5, 9, 1),
                                 Token(4, 5, 6, 8, 4)};
-  EXPECT_THAT(Ids(Build({query}, {0.2, 1})), ElementsAre("q/0/3"));
-  EXPECT_THAT(Ids(Build({query}, {0.2, 2})), ElementsAre("q/0/1", "q/0/3"));  // the earlier on ties
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 1})), ElementsAre("q/0/3"));
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 2})), ElementsAre("q/0/1", "q/0/3"));  // the earlier on ties
   // What the first response had to leave out may come from the second; what it wrote takes no room.
   query.responses[1].pivotal = {Token(1, 2, 3, 8, 4), Token(2, 3, 5, 7, 4)};
-  EXPECT_THAT(Ids(Build({query}, {0.2, 1})), ElementsAre("q/0/3", "q/1/1"));
-  EXPECT_THAT(Ids(Build({query}, {0.2, 2})), ElementsAre("q/0/1", "q/0/3", "q/1/2"));
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 1})), ElementsAre("q/0/3", "q/1/1"));
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 2})), ElementsAre("q/0/1", "q/0/3", "q/1/2"));
 }
 
 TEST(PairOptions, NameTheBadField) {
@@ -149,8 +149,10 @@ TEST(PairOptions, NameTheBadField) {
   };
   EXPECT_EQ(error({}), "no error");
   for (double gap : {0.0, 1.0, -0.5, static_cast<double>(NAN)})
-    EXPECT_THAT(error({gap, 0}), HasSubstr("gap"));
-  EXPECT_THAT(error({0.2, -1}), HasSubstr("max_pairs_per_response"));
+    EXPECT_THAT(error({.gap = gap}), HasSubstr("gap"));
+  EXPECT_THAT(error({.min_delta = 1}), HasSubstr("min_delta"));
+  EXPECT_THAT(error({.min_confidence = 1}), HasSubstr("min_confidence"));
+  EXPECT_THAT(error({.max_pairs_per_response = -1}), HasSubstr("max_pairs_per_response"));
 }
 
 std::vector<data::QueryTrace> SearchedTraces(MarkovPolicy& policy, int32_t count) {
@@ -173,7 +175,7 @@ std::vector<data::QueryTrace> SearchedTraces(MarkovPolicy& policy, int32_t count
 TEST(BuildPairs, AFoundForkBecomesAPair) {
   MarkovPolicy policy(ForkChain(), 5);
   const auto traces = SearchedTraces(policy, 10);
-  const auto pairs = BuildPairs(traces, FakeTokenizer(), {0.9, 0});
+  const auto pairs = BuildPairs(traces, FakeTokenizer(), {.gap = 0.9});
   EXPECT_GT(pairs.size(), 10u);
   for (const auto& pair : pairs) {
     EXPECT_THAT(pair.chosen_ids, ElementsAre(3));

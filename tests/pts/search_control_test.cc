@@ -35,7 +35,7 @@ class StopAfter : public Progress {
 };
 
 TEST(Search, InterruptionDeliversOnlyCompleteGroups) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.group = 3;
   options.max_new_tokens = 25;
   const auto queries = Queries(9);
@@ -82,7 +82,7 @@ class Recorder : public Progress {
 };
 
 TEST(Search, ReportsProgress) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.group = 4;
   MarkovPolicy policy(ForkChain(), 5);  // claims a microsecond per token
   Recorder progress;
@@ -100,7 +100,7 @@ TEST(Search, ReportsProgress) {
 
 TEST(Search, NoQueriesNoWork) {
   MarkovPolicy policy(ForkChain(), 5);
-  EXPECT_EQ(Explore({}, policy, SearchOptions()).summary.queries, 0);
+  EXPECT_EQ(Explore({}, policy, Published()).summary.queries, 0);
   EXPECT_EQ(policy.calls(), 0);
 }
 
@@ -118,7 +118,7 @@ TEST(Search, NamesTheProblemWithoutPrompt) {
   MarkovPolicy policy(ForkChain(), 5);
   auto queries = Queries(3);
   queries[1].prompt.clear();
-  EXPECT_THAT(ErrorOf([&] { Explore(queries, policy, SearchOptions()); }), HasSubstr("\"q1\""));
+  EXPECT_THAT(ErrorOf([&] { Explore(queries, policy, Published()); }), HasSubstr("\"q1\""));
 }
 
 // Loses a rollout, or its log-probabilities.
@@ -127,8 +127,9 @@ class BrokenPolicy : public MarkovPolicy {
   explicit BrokenPolicy(bool lose_rollout)
       : MarkovPolicy(ForkChain(), 1), lose_rollout_(lose_rollout) {}
   std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
-                                                  const Progress& progress) override {
-    auto results = MarkovPolicy::Sample(requests, progress);
+                                                  const Progress& progress,
+                                                  const model::RolloutSink& finished) override {
+    auto results = MarkovPolicy::Sample(requests, progress, finished);
     if (lose_rollout_)
       results[0].pop_back();
     else
@@ -142,15 +143,15 @@ class BrokenPolicy : public MarkovPolicy {
 
 TEST(Search, NoticesAPolicyThatBreaksItsContract) {
   BrokenPolicy few(true), bare(false);
-  EXPECT_THAT(ErrorOf([&] { Explore(Queries(1), few, SearchOptions()); }),
+  EXPECT_THAT(ErrorOf([&] { Explore(Queries(1), few, Published()); }),
               HasSubstr("31 rollouts where 32 were asked"));
-  EXPECT_THAT(ErrorOf([&] { Explore(Queries(1), bare, SearchOptions()); }),
+  EXPECT_THAT(ErrorOf([&] { Explore(Queries(1), bare, Published()); }),
               HasSubstr("0 log-probabilities"));
 }
 
 TEST(SearchOptions, NameTheBadField) {
   const auto error = [](auto change) {
-    SearchOptions options;
+    SearchOptions options = Published();
     change(options);
     return ErrorOf([&] { options.Validate(); });
   };

@@ -55,8 +55,14 @@ inline Found Explore(std::span<const Query> queries, testing::MarkovPolicy& poli
   return found;
 }
 
-inline SearchOptions Wide() {  // searches every query
+inline SearchOptions Published() {  // the published algorithm
   SearchOptions options;
+  options.kind = StrategyKind::kSubdivide;
+  return options;
+}
+
+inline SearchOptions Wide() {  // searches every query
+  SearchOptions options = Published();
   options.min_success = 0;
   options.max_success = 1;
   return options;

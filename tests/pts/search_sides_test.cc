@@ -29,7 +29,7 @@ MarkovChain StopOrGoOn() {
 }
 
 TEST(SearchSides, ASideThatEndsTheResponseNeedsNoRollouts) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.samples = 100;
   MarkovPolicy policy(StopOrGoOn(), 2);  // fails on a prefix that ends in EOS
   const auto query = Explore(Queries(1), policy, options).All()[0];
@@ -49,7 +49,7 @@ TEST(SearchSides, ASideThatEndsTheResponseNeedsNoRollouts) {
 }
 
 TEST(SearchSides, ASideThatFillsTheBudgetNeedsNoRollouts) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.samples = 100;
   options.max_new_tokens = 2;            // "1 2" is cut and wrong
   MarkovPolicy policy(StopOrGoOn(), 2);  // fails on max_new_tokens = 0
@@ -69,18 +69,19 @@ class ShortContextPolicy : public MarkovPolicy {
  public:
   using MarkovPolicy::MarkovPolicy;
   std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
-                                                  const Progress& progress) override {
+                                                  const Progress& progress,
+                                                  const model::RolloutSink& finished) override {
     std::vector<model::RolloutRequest> shorter(requests.begin(), requests.end());
     for (model::RolloutRequest& request : shorter) {
       const auto room = 4 - static_cast<int32_t>(request.prefix.size());
       request.max_new_tokens = std::min(request.max_new_tokens, room);  // the base refuses 0
     }
-    return MarkovPolicy::Sample(shorter, progress);
+    return MarkovPolicy::Sample(shorter, progress, finished);
   }
 };
 
 TEST(SearchSides, ASideThatFillsTheContextNeedsNoRollouts) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.samples = 100;
   ShortContextPolicy policy(StopOrGoOn(), 2);
   const auto query = Explore(Queries(1), policy, options).All()[0];
@@ -117,7 +118,7 @@ TEST(SearchSides, NoAlternativeNoCandidate) {
 }
 
 TEST(SearchSides, WithoutConfirmationCandidatesHaveNoCounts) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.confirm = 0;
   MarkovPolicy policy(ForkChain(), 5);
   const Found found = Explore(Queries(5), policy, options);

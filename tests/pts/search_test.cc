@@ -22,7 +22,7 @@ using testing::MarkovPolicy;
 using testing::RandomChain;
 
 TEST(Search, GroupingAndOrderChangeNothing) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.samples = 24;
   options.responses = 3;
   options.max_new_tokens = 25;
@@ -47,7 +47,7 @@ TEST(Search, GroupingAndOrderChangeNothing) {
 }
 
 TEST(Search, ResponsesThatShareAPrefixShareItsEstimate) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.samples = 40;
   options.responses = 10;
   options.max_new_tokens = 80;
@@ -59,7 +59,7 @@ TEST(Search, ResponsesThatShareAPrefixShareItsEstimate) {
     std::set<std::vector<TokenId>> sides;
     for (std::size_t r = 0; r < query.responses.size(); ++r) {
       for (const auto& estimate : query.responses[r].estimates) {
-        if (estimate.position == 0 || estimate.samples == 0) continue;
+        if (estimate.position == 0 || estimate.samples < 40) continue;  // a side has 32
         const auto prefix = Prefix(query, static_cast<int32_t>(r), estimate.position);
         const auto [at, added] = successes.emplace(prefix, estimate.successes);
         EXPECT_EQ(at->second, estimate.successes);
@@ -74,16 +74,18 @@ TEST(Search, ResponsesThatShareAPrefixShareItsEstimate) {
         }
       }
     }
-    expected += 40 * (1 + std::ssize(successes)) + 32 * std::ssize(sides);
+    const auto leaving = std::ranges::count(query.rollouts, RolloutKind::kLeaving,
+                                            &data::RolloutTrace::kind);
+    expected += 40 * (1 + std::ssize(successes)) + 32 * std::ssize(sides) + leaving;
     EXPECT_EQ(std::ssize(query.rollouts),
-              40 * (1 + std::ssize(successes)) + 32 * std::ssize(sides));
+              40 * (1 + std::ssize(successes)) + 32 * std::ssize(sides) + leaving);
   }
   EXPECT_GT(shared, 5);
   EXPECT_EQ(policy.counters().rollouts, expected);
 }
 
 TEST(Search, EveryRequestHasItsOwnStreamAndItsRestOfTheBudget) {
-  SearchOptions options;
+  SearchOptions options = Published();
   options.responses = 4;
   options.max_new_tokens = 50;
   MarkovPolicy policy(ForkChain(), 5);
@@ -98,7 +100,7 @@ TEST(Search, EveryRequestHasItsOwnStreamAndItsRestOfTheBudget) {
 }
 
 TEST(Search, QueriesShareBatches) {
-  SearchOptions options;
+  SearchOptions options = Published();
   MarkovPolicy together(ForkChain(), 5), apart(ForkChain(), 5);
   Explore(Queries(20), together, options);
   options.group = 1;
@@ -159,7 +161,7 @@ TEST(Search, TakesRightAndWrongResponsesInTurn) {
 TEST(Search, TakesWhatThereIsWhereOneSideRunsOut) {
   MarkovChain chain = ForkChain();
   chain.transition.row(0) << 0, 0, 0, 0.5, 0.5, 0, 0, 0;  // two responses in all
-  SearchOptions options;
+  SearchOptions options = Published();
   options.responses = 5;
   MarkovPolicy policy(chain, 2);
   const auto query = Explore(Queries(1), policy, options).All()[0];
@@ -172,7 +174,7 @@ TEST(Search, LeavesQueriesOutsideTheBandAlone) {
   MarkovChain chain = ForkChain();
   chain.transition.row(0) << 0, 0, 0, 1, 0, 0, 0, 0;  // always right
   MarkovPolicy policy(chain, 2);
-  const Found found = Explore(Queries(3), policy, SearchOptions());
+  const Found found = Explore(Queries(3), policy, Published());
   EXPECT_EQ(found.summary.queries, 3);
   EXPECT_EQ(found.summary.searched, 0);
   for (const auto& query : found.All()) {
@@ -182,7 +184,7 @@ TEST(Search, LeavesQueriesOutsideTheBandAlone) {
     EXPECT_TRUE(query.responses.empty());
     EXPECT_EQ(query.rollouts.size(), 32u);
   }
-  SearchOptions closed;
+  SearchOptions closed = Published();
   closed.min_success = closed.max_success = 1;  // both ends belong to the band
   EXPECT_EQ(Explore(Queries(3), policy, closed).summary.searched, 3);
 }

@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "tests/support/markov_policy.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "data/error.h"
@@ -82,10 +83,16 @@ model::Rollout MarkovPolicy::SampleOne(const model::RolloutRequest& request,
   result.finish = data::FinishReason::kLength;
   TokenId last = request.prefix.back();
   for (int32_t position = 0; position < request.max_new_tokens; ++position) {
-    double left = kernels::Uniform(seed_, request.stream, rollout, position);
+    const auto probability = [&](TokenId token) {
+      const bool struck = position == 0 && std::ranges::find(request.excluded, token) != request.excluded.end();
+      return struck ? 0.0 : chain_.transition(last, token);
+    };
+    double mass = 0;
+    for (TokenId j = 0; j < chain_.VocabSize(); ++j) mass += probability(j);
+    double left = mass * kernels::Uniform(seed_, request.stream, rollout, position);
     TokenId next = -1;
     for (TokenId j = 0; j < chain_.VocabSize() && left >= 0; ++j) {
-      if (chain_.transition(last, j) == 0) continue;
+      if (probability(j) == 0) continue;
       next = j;  // the last token that can be drawn, should the row sum fall short of 1
       left -= chain_.transition(last, j);
     }
@@ -101,7 +108,8 @@ model::Rollout MarkovPolicy::SampleOne(const model::RolloutRequest& request,
 }
 
 std::vector<std::vector<model::Rollout>> MarkovPolicy::Sample(
-    std::span<const model::RolloutRequest> requests, const Progress& progress) {
+    std::span<const model::RolloutRequest> requests, const Progress& progress,
+    const model::RolloutSink& finished) {
   ++calls_;
   std::vector<std::vector<model::Rollout>> results;
   for (const model::RolloutRequest& request : requests) {
@@ -114,6 +122,7 @@ std::vector<std::vector<model::Rollout>> MarkovPolicy::Sample(
     for (int32_t i = 0; i < request.count; ++i) {
       rollouts.push_back(SampleOne(request, request.first_rollout + i));
       counters_.decoded_tokens += static_cast<int64_t>(rollouts.back().tokens.size());
+      if (finished) finished(results.size() - 1, i, rollouts.back());
     }
     counters_.rollouts += request.count;
     counters_.prefilled_tokens += static_cast<int64_t>(request.prefix.size());

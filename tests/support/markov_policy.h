@@ -40,7 +40,8 @@ class MarkovPolicy : public model::Policy {
   MarkovPolicy(MarkovChain chain, uint64_t seed) : chain_(std::move(chain)), seed_(seed) {}
 
   std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
-                                                  const Progress& progress) override;
+                                                  const Progress& progress,
+                                                  const model::RolloutSink& finished = {}) override;
   std::vector<model::TokenScore> Score(std::span<const TokenId> prefix,
                                        std::span<const TokenId> continuation) override;
   const model::RolloutCounters& counters() const override { return counters_; }

@@ -1,0 +1,52 @@
+// Apache-2.0.
+#include "pts/judge_pool.h"
+
+#include <utility>
+
+namespace pivotal::pts {
+
+JudgePool::JudgePool(const Judge& judge, int32_t threads) : judge_(judge) {
+  for (int32_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+}
+
+JudgePool::~JudgePool() {
+  const std::scoped_lock lock(mutex_);
+  stop_ = true;
+  work_.notify_all();
+}
+
+void JudgePool::Submit(const Query& query, std::vector<TokenId> response, uint8_t& verdict) {
+  const std::scoped_lock lock(mutex_);
+  tasks_.push_back({&query, std::move(response), &verdict});
+  ++open_;
+  work_.notify_one();
+}
+
+void JudgePool::Wait() {
+  std::unique_lock lock(mutex_);
+  idle_.wait(lock, [&] { return open_ == 0; });
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+void JudgePool::Work() {
+  std::unique_lock lock(mutex_);
+  for (;;) {
+    work_.wait(lock, [&] { return stop_ || !tasks_.empty(); });
+    if (stop_) return;
+    const Task task = std::move(tasks_.front());
+    tasks_.pop_front();
+    const bool failed = failure_ != nullptr;  // no verdict is of use any more
+    lock.unlock();
+    std::exception_ptr failure;
+    try {
+      if (!failed) *task.verdict = judge_(*task.query, task.response);
+    } catch (...) {
+      failure = std::current_exception();
+    }
+    lock.lock();
+    if (failure && !failure_) failure_ = failure;
+    if (--open_ == 0) idle_.notify_all();
+  }
+}
+
+}  // namespace pivotal::pts

@@ -1,0 +1,147 @@
+// Apache-2.0.
+#include "pts/strata.h"
+
+#include <algorithm>
+
+namespace pivotal::pts {
+namespace {
+
+bool StandsAlone(const SuccessTrie& trie, int32_t node, double gap) {
+  const auto& children = trie[node].children;
+  if (children.size() != 1) return true;
+  return 1 - trie[children[0]].probability >= gap;
+}
+
+}  // namespace
+
+Strata::Strata(const SuccessTrie& trie, double gap)
+    : trie_(trie),
+      stratum_of_(trie.size(), -1),
+      place_in_(trie.size(), -1),
+      height_(trie.size(), 0),
+      reach_(trie.size(), 1.0) {
+  for (int32_t node = trie.size() - 1; node > 0; --node) {
+    int32_t& height = height_[trie[node].parent];
+    height = std::max(height, height_[node] + 1);
+  }
+  // Parents come before their children.
+  for (int32_t node = 0; node < trie.size(); ++node) {
+    if (trie[node].ends) continue;
+    const int32_t parent = trie[node].parent;
+    const bool alone = StandsAlone(trie, node, gap);
+    const bool joins = !alone && parent >= 0 && !StandsAlone(trie, parent, gap) &&
+                       strata_[stratum_of_[parent]].mass < gap;
+    if (!joins) strata_.emplace_back();
+    const auto stratum =
+        joins ? stratum_of_[parent] : static_cast<int32_t>(strata_.size()) - 1;
+    Stratum& to = strata_[stratum];
+    stratum_of_[node] = stratum;
+    place_in_[node] = static_cast<int32_t>(to.nodes.size());
+    to.nodes.push_back(node);
+    reach_[node] = 1 - to.mass;
+    to.mass += reach_[node] * trie[node].leave;
+  }
+}
+
+int32_t Strata::LeavingNode(int32_t stratum, double uniform) const {
+  const Stratum& from = strata_[stratum];
+  double left = uniform * from.mass;
+  int32_t last = from.nodes.front();
+  for (int32_t node : from.nodes) {
+    if (trie_[node].leave == 0) continue;
+    last = node;
+    left -= reach_[node] * trie_[node].leave;
+    if (left < 0) break;
+  }
+  return last;
+}
+
+double Strata::Cost(int32_t stratum) const { return height_[strata_[stratum].nodes.front()]; }
+
+Estimate Strata::Left(int32_t stratum) const {
+  Estimate sum;
+  for (int32_t node : strata_[stratum].nodes) {
+    sum.samples += trie_[node].left.samples;
+    sum.successes += trie_[node].left.successes;
+  }
+  return sum;
+}
+
+LinearEstimate Strata::Aside(int32_t node) const {
+  LinearEstimate sum;
+  const int32_t parent = trie_[node].parent;
+  const double scale = 1 / (1 - trie_[node].probability);
+  sum.terms.push_back({scale * trie_[parent].leave, trie_[parent].left, stratum_of_[parent], 1});
+  for (int32_t child : trie_[parent].children)
+    if (child != node) AddValue(child, scale * trie_[child].probability, sum);
+  return sum;
+}
+
+LinearEstimate Strata::Value(int32_t node) const {
+  LinearEstimate sum;
+  AddValue(node, 1, sum);
+  return sum;
+}
+
+LinearEstimate Strata::Change(int32_t ancestor, int32_t node) const {
+  std::vector<int32_t> path;  // from the ancestor to the node's parent
+  for (int32_t at = node; at != ancestor; at = trie_[at].parent) path.push_back(trie_[at].parent);
+  std::reverse(path.begin(), path.end());
+
+  LinearEstimate sum;
+  double reach = 1;  // from the ancestor
+  for (std::size_t i = 0; i < path.size();) {
+    auto members = From(path[i]);
+    members = members.first(std::min(members.size(), path.size() - i));
+    const int32_t next = i + members.size() < path.size() ? path[i + members.size()] : node;
+    const double passes = AddLeaving(members, -reach, sum);
+    for (int32_t child : trie_[members.back()].children)
+      if (child != next) AddValue(child, -reach * trie_[child].probability, sum);
+    reach *= members.size() == 1 ? trie_[next].probability : passes;
+    i += members.size();
+  }
+  AddValue(node, 1 - reach, sum);
+  return sum;
+}
+
+std::span<const int32_t> Strata::From(int32_t node) const {
+  return std::span<const int32_t>(strata_[stratum_of_[node]].nodes).subspan(place_in_[node]);
+}
+
+void Strata::AddValue(int32_t node, double weight, LinearEstimate& sum) const {
+  while (!trie_[node].ends) {
+    const auto members = From(node);
+    const double passes = AddLeaving(members, weight, sum);
+    const auto& children = trie_[members.back()].children;
+    if (children.size() == 1) {
+      weight *= passes;
+      node = children[0];
+      continue;
+    }
+    for (int32_t child : children) AddValue(child, weight * trie_[child].probability, sum);
+    return;
+  }
+  sum.constant += weight * trie_[node].success;
+}
+
+double Strata::AddLeaving(std::span<const int32_t> nodes, double weight,
+                          LinearEstimate& sum) const {
+  Estimate left;
+  double passes = 1;
+  for (int32_t node : nodes) {
+    left.samples += trie_[node].left.samples;
+    left.successes += trie_[node].left.successes;
+    passes *= 1 - trie_[node].leave;
+  }
+  if (passes == 1) return 1;
+  sum.terms.push_back({weight * (1 - passes), left, stratum_of_[nodes.front()], ShareOf(nodes)});
+  return passes;
+}
+
+double Strata::ShareOf(std::span<const int32_t> nodes) const {
+  double leaves = 0;
+  for (int32_t node : nodes) leaves += reach_[node] * trie_[node].leave;
+  return leaves / strata_[stratum_of_[nodes.front()]].mass;
+}
+
+}  // namespace pivotal::pts
