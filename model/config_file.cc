@@ -279,7 +279,9 @@ PhiConfig LoadPhiConfig(const fs::path& folder) {
   if (const auto generation = folder / "generation_config.json"; fs::exists(generation)) {
     const std::string where = generation.string();
     const Json settings = data::ParseJsonObject(data::ReadFile(where), where);
-    Keys(settings, where).ReadStopTokens(config.eos_token_ids);
+    const Keys generation_keys(settings, where);
+    generation_keys.ReadStopTokens(config.eos_token_ids);
+    config.eos_is_complete = generation_keys.Has("eos_token_id");
   }
   config.Validate(source);
   return config;
