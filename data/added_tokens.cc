@@ -93,7 +93,7 @@ const AddedToken* AddedTokenMatcher::MatchAt(std::string_view text, std::size_t 
 
 // Follows AddedVocabulary::find_matches line by line. The next token is looked for right behind
 // the last one, inside the white space that rstrip has swallowed too; where it is found there, the
-// text goes on behind it.
+// text goes on behind it. One that strips both sides there has nothing left, and is dropped.
 std::vector<TextSegment> AddedTokenMatcher::Split(std::string_view text) const {
   std::vector<TextSegment> segments;
   std::size_t begin = 0;  // of the text that is not yet given out
@@ -112,7 +112,7 @@ std::vector<TextSegment> AddedTokenMatcher::Split(std::string_view text) const {
     if (token->lstrip) start = std::max(SpaceBefore(text, start), begin);
     if (token->rstrip) stop = SpaceAfter(text, stop);
     add_text(start);
-    segments.push_back({{}, token->id});
+    if (start < stop) segments.push_back({{}, token->id});  // else swallowed as a whole
     begin = stop;
   }
   add_text(text.size());

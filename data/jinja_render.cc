@@ -175,7 +175,7 @@ class Renderer {
     if (IsFunction(name)) return Value(std::make_shared<const Callable>(Callable{name, {}}));
     for (const char* other : {"cycler", "joiner", "lipsum", "self", "super", "caller", "varargs", "kwargs"})
       if (name == other) throw Fault(fmt::format("{} is not supported", name));
-    return Undefined{"'" + name.substr(0, 40) + "'"};
+    return Undefined{fmt::format("'{}'", name.substr(0, 40))};
   }
 
   Arguments ArgumentsOf(const Expr& expr) {

@@ -1,6 +1,7 @@
 // Apache-2.0. JSON from outside.
 #include "data/json_input.h"
 
+#include <algorithm>
 #include <cerrno>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
@@ -40,22 +41,26 @@ std::string KeyList(const json& object) {
   return keys.empty() ? "none" : keys;
 }
 
-// Follows the parser through nested objects.
+// The keys seen so far of the objects that are open, by depth.
 class TwinCheck {
  public:
   explicit TwinCheck(std::string_view where) : where_(where) {}
 
-  void See(json::parse_event_t event, const json& parsed) {
-    if (event == json::parse_event_t::object_start) open_.emplace_back();
-    if (event == json::parse_event_t::object_end) open_.pop_back();
+  // The ends of objects are not told where their key is not kept, so depths count, not ends.
+  void See(int depth, json::parse_event_t event, const json& parsed) {
+    const auto level = static_cast<std::size_t>(depth);
+    if (event == json::parse_event_t::object_start) {
+      keys_.resize(std::max(keys_.size(), level + 1));
+      keys_[level].clear();
+    }
     if (event != json::parse_event_t::key) return;
     const auto& key = parsed.get_ref<const std::string&>();
-    if (!open_.back().insert(key).second) Fail("{}: the key {} stands twice", where_, Quoted(key));
+    if (!keys_[level - 1].insert(key).second) Fail("{}: the key {} stands twice", where_, Quoted(key));
   }
 
  private:
   std::string_view where_;
-  std::vector<std::unordered_set<std::string>> open_;
+  std::vector<std::unordered_set<std::string>> keys_;
 };
 
 }  // namespace
@@ -67,14 +72,13 @@ std::string Quoted(std::string_view text) {
   return text.size() > kMax ? quoted + "..." : quoted;
 }
 
-json ParseJsonObject(std::string_view text, std::string_view where, const KeepKey& keep,
-                     TwinKeys twins) {
+json ParseJsonObject(std::string_view text, std::string_view where, const KeepKey& keep) {
   TwinCheck twin_check(where);
   std::size_t values = 0;
   const auto check = [&](int depth, json::parse_event_t event, json& parsed) {
     if (depth > kMaxDepth) Fail("{}: JSON nested deeper than {} levels", where, kMaxDepth);
     if (++values > kMaxValues) Fail("{}: JSON of more than {} values", where, kMaxValues);
-    if (twins == TwinKeys::kRefused) twin_check.See(event, parsed);
+    twin_check.See(depth, event, parsed);
     const bool outer_key = event == json::parse_event_t::key && depth == 1;
     return !outer_key || !keep || keep(parsed.get_ref<const std::string&>());
   };

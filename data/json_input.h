@@ -16,14 +16,11 @@ namespace pivotal::data {
 // True for the keys of the outermost object whose values are to be kept.
 using KeepKey = std::function<bool(std::string_view key)>;
 
-// What becomes of an object that has a key twice.
-enum class TwinKeys { kLastCounts, kRefused };
-
 // Parses one JSON object. `where` begins the text of an Error ("train.jsonl:17"). Values nested
-// deeper than 32 levels, and texts with more than four million values, are refused.
+// deeper than 32 levels, texts with more than four million values, and objects in which a key stands
+// twice are refused: readers differ in which of the two they take.
 nlohmann::json ParseJsonObject(std::string_view text, std::string_view where,
-                               const KeepKey& keep = nullptr,
-                            TwinKeys twins = TwinKeys::kLastCounts);
+                               const KeepKey& keep = nullptr);
 
 // `text` in quotes, control characters escaped, cut after 80 bytes: fit for a one-line message.
 std::string Quoted(std::string_view text);

@@ -200,7 +200,7 @@ void ReadConfig(const fs::path& folder, TokenAdder& adder, BpeTokenizerParts& pa
 std::unique_ptr<const Tokenizer> LoadTokenizerJson(const fs::path& folder) {
   const fs::path path = folder / "tokenizer.json";
   const std::string file = path.string();
-  const json root = ParseJsonObject(ReadFile(path), file, nullptr, TwinKeys::kRefused);
+  const json root = ParseJsonObject(ReadFile(path), file);
   BpeTokenizerParts parts;
   ReadModel(root, file, parts);
   ReadSteps(root, file, parts);

@@ -58,8 +58,8 @@ void CheckTokenizerFits(const data::Tokenizer& tokenizer, const PhiConfig& confi
          "download", folder.string(), tokenizer.VocabSize(), config.vocab_size);
 }
 
-// A response also ends where the tokenizer says so: a folder without generation_config.json would
-// run past the end of a turn.
+// A response also ends where the tokenizer says so and where a turn ends: config.json alone names
+// only the end of a text, so that an answer in a conversation would run on.
 void AddStopTokens(const data::Tokenizer& tokenizer, std::vector<int64_t>& stops) {
   const auto add = [&](TokenId id) {
     if (id >= 0 && std::ranges::find(stops, id) == stops.end()) stops.push_back(id);
@@ -139,8 +139,7 @@ Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarT
   PhiConfig config = LoadPhiConfig(folder);
   Checkpoint checkpoint{folder, nullptr, data::LoadTokenizer(folder)};
   CheckTokenizerFits(*checkpoint.tokenizer, config, folder);
-  if (!fs::exists(folder / "generation_config.json"))
-    AddStopTokens(*checkpoint.tokenizer, config.eos_token_ids);
+  if (!config.eos_is_complete) AddStopTokens(*checkpoint.tokenizer, config.eos_token_ids);
   const data::SafetensorsReader reader(folder);
   ParameterMap parameters;
   int64_t vision = 0;

@@ -1,8 +1,11 @@
 // Apache-2.0.
 #include "model/config_file.h"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <nlohmann/json.hpp>
+#include <type_traits>
 
 #include "data/error.h"
 #include "data/file_sink.h"
@@ -13,6 +16,18 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
+
+// Integers must be integers that int64_t holds: the JSON library would cut 2.5, and wrap what is larger.
+template <typename T>
+bool IsA(const Json& json) {
+  if constexpr (std::is_same_v<T, int64_t>) {
+    return json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX);
+  } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
+    return json.is_array() && std::ranges::all_of(json, IsA<int64_t>);
+  } else {
+    return std::is_same_v<T, bool> || !json.is_boolean();
+  }
+}
 
 // The keys of one JSON object; absent and null leave a value as it is.
 class Keys {
@@ -27,11 +42,15 @@ class Keys {
   template <typename T>
   void Read(const char* key, T& value) const {
     if (!Has(key)) return;
+    const Json& json = json_.at(key);
     try {
-      json_.at(key).get_to(value);
-    } catch (const Json::exception&) {
-      Fail("{}: \"{}\" has the wrong type: {}", source_, key, json_.at(key).dump());
+      if (IsA<T>(json)) {
+        json.get_to(value);
+        return;
+      }
+    } catch (const Json::exception&) {  // reported below
     }
+    Fail("{}: \"{}\" has the wrong type: {}", source_, key, json.dump().substr(0, 80));
   }
 
   Keys Object(const char* key) const {
@@ -279,7 +298,9 @@ PhiConfig LoadPhiConfig(const fs::path& folder) {
   if (const auto generation = folder / "generation_config.json"; fs::exists(generation)) {
     const std::string where = generation.string();
     const Json settings = data::ParseJsonObject(data::ReadFile(where), where);
-    Keys(settings, where).ReadStopTokens(config.eos_token_ids);
+    const Keys generation_keys(settings, where);
+    generation_keys.ReadStopTokens(config.eos_token_ids);
+    config.eos_is_complete = generation_keys.Has("eos_token_id");
   }
   config.Validate(source);
   return config;

@@ -1,7 +1,9 @@
 // Apache-2.0.
 #include "model/phi_config.h"
 
+#include <algorithm>
 #include <cmath>
+#include <initializer_list>
 
 #include "data/error.h"
 
@@ -10,22 +12,36 @@ namespace {
 
 using Field = std::pair<const char*, int64_t>;
 
+// Sizes that are fine one by one may still multiply to more than 64 bits hold.
+void CheckTotal(const PhiConfig& c, const std::string& source) {
+  constexpr double kMost = 1e13;
+  const auto number = [](int64_t value) { return static_cast<double>(value); };
+  const double hidden = number(c.hidden_size);
+  const double attention = 2 * number(c.num_attention_heads + c.num_key_value_heads) * number(c.head_dim);
+  const double mlp = 3 * number(c.intermediate_size) * number(std::max<int64_t>(c.num_experts, 1));
+  const double total = 2 * number(c.vocab_size) * hidden + number(c.num_hidden_layers) * hidden * (attention + mlp);
+  if (total > kMost)
+    Fail("{}: the sizes make {:.1e} parameters, more than {:.0e}; correct the file", source, total, kMost);
+}
+
 void CheckSizes(const PhiConfig& c, const std::string& source) {
-  const Field sizes[] = {{"vocab_size", c.vocab_size},
-                         {"hidden_size", c.hidden_size},
-                         {"intermediate_size", c.intermediate_size},
-                         {"num_hidden_layers", c.num_hidden_layers},
-                         {"num_attention_heads", c.num_attention_heads},
-                         {"num_key_value_heads", c.num_key_value_heads},
-                         {"head_dim", c.head_dim},
-                         {"max_position_embeddings", c.max_position_embeddings}};
-  for (const auto& [name, value] : sizes) {
-    if (value < 1 || value > (int64_t{1} << 24))
-      Fail("{}: {} is {}, expected 1 to {}", source, name, value, int64_t{1} << 24);
-  }
+  const auto check = [&](int64_t highest, std::initializer_list<Field> fields) {
+    for (const auto& [name, value] : fields) {
+      if (value < 1 || value > highest) Fail("{}: {} is {}, expected 1 to {}", source, name, value, highest);
+    }
+  };
+  check(int64_t{1} << 24, {{"vocab_size", c.vocab_size},
+                           {"hidden_size", c.hidden_size},
+                           {"intermediate_size", c.intermediate_size},
+                           {"num_attention_heads", c.num_attention_heads},
+                           {"num_key_value_heads", c.num_key_value_heads},
+                           {"head_dim", c.head_dim},
+                           {"max_position_embeddings", c.max_position_embeddings}});
+  check(1024, {{"num_hidden_layers", c.num_hidden_layers}});  // what is listed by layer stays small
   if (c.num_attention_heads % c.num_key_value_heads != 0)
     Fail("{}: num_attention_heads {} is not a multiple of num_key_value_heads {}", source,
          c.num_attention_heads, c.num_key_value_heads);
+  CheckTotal(c, source);
   if (c.sliding_window < 0) Fail("{}: sliding_window {} is negative", source, c.sliding_window);
 }
 
@@ -41,6 +57,10 @@ void CheckRope(const PhiConfig& c, const std::string& source) {
   if (rope.original_length < 1)
     Fail("{}: original_max_position_embeddings must be at least 1, got {}", source,
          rope.original_length);
+  for (double scale : {rope.short_scale, rope.long_scale}) {
+    if (!(scale > 0) || !std::isfinite(scale))
+      Fail("{}: the longrope settings scale attention by {}; a number above 0 is needed", source, scale);
+  }
   const auto expected = static_cast<std::size_t>(c.rotary_dim() / 2);
   for (const auto& [name, factors] : {std::pair{"short_factor", &rope.short_factor},
                                       std::pair{"long_factor", &rope.long_factor}}) {
@@ -65,8 +85,8 @@ void CheckChoices(const PhiConfig& c, const std::string& source) {
     for (const auto& [name, value] : sizes)
       if (value < 1) Fail("{}: {} must be at least 1, got {}", source, name, value);
   }
-  if (c.mlp == PhiConfig::Mlp::kExperts && (c.num_experts < 2 || c.num_experts > 4096))
-    Fail("{}: num_local_experts is {}, expected 2 to 4096", source, c.num_experts);
+  if (c.mlp == PhiConfig::Mlp::kExperts && (c.num_experts < 2 || c.num_experts > 1024))
+    Fail("{}: num_local_experts is {}, expected 2 to 1024", source, c.num_experts);
   if (c.logit_divisor == 0) Fail("{}: mup_width_multiplier must not be 0", source);
   for (int64_t token : c.masked_tokens) {
     if (token < 0 || token >= c.vocab_size)

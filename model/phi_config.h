@@ -78,6 +78,7 @@ struct PhiConfig {
 
   int64_t bos_token_id = 1, pad_token_id = 0;
   std::vector<int64_t> eos_token_ids = {2};  // any of them ends a response
+  bool eos_is_complete = false;  // generation_config.json names them; config.json's leave out ends of turns
 
   int64_t rotary_dim() const { return static_cast<int64_t>(static_cast<double>(head_dim) * rope.partial); }
   bool IsBlockSparse(int64_t layer) const {

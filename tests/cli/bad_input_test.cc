@@ -1,10 +1,12 @@
 // Apache-2.0. Bad input gets one clear line and exit code 2 (usage) or 1 (failure).
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 
+#include "data/file_sink.h"
 #include "tests/support/run_command.h"
 #include "tests/support/temp_dir.h"
 
@@ -73,6 +75,13 @@ TEST_F(BadInput, OtherArchitecture) {
   ExpectFailure(Search(model, train_), "MistralForCausalLM is not supported");
 }
 
+TEST_F(BadInput, TokenizerThatDoesNotFitTheVocabulary) {
+  const std::string model = ModelWithout("tokenizer.model");
+  const std::string config = data::ReadFile(model + "/config.json"), size = "\"vocab_size\": 768";
+  temp_.Write("model/config.json", std::string(config).replace(config.find(size), size.size(), "\"vocab_size\": 700"));
+  ExpectFailure(Search(model, train_), "the tokenizer has 768 ids, but config.json has vocab_size 700");
+}
+
 TEST_F(BadInput, Problems) {
   ExpectFailure(Search(model_, Path("none.jsonl")), "none.jsonl");
   const auto bad = [&](const char* text) {
@@ -114,10 +123,27 @@ TEST_F(BadInput, Device) {
 
 // A limit on file size stands in for a full disk.
 TEST_F(BadInput, FullDisk) {
-  const auto result = testing::RunCommand("trap '' XFSZ; ulimit -f 8; " + std::string(PIVOTAL_BINARY) + " " +
+  const auto result = testing::RunCommand("ulimit -f 8; " + std::string(PIVOTAL_BINARY) + " " +
                                           Search(model_, train_, "--samples 64"));
   EXPECT_EQ(result.code, 1) << result.output;
   EXPECT_THAT(result.output, HasSubstr(Path("run")));
+  EXPECT_THAT(result.output, HasSubstr("file too large"));
+}
+
+// What a run had stored before the disk was full is kept, and the run goes on from there.
+TEST_F(BadInput, FullDiskLosesNothing) {
+  const std::string more = " --limit 4 --samples 4 --confirm 4 --group 1";
+  ASSERT_EQ(Pivotal(Search(model_, train_, more)).code, 0);
+  fs::rename(Path("run"), Path("whole"));
+  const auto blocks = (fs::file_size(Path("whole/traces.h5")) - 1) / 512;  // enough for each shard
+  const auto result = testing::RunCommand(fmt::format("ulimit -f {}; {} {}", blocks, PIVOTAL_BINARY,
+                                                      Search(model_, train_, more)));
+  EXPECT_EQ(result.code, 1) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("file too large"));
+  EXPECT_FALSE(fs::is_empty(Path("run/shards")));
+  EXPECT_EQ(Pivotal("search --resume " + Path("run")).code, 0);
+  for (const char* run : {"run", "whole"}) EXPECT_EQ(Pivotal("pairs " + Path(run)).code, 0);
+  EXPECT_EQ(data::ReadFile(Path("run/pairs.jsonl")), data::ReadFile(Path("whole/pairs.jsonl")));
 }
 
 }  // namespace

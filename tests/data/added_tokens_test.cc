@@ -77,6 +77,14 @@ TEST(AddedTokens, TokensOfWhiteSpaceAreFoundInWhatWasSwallowed) {
   EXPECT_EQ(Cut(tokens, "<r> \n\n  x"), "1|2|'  x'");
 }
 
+// What tokenizers 0.23.3 gives.
+TEST(AddedTokens, TokensOfWhiteSpaceThatStripSwallowEachOther) {
+  std::vector<AddedToken> tokens = {Token(1, " "), Token(2, "\n")};
+  for (AddedToken& token : tokens) token.lstrip = token.rstrip = true;
+  EXPECT_EQ(Cut(tokens, " \n \n"), "1");
+  EXPECT_EQ(Cut(tokens, "x\n  y \n"), "'x'|2|'y'|1");
+}
+
 TEST(AddedTokens, LongOnesAreRefused) {
   EXPECT_EQ(testing::ErrorText([] { AddedTokenMatcher({Token(1, std::string(5000, 'a'))}); })
                 .substr(0, 20),

@@ -60,7 +60,7 @@ TEST(ChatTemplateParity, RendersAsTransformersDoes) {
   // Tokenizer folders of real models, where there are some.
   const fs::path real = kSource / "../shared/data/tokenizers";
   if (fs::exists(real))
-    for (const auto& entry : fs::directory_iterator(real)) folders += " " + entry.path().string();
+    for (const auto& entry : fs::directory_iterator(real)) folders.append(" ").append(entry.path().string());
   ASSERT_EQ(Python((kSource / "tests/data/transformers_chat.py").string() + " " + Setting("PIVOTAL_PARITY_SEED", "1") +
                    " " + Setting("PIVOTAL_PARITY_CASES", "2000") + " " + out.string() + folders + " 2>/dev/null"), 0);
   std::map<std::string, std::map<std::string, int>> counts;

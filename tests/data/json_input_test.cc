@@ -51,6 +51,18 @@ TEST(JsonInput, KeepsOnlyTheKeysAskedFor) {
   EXPECT_EQ(object.dump(), R"({"b":[1,{"a":2}]})");
 }
 
+TEST(JsonInput, KeysThatStandTwiceAreRefused) {
+  EXPECT_EQ(ParseError(R"({"a": 1, "b": 2, "a": 1})"), "f.jsonl:3: the key \"a\" stands twice");
+  EXPECT_THAT(ParseError(R"({"a": [{"b": {}, "\u0062": 1}]})"), HasSubstr("the key \"b\" stands twice"));
+  EXPECT_EQ(ParseError(R"({"a": {"a": 1, "b": 2}, "b": [{"a": 1}, {"a": 1}], "c": {"a": 1}})"), "(no Error)");
+  // In what is not kept as well, and behind it.
+  const auto keep_b = [](std::string_view key) { return key == "b"; };
+  const auto error = [&](const char* text) { return ErrorText([&] { ParseJsonObject(text, "f", keep_b); }); };
+  EXPECT_EQ(error(R"({"a": {"x": {"y": 1}}, "b": {"y": 1}, "c": {"x": 1}})"), "(no Error)");
+  EXPECT_THAT(error(R"({"a": {"x": 1, "x": 2}})"), HasSubstr("the key \"x\" stands twice"));
+  EXPECT_THAT(error(R"({"a": {"x": {}}, "b": 1, "b": 2})"), HasSubstr("the key \"b\" stands twice"));
+}
+
 TEST(JsonInput, AMissingKeyIsReportedWithThoseThatAreThere) {
   const auto object = ParseJsonObject(R"({"id": 1, "prompt": "x"})", "f");
   EXPECT_EQ(ErrorText([&] {

@@ -111,6 +111,41 @@ TEST_F(Safetensors, DamagedHeadersAreErrors) {
   EXPECT_THAT(HeaderError("{"), HasSubstr("model.safetensors: header: not JSON"));
   EXPECT_THAT(HeaderError("[]"), HasSubstr("a JSON object is needed"));
   EXPECT_THAT(HeaderError("{\"a\":" + std::string(1'000'000, '[')), HasSubstr("nested deeper"));
+  EXPECT_THAT(HeaderError(R"({"a":{"dtype":"F32","shape":[2],"data_offsets":[0,8]},)"
+                          R"("a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}})"),
+              HasSubstr("header: the key \"a\" stands twice"));
+  EXPECT_THAT(HeaderError(R"({"a":{"dtype":"F32","shape":[2],"shape":[1],"data_offsets":[0,8]}})"),
+              HasSubstr("the key \"shape\" stands twice"));
+}
+
+// 2^63 - 1 fits into the numbers that are read, 2^63 and more do not; sums and products of them wrap.
+TEST_F(Safetensors, HugeNumbersAreErrorsAndTakeNoMemory) {
+  const std::string below = "9223372036854775807", above = "9223372036854775808";
+  const auto entry = [&](const std::string& shape, const std::string& offsets) {
+    return HeaderError("{\"t\":{\"dtype\":\"F32\",\"shape\":[" + shape + "],\"data_offsets\":[" + offsets +
+                       "]}}");
+  };
+  EXPECT_THAT(entry(above, "0, 8"), HasSubstr("shape must be an integer"));
+  EXPECT_THAT(entry(below, "0, 8"), HasSubstr("does not take 8 bytes"));
+  EXPECT_THAT(entry(below + "," + below, "0, 8"), HasSubstr("does not take 8 bytes"));
+  EXPECT_THAT(entry("0," + below, "0, 8"), HasSubstr("does not take 8 bytes"));
+  EXPECT_THAT(entry("2", "0, " + above), HasSubstr("data_offsets must be an integer"));
+  EXPECT_THAT(entry("2", "0, " + below), HasSubstr("ends at byte " + below));
+  EXPECT_THAT(entry("0", below + "," + below), HasSubstr("ends at byte " + below));
+  EXPECT_THAT(entry("2", "1e300, 1e300"), HasSubstr("data_offsets must be an integer"));
+  const uint64_t half = uint64_t{1} << 63;
+  for (const uint64_t header : {half, half - 1, half + 8, UINT64_MAX - 7, uint64_t{100'000'001}})
+    EXPECT_THAT(OpenError(FileText(header, "{}")), HasSubstr("header of " + std::to_string(header) + " bytes"));
+}
+
+// Cut anywhere, a file is an error: at its length, inside of its header, inside of its tensors.
+TEST_F(Safetensors, TruncationIsNoticedAtEveryByte) {
+  WriteSafetensors(folder_.path() / "f", {{"a", View(DType::kF32, {2}, "01234567")},
+                                          {"b", View(DType::kF16, {2, 2}, "abcdefgh")}});
+  const std::string whole = ReadFile(folder_.path() / "f");
+  EXPECT_EQ(OpenError(whole), "(no Error)");
+  for (std::size_t size = 0; size < whole.size(); ++size)
+    EXPECT_THAT(OpenError(whole.substr(0, size)), HasSubstr("model.safetensors: ")) << size;
 }
 
 TEST_F(Safetensors, FaultyTensorsAreErrors) {

@@ -306,6 +306,33 @@ TEST_F(TokenizerJson, HostileAddedTokensAreErrors) {
               HasSubstr("special token \"<none>\" is neither in tokenizer.json nor in"));
 }
 
+// Tokens that are made of each other, or take the white space that the others are, come to an end; ids
+// that go round in a circle are an error.
+TEST_F(TokenizerJson, CyclicAddedTokens) {
+  const auto with = [&](const std::vector<std::pair<TokenId, std::string>>& tokens, bool strip) {
+    json root = byte_;
+    root["added_tokens"] = json::array();
+    for (const auto& [id, content] : tokens) {
+      root["added_tokens"].push_back({{"id", id}, {"content", content}, {"special", true}, {"normalized", false},
+                                      {"single_word", false}, {"lstrip", strip}, {"rstrip", strip}});
+    }
+    return root;
+  };
+  const auto each_other = Load(with({{24, "<a><b>"}, {25, "<b><a>"}, {26, "<a>"}, {27, "<b>"}}, false));
+  EXPECT_EQ(each_other->Encode("<a><b><a><b>"), (Ids{24, 24}));
+  EXPECT_EQ(each_other->Encode("<b><a><b>"), (Ids{25, 27}));
+  EXPECT_EQ(each_other->Encode("<a><a><b><b>"), (Ids{26, 24, 27}));
+  EXPECT_EQ(each_other->Encode("<b><b><a>h"), (Ids{27, 25, 0}));
+  const auto swallow = Load(with({{24, " "}, {25, "  "}, {26, "\n"}}, true));
+  EXPECT_EQ(swallow->Encode("h  \n  \n h"), (Ids{0, 25, 0}));
+  EXPECT_EQ(swallow->Encode(" \n \n"), Ids{24});
+  EXPECT_EQ(swallow->Encode("  h   "), (Ids{25, 0, 25}));
+  EXPECT_THAT(Fault(with({{1, "h"}, {0, "e"}}, false)), HasSubstr("\"h\" has id 1 here, but"));
+  EXPECT_THAT(Fault(with({{25, "<a>"}, {24, "<b>"}}, false)), HasSubstr("\"<a>\" has id 25 here, but"));
+  folder_.Write("tokenizer_config.json", R"({"added_tokens_decoder": {"0": {"content": "e"}, "1": {"content": "h"}}})");
+  EXPECT_THAT(Fault(byte_), HasSubstr("\"e\" has id 0 here, but"));
+}
+
 // Whatever a damaged file loads as, it neither crashes nor prints what is not UTF-8.
 TEST_F(TokenizerJson, SurvivesDamage) {
   std::mt19937 random(5);

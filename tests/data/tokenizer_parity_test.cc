@@ -86,7 +86,7 @@ INSTANTIATE_TEST_SUITE_P(Phi, TokenizerParity,
                          });
 
 // Variants of the real files that newer exports use.
-class TokenizerVariant : public TokenizerParity {
+class TokenizerVariantParity : public TokenizerParity {
  protected:
   // phi-3-mini or another folder with `change` made to its tokenizer.json.
   void CompareChanged(const char* name, const std::function<void(json&)>& change) {
@@ -99,7 +99,7 @@ class TokenizerVariant : public TokenizerParity {
   }
 };
 
-TEST_F(TokenizerVariant, MetaspaceInsteadOfNormalizer) {
+TEST_F(TokenizerVariantParity, MetaspaceInsteadOfNormalizer) {
   CompareChanged("phi-3-mini", [](json& root) {
     root["normalizer"] = nullptr;
     root["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "▁"},
@@ -107,7 +107,7 @@ TEST_F(TokenizerVariant, MetaspaceInsteadOfNormalizer) {
   });
 }
 
-TEST_F(TokenizerVariant, MetaspaceThatSplits) {
+TEST_F(TokenizerVariantParity, MetaspaceThatSplits) {
   CompareChanged("phi-3-mini", [](json& root) {
     root["normalizer"] = nullptr;
     root["pre_tokenizer"] = {{"type", "Metaspace"}, {"replacement", "▁"},
@@ -117,7 +117,7 @@ TEST_F(TokenizerVariant, MetaspaceThatSplits) {
 }
 
 // Without its bytes, so that unknown tokens are there to be fused.
-TEST_F(TokenizerVariant, UnknownCharacters) {
+TEST_F(TokenizerVariantParity, UnknownCharacters) {
   for (const bool fuse : {true, false}) {
     CompareChanged("phi-3-mini", [&](json& root) {
       root["model"]["byte_fallback"] = fuse;
@@ -139,7 +139,7 @@ TEST_F(TokenizerVariant, UnknownCharacters) {
 }
 
 // o200k's words, cut by the expression of Phi-4-mini; the vocabulary is Phi-4's.
-TEST_F(TokenizerVariant, O200kWords) {
+TEST_F(TokenizerVariantParity, O200kWords) {
   CompareChanged("phi-4", [](json& root) {
     root["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] =
         R"([^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+)"
@@ -150,7 +150,7 @@ TEST_F(TokenizerVariant, O200kWords) {
   });
 }
 
-TEST_F(TokenizerVariant, Cl100kWordsAsPhi4SpellsThem) {
+TEST_F(TokenizerVariantParity, Cl100kWordsAsPhi4SpellsThem) {
   CompareChanged("phi-4", [](json& root) {
     root["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] =
         R"((?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}|)"

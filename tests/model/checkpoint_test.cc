@@ -7,6 +7,8 @@
 #include <fstream>
 
 #include "data/error.h"
+#include "model/config_file.h"
+#include "tests/data/small_tokenizers.h"
 #include "tests/support/small_phi.h"
 #include "tests/support/temp_dir.h"
 
@@ -14,6 +16,7 @@ namespace pivotal::model {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 const fs::path kTiny = fs::path(PIVOTAL_SOURCE_DIR) / "experiments/tiny/model";
@@ -93,6 +96,23 @@ TEST_F(CheckpointTest, NoticesWeightsThatDoNotFitTheConfig) {
 TEST_F(CheckpointTest, NoticesATokenizerThatDoesNotFit) {
   EditConfig("\"vocab_size\": 768", "\"vocab_size\": 700");
   EXPECT_THAT(Message(), HasSubstr("the tokenizer has 768 ids, but config.json has vocab_size 700"));
+}
+
+// A Phi-3 as downloaded, but for its generation_config.json: config.json names <|endoftext|> alone.
+TEST(StopTokens, EndOfATurnIsOneUnlessGenerationConfigSaysOtherwise) {
+  const testing::TempDir folder;
+  PhiConfig config = testing::SmallConfig();
+  config.eos_token_ids = {5};
+  SavePhiConfig(config, folder.path());
+  SaveWeights(*testing::SmallPhi(), folder.path());
+  folder.Write("tokenizer.json", testing::kByteLevelJson);  // <|end|> is 24
+  folder.Write("tokenizer_config.json", R"({"eos_token": "o"})");  // 3
+  const auto ends = [&] { return LoadCheckpoint(folder.path(), at::kCPU, at::kFloat).model->config().eos_token_ids; };
+  EXPECT_THAT(ends(), ElementsAre(5, 3, 24));
+  folder.Write("generation_config.json", R"({"temperature": 0.7})");
+  EXPECT_THAT(ends(), ElementsAre(5, 3, 24));
+  folder.Write("generation_config.json", R"({"eos_token_id": 7})");
+  EXPECT_THAT(ends(), ElementsAre(7));
 }
 
 TEST(RandomModel, IsAFunctionOfTheSeed) {

@@ -120,6 +120,25 @@ TEST_F(ConfigFileTest, TextModelOfPhi3VisionIsSavedAsPhi3) {
   EXPECT_EQ(config.vocab_size, 99);
 }
 
+// Counting parameters must neither overflow nor fill the memory.
+TEST_F(ConfigFileTest, RefusesHugeSizes) {
+  const std::string head = R"({"architectures": ["Phi3ForCausalLM"], )";
+  EXPECT_THAT(Message(head + R"("vocab_size": 9223372036854775807})"), HasSubstr("vocab_size is 9223372036854775807"));
+  EXPECT_THAT(Message(head + R"("hidden_size": 18446744073709551616})"), HasSubstr("hidden_size"));
+  EXPECT_THAT(Message(head + R"("hidden_size": 9223372036854775808})"), HasSubstr("hidden_size"));
+  EXPECT_THAT(Message(head + R"("hidden_size": 64.5})"), HasSubstr("\"hidden_size\" has the wrong type: 64.5"));
+  EXPECT_THAT(Message(head + R"("hidden_size": true})"), HasSubstr("\"hidden_size\" has the wrong type: true"));
+  EXPECT_THAT(Message(head + R"("eos_token_id": [1, 2.5]})"), HasSubstr("\"eos_token_id\" has the wrong type"));
+  EXPECT_THAT(Message(head + R"("num_hidden_layers": 16777216})"), HasSubstr("num_hidden_layers is 16777216"));
+  EXPECT_THAT(Message(head + R"("hidden_size": 16777216, "intermediate_size": 16777216})"),
+              HasSubstr("more than 1e+13; correct the file"));
+  EXPECT_THAT(Message(head + R"("num_attention_heads": 16777216, "head_dim": 16777216})"), HasSubstr("1e+13"));
+  EXPECT_THAT(Message(R"({"architectures": ["PhimoeForCausalLM"], "num_local_experts": 2000})"),
+              HasSubstr("num_local_experts is 2000"));
+  EXPECT_THAT(Message(head + R"("rope_scaling": {"type": "longrope", "short_factor": [1], "long_factor": [1],
+                                "attention_factor": -1}})"), HasSubstr("scale attention by"));
+}
+
 TEST_F(ConfigFileTest, RefusesWhatItCannotRun) {
   const std::string head = R"({"architectures": ["Phi3ForCausalLM"], )";
   const std::string small = R"({"architectures": ["Phi3SmallForCausalLM"], )";
@@ -144,6 +163,7 @@ TEST_F(ConfigFileTest, RefusesWhatItCannotRun) {
   EXPECT_THAT(Message(R"({"architectures": ["PhimoeForCausalLM"], "num_local_experts": 1})"),
               HasSubstr("num_local_experts"));
   EXPECT_THAT(Message("not json"), HasSubstr("config.json"));
+  EXPECT_THAT(Message(head + R"("hidden_size": 32, "hidden_size": 64})"), HasSubstr("\"hidden_size\" stands twice"));
   EXPECT_THROW(LoadPhiConfig(folder_.path() / "nowhere"), Error);
 }
 
