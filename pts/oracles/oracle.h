@@ -5,12 +5,9 @@
 #include <string>
 #include <string_view>
 
-namespace pivotal::pts {
+#include "pts/oracles/reasoning.h"
 
-// How reasoning models set their reasoning apart from the response proper. A response is read behind
-// its last </think>. One that opens <think> there and never closes it was cut while it reasoned: it
-// has nothing to read, so it fails. Answers are read as they are.
-inline constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
+namespace pivotal::pts {
 
 // What an oracle judges; the texts outlive the call.
 struct Attempt {
