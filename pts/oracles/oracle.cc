@@ -8,6 +8,7 @@
 #include "data/error.h"
 #include "pts/oracles/choice.h"
 #include "pts/oracles/decimal.h"
+#include "pts/oracles/math_oracle.h"
 #include "pts/oracles/numeric_oracle.h"
 #include "pts/oracles/reading_oracle.h"
 #include "pts/oracles/regex_reader.h"
@@ -59,9 +60,10 @@ std::unique_ptr<const Oracle> MakeOracle(std::string_view name) {
   if (name == "exact") return std::make_unique<ReadingOracle>(Trimmed, Trimmed);
   if (name == "choice") return std::make_unique<ReadingOracle>(LastChoice, LastChoice);
   if (name == "numeric") return std::make_unique<NumericOracle>();
+  if (name == "math") return std::make_unique<MathOracle>();
   if (name.starts_with(kRegex) && name.size() > kRegex.size())
     return std::make_unique<ReadingOracle>(RegexResponse(name.substr(kRegex.size())), Trimmed);
-  Fail("oracle \"{}\" is unknown: take numeric, last-number, hash, exact, choice or "
+  Fail("oracle \"{}\" is unknown: take numeric, math, last-number, hash, exact, choice or "
        "regex:PATTERN", name);
 }
 

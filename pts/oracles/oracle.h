@@ -31,6 +31,8 @@ class Oracle {
 // Names and what they compare:
 //   numeric          the last number of each side with its unit: fractions, percent, powers of ten
 //                    (numeric_oracle.h)
+//   math             the answers that both sides state, as mathematics in LaTeX or plain text
+//                    (math_oracle.h)
 //   last-number      the last number of each side ("1,234", "$5", "-2.50" read as numbers)
 //   hash             the number after the last "####" of the response; the answer likewise, or
 //                    its last number where it has no "####"
