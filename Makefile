@@ -27,7 +27,7 @@ test-parity: setup ## compare with transformers, installed into build/parity (2.
 	@cmake --build --preset $(PRESET)
 	@ctest --preset $(PRESET) -R Parity
 
-fuzz: ## fuzz data/ with libFuzzer, FUZZ_SECONDS=60 a target
+fuzz: ## fuzz data/ and pts/oracles/ with libFuzzer, FUZZ_SECONDS=60 a target
 	@scripts/setup fuzz
 	@scripts/fuzz
 

@@ -28,8 +28,10 @@ void PrintAgreement(const std::string& label, const experiments::GradeSummary& s
 void Run(const experiments::GradeSettings& settings) {
   ConsoleProgress progress;
   const auto summary = experiments::GradeFile(settings, progress);
-  fmt::print("{} lines graded, {} right ({:.1f}%)", summary.lines, summary.right, Share(summary.right, summary.lines));
-  fmt::print("{}\n", settings.output.empty() ? std::string() : fmt::format("; in {}", settings.output.string()));
+  fmt::print("{} lines graded, {} right ({:.1f}%)", summary.lines, summary.right,
+             Share(summary.right, summary.lines));
+  fmt::print("{}\n", settings.output.empty() ? std::string()
+                                             : fmt::format("; in {}", settings.output.string()));
   if (!settings.label_key.empty()) PrintAgreement(settings.label_key, summary);
 }
 
@@ -41,17 +43,23 @@ void AddGrade(CLI::App& app) {
   settings->threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   sub->add_option("--oracle", settings->oracle, kOracleHelp)->required();
   sub->add_option("--input", settings->input,
-                  "a JSON object per line: answer (a string, a number, or a list of right ones) and response")
+                  "a JSON object per line: answer (a string, a number, or a list of right ones) "
+                  "and response")
       ->required();
-  sub->add_option("--output", settings->output, "the same lines with success (true or false); absent: counts only");
-  sub->add_option("--question-key", settings->question_key, "key of the question, which few oracles read")
+  sub->add_option("--output", settings->output,
+                  "the same lines with success (true or false); absent: counts only");
+  sub->add_option("--question-key", settings->question_key,
+                  "key of the question, which few oracles read")
       ->capture_default_str();
-  sub->add_option("--answer-key", settings->answer_key, "key of the reference answer")->capture_default_str();
-  sub->add_option("--response-key", settings->response_key, "key of the response")->capture_default_str();
+  sub->add_option("--answer-key", settings->answer_key, "key of the reference answer")
+      ->capture_default_str();
+  sub->add_option("--response-key", settings->response_key, "key of the response")
+      ->capture_default_str();
   sub->add_option("--label-key", settings->label_key,
                   "key of a verdict (true, false, 1, 0); prints how often the oracle agrees");
   sub->add_option("--threads", settings->threads, "lines that are judged at once")
-      ->check(CLI::Range(1, 1024))->capture_default_str();
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
   sub->callback([settings] { Run(*settings); });
 }
 

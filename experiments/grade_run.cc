@@ -34,16 +34,20 @@ constexpr std::size_t kWindow = 1024;
 std::string Answer(const json& value, const std::string& key, const std::string& where) {
   if (value.is_string()) return value.get<std::string>();
   if (value.is_number()) return value.dump();
-  Fail("{}: key {} must be a string, a number or a list of them, not {}; choose another with --answer-key",
-       where, data::Quoted(key), value.type_name());
+  Fail(
+      "{}: key {} must be a string, a number or a list of them, not {}; choose another with "
+      "--answer-key",
+      where, data::Quoted(key), value.type_name());
 }
 
-std::vector<std::string> Answers(const json& object, const std::string& key, const std::string& where) {
+std::vector<std::string> Answers(const json& object, const std::string& key,
+                                 const std::string& where) {
   const json& value = data::RequireKey(object, key, where, "choose another with --answer-key");
   if (!value.is_array()) return {Answer(value, key, where)};
   std::vector<std::string> answers;
   for (const json& item : value) answers.push_back(Answer(item, key, where));
-  if (answers.empty()) Fail("{}: key {} is an empty list; no response could be right", where, data::Quoted(key));
+  if (answers.empty())
+    Fail("{}: key {} is an empty list; no response could be right", where, data::Quoted(key));
   return answers;
 }
 
@@ -51,17 +55,21 @@ bool Label(const json& object, const std::string& key, const std::string& where)
   const json& value = data::RequireKey(object, key, where, "choose another with --label-key");
   if (value.is_boolean()) return value.get<bool>();
   if (value.is_number_integer() && (value == 0 || value == 1)) return value == 1;
-  Fail("{}: key {} must be true, false, 1 or 0; choose another with --label-key", where, data::Quoted(key));
+  Fail("{}: key {} must be true, false, 1 or 0; choose another with --label-key", where,
+       data::Quoted(key));
 }
 
 Line ReadLine(json object, const GradeSettings& settings, const std::string& where) {
   Line line;
   line.where = where;
   line.answers = Answers(object, settings.answer_key, where);
-  line.response = data::RequireString(object, settings.response_key, where, "choose another with --response-key");
+  line.response = data::RequireString(object, settings.response_key, where,
+                                      "choose another with --response-key");
   // Only the usual key may be absent: one that the user named must be there.
-  if (object.contains(settings.question_key) || settings.question_key != GradeSettings{}.question_key)
-    line.question = data::RequireString(object, settings.question_key, where, "choose another with --question-key");
+  if (object.contains(settings.question_key) ||
+      settings.question_key != GradeSettings{}.question_key)
+    line.question = data::RequireString(object, settings.question_key, where,
+                                        "choose another with --question-key");
   if (!settings.label_key.empty()) line.label = Label(object, settings.label_key, where);
   line.object = std::move(object);
   return line;
@@ -70,8 +78,10 @@ Line ReadLine(json object, const GradeSettings& settings, const std::string& whe
 void CheckReadable(const pts::Oracle& oracle, const GradeSettings& settings, const Line& line) {
   const auto readable = [&](const std::string& answer) { return oracle.CanRead(answer); };
   if (std::ranges::any_of(line.answers, readable)) return;
-  Fail("{}: oracle {} finds nothing to compare in the answer {}; choose another with --oracle or --answer-key",
-       line.where, settings.oracle, data::Quoted(line.answers[0]));
+  Fail(
+      "{}: oracle {} finds nothing to compare in the answer {}; choose another with --oracle or "
+      "--answer-key",
+      line.where, settings.oracle, data::Quoted(line.answers[0]));
 }
 
 void JudgeLine(const pts::Oracle& oracle, const GradeSettings& settings, Line& line) {
@@ -86,7 +96,8 @@ void JudgeLine(const pts::Oracle& oracle, const GradeSettings& settings, Line& l
 }
 
 // All lines on several threads; the error of the first line that has one is thrown.
-void JudgeWindow(const pts::Oracle& oracle, const GradeSettings& settings, std::vector<Line>& lines) {
+void JudgeWindow(const pts::Oracle& oracle, const GradeSettings& settings,
+                 std::vector<Line>& lines) {
   std::atomic<std::size_t> next = 0;
   std::mutex mutex;
   std::exception_ptr error;
@@ -155,7 +166,8 @@ GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
     Count(window, summary);
     progress.Update(summary.lines, fmt::format("{} right", summary.right));
     if (progress.StopRequested())
-      throw Interrupted(fmt::format("stopped after {} of {} lines; nothing was written", summary.lines, total));
+      throw Interrupted(
+          fmt::format("stopped after {} of {} lines; nothing was written", summary.lines, total));
   }
   if (sink) sink->Commit();
   progress.End();

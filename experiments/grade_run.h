@@ -24,10 +24,10 @@ struct GradeSummary {
   std::array<std::array<int64_t, 2>, 2> agreement{};
 };
 
-// Judges each line of `input`, an object with an answer (a string or number, or a list of them any of
-// which is right) and a response; a question only where the oracle's reader wants one. `output`
-// repeats the lines in order with `success` added, written aside and renamed. Throws Error with file
-// and line, also for an answer that the oracle cannot read.
+// Judges each line of `input`, an object with an answer (a string or number, or a list of them any
+// of which is right) and a response; a question only where the oracle's reader wants one. `output`
+// repeats the lines in order with `success` added, written aside and renamed. Throws Error with
+// file and line, also for an answer that the oracle cannot read.
 GradeSummary GradeFile(const GradeSettings& settings, Progress& progress);
 
 }  // namespace pivotal::experiments

@@ -20,7 +20,7 @@ std::string_view Trim(std::string_view text, std::string_view drop = kSpace) {
 }
 
 struct Span {
-  std::size_t begin, end;    // the command and all it holds
+  std::size_t begin, end;  // the command and all it holds
   std::string_view inside;
 };
 
@@ -28,9 +28,12 @@ struct Span {
 std::size_t Closing(std::string_view text, std::size_t open) {
   int depth = 0;
   for (std::size_t at = open; at < text.size(); ++at) {
-    if (text[at] == '\\') ++at;
-    else if (text[at] == '{') ++depth;
-    else if (text[at] == '}' && --depth == 0) return at + 1;
+    if (text[at] == '\\')
+      ++at;
+    else if (text[at] == '{')
+      ++depth;
+    else if (text[at] == '}' && --depth == 0)
+      return at + 1;
   }
   return std::string_view::npos;
 }
@@ -53,7 +56,8 @@ std::optional<Span> LastBox(std::string_view text, std::size_t before) {
     std::size_t at = 0, size = 0;
     for (std::string_view name : {"\\boxed", "\\fbox"}) {
       const auto found = text.rfind(name, before - 1);
-      if (found != std::string_view::npos && (size == 0 || found > at)) at = found, size = name.size();
+      if (found != std::string_view::npos && (size == 0 || found > at))
+        at = found, size = name.size();
     }
     if (size == 0) return std::nullopt;
     if (auto box = BoxAt(text, at, at + size)) return box;
@@ -62,13 +66,15 @@ std::optional<Span> LastBox(std::string_view text, std::size_t before) {
   return std::nullopt;
 }
 
-// True for what joins two boxes to one list: "and", "or", commas, and LaTeX's spaces and delimiters.
+// True for what joins two boxes to one list: "and", "or", commas, and LaTeX's spaces and
+// delimiters.
 bool IsJoint(std::string_view between) {
   constexpr std::array<std::string_view, 12> kIgnored = {
       "\\qquad", "\\quad", "\\text", "\\(", "\\)", "\\[", "\\]", "\\,", "\\;", "\\ ", "\\!", "\\:"};
   std::string words;
   while (!between.empty()) {
-    const auto skip = std::ranges::find_if(kIgnored, [&](auto mark) { return between.starts_with(mark); });
+    const auto skip =
+        std::ranges::find_if(kIgnored, [&](auto mark) { return between.starts_with(mark); });
     const bool space = std::string_view(" \t\n$,;{}").find(between[0]) != std::string_view::npos;
     if (skip == kIgnored.end() && !space) words += between[0];
     between.remove_prefix(skip == kIgnored.end() ? 1 : skip->size());
@@ -77,11 +83,13 @@ bool IsJoint(std::string_view between) {
   return words.empty() || words == "and" || words == "or";
 }
 
-constexpr std::array<std::string_view, 4> kAnswerMarks = {"answer is", "answer:", "answers are", "answer**:"};
+constexpr std::array<std::string_view, 4> kAnswerMarks = {"answer is", "answer:", "answers are",
+                                                          "answer**:"};
 constexpr std::array<std::string_view, 1> kFinalMarks = {"final answer is"};
 
 // Behind the last of the marks; nullopt without one.
-std::optional<std::string_view> Behind(std::span<const std::string_view> marks, std::string_view text) {
+std::optional<std::string_view> Behind(std::span<const std::string_view> marks,
+                                       std::string_view text) {
   const std::string lower = Lower(text);
   std::size_t behind = 0;
   for (std::string_view mark : marks) {
@@ -97,9 +105,11 @@ std::string_view Sentence(std::string_view text) {
   text = Trim(text, " \t\r\n:*");
   text = text.substr(0, text.find('\n'));
   const bool formula = text.starts_with("\\[") || text.starts_with("$$");
-  for (std::size_t at = text.find(". "); !formula && at != std::string_view::npos; at = text.find(". ", at + 1)) {
+  for (std::size_t at = text.find(". "); !formula && at != std::string_view::npos;
+       at = text.find(". ", at + 1)) {
     const bool inside = std::ranges::count(text.substr(0, at), '$') % 2 != 0;
-    if (!inside || text.find('$', at) == std::string_view::npos) return text.substr(0, at);  // "$5. "
+    if (!inside || text.find('$', at) == std::string_view::npos)
+      return text.substr(0, at);  // "$5. "
   }
   return text;
 }
@@ -121,7 +131,8 @@ std::optional<std::string_view> LastFormula(std::string_view text) {
   std::size_t end = text.size();
   const auto dollar = [&](std::size_t before) {
     auto at = before == 0 ? std::string_view::npos : text.rfind('$', before - 1);
-    while (at != std::string_view::npos && at > 0 && text[at - 1] == '\\') at = text.rfind('$', at - 1);
+    while (at != std::string_view::npos && at > 0 && text[at - 1] == '\\')
+      at = text.rfind('$', at - 1);
     return at;
   };
   for (end = dollar(end); end != std::string_view::npos; end = dollar(end)) {
@@ -143,7 +154,8 @@ std::string_view LastLine(std::string_view text) {
 }
 
 void Add(std::vector<std::string>& answers, std::string_view answer) {
-  while (!answer.empty() && std::string_view(" \t\r\n.,;:*`\"").find(answer.back()) != std::string_view::npos)
+  while (!answer.empty() &&
+         std::string_view(" \t\r\n.,;:*`\"").find(answer.back()) != std::string_view::npos)
     answer.remove_suffix(1);
   answer = Trim(answer, " \t\r\n:*`\"");
   if (!answer.empty()) answers.emplace_back(answer);
@@ -167,8 +179,10 @@ std::optional<std::string> BoxedAnswer(std::string_view text) {
   for (int joined = 1; joined < kMaxBoxes; ++joined) {
     const auto before = LastBox(text, box->begin);
     if (!before) break;
-    if (before->end > box->begin || !IsJoint(text.substr(before->end, box->begin - before->end))) break;
-    if (text.substr(before->end, box->begin - before->end).find('\n') != std::string_view::npos) break;
+    if (before->end > box->begin || !IsJoint(text.substr(before->end, box->begin - before->end)))
+      break;
+    if (text.substr(before->end, box->begin - before->end).find('\n') != std::string_view::npos)
+      break;
     answer.insert(0, std::string(Trim(before->inside)) + ", ");
     box = before;
   }

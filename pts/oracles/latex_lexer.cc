@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "pts/oracles/math_words.h"
 #include "pts/oracles/typeset.h"
 
 namespace pivotal::pts {
@@ -21,13 +22,18 @@ bool OneOf(std::string_view text, const std::array<std::string_view, n>& list) {
 
 // Commands that say how, not what.
 constexpr std::array<std::string_view, 38> kDropped = {
-    "quad", "qquad", "displaystyle", "textstyle", "scriptstyle", "limits", "nolimits", "thinspace",
-    "big", "Big", "bigg", "Bigg", "bigl", "bigr", "Bigl", "Bigr", "biggl", "biggr", "Biggl",
-    "Biggr", "boxed", "fbox", "mathbf", "mathit", "mathsf", "mathcal", "boldsymbol", "bm", "hfill",
-    "nonumber", "hline", "medspace", "enspace", "noindent", "middle", "rm", "bf", "it"};
-constexpr std::array<std::string_view, 11> kTextual = {
-    "text", "mbox", "hbox", "textbf", "textrm", "textit", "textsf", "texttt", "mathrm", "textnormal", "emph"};
-constexpr std::array<std::string_view, 4> kSkippedArgument = {"hspace", "vspace", "phantom", "label"};
+    "quad",     "qquad",     "displaystyle", "textstyle", "scriptstyle", "limits",
+    "nolimits", "thinspace", "big",          "Big",       "bigg",        "Bigg",
+    "bigl",     "bigr",      "Bigl",         "Bigr",      "biggl",       "biggr",
+    "Biggl",    "Biggr",     "boxed",        "fbox",      "mathbf",      "mathit",
+    "mathsf",   "mathcal",   "boldsymbol",   "bm",        "hfill",       "nonumber",
+    "hline",    "medspace",  "enspace",      "noindent",  "middle",      "rm",
+    "bf",       "it"};
+constexpr std::array<std::string_view, 11> kTextual = {"text",   "mbox",       "hbox",   "textbf",
+                                                       "textrm", "textit",     "textsf", "texttt",
+                                                       "mathrm", "textnormal", "emph"};
+constexpr std::array<std::string_view, 4> kSkippedArgument = {"hspace", "vspace", "phantom",
+                                                              "label"};
 
 class Lexer {
  public:
@@ -93,7 +99,8 @@ class Lexer {
 
   // Bytes of what separates a group of three digits at `at`; 0 where none does.
   std::size_t Separator(std::size_t at) const {
-    constexpr std::array<std::string_view, 7> kFixed = {"{,}", ",\\! ", ",\\!", "\\,", "\\!", "{\\,}", " "};
+    constexpr std::array<std::string_view, 7> kFixed = {"{,}", ",\\! ", ",\\!", "\\,",
+                                                        "\\!", "{\\,}", " "};
     for (std::string_view mark : kFixed) {
       if (!text_.substr(at).starts_with(mark) || DigitRun(at + mark.size()) != 3) continue;
       const std::size_t end = at + mark.size() + 3;
@@ -141,9 +148,12 @@ class Lexer {
     if (text_[at_] != '{') return text_.substr(at_++, 1);
     const std::size_t begin = ++at_;
     for (int open = 1; at_ < text_.size(); ++at_) {
-      if (text_[at_] == '\\') ++at_;
-      else if (text_[at_] == '{') ++open;
-      else if (text_[at_] == '}' && --open == 0) break;
+      if (text_[at_] == '\\')
+        ++at_;
+      else if (text_[at_] == '{')
+        ++open;
+      else if (text_[at_] == '}' && --open == 0)
+        break;
     }
     const auto inside = text_.substr(begin, std::min(at_, text_.size()) - begin);
     at_ = std::min(at_ + 1, text_.size());
@@ -170,16 +180,23 @@ class Lexer {
       return Add(tokens, TokenKind::kSign, "\\");
     }
     at_ = std::min(at_ + 2, text_.size());
-    if (c == '\\') Add(tokens, TokenKind::kSign, "\\");
-    else if (c == '{' || c == '}') SetBrace(tokens, c);
-    else if (c == '|') Add(tokens, TokenKind::kCommand, "|");
-    else if (c == '%' || c == '_' || c == '*' || c == '&') Add(tokens, TokenKind::kSign, std::string(1, c));
-    else spaced_ = true;  // spaces, \$, and the delimiters \( \) \[ \]
+    if (c == '\\')
+      Add(tokens, TokenKind::kSign, "\\");
+    else if (c == '{' || c == '}')
+      SetBrace(tokens, c);
+    else if (c == '|')
+      Add(tokens, TokenKind::kCommand, "|");
+    else if (c == '%' || c == '_' || c == '*' || c == '&')
+      Add(tokens, TokenKind::kSign, std::string(1, c));
+    else
+      spaced_ = true;  // spaces, \$, and the delimiters \( \) \[ \]
   }
 
   void SetBrace(std::vector<Token>& tokens, char c) {
-    if (c == '{') ++depth_;
-    else if (depth_ > 0) --depth_;
+    if (c == '{')
+      ++depth_;
+    else if (depth_ > 0)
+      --depth_;
     Add(tokens, TokenKind::kCommand, std::string(1, c));
   }
 
@@ -222,8 +239,13 @@ class Lexer {
     while (!inside.empty() && IsSpace(inside.front())) inside.remove_prefix(1);
     while (!inside.empty() && IsSpace(inside.back())) inside.remove_suffix(1);
     if (inside.empty()) return true;
-    const bool formula = IsDigit(inside[0]) || inside[0] == '-' || inside[0] == '\\' || inside[0] == '$';
+    const bool formula =
+        IsDigit(inside[0]) || inside[0] == '-' || inside[0] == '\\' || inside[0] == '$';
     const bool letter = inside.size() == 1 && (inside == "e" || inside == "i");
+    if (!FunctionName(inside).empty()) {
+      Add(tokens, TokenKind::kCommand, std::string(inside));
+      return true;
+    }
     if (!formula && !letter) {
       Add(tokens, TokenKind::kText, std::string(inside));
       return true;
@@ -248,7 +270,8 @@ std::string WithoutDoubling(std::string_view text) {
   std::string single(text);
   if (text.find("\\begin") != std::string_view::npos) return single;
   for (auto at = single.find("\\\\"); at != std::string::npos; at = single.find("\\\\", at + 1))
-    if (at + 2 < single.size() && (IsLetter(single[at + 2]) || single[at + 2] == '{')) single.erase(at, 1);
+    if (at + 2 < single.size() && (IsLetter(single[at + 2]) || single[at + 2] == '{'))
+      single.erase(at, 1);
   return single;
 }
 

@@ -35,10 +35,10 @@ struct LexOptions {
   bool grouped = true;  // "1,234" outside brackets is one number; else two with a comma between
 };
 
-// The tokens of `text`, kEnd last; nullopt where it is too long or holds bytes that no answer holds.
-// Dropped: dollar signs, currency, \left and \right, sizes, spaces and fonts. Typeset characters
-// become their commands ("π" is \pi, "x²" is x^{2}). "1{,}000", "1,\!000", "1\,000" and "1 000" are
-// numbers with groups everywhere.
+// The tokens of `text`, kEnd last; nullopt where it is too long or holds bytes that no answer
+// holds. Dropped: dollar signs, currency, \left and \right, sizes, spaces and fonts. Typeset
+// characters become their commands ("π" is \pi, "x²" is x^{2}). "1{,}000", "1,\!000", "1\,000" and
+// "1 000" are numbers with groups everywhere.
 std::optional<std::vector<Token>> LexLatex(std::string_view text, const LexOptions& options = {});
 
 // True if `text` holds a comma that may group digits, so that both readings are worth trying.

@@ -2,7 +2,6 @@
 #include "pts/oracles/math_compare.h"
 
 #include <algorithm>
-#include <cctype>
 #include <string>
 #include <vector>
 
@@ -25,7 +24,8 @@ bool SameInOrder(const std::vector<Math>& a, const std::vector<Math>& b) {
 bool SameInAnyOrder(const std::vector<Math>& a, std::vector<Math> b) {
   if (a.size() > b.size() || b.size() > kMaxItems) return false;
   for (const Math& item : a) {
-    const auto found = std::ranges::find_if(b, [&](const Math& other) { return Same(item, other); });
+    const auto found =
+        std::ranges::find_if(b, [&](const Math& other) { return Same(item, other); });
     if (found == b.end()) return false;
     b.erase(found);
   }
@@ -36,8 +36,12 @@ bool SameInAnyOrder(const std::vector<Math>& a, std::vector<Math> b) {
 
 bool SameAsSets(const std::vector<Math>& a, const std::vector<Math>& b) {
   if (a.size() > kMaxItems || b.size() > kMaxItems) return false;
-  const auto in_b = [&](const Math& x) { return std::ranges::any_of(b, [&](const Math& y) { return Same(x, y); }); };
-  const auto in_a = [&](const Math& y) { return std::ranges::any_of(a, [&](const Math& x) { return Same(x, y); }); };
+  const auto in_b = [&](const Math& x) {
+    return std::ranges::any_of(b, [&](const Math& y) { return Same(x, y); });
+  };
+  const auto in_a = [&](const Math& y) {
+    return std::ranges::any_of(a, [&](const Math& x) { return Same(x, y); });
+  };
   return std::ranges::all_of(a, in_b) && std::ranges::all_of(b, in_a);
 }
 
@@ -84,10 +88,11 @@ std::string Direction(const std::string& relation) {
   return relation == ">=" ? "<=" : relation;
 }
 
-// y, f(x), |AB|, AB/CD, (p, q): what an equation defines.
+// y, f(x), f^{-1}(x), |AB|, AB/CD, (p, q): what an equation defines.
 bool IsName(const Math& m) {
-  const bool joins = Is(m, MathKind::kProduct) || Is(m, MathKind::kQuotient) || Is(m, MathKind::kBracket) ||
-                     (Is(m, MathKind::kFunction) && m->name == "abs");
+  if (Is(m, MathKind::kPower)) return IsVariable(*m->args[0]) && Is(m->args[1], MathKind::kNegate);
+  const bool joins = Is(m, MathKind::kProduct) || Is(m, MathKind::kQuotient) ||
+                     Is(m, MathKind::kBracket) || (Is(m, MathKind::kFunction) && m->name == "abs");
   return joins ? std::ranges::all_of(m->args, IsName) : IsVariable(*m) || Is(m, MathKind::kText);
 }
 
@@ -131,17 +136,20 @@ bool SaysValue(const Math& relation, const Math& value) {
 // A reference that says a value: y = 2x, but not x^2 + y^2 = 4.
 bool IsSolved(const Math& relation) {
   if (relation->relations[0] != "=") return true;
-  return IsName(relation->args[0]) || (IsName(relation->args.back()) && !HasVariable(relation->args[0]));
+  return IsName(relation->args[0]) ||
+         (IsName(relation->args.back()) && !HasVariable(relation->args[0]));
 }
 
 // "x = 1, y = 2" against the point (1, 2).
 bool AssignsPoint(const Math& list, const Math& point) {
-  if (!Is(list, MathKind::kList) || !Is(point, MathKind::kBracket) || list->args.size() != point->args.size())
+  if (!Is(list, MathKind::kList) || !Is(point, MathKind::kBracket) ||
+      list->args.size() != point->args.size())
     return false;
   std::vector<std::string> names;
   for (std::size_t i = 0; i < list->args.size(); ++i) {
     const Math& item = list->args[i];
-    const bool assigns = Is(item, MathKind::kRelation) && item->relations == std::vector<std::string>{"="} &&
+    const bool assigns = Is(item, MathKind::kRelation) &&
+                         item->relations == std::vector<std::string>{"="} &&
                          IsVariable(*item->args[0]);
     if (!assigns || std::ranges::find(names, item->args[0]->name) != names.end()) return false;
     names.push_back(item->args[0]->name);

@@ -18,8 +18,10 @@ Exact CommonDivisor(const std::vector<Rational>& args, bool multiple) {
   for (const Rational& arg : args) {
     if (!IsInteger(arg)) return std::nullopt;
     const Integer n = numerator(arg);
-    if (result == 0) result = abs(n);
-    else result = multiple ? Integer(lcm(result, n)) : Integer(gcd(result, n));
+    if (result == 0)
+      result = abs(n);
+    else
+      result = multiple ? Integer(lcm(result, n)) : Integer(gcd(result, n));
   }
   return Bounded(Rational(result));
 }
@@ -62,14 +64,21 @@ std::optional<Rational> ExactValue(const Math& m) {
   }
   switch (m->kind) {
     case MathKind::kSum:
-    case MathKind::kProduct: return Fold(m->kind, args);
-    case MathKind::kQuotient: return Quotient(args[0], args[1]);
-    case MathKind::kNegate: return -args[0];
-    case MathKind::kPower: return Power(args[0], args[1]);
+    case MathKind::kProduct:
+      return Fold(m->kind, args);
+    case MathKind::kQuotient:
+      return Quotient(args[0], args[1]);
+    case MathKind::kNegate:
+      return -args[0];
+    case MathKind::kPower:
+      return Power(args[0], args[1]);
     case MathKind::kPercent:
-    case MathKind::kDegrees: return args[0];
-    case MathKind::kFunction: return Function(m->name, args);
-    default: return std::nullopt;
+    case MathKind::kDegrees:
+      return args[0];
+    case MathKind::kFunction:
+      return Function(m->name, args);
+    default:
+      return std::nullopt;
   }
 }
 

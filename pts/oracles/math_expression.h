@@ -10,27 +10,27 @@
 namespace pivotal::pts {
 
 enum class MathKind {
-  kNumber,       // number
-  kSymbol,       // name: "x", "x_1", "\pi", "e", "i", "\infty", "\mathbb{R}"
-  kSum,          // args
-  kProduct,      // args
-  kQuotient,     // two args
-  kNegate,       // one
-  kPower,        // base, exponent
-  kFunction,     // name and args: "sin", "log" (x, base), "root" (x, n), "abs", "factorial", ...
-  kPlusMinus,    // name "+-" or "-+"; args: right, or left and right
-  kPercent,      // one
-  kDegrees,      // one: an angle, in degrees
-  kBased,        // name: the digits; args: the base (4343_6)
-  kBracket,      // name: both delimiters, "()", "[)", "::"; args in order: points and intervals
-  kSet,          // args in any order, without counting
-  kList,         // args in any order
-  kUnion,        // args in any order
-  kIntersection, // args in any order
-  kDifference,   // two sets
-  kMatrix,       // rows of equal length one after the other; name: "" or "v" (a determinant)
-  kRelation,     // args joined by relations[i]: "=", "!=", "<", "<=", ">", ">=", "in", "~"
-  kText,         // name: words, lower case
+  kNumber,        // number
+  kSymbol,        // name: "x", "x_1", "\pi", "e", "i", "\infty", "\mathbb{R}"
+  kSum,           // args
+  kProduct,       // args
+  kQuotient,      // two args
+  kNegate,        // one
+  kPower,         // base, exponent
+  kFunction,      // name and args: "sin", "log" (x, base), "root" (x, n), "abs", "factorial", ...
+  kPlusMinus,     // name "+-" or "-+"; args: right, or left and right
+  kPercent,       // one
+  kDegrees,       // one: an angle, in degrees
+  kBased,         // name: the digits; args: the base (4343_6)
+  kBracket,       // name: both delimiters, "()", "[)", "::"; args in order: points and intervals
+  kSet,           // args in any order, without counting
+  kList,          // args in any order
+  kUnion,         // args in any order
+  kIntersection,  // args in any order
+  kDifference,    // two sets
+  kMatrix,        // rows of equal length one after the other; name: "" or "v" (a determinant)
+  kRelation,      // args joined by relations[i]: "=", "!=", "<", "<=", ">", ">=", "in", "~"
+  kText,          // name: words, lower case
 };
 
 struct MathNode;
@@ -57,7 +57,9 @@ inline Math MakeNumber(Rational number) {
   node->number = std::move(number);
   return node;
 }
-inline Math MakeSymbol(std::string name) { return MakeMath(MathKind::kSymbol, {}, std::move(name)); }
+inline Math MakeSymbol(std::string name) {
+  return MakeMath(MathKind::kSymbol, {}, std::move(name));
+}
 
 inline bool Is(const Math& m, MathKind kind) { return m->kind == kind; }
 inline bool IsSymbol(const Math& m, std::string_view name) {

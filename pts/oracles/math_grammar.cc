@@ -36,6 +36,7 @@ Math MathGrammar::Answer() {
   while (Peek().kind == TokenKind::kWord && IsLeadWord(Lower(Peek().text))) Take();
   Math answer = List();
   EatSign(".");
+  EatSign("\\");
   Need(Peek().kind == TokenKind::kEnd);
   return answer;
 }
@@ -114,9 +115,12 @@ Math MathGrammar::Sets() {
   Math left = Sum();
   for (;;) {
     MathKind kind = MathKind::kUnion;
-    if (EatCommand("cap")) kind = MathKind::kIntersection;
-    else if (EatCommand("setminus") || EatCommand("backslash")) kind = MathKind::kDifference;
-    else if (!EatCommand("cup") && !(Peek().Is(TokenKind::kWord, "U") && (Take(), true))) return left;
+    if (EatCommand("cap"))
+      kind = MathKind::kIntersection;
+    else if (EatCommand("setminus") || EatCommand("backslash"))
+      kind = MathKind::kDifference;
+    else if (!EatCommand("cup") && !(Peek().Is(TokenKind::kWord, "U") && (Take(), true)))
+      return left;
     Math right = Sum();
     if (kind != MathKind::kDifference && Is(left, kind)) {  // flat, so that order does not matter
       auto args = left->args;
@@ -163,7 +167,8 @@ Math MathGrammar::Unary() {
 bool MathGrammar::StartsFactor() const {
   const Token& token = Peek();
   switch (token.kind) {
-    case TokenKind::kNumber: return true;
+    case TokenKind::kNumber:
+      return true;
     case TokenKind::kWord: {
       const std::string word = Lower(token.text);
       if (token.text == "U" && (Peek(1).IsSign("(") || Peek(1).IsSign("["))) return false;
@@ -172,8 +177,9 @@ bool MathGrammar::StartsFactor() const {
     }
     case TokenKind::kCommand: {
       static constexpr std::string_view kClose[] = {
-          "}", "rangle", "rvert", "rfloor", "rceil", "cup", "cap", "setminus", "backslash", "pm", "mp",
-          "colon", "lor", "vee", "mid", "pmod", "mod", "bmod", "rVert", "lt", "gt", "Rightarrow", "implies"};
+          "}",         "rangle", "rvert", "rfloor", "rceil", "cup",        "cap",    "setminus",
+          "backslash", "pm",     "mp",    "colon",  "lor",   "vee",        "mid",    "pmod",
+          "mod",       "bmod",   "rVert", "lt",     "gt",    "Rightarrow", "implies"};
       for (std::string_view name : kClose)
         if (token.text == name) return false;
       return RelationName(token.text).empty() && !token.text.starts_with("end ");
@@ -181,7 +187,8 @@ bool MathGrammar::StartsFactor() const {
     case TokenKind::kSign:
       return token.text == "(" || token.text == "[" || token.text == "{" ||
              (token.text == "|" && bars_ == 0);
-    default: return false;
+    default:
+      return false;
   }
 }
 
@@ -210,7 +217,8 @@ Math MathGrammar::Factors(Math first, std::size_t begin) {
       factors = {Node(MathKind::kQuotient, {std::move(above), Unary()})};
     } else if (StartsFactor()) {
       const Token& token = Peek();
-      const bool two_numbers = token.kind == TokenKind::kNumber && tokens_[at_ - 1].kind == TokenKind::kNumber;
+      const bool two_numbers =
+          token.kind == TokenKind::kNumber && tokens_[at_ - 1].kind == TokenKind::kNumber;
       Need(!two_numbers);
       const std::size_t before = at_;
       if (token.kind == TokenKind::kWord && EatUnit(HasNumberSince(begin))) {
@@ -229,7 +237,8 @@ Math MathGrammar::Factors(Math first, std::size_t begin) {
 bool MathGrammar::HasNumberSince(std::size_t begin) const {
   for (std::size_t i = begin; i < at_; ++i) {
     const Token& token = tokens_[i];
-    if (token.kind == TokenKind::kNumber || token.IsCommand("pi") || token.text == "pi") return true;
+    if (token.kind == TokenKind::kNumber || token.IsCommand("pi") || token.text == "pi")
+      return true;
   }
   return false;
 }
@@ -244,7 +253,8 @@ bool MathGrammar::EatUnit(bool has_number) {
     return true;
   }
   if (token.kind != TokenKind::kWord || !has_number || word == "and" || word == "or") return false;
-  if (word == "percent" || word == "pct" || !GreekSymbol(token.text).empty() || !FunctionName(token.text).empty() || word == "sqrt")
+  if (word == "percent" || word == "pct" || !GreekSymbol(token.text).empty() ||
+      !FunctionName(token.text).empty() || word == "sqrt")
     return false;
   const bool unit = token.text.size() > 1 && IsUnitWord(token.text);
   const bool letter = token.spaced && IsUnitLetter(token.text);

@@ -28,7 +28,7 @@ class MathGrammar {
   Math Answer();  // all tokens; throws NotMath
 
  private:
-  class Level;  // counts nesting
+  class Level;                           // counts nesting
   static constexpr int kMaxDepth = 120;  // about five for each bracket
 
   // math_grammar.cc
@@ -96,7 +96,9 @@ class MathGrammar {
 // Counts one level for as long as it lives; too many are no mathematics.
 class MathGrammar::Level {
  public:
-  explicit Level(MathGrammar& grammar) : grammar_(grammar) { grammar.Need(++grammar.depth_ <= kMaxDepth); }
+  explicit Level(MathGrammar& grammar) : grammar_(grammar) {
+    grammar.Need(++grammar.depth_ <= kMaxDepth);
+  }
   ~Level() { --grammar_.depth_; }
   Level(const Level&) = delete;
   Level& operator=(const Level&) = delete;

@@ -2,6 +2,7 @@
 #include "pts/oracles/math_oracle.h"
 
 #include <algorithm>
+#include <cctype>
 #include <optional>
 #include <string>
 #include <vector>
@@ -17,11 +18,12 @@ namespace {
 bool IsWords(const std::vector<Token>& tokens) {
   return std::ranges::all_of(tokens, [](const Token& token) {
     return token.kind == TokenKind::kWord || token.kind == TokenKind::kText ||
-           token.kind == TokenKind::kEnd || token.IsSign("{") || token.IsSign("}") || token.IsSign(".");
+           token.kind == TokenKind::kEnd || token.IsSign("{") || token.IsSign("}") ||
+           token.IsSign(".");
   });
 }
 
-// The tokens in one spelling: of words in lower case without braces; nullopt for an empty text.
+// The tokens in one spelling: of words without braces; nullopt for an empty text.
 std::optional<std::string> PlainText(std::string_view text) {
   const auto tokens = LexLatex(text);
   if (!tokens) return std::string(text);
@@ -31,11 +33,22 @@ std::optional<std::string> PlainText(std::string_view text) {
     if (words && token.kind == TokenKind::kSign) continue;
     if (token.kind == TokenKind::kCommand) plain += '\\';
     if (token.kind == TokenKind::kNumber && token.spaced && !plain.empty()) plain += ' ';
-    for (char c : token.text)
-      if (c != ' ') plain += c;
+    for (std::size_t i = 0; i < token.text.size(); ++i) {
+      const bool before_digit =
+          i + 1 < token.text.size() && std::isdigit(static_cast<unsigned char>(token.text[i + 1]));
+      if (token.text[i] != ' ' || before_digit) plain += token.text[i];
+    }
   }
   if (plain.empty()) return std::nullopt;
-  return words && plain.size() > 1 ? Lower(plain) : plain;
+  return plain;
+}
+
+// Variables keep their case, words do not.
+bool SamePlain(const std::string& a, const std::string& b) {
+  if (a == b) return true;
+  const bool word =
+      std::ranges::count_if(a, [](unsigned char c) { return std::isalpha(c) != 0; }) > 2;
+  return word && a.find_first_of("\\+-*/^_=<>()") == std::string::npos && Lower(a) == Lower(b);
 }
 
 // Without the braces around all of it.
@@ -48,7 +61,8 @@ std::string_view Unbraced(std::string_view text) {
 // The letter of "(E)" where that is all; 0 for others.
 char ChoiceLetter(std::string_view plain) {
   plain = Unbraced(plain);
-  const bool letter = plain.size() >= 3 && plain[0] == '(' && plain[2] == ')' && plain[1] >= 'A' && plain[1] <= 'J';
+  const bool letter =
+      plain.size() >= 3 && plain[0] == '(' && plain[2] == ')' && plain[1] >= 'A' && plain[1] <= 'J';
   return letter ? plain[1] : '\0';
 }
 
@@ -71,7 +85,8 @@ std::optional<std::string> ReadReference(std::string_view answer) {
   if (auto boxed = BoxedAnswer(answer)) return boxed;
   std::string text(answer);
   if (!PlainText(text)) return std::nullopt;
-  const bool solution = text.find('\n') != std::string::npos || text.find(". ") != std::string::npos;
+  const bool solution =
+      text.find('\n') != std::string::npos || text.find(". ") != std::string::npos;
   if (!solution || ParseMath(text)) return text;
   return Read(text);
 }
@@ -81,11 +96,12 @@ std::optional<std::string> ReadReference(std::string_view answer) {
 bool SameMathText(std::string_view reference, std::string_view response) {
   const auto x = PlainText(Unbraced(reference)), y = PlainText(response);
   if (!x || !y) return false;
-  if (*x == *y) return true;
+  if (SamePlain(*x, *y)) return true;
   if (const char letter = ChoiceLetter(*x); letter != 0 && x->size() == 3 && y->size() > 3)
     return ChoiceLetter(*y) == letter;
   if (SameMath(reference, response, true)) return true;
-  return (HasGroupComma(reference) || HasGroupComma(response)) && SameMath(reference, response, false);
+  return (HasGroupComma(reference) || HasGroupComma(response)) &&
+         SameMath(reference, response, false);
 }
 
 bool MathOracle::Judge(const Attempt& attempt) const {
@@ -95,6 +111,8 @@ bool MathOracle::Judge(const Attempt& attempt) const {
   return answer && SameMathText(*want, *answer);
 }
 
-bool MathOracle::CanRead(std::string_view answer) const { return ReadReference(answer).has_value(); }
+bool MathOracle::CanRead(std::string_view answer) const {
+  return ReadReference(answer).has_value();
+}
 
 }  // namespace pivotal::pts

@@ -10,8 +10,8 @@
 namespace pivotal::pts {
 
 // The tree of `text`, or nullopt where it is no mathematics that this reader knows; it is then
-// compared as text. Units behind a value are dropped. Linear in the text's length; nesting, size and
-// numbers are bounded. Never throws.
+// compared as text. Units behind a value are dropped. Linear in the text's length; nesting, size
+// and numbers are bounded. Never throws.
 std::optional<Math> ParseMath(std::string_view text, const LexOptions& options = {});
 
 }  // namespace pivotal::pts

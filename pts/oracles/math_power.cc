@@ -66,7 +66,8 @@ Math MathGrammar::Subscripted(const Math& base) {
   Need(Is(base, MathKind::kNumber) && digits.find('.') == std::string::npos);
   const auto number = ParseRational(text);
   if (number) return Node(MathKind::kBased, {MakeNumber(*number)}, digits);
-  static const std::string_view kNames[] = {"two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"};
+  static const std::string_view kNames[] = {"two",   "three", "four", "five", "six",
+                                            "seven", "eight", "nine", "ten"};
   for (int i = 0; i < 9; ++i)
     if (Lower(text) == kNames[i]) return Node(MathKind::kBased, {MakeNumber(i + 2)}, digits);
   throw NotMath{};
@@ -142,7 +143,8 @@ Math MathGrammar::SquareRoot() {
 
 // What a function is applied to: a bracket alone, or factors up to the next function or sign.
 Math MathGrammar::FunctionArgument() {
-  if (Peek().IsSign("(") || Peek().IsSign("[") || Peek().IsSign("{")) return Postfix(Primary());
+  if (Peek().IsSign("(") || Peek().IsSign("[") || Peek().IsSign("{") || Peek().IsCommand("{"))
+    return Postfix(Primary());
   std::vector<Math> factors = {Unary()};
   while (StartsFactor()) {
     const Token& token = Peek();
@@ -166,17 +168,19 @@ Math MathGrammar::Function(const std::string& name) {
     if (function == "log" && !base && EatSign("_")) base = Argument(false);
     if (!exponent && !EatDegrees() && EatSign("^")) exponent = Exponent();
   }
-  const bool inverse = exponent && Is(exponent, MathKind::kNegate) && Is(exponent->args[0], MathKind::kNumber) &&
-                       exponent->args[0]->number == 1 && !InverseFunction(function).empty();
+  const bool inverse = exponent && Is(exponent, MathKind::kNegate) &&
+                       Is(exponent->args[0], MathKind::kNumber) && exponent->args[0]->number == 1 &&
+                       !InverseFunction(function).empty();
   if (inverse) {
     function = InverseFunction(function);
     exponent = nullptr;
   }
   Math argument = FunctionArgument();
   std::vector<Math> args = {argument};
-  if (Is(argument, MathKind::kList) ||
+  if (Is(argument, MathKind::kSet) ||
       (Is(argument, MathKind::kBracket) && argument->name == "()")) {
-    const bool many = function == "max" || function == "min" || function == "gcd" || function == "lcm";
+    const bool many =
+        function == "max" || function == "min" || function == "gcd" || function == "lcm";
     Need(many || (function == "log" && argument->args.size() == 2));
     args = argument->args;
   }

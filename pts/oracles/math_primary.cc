@@ -19,20 +19,26 @@ bool IsWhole(const Token& token) {
   return token.kind == TokenKind::kNumber && token.text.find_first_of(".(") == std::string::npos;
 }
 
-constexpr std::string_view kMatrices[] = {"matrix", "pmatrix", "bmatrix", "Bmatrix", "vmatrix",
-                                          "smallmatrix", "array"};
+constexpr std::string_view kMatrices[] = {"matrix",  "pmatrix",     "bmatrix", "Bmatrix",
+                                          "vmatrix", "smallmatrix", "array"};
 
 }  // namespace
 
 Math MathGrammar::Primary() {
   const Level level(*this);
   switch (Peek().kind) {
-    case TokenKind::kNumber: return Number();
-    case TokenKind::kWord: return Word();
-    case TokenKind::kText: return Words();
-    case TokenKind::kCommand: return Command();
-    case TokenKind::kSign: return Sign();
-    default: throw NotMath{};
+    case TokenKind::kNumber:
+      return Number();
+    case TokenKind::kWord:
+      return Word();
+    case TokenKind::kText:
+      return Words();
+    case TokenKind::kCommand:
+      return Command();
+    case TokenKind::kSign:
+      return Sign();
+    default:
+      throw NotMath{};
   }
 }
 
@@ -44,12 +50,14 @@ Math MathGrammar::Number() {
 
 // True before \frac of two numbers.
 bool MathGrammar::AtNumericFraction() const {
-  if (!Peek().IsCommand("frac") && !Peek().IsCommand("dfrac") && !Peek().IsCommand("tfrac")) return false;
+  if (!Peek().IsCommand("frac") && !Peek().IsCommand("dfrac") && !Peek().IsCommand("tfrac"))
+    return false;
   std::size_t ahead = 1;
   for (int i = 0; i < 2; ++i) {
     const bool braces = Peek(ahead).IsSign("{");
     const Token& number = Peek(ahead + (braces ? 1 : 0));
-    if (number.kind != TokenKind::kNumber || number.text.find_first_of(".(") != std::string::npos) return false;
+    if (number.kind != TokenKind::kNumber || number.text.find_first_of(".(") != std::string::npos)
+      return false;
     if (braces && !Peek(ahead + 2).IsSign("}")) return false;
     if (!braces && i == 0 && number.text.size() > 1) return true;  // \frac12: one digit each
     ahead += braces ? 3 : 1;
@@ -67,7 +75,8 @@ Math MathGrammar::Mixed(const Math& whole) {
     const Math fraction = Fraction();
     const bool proper = fraction->args[0]->number < fraction->args[1]->number;
     return Node(proper ? MathKind::kSum : MathKind::kProduct, {whole, fraction});
-  } else if (IsWhole(first) && IsWhole(next) && next.spaced && Peek(1).IsSign("/") && IsWhole(Peek(2))) {
+  } else if (IsWhole(first) && IsWhole(next) && next.spaced && Peek(1).IsSign("/") &&
+             IsWhole(Peek(2))) {
     const auto above = ParseRational(next.text), below = ParseRational(Peek(2).text);
     Need(above && below && *above < *below);
     at_ += 3;
@@ -96,7 +105,8 @@ Math MathGrammar::Word() {
   if (word == "sqrt" || word == "cbrt") {
     Take();
     Math inside = Primary();
-    return Node(MathKind::kFunction, {std::move(inside), MakeNumber(word == "sqrt" ? 2 : 3)}, "root");
+    return Node(MathKind::kFunction, {std::move(inside), MakeNumber(word == "sqrt" ? 2 : 3)},
+                "root");
   }
   if (const auto symbol = GreekSymbol(word); !symbol.empty()) {
     Take();
@@ -161,7 +171,8 @@ Math MathGrammar::Command() {
   if (name.starts_with("begin ")) return Matrix(name.substr(6));
   if (name == "ldots" || name == "dots" || name == "cdots") return MakeSymbol("\\dots");
   if (name == "angle" || name == "triangle") return MakeSymbol(fmt::format("\\{}", name));
-  for (std::string_view accent : {"overline", "bar", "vec", "hat", "widehat", "overrightarrow", "tilde"})
+  for (std::string_view accent :
+       {"overline", "bar", "vec", "hat", "widehat", "overrightarrow", "tilde"})
     if (name == accent) return MakeSymbol(fmt::format("\\{}{{{}}}", name, ArgumentText()));
   throw NotMath{};
 }
@@ -186,8 +197,10 @@ Math MathGrammar::Bracket(const std::string& open) {
   Math inside = List();
   bars_ = bars;
   std::string close;
-  if (open == "<") Need(EatCommand("rangle"));
-  else Need((close = Take().text) == ")" || close == "]");
+  if (open == "<")
+    Need(EatCommand("rangle"));
+  else
+    Need((close = Take().text) == ")" || close == "]");
   if (!Is(inside, MathKind::kList)) {
     Need(open == "<" || (open == "(") == (close == ")"));
     return inside;
@@ -208,8 +221,9 @@ Math MathGrammar::Braces() {
 Math MathGrammar::SetBraces() {
   if (EatCommand("}")) return Node(MathKind::kSet, {});
   const int bars = std::exchange(bars_, 1);  // "|" never opens here: it says "such that"
-  Math inside = Relation();
-  if (EatSign("|") || EatCommand("mid")) {
+  const bool builds = Peek().kind == TokenKind::kWord && Peek(1).IsSign(":");
+  Math inside = builds ? Word() : Relation();
+  if (EatSign("|") || EatCommand("mid") || (builds && EatSign(":"))) {
     inside = List();  // {x | condition} says what the condition says
     bars_ = bars;
     Need(EatCommand("}"));

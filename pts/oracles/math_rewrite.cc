@@ -13,7 +13,8 @@ int CountSigns(const Math& m) {
 }
 
 bool HasLinkedSign(const Math& m) {
-  return AnyNode(m, [](const MathNode& n) { return n.kind == MathKind::kPlusMinus && n.name == "-+"; });
+  return AnyNode(
+      m, [](const MathNode& n) { return n.kind == MathKind::kPlusMinus && n.name == "-+"; });
 }
 
 // `m` with the sign of the k-th plus-minus taken from bit k of `signs` (set: the lower one).
@@ -33,7 +34,8 @@ bool IsBelow(const std::string& relation) { return relation == "<" || relation =
 bool IsAbove(const std::string& relation) { return relation == ">" || relation == ">="; }
 
 Math Interval(Math low, const std::string& left, Math high, const std::string& right) {
-  const std::string open = left.ends_with('=') ? "[" : "(", close = right.ends_with('=') ? "]" : ")";
+  const std::string open = left.ends_with('=') ? "[" : "(",
+                    close = right.ends_with('=') ? "]" : ")";
   return MakeMath(MathKind::kBracket, {std::move(low), std::move(high)}, open + close);
 }
 
@@ -81,8 +83,10 @@ std::optional<Math> SolvedSet(const Math& relation) {
   if (names.size() == 1) return HalfLine(sides[0], names[0], sides[1]);
   if (names.size() != 2 || !IsBounded(sides[1]) || HasVariable(sides[0]) || HasVariable(sides[2]))
     return std::nullopt;
-  if (IsBelow(names[0]) && IsBelow(names[1])) return Interval(sides[0], names[0], sides[2], names[1]);
-  if (IsAbove(names[0]) && IsAbove(names[1])) return Interval(sides[2], names[1], sides[0], names[0]);
+  if (IsBelow(names[0]) && IsBelow(names[1]))
+    return Interval(sides[0], names[0], sides[2], names[1]);
+  if (IsAbove(names[0]) && IsAbove(names[1]))
+    return Interval(sides[2], names[1], sides[0], names[0]);
   return std::nullopt;
 }
 

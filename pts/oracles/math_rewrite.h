@@ -8,8 +8,8 @@
 
 namespace pivotal::pts {
 
-// Each "plus or minus" written out: 1 \pm \sqrt{5} gives both numbers. Signs are independent of each
-// other, or all linked where a \mp is among them. More than four signs stay as they are.
+// Each "plus or minus" written out: 1 \pm \sqrt{5} gives both numbers. Signs are independent of
+// each other, or all linked where a \mp is among them. More than four signs stay as they are.
 std::vector<Math> WriteOutSigns(const Math& m);
 
 // The interval of x that a solved inequality says (1 < x \le 2, x > 5), and the set S of x \in S;

@@ -64,7 +64,8 @@ bool SameBare(const Math& a, const Math& b) {
 Math Hundredth(const Math& m) { return MakeMath(MathKind::kQuotient, {m, MakeNumber(100)}); }
 
 bool IsPercent(const Math& m) {
-  return Is(m, MathKind::kPercent) || (Is(m, MathKind::kNegate) && Is(m->args[0], MathKind::kPercent));
+  return Is(m, MathKind::kPercent) ||
+         (Is(m, MathKind::kNegate) && Is(m->args[0], MathKind::kPercent));
 }
 
 }  // namespace
@@ -87,7 +88,8 @@ bool SameUpToFactor(const Math& a, const Math& b, bool positive) {
     return [factor, positive](const Complex& x, const Complex& y) {
       if (abs(x) <= kZero || abs(y) <= kZero) return false;
       const Complex ratio = x / y;
-      if (positive && !(ratio.real() > 0 && abs(ratio.imag()) <= kRelative * ratio.real())) return false;
+      if (positive && !(ratio.real() > 0 && abs(ratio.imag()) <= kRelative * ratio.real()))
+        return false;
       if (*factor) return Close(**factor, ratio);
       *factor = ratio;
       return true;

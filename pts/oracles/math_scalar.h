@@ -7,8 +7,8 @@ namespace pivotal::pts {
 
 // True if both are the same number or function of their variables: exactly where both are rational,
 // else with fifty digits at points fixed by the names of the variables. Variables are real; points
-// where a side has no value do not count, and without enough points with one nothing is equal. A side
-// alone in percent equals its bare number and a hundredth of it: 50% is 50 and 0.5.
+// where a side has no value do not count, and without enough points with one nothing is equal. A
+// side alone in percent equals its bare number and a hundredth of it: 50% is 50 and 0.5.
 bool SameValue(const Math& a, const Math& b);
 
 // True if `a` is a constant multiple of `b`, other than zero; `positive`: a positive one. So 2x = 6

@@ -71,20 +71,28 @@ class Evaluator {
  private:
   Value Raw(const Math& m) const {
     switch (m->kind) {
-      case MathKind::kNumber: return Complex(m->number.convert_to<Real>());
-      case MathKind::kSymbol: return SymbolValue(m->name, point_);
+      case MathKind::kNumber:
+        return Complex(m->number.convert_to<Real>());
+      case MathKind::kSymbol:
+        return SymbolValue(m->name, point_);
       case MathKind::kSum:
-      case MathKind::kProduct: return Fold(m);
-      case MathKind::kQuotient: return Quotient(m);
+      case MathKind::kProduct:
+        return Fold(m);
+      case MathKind::kQuotient:
+        return Quotient(m);
       case MathKind::kNegate: {
         const Value x = At(m->args[0]);
         return x ? Value(-*x) : std::nullopt;
       }
-      case MathKind::kPower: return Power(m);
+      case MathKind::kPower:
+        return Power(m);
       case MathKind::kPercent:
-      case MathKind::kDegrees: return At(m->args[0]);
-      case MathKind::kFunction: return Function(m);
-      default: return std::nullopt;
+      case MathKind::kDegrees:
+        return At(m->args[0]);
+      case MathKind::kFunction:
+        return Function(m);
+      default:
+        return std::nullopt;
     }
   }
 
@@ -94,8 +102,10 @@ class Evaluator {
     for (const Math& arg : m->args) {
       const Value x = At(arg);
       if (!x) return std::nullopt;
-      if (sum) result += *x;
-      else result *= *x;
+      if (sum)
+        result += *x;
+      else
+        result *= *x;
       if (!Finite(result)) return std::nullopt;
     }
     return result;
@@ -115,7 +125,8 @@ class Evaluator {
   Value Power(const Math& m) const {
     const Value base = At(m->args[0]);
     if (!base) return std::nullopt;
-    if (const auto exponent = ExactValue(m->args[1])) return RationalPower(*base, *exponent, m->args[0]);
+    if (const auto exponent = ExactValue(m->args[1]))
+      return RationalPower(*base, *exponent, m->args[0]);
     const Value exponent = At(m->args[1]);
     if (!exponent || IsZero(*base) || !Allowed(*base, m)) return std::nullopt;
     return Exponential(*exponent * log(*base));
@@ -150,7 +161,8 @@ class Evaluator {
   }
 
   static Value Exponential(const Complex& x) {
-    if (!Finite(x) || x.real() > kLargestExponent || abs(x.imag()) > kLargestAngle) return std::nullopt;
+    if (!Finite(x) || x.real() > kLargestExponent || abs(x.imag()) > kLargestAngle)
+      return std::nullopt;
     return x.real() < -10 * kLargestExponent ? Complex(0) : Complex(exp(x));
   }
 
@@ -174,7 +186,8 @@ class Evaluator {
   // In radians where the function takes an angle.
   Value Argument(const Math& m) const {
     const Value x = At(m->args[0]);
-    const bool degrees = AnyNode(m->args[0], [](const MathNode& n) { return n.kind == MathKind::kDegrees; });
+    const bool degrees =
+        AnyNode(m->args[0], [](const MathNode& n) { return n.kind == MathKind::kDegrees; });
     if (!x || !TakesAngle(m->name) || !degrees) return x;
     return *x * Pi() / 180;
   }
@@ -210,7 +223,8 @@ class Evaluator {
     for (const Math& arg : m->args) {
       const Value x = At(arg);
       if (!x || !IsReal(*x)) return std::nullopt;
-      const bool better = best && (m->name == "max" ? x->real() > best->real() : x->real() < best->real());
+      const bool better =
+          best && (m->name == "max" ? x->real() > best->real() : x->real() < best->real());
       if (!best || better) best = x;
     }
     return best;

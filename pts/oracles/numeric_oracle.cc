@@ -9,7 +9,8 @@ namespace {
 
 std::optional<Quantity> Read(std::string_view text) {
   if (const auto boxed = BoxedAnswer(text)) return LastQuantity(*boxed);
-  if (const auto hash = text.rfind("####"); hash != std::string_view::npos) text.remove_prefix(hash + 4);
+  if (const auto hash = text.rfind("####"); hash != std::string_view::npos)
+    text.remove_prefix(hash + 4);
   return LastQuantity(text);
 }
 

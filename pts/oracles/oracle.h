@@ -12,8 +12,8 @@ namespace pivotal::pts {
 // What an oracle judges; the texts outlive the call.
 struct Attempt {
   std::string_view question;  // as it stands in the problem file
-  std::string_view answer;    // the reference, which for GSM8K may be a worked solution that ends in
-                              // "#### n": both sides are read the same way
+  std::string_view answer;  // the reference, which for GSM8K may be a worked solution that ends in
+                            // "#### n": both sides are read the same way
   std::string_view response;  // decoded text without control tokens
 };
 

@@ -49,7 +49,9 @@ class QuantityReader {
  private:
   std::string_view Rest(std::size_t at) const { return text_.substr(std::min(at, text_.size())); }
   bool At(std::size_t at, std::string_view what) const { return Rest(at).starts_with(what); }
-  bool EndsBefore(std::size_t at, std::string_view what) const { return text_.substr(0, at).ends_with(what); }
+  bool EndsBefore(std::size_t at, std::string_view what) const {
+    return text_.substr(0, at).ends_with(what);
+  }
   std::size_t PastSpaces(std::size_t at) const {
     while (At(at, " ") || At(at, "~")) ++at;
     return at;
@@ -79,7 +81,8 @@ class QuantityReader {
   std::size_t FractionCommandBefore(std::size_t begin) const {
     for (std::string_view name : {"\\frac", "\\dfrac", "\\tfrac"})
       for (std::string_view open : {"{", "", " ", "{-"})
-        if (EndsBefore(begin, std::string(name).append(open))) return begin - name.size() - open.size();
+        if (EndsBefore(begin, std::string(name).append(open)))
+          return begin - name.size() - open.size();
     return kNone;
   }
 
@@ -94,7 +97,9 @@ class QuantityReader {
       if (braces) ++at;
       std::size_t end = at;
       if (At(end, "-")) ++end;
-      while (end < text_.size() && (IsDigit(text_[end]) || text_[end] == '.') && (braces || end == at)) ++end;
+      while (end < text_.size() && (IsDigit(text_[end]) || text_[end] == '.') &&
+             (braces || end == at))
+        ++end;
       part = ParseRational(text_.substr(at, end - at));
       if (!part || (braces && !At(end, "}"))) return std::nullopt;
       at = end + (braces ? 1 : 0);
@@ -115,16 +120,20 @@ class QuantityReader {
   // "3/4" behind its "3"; not in a date (1/2/2003).
   std::optional<Found> OverDigits(const Found& above, std::size_t begin) const {
     std::size_t at = above.end;
-    if (At(at, " / ")) at += 3;
-    else if (At(at, "/")) ++at;
-    else return std::nullopt;
+    if (At(at, " / "))
+      at += 3;
+    else if (At(at, "/"))
+      ++at;
+    else
+      return std::nullopt;
     const auto below = DigitsAt(at);
     if (!below || At(below->end, "/") || EndsBefore(begin, "/")) return std::nullopt;
     const auto value = Quotient(above.value, below->value);
     return value ? std::optional(Found{*value, below->end}) : std::nullopt;
   }
 
-  // Makes `found`, a whole number or numerator, a fraction or mixed number where its text goes on so.
+  // Makes `found`, a whole number or numerator, a fraction or mixed number where its text goes on
+  // so.
   bool AddFraction(const Decimal& decimal, Found& found) const {
     if (const auto fraction = OverDigits(found, decimal.begin)) {
       found = *fraction;
@@ -133,17 +142,21 @@ class QuantityReader {
     if (!IsInteger(found.value)) return false;
     const std::size_t at = PastSpaces(found.end);
     std::optional<Found> part;
-    if (At(at, "\\frac") || At(at, "\\dfrac") || At(at, "\\tfrac")) part = LatexFraction(at);
-    else if (const auto above = at > found.end ? DigitsAt(at) : std::nullopt) part = OverDigits(*above, at);
+    if (At(at, "\\frac") || At(at, "\\dfrac") || At(at, "\\tfrac"))
+      part = LatexFraction(at);
+    else if (const auto above = at > found.end ? DigitsAt(at) : std::nullopt)
+      part = OverDigits(*above, at);
     if (!part || part->value <= 0 || part->value >= 1) return false;
     const bool negative = decimal.value.starts_with('-');
-    found = {negative ? Rational(found.value - part->value) : Rational(found.value + part->value), part->end};
+    found = {negative ? Rational(found.value - part->value) : Rational(found.value + part->value),
+             part->end};
     return true;
   }
 
   // Powers, powers of ten and scale words; false where the result is too large.
   bool Scale(Found& found) const {
-    if (const auto exponent = ExponentAt(found.end)) return Apply(found, Power(found.value, exponent->value), exponent->end);
+    if (const auto exponent = ExponentAt(found.end))
+      return Apply(found, Power(found.value, exponent->value), exponent->end);
     if (const auto exponent = ScientificAt(found.end)) {
       const auto ten = Power(10, exponent->value);
       return ten && Apply(found, Bounded(found.value * *ten), exponent->end);
@@ -182,7 +195,8 @@ class QuantityReader {
     if (At(at, "e") || At(at, "E")) {
       const bool sign = At(at + 1, "-") || At(at + 1, "+");
       auto digits = DigitsAt(at + (sign ? 2 : 1));
-      if (!digits || (digits->end < text_.size() && IsLetter(text_[digits->end]))) return std::nullopt;
+      if (!digits || (digits->end < text_.size() && IsLetter(text_[digits->end])))
+        return std::nullopt;
       if (At(at + 1, "-")) digits->value = -digits->value;
       return digits;
     }
@@ -198,7 +212,8 @@ class QuantityReader {
   // A currency before the number or a unit behind it. A dollar sign on both sides sets a formula.
   std::optional<Unit> UnitAround(std::size_t begin, std::size_t end) const {
     std::size_t at = end;
-    while (At(at, " ") || At(at, "~") || At(at, "\\ ") || At(at, "\\,") || At(at, "$") || At(at, "-"))
+    while (At(at, " ") || At(at, "~") || At(at, "\\ ") || At(at, "\\,") || At(at, "$") ||
+           At(at, "-"))
       at += At(at, "\\") ? 2 : 1;
     for (std::string_view open : {"\\text{", "\\mathrm{", "\\textrm{"})
       if (At(at, open)) at = PastSpaces(at + open.size());
@@ -207,7 +222,8 @@ class QuantityReader {
     std::size_t stop = at;
     while (stop < text_.size() && IsLetter(text_[stop])) ++stop;
     if (const auto unit = FindUnit(text_.substr(at, stop - at)); unit && stop > at) {
-      const bool compound = At(stop, "^") || At(stop, "/") || Lower(Rest(PastSpaces(stop)).substr(0, 4)) == "per ";
+      const bool compound =
+          At(stop, "^") || At(stop, "/") || Lower(Rest(PastSpaces(stop)).substr(0, 4)) == "per ";
       return compound ? std::nullopt : unit;  // m^2 and km/h are compared as bare numbers
     }
     for (std::string_view sign : {"\u20ac", "\u00a2"})
@@ -240,7 +256,8 @@ std::optional<Quantity> LastQuantity(std::string_view text) {
 
 bool SameQuantity(const Quantity& a, const Quantity& b) {
   if (!a.unit || !b.unit) return a.value == b.value;
-  return a.unit->dimension == b.unit->dimension && a.value * a.unit->factor == b.value * b.unit->factor;
+  return a.unit->dimension == b.unit->dimension &&
+         a.value * a.unit->factor == b.value * b.unit->factor;
 }
 
 }  // namespace pivotal::pts

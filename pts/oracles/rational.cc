@@ -28,8 +28,10 @@ std::optional<Integer> IntegerRoot(const Integer& value, unsigned n) {
   Integer low = 0, high = Integer(1) << (Bits(value) / n + 1);
   while (low < high) {
     const Integer middle = (low + high + 1) >> 1;
-    if (pow(middle, n) <= value) low = middle;
-    else high = middle - 1;
+    if (pow(middle, n) <= value)
+      low = middle;
+    else
+      high = middle - 1;
   }
   if (pow(low, n) != value) return std::nullopt;
   return low;
@@ -86,7 +88,8 @@ std::optional<Rational> Power(const Rational& base, const Rational& exponent) {
 
 std::optional<Rational> Root(const Rational& value, unsigned n) {
   if (n == 0 || n > 64 || (value < 0 && n % 2 == 0)) return std::nullopt;
-  const auto top = IntegerRoot(abs(numerator(value)), n), bottom = IntegerRoot(denominator(value), n);
+  const auto top = IntegerRoot(abs(numerator(value)), n),
+             bottom = IntegerRoot(denominator(value), n);
   if (!top || !bottom) return std::nullopt;
   return Rational(value < 0 ? Integer(-*top) : *top, *bottom);
 }

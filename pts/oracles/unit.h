@@ -13,8 +13,8 @@ struct Unit {
   Rational factor;             // in the dimension's own unit
 };
 
-// The unit of a word or sign ("km", "Hours", "$", "percent"); nullopt for words that are none, and for
-// "in", which mostly is the preposition.
+// The unit of a word or sign ("km", "Hours", "$", "percent"); nullopt for words that are none, and
+// for "in", which mostly is the preposition.
 std::optional<Unit> FindUnit(std::string_view word);
 
 }  // namespace pivotal::pts

@@ -37,10 +37,15 @@ class Grade : public ::testing::Test {
 TEST_F(Grade, RepeatsLinesInOrderWithTheVerdict) {
   std::string input;
   for (int i = 0; i < 3000; ++i)
-    input += json{{"id", i}, {"answer", i}, {"response", "it is " + std::to_string(i % 3 == 0 ? i : i + 1)}}.dump() + "\n";
+    input += json{{"id", i},
+                  {"answer", i},
+                  {"response", "it is " + std::to_string(i % 3 == 0 ? i : i + 1)}}
+                 .dump() +
+             "\n";
   for (const std::string threads : {"1", "5"}) {
     std::filesystem::remove(out_);
-    const auto result = Run(input, "--oracle numeric --threads " + threads + " --output " + out_.string());
+    const auto result =
+        Run(input, "--oracle numeric --threads " + threads + " --output " + out_.string());
     ASSERT_EQ(result.code, 0) << result.output;
     EXPECT_THAT(result.output, HasSubstr("3000 lines graded, 1000 right (33.3%)"));
     std::ifstream file(out_);
@@ -55,17 +60,24 @@ TEST_F(Grade, RepeatsLinesInOrderWithTheVerdict) {
 }
 
 TEST_F(Grade, AnyAnswerOfAListIsRight) {
-  const auto result = Run(R"({"answer": ["a", "B"], "response": "So B."})" "\n"
-                          R"({"answer": ["C"], "response": "So B."})" "\n", "--oracle choice");
+  const auto result = Run(R"({"answer": ["a", "B"], "response": "So B."})"
+                          "\n"
+                          R"({"answer": ["C"], "response": "So B."})"
+                          "\n",
+                          "--oracle choice");
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("2 lines graded, 1 right (50.0%)"));
 }
 
 TEST_F(Grade, ComparesWithLabels) {
-  const auto result = Run(R"({"gold": "1", "text": "1", "label": true})" "\n"
-                          R"({"gold": "1", "text": "2", "label": 1})" "\n"
-                          R"({"gold": "1", "text": "1", "label": false})" "\n"
-                          R"({"gold": "1", "text": "3", "label": 0})" "\n",
+  const auto result = Run(R"({"gold": "1", "text": "1", "label": true})"
+                          "\n"
+                          R"({"gold": "1", "text": "2", "label": 1})"
+                          "\n"
+                          R"({"gold": "1", "text": "1", "label": false})"
+                          "\n"
+                          R"({"gold": "1", "text": "3", "label": 0})"
+                          "\n",
                           "--oracle exact --answer-key gold --response-key text --label-key label");
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("graded right                 1           1\n"));
@@ -74,7 +86,8 @@ TEST_F(Grade, ComparesWithLabels) {
 }
 
 TEST_F(Grade, RefusesBadInput) {
-  const std::string good = R"({"answer": "1", "response": "1"})" "\n";
+  const std::string good = R"({"answer": "1", "response": "1"})"
+                           "\n";
   ExpectFailure(good + "no json\n", "--oracle exact", "in.jsonl:2");
   ExpectFailure(good + R"({"answer": "1"})", "--oracle exact", "no key \"response\"");
   ExpectFailure(good + R"({"response": "1"})", "--oracle exact", "--answer-key");
@@ -86,8 +99,8 @@ TEST_F(Grade, RefusesBadInput) {
   ExpectFailure(good, "--oracle exact --question-key q", "--question-key");
   ExpectFailure(good, "--oracle nonsense", "oracle \"nonsense\" is unknown");
   ExpectFailure("", "--oracle exact", "no line in this file");
-  ExpectFailure(good + R"({"answer": "a", "response": ")" + std::string(60, 'a') + R"(!"})", "--oracle 'regex:^(a+)+$'",
-                "in.jsonl:2: oracle regex: match limit");
+  ExpectFailure(good + R"({"answer": "a", "response": ")" + std::string(60, 'a') + R"(!"})",
+                "--oracle 'regex:^(a+)+$'", "in.jsonl:2: oracle regex: match limit");
   EXPECT_EQ(Pivotal("grade --oracle exact --input " + temp_.path().string() + "/none").code, 1);
   EXPECT_EQ(Run(good, "--oracle exact --threads 0").code, 2);
   EXPECT_EQ(Run(good, "").code, 2);

@@ -52,7 +52,8 @@ TEST(MathOracle, AllPairsAcrossTheListsAreDecidedBothWaysAlike) {
   int one_way = 0;
   for (std::size_t i = 0; i < pairs.size(); i += 3)
     for (std::size_t j = i + 1; j < pairs.size(); j += 3)
-      one_way += SameMathText(pairs[i].first, pairs[j].first) != SameMathText(pairs[j].first, pairs[i].first);
+      one_way += SameMathText(pairs[i].first, pairs[j].first) !=
+                 SameMathText(pairs[j].first, pairs[i].first);
   EXPECT_LE(one_way, 5);  // a reference that is no solved equation is stricter than a response
 }
 
@@ -109,7 +110,9 @@ TEST(MathOracle, ReferencesMayBeSolutions) {
 
 // Line in math-250.jsonl, why its label is wrong.
 const std::map<int, std::string> kWrongLabels = {
-    {71, "the response states 1.25, which the reference is; its reasoning is wrong, its answer is right"}};
+    {71,
+     "the response states 1.25, which the reference is; its reasoning is wrong, its answer is "
+     "right"}};
 
 TEST(MathOracle, AgreesWithTheLabelsOfMath250) {
   const std::string path = PIVOTAL_SOURCE_DIR "/../shared/data/math/math-250.jsonl";
@@ -122,8 +125,10 @@ TEST(MathOracle, AgreesWithTheLabelsOfMath250) {
     const bool label = object.at("response_label").get<bool>() != kWrongLabels.contains(++line);
     EXPECT_TRUE(MathOracle().CanRead(answer)) << path << ":" << line;
     EXPECT_EQ(Judge(response, answer), label) << path << ":" << line << " " << answer;
-    EXPECT_TRUE(Judge(Join({"So \\boxed{", answer, "}"}), answer)) << path << ":" << line << " " << answer;
-    EXPECT_TRUE(Judge(Join({"The answer is $", answer, "$."}), answer)) << path << ":" << line << " " << answer;
+    EXPECT_TRUE(Judge(Join({"So \\boxed{", answer, "}"}), answer))
+        << path << ":" << line << " " << answer;
+    EXPECT_TRUE(Judge(Join({"The answer is $", answer, "$."}), answer))
+        << path << ":" << line << " " << answer;
     right += label;
   }
   EXPECT_EQ(line, 250);
@@ -139,27 +144,67 @@ std::string Repeat(std::string_view part, int times) {
 // None may take long, throw, or be right.
 TEST(MathOracle, HostileResponsesFailSoon) {
   const std::vector<std::string> hostile = {
-      "9^9^9^9^9", "9^{9^{9^{9}}}", "((9^{999})^{999})^{999}", "1000000!", "((9!)!)!", "\\binom{99999999}{5}",
-      "10^{99999999999999}", "\\sqrt[999999]{2}", "\\frac{1}{0}", "0^0", "\\log_1 5", "\\tan 90^\\circ",
-      "\\sin(10^{30})", "e^{e^{e^{e^{e}}}}", Join({Repeat("(", 900), "5", Repeat(")", 900)}), Repeat("(", 1900),
-      Repeat("{", 1900), Repeat("\\frac{", 300), Join({Repeat("\\frac", 300), "12"}), Repeat("1\\frac{", 200),
-      Join({Repeat("-", 1500), "5"}), Repeat("\\pm 1", 300), Repeat("5!", 900), Join({"5", Repeat("!", 1900)}),
-      Repeat("\\sqrt", 300), Repeat("x^", 900), Repeat("|", 1500), Repeat("\\left|", 300),
-      Repeat("1,", 900), Join({Repeat("a=", 900), "6"}), Repeat("\\{", 900), Repeat("5%", 900),
-      Join({Repeat("\\sin", 400), "x"}), Join({Repeat("x/", 900), "x"}), Repeat("\\text{", 300), Join({Repeat("2^", 60), "2"}),
-      Join({"\\begin{pmatrix}", Repeat("1&", 600), "1\\end{pmatrix}"}), Repeat("\\begin{pmatrix}", 100),
-      Repeat("(x+1)", 390), Join({"(", Repeat("x+", 900), "x)^{999}"}), Join({Repeat("99999999!+", 100), "1"}),
-      Repeat("\\log_", 300), Join({"\\gcd(", Repeat("9^{999},", 100), "3)"}), std::string(100'000, '9'),
-      std::string(1000, '\0'), "\xff\xfe", "\\boxed{\\boxed{\\boxed{", Repeat("\\boxed{", 20'000),
-      Repeat("\\boxed{6} and ", 5'000), Repeat("$", 10'000), Repeat("answer is ", 10'000)};
+      "9^9^9^9^9",
+      "9^{9^{9^{9}}}",
+      "((9^{999})^{999})^{999}",
+      "1000000!",
+      "((9!)!)!",
+      "\\binom{99999999}{5}",
+      "10^{99999999999999}",
+      "\\sqrt[999999]{2}",
+      "\\frac{1}{0}",
+      "0^0",
+      "\\log_1 5",
+      "\\tan 90^\\circ",
+      "\\sin(10^{30})",
+      "e^{e^{e^{e^{e}}}}",
+      Join({Repeat("(", 900), "5", Repeat(")", 900)}),
+      Repeat("(", 1900),
+      Repeat("{", 1900),
+      Repeat("\\frac{", 300),
+      Join({Repeat("\\frac", 300), "12"}),
+      Repeat("1\\frac{", 200),
+      Join({Repeat("-", 1500), "5"}),
+      Repeat("\\pm 1", 300),
+      Repeat("5!", 900),
+      Join({"5", Repeat("!", 1900)}),
+      Repeat("\\sqrt", 300),
+      Repeat("x^", 900),
+      Repeat("|", 1500),
+      Repeat("\\left|", 300),
+      Repeat("1,", 900),
+      Join({Repeat("a=", 900), "6"}),
+      Repeat("\\{", 900),
+      Repeat("5%", 900),
+      Join({Repeat("\\sin", 400), "x"}),
+      Join({Repeat("x/", 900), "x"}),
+      Repeat("\\text{", 300),
+      Join({Repeat("2^", 60), "2"}),
+      Join({"\\begin{pmatrix}", Repeat("1&", 600), "1\\end{pmatrix}"}),
+      Repeat("\\begin{pmatrix}", 100),
+      Repeat("(x+1)", 390),
+      Join({"(", Repeat("x+", 900), "x)^{999}"}),
+      Join({Repeat("99999999!+", 100), "1"}),
+      Repeat("\\log_", 300),
+      Join({"\\gcd(", Repeat("9^{999},", 100), "3)"}),
+      std::string(100'000, '9'),
+      std::string(1000, '\0'),
+      "\xff\xfe",
+      "\\boxed{\\boxed{\\boxed{",
+      Repeat("\\boxed{", 20'000),
+      Repeat("\\boxed{6} and ", 5'000),
+      Repeat("$", 10'000),
+      Repeat("answer is ", 10'000)};
   for (const std::string& text : hostile) {
     const auto start = std::chrono::steady_clock::now();
-    for (const std::string& response : {text, Join({"\\boxed{", text, "}"}), Join({"The answer is $", text, "$"})}) {
+    for (const std::string& response :
+         {text, Join({"\\boxed{", text, "}"}), Join({"The answer is $", text, "$"})}) {
       for (std::string_view answer : {"5", "x+5", "\\sqrt{5}", "(5,5)"})
         EXPECT_FALSE(Judge(response, answer)) << text.substr(0, 60);
       Judge(response, text);
     }
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5)) << text.substr(0, 60);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5))
+        << text.substr(0, 60);
   }
 }
 

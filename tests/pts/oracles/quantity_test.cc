@@ -25,31 +25,37 @@ Rational Q(int64_t over, int64_t under) { return Rational(over, under); }
 
 INSTANTIATE_TEST_SUITE_P(
     Plain, QuantityTest,
-    ::testing::Values(Case{"5 km", 5}, Case{"$1,200", 1200}, Case{"3 hours", 3}, Case{"-2.50", Q(-5, 2)},
-                      Case{"so 7-4", 4}, Case{"\u22124", -4}, Case{"1,234,567.5", Q(2469135, 2)},
-                      Case{"10{,}000", 10000}, Case{"10,\\!000", 10000}, Case{"It is 5.", 5},
-                      Case{"1, 2, 3", 3}, Case{"5 m^2", 5}, Case{"5 m\u00b2", 5}, Case{"10 cm^{3}", 10},
-                      Case{"on 5/6/2020", 2020}, Case{"\\boxed{18}", 18}, Case{"x_1 = 7", 7}, Case{"7 = x_1", 7}));
+    ::testing::Values(Case{"5 km", 5}, Case{"$1,200", 1200}, Case{"3 hours", 3},
+                      Case{"-2.50", Q(-5, 2)}, Case{"so 7-4", 4}, Case{"\u22124", -4},
+                      Case{"1,234,567.5", Q(2469135, 2)}, Case{"10{,}000", 10000},
+                      Case{"10,\\!000", 10000}, Case{"It is 5.", 5}, Case{"1, 2, 3", 3},
+                      Case{"5 m^2", 5}, Case{"5 m\u00b2", 5}, Case{"10 cm^{3}", 10},
+                      Case{"on 5/6/2020", 2020}, Case{"\\boxed{18}", 18}, Case{"x_1 = 7", 7},
+                      Case{"7 = x_1", 7}));
 
 INSTANTIATE_TEST_SUITE_P(
     Fractions, QuantityTest,
-    ::testing::Values(Case{"3/4", Q(3, 4)}, Case{"-3/4", Q(-3, 4)}, Case{"6 / 8", Q(3, 4)}, Case{"1 1/2", Q(3, 2)},
-                      Case{"-1 1/2 hours", Q(-3, 2)}, Case{"\\frac{3}{4}", Q(3, 4)}, Case{"-\\frac{3}{4}", Q(-3, 4)},
-                      Case{"\\dfrac{-3}{4}", Q(-3, 4)}, Case{"\\tfrac{3}{4}", Q(3, 4)}, Case{"\\frac34", Q(3, 4)},
-                      Case{"\\frac{12}5", Q(12, 5)}, Case{"1\\frac{1}{2}", Q(3, 2)}, Case{"2 \\frac{3}{4} cups", Q(11, 4)},
+    ::testing::Values(Case{"3/4", Q(3, 4)}, Case{"-3/4", Q(-3, 4)}, Case{"6 / 8", Q(3, 4)},
+                      Case{"1 1/2", Q(3, 2)}, Case{"-1 1/2 hours", Q(-3, 2)},
+                      Case{"\\frac{3}{4}", Q(3, 4)}, Case{"-\\frac{3}{4}", Q(-3, 4)},
+                      Case{"\\dfrac{-3}{4}", Q(-3, 4)}, Case{"\\tfrac{3}{4}", Q(3, 4)},
+                      Case{"\\frac34", Q(3, 4)}, Case{"\\frac{12}5", Q(12, 5)},
+                      Case{"1\\frac{1}{2}", Q(3, 2)}, Case{"2 \\frac{3}{4} cups", Q(11, 4)},
                       Case{"\u00bd", Q(1, 2)}, Case{"1\u00bd", Q(3, 2)}, Case{"2 3/2", Q(3, 2)},
                       Case{"1/0 or 5", 5}, Case{"10/4=2.5", Q(5, 2)}, Case{"1.5/3", Q(1, 2)}));
 
 INSTANTIATE_TEST_SUITE_P(
     Powers, QuantityTest,
     ::testing::Values(Case{"1e5", 100000}, Case{"1.2E-3", Q(12, 10000)}, Case{"1.2e+3", 1200},
-                      Case{"1.2\\times10^{5}", 120000}, Case{"1.2 x 10^5", 120000}, Case{"1.2 \u00d7 10\u2075", 120000},
-                      Case{"3 \\cdot 10^{-2}", Q(3, 100)}, Case{"10^6", 1000000}, Case{"2^{10}", 1024},
-                      Case{"2.5 million", 2500000}, Case{"$3 Billion", 3000000000}, Case{"5 thousand", 5000},
+                      Case{"1.2\\times10^{5}", 120000}, Case{"1.2 x 10^5", 120000},
+                      Case{"1.2 \u00d7 10\u2075", 120000}, Case{"3 \\cdot 10^{-2}", Q(3, 100)},
+                      Case{"10^6", 1000000}, Case{"2^{10}", 1024}, Case{"2.5 million", 2500000},
+                      Case{"$3 Billion", 3000000000}, Case{"5 thousand", 5000},
                       Case{"3 x 10 = 30", 30}, Case{"5 eggs", 5}, Case{"5e", 5}));
 
 TEST(Quantity, WhatIsNoNumberOrTooLarge) {
-  for (std::string_view text : {"", "five", "-", "9^99999999", "1e999999", "2^{9999}^{9999}", "x^2"})
+  for (std::string_view text :
+       {"", "five", "-", "9^99999999", "1e999999", "2^{9999}^{9999}", "x^2"})
     EXPECT_EQ(LastQuantity(text), std::nullopt) << text;
   EXPECT_EQ(LastQuantity(std::string(100'000, '9')), std::nullopt);
 }
