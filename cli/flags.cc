@@ -5,6 +5,10 @@
 
 namespace pivotal::cli {
 
+const char* const kOracleHelp =
+    "who judges: numeric (the last number, with units), math (\\boxed{} and LaTeX), hash (\"#### n\"), "
+    "last-number, exact, choice, regex:PATTERN";
+
 const CLI::Validator kOpenUnitInterval(
     [](std::string& text) {
       double value = 0;
@@ -32,9 +36,7 @@ void AddSystemFlag(CLI::App& app, experiments::ModelSettings& model) {
 
 void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems) {
   app.add_option("--problems", problems.file, "problem file, a JSON object per line")->required();
-  app.add_option("--oracle", problems.oracle,
-                 "who judges: hash (\"#### n\"), last-number, exact, choice, regex:PATTERN")
-      ->capture_default_str();
+  app.add_option("--oracle", problems.oracle, kOracleHelp)->capture_default_str();
   app.add_option("--id-key", problems.options.id_key, "key of the id")->capture_default_str();
   app.add_option("--question-key", problems.options.question_key, "key of the question")
       ->capture_default_str();

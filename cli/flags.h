@@ -16,6 +16,9 @@ void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems);
 // --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --seed.
 void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling);
 
+// What --oracle takes, for its help.
+extern const char* const kOracleHelp;
+
 // A number strictly between 0 and 1.
 extern const CLI::Validator kOpenUnitInterval;
 
@@ -26,6 +29,7 @@ void AddTrain(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddScore(CLI::App& app);
+void AddGrade(CLI::App& app);
 void AddInfo(CLI::App& app);
 void AddTokenize(CLI::App& app);
 void AddDemo(CLI::App& app);

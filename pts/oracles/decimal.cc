@@ -29,20 +29,6 @@ std::size_t FindStart(std::string_view text, std::size_t from) {
   return std::string_view::npos;
 }
 
-// True if `before` ends in a minus sign that subtracts from nothing.
-bool EndsInSign(std::string_view before) {
-  if (before.ends_with(kMinusSign)) {
-    before.remove_suffix(kMinusSign.size());
-  } else if (before.ends_with('-')) {
-    before.remove_suffix(1);
-  } else {
-    return false;
-  }
-  if (before.empty()) return true;
-  const char c = before.back();
-  return !IsDigit(c) && !IsLetter(c) && c != ')' && c != ']' && c != '}' && c != '%';
-}
-
 // "-5", "-$5", "$-5", "-$ 5", "-\$5".
 bool IsNegative(std::string_view before) {
   if (EndsInSign(before)) return true;
@@ -62,12 +48,22 @@ std::string NormalForm(std::string whole, std::string fraction, bool negative) {
   return whole;
 }
 
-struct Number {
-  std::string value;  // normal form
-  std::size_t end;    // just past its last digit
-};
+}  // namespace
 
-std::optional<Number> NextNumber(std::string_view text, std::size_t from) {
+bool EndsInSign(std::string_view before) {
+  if (before.ends_with(kMinusSign)) {
+    before.remove_suffix(kMinusSign.size());
+  } else if (before.ends_with('-')) {
+    before.remove_suffix(1);
+  } else {
+    return false;
+  }
+  if (before.empty()) return true;
+  const char c = before.back();
+  return !IsDigit(c) && !IsLetter(c) && c != ')' && c != ']' && c != '}' && c != '%';
+}
+
+std::optional<Decimal> NextDecimal(std::string_view text, std::size_t from) {
   const std::size_t start = FindStart(text, from);
   if (start == std::string_view::npos) return std::nullopt;
   std::size_t end = start + DigitRun(text, start);
@@ -83,14 +79,12 @@ std::optional<Number> NextNumber(std::string_view text, std::size_t from) {
     fraction = text.substr(end + 1, DigitRun(text, end + 1));
     if (!fraction.empty()) end += 1 + fraction.size();
   }
-  return Number{
-      NormalForm(std::move(whole), std::move(fraction), IsNegative(text.substr(0, start))), end};
+  return Decimal{
+      NormalForm(std::move(whole), std::move(fraction), IsNegative(text.substr(0, start))), start, end};
 }
 
-}  // namespace
-
 std::optional<std::string> FirstNumber(std::string_view text) {
-  auto number = NextNumber(text, 0);
+  auto number = NextDecimal(text, 0);
   if (!number) return std::nullopt;
   return std::move(number->value);
 }
@@ -98,7 +92,7 @@ std::optional<std::string> FirstNumber(std::string_view text) {
 std::optional<std::string> LastNumber(std::string_view text) {
   std::optional<std::string> last;
   std::size_t from = 0;
-  while (auto number = NextNumber(text, from)) {
+  while (auto number = NextDecimal(text, from)) {
     from = number->end;
     last = std::move(number->value);
   }

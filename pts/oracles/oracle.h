@@ -5,18 +5,15 @@
 #include <string>
 #include <string_view>
 
-namespace pivotal::pts {
+#include "pts/oracles/reasoning.h"
 
-// How reasoning models set their reasoning apart from the response proper. A response is read behind
-// its last </think>. One that opens <think> there and never closes it was cut while it reasoned: it
-// has nothing to read, so it fails. Answers are read as they are.
-inline constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
+namespace pivotal::pts {
 
 // What an oracle judges; the texts outlive the call.
 struct Attempt {
   std::string_view question;  // as it stands in the problem file
-  std::string_view answer;    // the reference, which for GSM8K may be a worked solution that ends in
-                              // "#### n": both sides are read the same way
+  std::string_view answer;  // the reference, which for GSM8K may be a worked solution that ends in
+                            // "#### n": both sides are read the same way
   std::string_view response;  // decoded text without control tokens
 };
 
@@ -32,6 +29,10 @@ class Oracle {
 };
 
 // Names and what they compare:
+//   numeric          the last number of each side with its unit: fractions, percent, powers of ten
+//                    (numeric_oracle.h)
+//   math             the answers that both sides state, as mathematics in LaTeX or plain text
+//                    (math_oracle.h)
 //   last-number      the last number of each side ("1,234", "$5", "-2.50" read as numbers)
 //   hash             the number after the last "####" of the response; the answer likewise, or
 //                    its last number where it has no "####"

@@ -134,6 +134,10 @@ TEST(RegexOracle, LongResponsesStayWithinTheLimit) {
 TEST(Oracle, TellsWhichAnswersItCannotRead) {
   EXPECT_TRUE(MakeOracle("last-number")->CanRead("#### 5"));
   EXPECT_FALSE(MakeOracle("last-number")->CanRead("B"));
+  EXPECT_TRUE(MakeOracle("numeric")->CanRead("5 km"));
+  EXPECT_FALSE(MakeOracle("numeric")->CanRead("none"));
+  EXPECT_TRUE(MakeOracle("math")->CanRead("\\text{east}"));
+  EXPECT_FALSE(MakeOracle("math")->CanRead(" $ $ "));
   EXPECT_TRUE(MakeOracle("hash")->CanRead("5"));
   EXPECT_FALSE(MakeOracle("hash")->CanRead("5 ####"));
   EXPECT_TRUE(MakeOracle("choice")->CanRead("B"));
@@ -145,7 +149,7 @@ TEST(Oracle, TellsWhichAnswersItCannotRead) {
 TEST(Oracle, UnknownNamesListTheKnownOnes) {
   for (std::string_view name : {"", "number", "Hash", "regex", "regex:"}) {
     EXPECT_THAT(ErrorOf([&] { MakeOracle(name); }),
-                AllOf(HasSubstr("last-number"), HasSubstr("hash"), HasSubstr("exact"),
+                AllOf(HasSubstr("last-number"), HasSubstr("numeric"), HasSubstr("math"), HasSubstr("hash"), HasSubstr("exact"),
                       HasSubstr("choice"), HasSubstr("regex:PATTERN")))
         << name;
   }
@@ -157,12 +161,14 @@ TEST(ReasoningModels, AreReadBehindTheirReasoning) {
   EXPECT_TRUE(Judge("last-number", "it is 4</think>5</think> 6 ", "6"));  // the prompt opened it
   EXPECT_TRUE(Judge("exact", "<think>\nhm\n</think>\n\nParis\n", "Paris"));
   EXPECT_TRUE(Judge("choice", "<think>A? B!</think>(C)", "C"));
+  EXPECT_TRUE(Judge("numeric", "<think>\\boxed{4}</think>5 km", "5"));
+  EXPECT_TRUE(Judge("math", "<think>\\boxed{4}</think>The answer is $x = 5$.", "5"));
   EXPECT_TRUE(Judge("regex:=(\\d+)", "<think>=4</think>=5", "5"));
   EXPECT_FALSE(Judge("regex:=(\\d+)", "<think>=5</think>is it", "5"));
 }
 
 TEST(ReasoningModels, FailWhereTheReasoningDoesNotEnd) {
-  for (const char* oracle : {"last-number", "hash", "exact", "regex:(5)"}) {
+  for (const char* oracle : {"last-number", "numeric", "math", "hash", "exact", "regex:(5)"}) {
     EXPECT_FALSE(Judge(oracle, "<think>\n#### 5", "5")) << oracle;
     EXPECT_FALSE(Judge(oracle, "#### 5 <think>", "5")) << oracle;
     EXPECT_FALSE(Judge(oracle, "<think></think><think>#### 5", "5")) << oracle;
@@ -209,7 +215,7 @@ TEST_P(Gsm8kTest, AChangedFinalNumberFails) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Oracles, Gsm8kTest, ::testing::Values("hash", "last-number"));
+INSTANTIATE_TEST_SUITE_P(Oracles, Gsm8kTest, ::testing::Values("hash", "last-number", "numeric"));
 
 }  // namespace
 }  // namespace pivotal::pts
