@@ -7,6 +7,7 @@
 
 #include "data/error.h"
 #include "pts/oracles/choice.h"
+#include "pts/oracles/code_oracle.h"
 #include "pts/oracles/decimal.h"
 #include "pts/oracles/reading_oracle.h"
 #include "pts/oracles/regex_reader.h"
@@ -52,14 +53,16 @@ Reader RegexResponse(std::string_view pattern) {
 
 }  // namespace
 
-std::unique_ptr<const Oracle> MakeOracle(std::string_view name) {
+std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options) {
+  options.Validate();
   if (name == "last-number") return std::make_unique<ReadingOracle>(LastNumber, LastNumber);
   if (name == "hash") return std::make_unique<ReadingOracle>(HashNumber, HashOrBareNumber);
   if (name == "exact") return std::make_unique<ReadingOracle>(Trimmed, Trimmed);
   if (name == "choice") return std::make_unique<ReadingOracle>(LastChoice, LastChoice);
   if (name.starts_with(kRegex) && name.size() > kRegex.size())
     return std::make_unique<ReadingOracle>(RegexResponse(name.substr(kRegex.size())), Trimmed);
-  Fail("oracle \"{}\" is unknown: take last-number, hash, exact, choice or regex:PATTERN", name);
+  if (name == "code") return MakeCodeOracle(options);
+  Fail("oracle \"{}\" is unknown: take last-number, hash, exact, choice, regex:PATTERN or code", name);
 }
 
 }  // namespace pivotal::pts

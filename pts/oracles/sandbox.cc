@@ -1,0 +1,92 @@
+// Apache-2.0.
+#include "pts/oracles/sandbox.h"
+
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <system_error>
+
+#include "data/error.h"
+#include "pts/oracles/syscall_filter.h"
+
+namespace pivotal::pts {
+namespace {
+
+constexpr uid_t kNobody = 65534;
+
+// True if `user` is a number here: in a container's user namespace it may not be.
+bool UserExists(uid_t user) {
+  std::ifstream in("/proc/self/uid_map");
+  for (uint64_t first, outside, count; in >> first >> outside >> count;) {
+    if (user >= first && user - first < count) return true;
+  }
+  return false;
+}
+
+bool RunsAsNobody() { return ::geteuid() == 0 && UserExists(kNobody); }
+
+void Append(std::vector<std::string>& list, const std::vector<std::string>& more) {
+  list.insert(list.end(), more.begin(), more.end());
+}
+
+std::vector<std::string> Bubblewrap(int64_t tmp_bytes) {
+  std::vector<std::string> argv = {
+      "bwrap",        "--unshare-user",    "--unshare-all", "--die-with-parent", "--new-session",
+      "--cap-drop",   "ALL",               "--hostname",    "sandbox",           "--seccomp", "4",
+      "--ro-bind",    "/usr",              "/usr"};
+  for (const char* path : {"/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives",
+                           "/etc/ld.so.cache", "/etc/localtime"})
+    Append(argv, {"--ro-bind-try", path, path});
+  Append(argv, {"--proc", "/proc", "--dev", "/dev", "--size", std::to_string(tmp_bytes), "--tmpfs",
+                "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"});
+  return argv;
+}
+
+}  // namespace
+
+Sandbox::Sandbox(Kind kind, int64_t tmp_bytes) : kind_(kind) {
+  if (RunsAsNobody()) {
+    const std::string id = std::to_string(kNobody);
+    prefix_ = {"setpriv", "--reuid", id, "--regid", id, "--clear-groups", "--"};
+  }
+  if (kind == Kind::kBubblewrap) {
+    Append(prefix_, Bubblewrap(tmp_bytes));
+    filter_ = SyscallFilter();
+  }
+}
+
+SubprocessSpec Sandbox::Spec(const std::vector<std::string>& argv,
+                             const std::filesystem::path& folder) const {
+  SubprocessSpec spec;
+  spec.argv = prefix_;
+  Append(spec.argv, argv);
+  const bool bubblewrap = kind_ == Kind::kBubblewrap;
+  spec.environment = {"PATH=/usr/local/bin:/usr/bin:/bin",
+                      "HOME=" + (bubblewrap ? "/tmp" : folder.string()),
+                      "LANG=C.UTF-8",
+                      "PYTHONHASHSEED=0",  // one verdict for one program
+                      "OMP_NUM_THREADS=1",
+                      "OPENBLAS_NUM_THREADS=1"};
+  spec.folder = bubblewrap ? "/" : folder.string();
+  spec.reports = true;
+  spec.preloaded = filter_;
+  return spec;
+}
+
+ScratchFolder::ScratchFolder() {
+  std::string name = (std::filesystem::temp_directory_path() / "pivotal_run_XXXXXX").string();
+  if (::mkdtemp(name.data()) == nullptr) Fail("{}: {}", name, std::strerror(errno));
+  path_ = name;
+  if (RunsAsNobody() && ::chown(name.c_str(), kNobody, kNobody) != 0)
+    Fail("{}: {}", name, std::strerror(errno));
+}
+
+ScratchFolder::~ScratchFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+}  // namespace pivotal::pts
