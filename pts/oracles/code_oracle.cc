@@ -38,14 +38,13 @@ std::string Obstacle(const Sandbox& sandbox, const OracleOptions& options) {
 }
 
 Sandbox ChooseSandbox(const OracleOptions& options) {
-  const int64_t tmp_bytes = options.files << 20;
-  Sandbox bubblewrap(Sandbox::Kind::kBubblewrap, tmp_bytes);
+  Sandbox bubblewrap(Sandbox::Kind::kBubblewrap, options);
   std::string obstacle = Obstacle(bubblewrap, options);
   if (obstacle.empty()) return bubblewrap;
   if (!options.allow_unsandboxed)
     Fail("oracle code: bubblewrap cannot run Python here ({}); install bubblewrap and python3 and allow user "
          "namespaces, or run model-written programs without a sandbox with --allow-unsandboxed", obstacle);
-  Sandbox none(Sandbox::Kind::kNone, tmp_bytes);
+  Sandbox none(Sandbox::Kind::kNone, options);
   obstacle = Obstacle(none, options);
   if (!obstacle.empty())
     Fail("oracle code: /usr/bin/python3 cannot be run ({}); install python3", obstacle);

@@ -11,7 +11,7 @@
 
 #include "data/error.h"
 #include "pts/oracles/code_harness.h"
-#include "pts/oracles/process_memory.h"
+#include "pts/oracles/process_tree.h"
 
 namespace pivotal::pts {
 namespace {
@@ -63,13 +63,12 @@ Clock::time_point After(double seconds) {
 // Follows one run to its end; sees what it reports.
 class Watch {
  public:
-  Watch(Subprocess& child, std::string secret, const OracleOptions& options)
+  Watch(Subprocess& child, const std::string& secret, const OracleOptions& options)
       : child_(child), want_("R" + secret), options_(options), deadline_(After(kStartSeconds)) {}
 
   CodeOutcome Run() {
     while (!IsOver()) {
     }
-    child_.Kill();
     return {started_, passed_, child_.text(Subprocess::kErrors)};
   }
 
@@ -116,7 +115,9 @@ CodeOutcome RunCode(const Sandbox& sandbox, const CodeJob& job, const OracleOpti
                                 folder ? folder->path() : std::filesystem::path()));
   child.Send(JobText(job, secret, options));
   child.CloseInput();
-  return Watch(child, secret, options).Run();
+  CodeOutcome outcome = Watch(child, secret, options).Run();
+  sandbox.Kill(child);
+  return outcome;
 }
 
 }  // namespace pivotal::pts

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 
 namespace pivotal::pts {
 
@@ -12,6 +13,7 @@ struct OracleOptions {
   int64_t output = 1024;            // KiB: what a program may print; a command's answer line
   int64_t files = 64;               // MiB: the largest file, and all of /tmp; code oracle
   bool allow_unsandboxed = false;   // code oracle: run without bubblewrap where it cannot start
+  std::string bubblewrap = "bwrap";  // program of the code oracle's sandbox; looked for in PATH
   int32_t threads = 0;              // processes of a command at most; 0: one per core
 
   // Throws Error that names the bad field.

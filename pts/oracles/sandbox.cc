@@ -1,15 +1,18 @@
 // Apache-2.0.
 #include "pts/oracles/sandbox.h"
 
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <fstream>
 #include <system_error>
 
 #include "data/error.h"
+#include "pts/oracles/process_tree.h"
 #include "pts/oracles/syscall_filter.h"
 
 namespace pivotal::pts {
@@ -32,28 +35,28 @@ void Append(std::vector<std::string>& list, const std::vector<std::string>& more
   list.insert(list.end(), more.begin(), more.end());
 }
 
-std::vector<std::string> Bubblewrap(int64_t tmp_bytes) {
+std::vector<std::string> Bubblewrap(const OracleOptions& options) {
   std::vector<std::string> argv = {
-      "bwrap",        "--unshare-user",    "--unshare-all", "--die-with-parent", "--new-session",
-      "--cap-drop",   "ALL",               "--hostname",    "sandbox",           "--seccomp", "4",
-      "--ro-bind",    "/usr",              "/usr"};
-  for (const char* path : {"/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives",
-                           "/etc/ld.so.cache", "/etc/localtime"})
+      options.bubblewrap, "--unshare-user", "--unshare-all", "--as-pid-1", "--die-with-parent",
+      "--new-session",    "--cap-drop",     "ALL",           "--hostname", "sandbox",
+      "--seccomp",        "4",              "--ro-bind",     "/usr",       "/usr"};
+  for (const char* path :
+       {"/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache"})
     Append(argv, {"--ro-bind-try", path, path});
-  Append(argv, {"--proc", "/proc", "--dev", "/dev", "--size", std::to_string(tmp_bytes), "--tmpfs",
-                "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"});
+  Append(argv, {"--proc", "/proc", "--dev", "/dev", "--size",
+                std::to_string(options.files << 20), "--tmpfs", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"});
   return argv;
 }
 
 }  // namespace
 
-Sandbox::Sandbox(Kind kind, int64_t tmp_bytes) : kind_(kind) {
+Sandbox::Sandbox(Kind kind, const OracleOptions& options) : kind_(kind) {
   if (RunsAsNobody()) {
     const std::string id = std::to_string(kNobody);
     prefix_ = {"setpriv", "--reuid", id, "--regid", id, "--clear-groups", "--"};
   }
   if (kind == Kind::kBubblewrap) {
-    Append(prefix_, Bubblewrap(tmp_bytes));
+    Append(prefix_, Bubblewrap(options));
     filter_ = SyscallFilter();
   }
 }
@@ -74,6 +77,17 @@ SubprocessSpec Sandbox::Spec(const std::vector<std::string>& argv,
   spec.reports = true;
   spec.preloaded = filter_;
   return spec;
+}
+
+// bwrap's child is the first process of the sandbox: with it, all others end, and bwrap waits for it
+// (--as-pid-1; else it would not). Killed first, bwrap would leave it to the host's first process, which in a
+// container may never wait for it.
+void Sandbox::Kill(Subprocess& child) const {
+  if (kind_ == Kind::kBubblewrap) {
+    for (const pid_t first : ChildrenOf(child.id())) ::kill(first, SIGKILL);
+    child.WaitOrKill(Subprocess::Clock::now() + std::chrono::seconds(1));
+  }
+  child.Kill();
 }
 
 ScratchFolder::ScratchFolder() {

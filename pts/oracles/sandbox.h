@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "pts/oracles/oracle_options.h"
 #include "pts/oracles/subprocess.h"
 
 namespace pivotal::pts {
@@ -23,14 +24,16 @@ class Sandbox {
     kNone  // a session, an empty folder and (as root) the user 65534 of its own; sees the host
   };
 
-  // `tmp_bytes`: how much /tmp may hold (bubblewrap only).
-  Sandbox(Kind kind, int64_t tmp_bytes);
+  // Uses `options.files` and `options.bubblewrap`.
+  Sandbox(Kind kind, const OracleOptions& options);
 
   // How `argv` is started there: pipe 3 to us, an environment of only PATH, HOME, LANG and
   // settings that make runs repeatable. `folder` is used without bubblewrap: where it starts and
   // what HOME is.
   SubprocessSpec Spec(const std::vector<std::string>& argv,
                       const std::filesystem::path& folder) const;
+  // Kills all that `child`, started with Spec, has started, and waits for it.
+  void Kill(Subprocess& child) const;
   Kind kind() const { return kind_; }
 
  private:

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sched.h>
 #include <seccomp.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include <array>
@@ -70,6 +71,7 @@ std::string SyscallFilter() {
     const auto bit = static_cast<scmp_datum_t>(flag);
     add(SCMP_ACT_ERRNO(EPERM), "clone", 1, {0, SCMP_CMP_MASKED_EQ, bit, bit});
   }
+  add(SCMP_ACT_ERRNO(EPERM), "prctl", 1, {0, SCMP_CMP_EQ, PR_SET_PDEATHSIG, 0});  // dies with us
   // Its flags lie in memory, which a filter cannot read; the C library then takes clone.
   add(SCMP_ACT_ERRNO(ENOSYS), "clone3", 0, {});
   return Export(filter);
