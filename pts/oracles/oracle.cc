@@ -8,6 +8,7 @@
 #include "data/error.h"
 #include "pts/oracles/choice.h"
 #include "pts/oracles/code_oracle.h"
+#include "pts/oracles/command_oracle.h"
 #include "pts/oracles/decimal.h"
 #include "pts/oracles/reading_oracle.h"
 #include "pts/oracles/regex_reader.h"
@@ -17,6 +18,7 @@ namespace {
 
 constexpr std::string_view kHash = "####";
 constexpr std::string_view kRegex = "regex:";
+constexpr std::string_view kCommand = "command:";
 
 std::string_view Trim(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n\f\v";
@@ -62,7 +64,10 @@ std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOpti
   if (name.starts_with(kRegex) && name.size() > kRegex.size())
     return std::make_unique<ReadingOracle>(RegexResponse(name.substr(kRegex.size())), Trimmed);
   if (name == "code") return MakeCodeOracle(options);
-  Fail("oracle \"{}\" is unknown: take last-number, hash, exact, choice, regex:PATTERN or code", name);
+  if (name.starts_with(kCommand) && name.size() > kCommand.size())
+    return MakeCommandOracle(name.substr(kCommand.size()), options);
+  Fail("oracle \"{}\" is unknown: take last-number, hash, exact, choice, regex:PATTERN, code or "
+       "command:PROGRAM", name);
 }
 
 }  // namespace pivotal::pts

@@ -39,6 +39,7 @@ class Oracle {
 //                    against the answer, both trimmed; a PATTERN that names <think> or </think>
 //                    could never match and is an Error
 //   code             the response is a Python program, the answer its tests (code_oracle.h)
+//   command:PROGRAM  a program of the user judges (command_oracle.h)
 // Numbers are compared exactly, as decimals of any length. Throws Error that lists the names, or
 // says where PATTERN is malformed or which of `options` is out of range; Judge throws Error where
 // PATTERN backtracks without end.

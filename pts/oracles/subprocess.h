@@ -15,12 +15,12 @@
 namespace pivotal::pts {
 
 struct SubprocessSpec {
-  std::vector<std::string> argv;                        // argv[0] is looked for in PATH
-  std::optional<std::vector<std::string>> environment;  // "NAME=value"; nullopt: ours
-  std::string folder;                                   // where it starts; "": here
-  bool reports = false;      // descriptor 3 of the child is a pipe to us
-  std::string preloaded;     // if not empty, descriptor 4 of the child is a pipe that holds this text
-                             // (at most 64 KiB); needs `reports`
+  std::vector<std::string> argv;  // argv[0] is looked for in PATH
+  std::optional<std::vector<std::string>> environment = std::nullopt;  // "NAME=value"; else ours
+  std::string folder = {};     // where it starts; "": here
+  bool reports = false;        // descriptor 3 of the child is a pipe to us
+  std::string preloaded = {};  // if not empty, descriptor 4 of the child is a pipe that holds this
+                               // text (at most 64 KiB); needs `reports`
 };
 
 // Leads a session of its own, so no Ctrl-C of the terminal reaches it, with default signals; it
