@@ -130,7 +130,7 @@ TEST_F(CodeOracle, LimitsAreOptions) {
 OracleOptions WithoutBubblewrap() {
   OracleOptions options;
   options.bubblewrap = "/nonexistent/bwrap";
-  options.timeout = 2;
+  options.timeout = 3;
   return options;
 }
 
