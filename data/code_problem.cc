@@ -60,8 +60,9 @@ std::vector<std::string> TopLevelNames(std::string_view code) {
 }
 
 Problem HumanEval(const json& object, std::string_view where) {
-  const ordered_json answer = {{"entry_point", RequireString(object, "entry_point", where, kRemedy)},
-                               {"test", RequireString(object, "test", where, kRemedy)}};
+  const ordered_json answer = {
+      {"entry_point", RequireString(object, "entry_point", where, kRemedy)},
+      {"test", RequireString(object, "test", where, kRemedy)}};
   return {Id(object, where), RequireString(object, "prompt", where, kRemedy), answer.dump()};
 }
 

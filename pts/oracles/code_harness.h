@@ -15,13 +15,13 @@ namespace pivotal::pts {
 //   secret     what is written to descriptor 3 when the last of them has ended
 // and writes "R" to descriptor 3 once it has read it and the limits hold.
 //
-// A response must not pass by leaving early (sys.exit, os._exit), so only the secret counts. While the
-// response runs, no frame has the secret in a variable, stdin is empty, and what could list it or
-// step into the tests (gc's lists, tracing) is refused. The tests have a scope and builtins of their
-// own, so a response that redefines `abs` or `check` does not change them. All of this is one
-// process: a program that is written against this harness (reads its own memory, patches
-// modules that the tests use, returns objects that are equal to everything) can pass without
-// solving anything.
+// A response must not pass by leaving early (sys.exit, os._exit), so only the secret counts. While
+// the response runs, no frame has the secret in a variable, stdin is empty, and what could list it
+// or step into the tests (gc's lists, tracing) is refused. The tests have a scope and builtins of
+// their own, so a response that redefines `abs` or `check` does not change them. All of this is one
+// process: a program that is written against this harness (reads its own memory, patches modules
+// that the tests use, returns objects that are equal to everything) can pass without solving
+// anything.
 inline constexpr char kCodeHarness[] = R"py(
 import builtins, json, os, resource, sys
 from collections import deque

@@ -44,8 +44,9 @@ Sandbox ChooseSandbox(const OracleOptions& options) {
   std::string obstacle = Obstacle(bubblewrap, options);
   if (obstacle.empty()) return bubblewrap;
   if (!options.allow_unsandboxed)
-    Fail("oracle code: bubblewrap cannot run Python here ({}); install bubblewrap and python3 and allow user "
-         "namespaces, or run model-written programs without a sandbox with --allow-unsandboxed", obstacle);
+    Fail("oracle code: bubblewrap cannot run Python here ({}); install bubblewrap and python3 and "
+         "allow user namespaces, or run model-written programs without a sandbox with "
+         "--allow-unsandboxed", obstacle);
   Sandbox none(Sandbox::Kind::kNone, options);
   obstacle = Obstacle(none, options);
   if (!obstacle.empty())
@@ -67,8 +68,8 @@ class CodeOracle : public Oracle {
       const CodeOutcome outcome = RunCode(sandbox_, job, options_);
       if (outcome.started) return outcome.passed;
       if (--left == 0)
-        Fail("oracle code: a program could not be started {} times ({}); is the machine out of memory or "
-             "processes?", kAttempts, FirstLine(outcome.errors));
+        Fail("oracle code: a program could not be started {} times ({}); is the machine out of "
+             "memory or processes?", kAttempts, FirstLine(outcome.errors));
     }
   }
   bool CanRead(std::string_view answer) const override { return ReadCodeTask(answer).has_value(); }

@@ -92,9 +92,9 @@ class CommandOracle : public Oracle {
   CommandReply Ask(const std::string& line) const {
     Seat seat(*this);
     if (!seat.process) seat.process = Start();
-    const auto limit =
-        std::chrono::duration_cast<Clock::duration>(std::chrono::duration<double>(options_.timeout));
-    CommandReply reply = seat.process->Ask(line, Clock::now() + limit);
+    const std::chrono::duration<double> limit(options_.timeout);
+    CommandReply reply = seat.process->Ask(
+        line, Clock::now() + std::chrono::duration_cast<Clock::duration>(limit));
     if (!reply.success) seat.process.reset();
     return reply;
   }

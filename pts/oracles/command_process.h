@@ -13,7 +13,8 @@ namespace pivotal::pts {
 struct CommandReply {
   std::optional<bool> success = std::nullopt;
   bool timed_out = false;
-  std::string trouble = {};  // without a verdict: one line that says why, with the last that stderr said
+  // Without a verdict: one line that says why, with the last that stderr said.
+  std::string trouble = {};
 };
 
 // Runs "/bin/sh -c COMMAND" in a session of its own. Not for several threads at once.

@@ -36,15 +36,16 @@ void Append(std::vector<std::string>& list, const std::vector<std::string>& more
 }
 
 std::vector<std::string> Bubblewrap(const OracleOptions& options) {
-  std::vector<std::string> argv = {
-      options.bubblewrap, "--unshare-user", "--unshare-all", "--as-pid-1", "--die-with-parent",
-      "--new-session",    "--cap-drop",     "ALL",           "--hostname", "sandbox",
-      "--seccomp",        "4",              "--ro-bind",     "/usr",       "/usr"};
+  std::vector<std::string> argv = {options.bubblewrap, "--unshare-user", "--unshare-all",
+                                   "--as-pid-1", "--die-with-parent", "--new-session"};
+  Append(argv, {"--cap-drop", "ALL", "--hostname", "sandbox", "--seccomp", "4"});
+  Append(argv, {"--ro-bind", "/usr", "/usr"});
   for (const char* path :
        {"/bin", "/lib", "/lib32", "/lib64", "/etc/alternatives", "/etc/ld.so.cache"})
     Append(argv, {"--ro-bind-try", path, path});
-  Append(argv, {"--proc", "/proc", "--dev", "/dev", "--size",
-                std::to_string(options.files << 20), "--tmpfs", "/tmp", "--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"});
+  Append(argv, {"--proc", "/proc", "--dev", "/dev"});
+  Append(argv, {"--size", std::to_string(options.files << 20), "--tmpfs", "/tmp"});
+  Append(argv, {"--remount-ro", "/dev", "--remount-ro", "/", "--chdir", "/tmp", "--"});
   return argv;
 }
 
@@ -79,9 +80,9 @@ SubprocessSpec Sandbox::Spec(const std::vector<std::string>& argv,
   return spec;
 }
 
-// bwrap's child is the first process of the sandbox: with it, all others end, and bwrap waits for it
-// (--as-pid-1; else it would not). Killed first, bwrap would leave it to the host's first process, which in a
-// container may never wait for it.
+// bwrap's child is the first process of the sandbox: with it, all others end, and bwrap waits for
+// it (--as-pid-1; else it would not). Killed first, bwrap would leave it to the host's first
+// process, which in a container may never wait for it.
 void Sandbox::Kill(Subprocess& child) const {
   if (kind_ == Kind::kBubblewrap) {
     for (const pid_t first : ChildrenOf(child.id())) ::kill(first, SIGKILL);

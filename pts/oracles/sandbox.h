@@ -11,10 +11,10 @@
 namespace pivotal::pts {
 
 // Inside bubblewrap a program has: its own user, process, IPC, host name, cgroup and network
-// namespaces (no network, not even this machine's), no capabilities, /usr and what /bin and /lib need of
-// it read-only, /proc and /dev of its own, and one place to write, /tmp in memory; nothing else of
-// the host's files. It dies with us, and all of its processes with it. Resource limits are the
-// caller's (code_harness.h).
+// namespaces (no network, not even this machine's), no capabilities, /usr and what /bin and /lib
+// need of it read-only, /proc and /dev of its own, and one place to write, /tmp in memory; nothing
+// else of the host's files. It dies with us, and all of its processes with it. Resource limits are
+// the caller's (code_harness.h).
 //
 // Root hands it to the user 65534 first: the kernel does not limit root's processes.
 class Sandbox {
@@ -42,7 +42,7 @@ class Sandbox {
   std::string filter_;
 };
 
-// A new empty folder that a program of Sandbox::Kind::kNone may write to; removed with all it holds.
+// A new empty folder that a program of Sandbox::Kind::kNone may write to; removed with its content.
 class ScratchFolder {
  public:
   ScratchFolder();

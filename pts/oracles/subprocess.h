@@ -56,7 +56,8 @@ class Subprocess {
 
   // SIGKILL for its process group, then waits for it. Later calls do nothing.
   void Kill();
-  // Waits for its end until `deadline`, then kills it: "ended with code 1", "was killed by signal 9".
+  // Waits for its end until `deadline`, then kills it. "ended with code 1", "was killed by signal
+  // 9", "was stopped" (by us).
   std::string WaitOrKill(Clock::time_point deadline);
 
  private:

@@ -28,9 +28,10 @@ class CommandOracle : public ::testing::Test {
  protected:
   // Python that has `log`, the file of each process's start, and answers with answer(d) per line.
   std::unique_ptr<const Oracle> Make(const std::string& body, OracleOptions options = Quick()) {
-    const auto script = folder_.Write("judge.py", "import json, os, signal, sys, time\n"
-                                                  "def say(x): print(json.dumps({'success': x}), flush=True)\n"
-                                                  "open('" + Log() + "', 'a').write('start\\n')\n" + body);
+    const auto script = folder_.Write(
+        "judge.py", "import json, os, signal, sys, time\n"
+                    "def say(x): print(json.dumps({'success': x}), flush=True)\n"
+                    "open('" + Log() + "', 'a').write('start\\n')\n" + body);
     return MakeOracle("command:exec /usr/bin/python3 '" + script.string() + "'", options);
   }
   static OracleOptions Quick() {
@@ -89,8 +90,8 @@ TEST_F(CommandOracle, IsAskedLineByLineAndKeptAlive) {
 }
 
 TEST_F(CommandOracle, IsAShellCommand) {
-  const auto oracle = MakeOracle("command:read -r line; echo '{\"success\":' \"$WORD\"'}'; cat > /dev/null",
-                                 Quick());
+  const auto oracle = MakeOracle(
+      "command:read -r line; echo '{\"success\":' \"$WORD\"'}'; cat > /dev/null", Quick());
   EXPECT_THAT(ErrorText([&] { Judge(*oracle, "a"); }), HasSubstr("it answered"));
   ::setenv("WORD", "true", 1);
   EXPECT_TRUE(Judge(*MakeOracle("command:read -r line; echo '{\"success\":' \"$WORD\"'}'"), "a"));
@@ -143,18 +144,24 @@ TEST_F(CommandOracle, OneThatNeverAnswersIsAnError) {
 }
 
 TEST_F(CommandOracle, GarbageIsNoVerdict) {
-  for (const char* answer : {"yes", "{}", "{\"success\": 1}", "{\"success\": \"true\"}", "[true]", ""}) {
-    const auto oracle = Make("for line in sys.stdin: print('''" + std::string(answer) + "''', flush=True)\n");
+  for (const std::string answer :
+       {"yes", "{}", "{\"success\": 1}", "{\"success\": \"true\"}", "[true]", ""}) {
+    const auto oracle =
+        Make("for line in sys.stdin: print('''" + answer + "''', flush=True)\n");
     EXPECT_THAT(ErrorText([&] { Judge(*oracle, "a"); }), HasSubstr("it answered"));
   }
   OracleOptions options = Quick();
   options.output = 1;
-  const auto endless = Make("sys.stdin.readline()\nwhile True: sys.stdout.write('x' * 1000)\n", options);
-  EXPECT_THAT(ErrorText([&] { Judge(*endless, "a"); }), HasSubstr("a line of more than 1024 bytes"));
+  const auto endless =
+      Make("sys.stdin.readline()\nwhile True: sys.stdout.write('x' * 1000)\n", options);
+  EXPECT_THAT(ErrorText([&] { Judge(*endless, "a"); }),
+              HasSubstr("a line of more than 1024 bytes"));
 }
 
 TEST_F(CommandOracle, ALineTooManyIsNotTakenForTheNextAnswer) {
-  const auto oracle = Make("for line in sys.stdin:\n    print('{\"success\": true}\\n{\"success\": true}', flush=True)\n");
+  const auto oracle = Make(
+      "for line in sys.stdin:\n"
+      "    print('{\"success\": true}\\n{\"success\": true}', flush=True)\n");
   EXPECT_TRUE(Judge(*oracle, "a"));
   EXPECT_TRUE(Judge(*oracle, "a")) << "by another process";
   EXPECT_EQ(Starts(), 2);

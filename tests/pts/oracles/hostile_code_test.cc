@@ -91,7 +91,8 @@ def f():
     assert limit("NPROC") == (16, 16)
     assert limit("CORE") == (0, 0)
     assert os.getuid() != 0 and os.getpid() == 1
-    assert set(os.listdir("/")) <= {"bin", "dev", "etc", "lib", "lib32", "lib64", "proc", "tmp", "usr"}
+    assert set(os.listdir("/")) <= {"bin", "dev", "etc", "lib", "lib32", "lib64", "proc", "tmp",
+                                    "usr"}
     assert set(os.listdir("/etc")) <= {"alternatives", "ld.so.cache"}
     assert os.listdir("/tmp") == [] and os.getcwd() == "/tmp"
     assert set(os.environ) == {"PATH", "HOME", "LANG", "PYTHONHASHSEED", "OMP_NUM_THREADS",
@@ -153,8 +154,9 @@ TEST_F(HostileCode, MemoryThatNoLimitCounts) {
 }
 
 TEST_F(HostileCode, FillsTheDisk) {
-  EXPECT_FALSE(Judge(Try("[open(f'/tmp/{i}', 'wb').write(b'x' * (1 << 20)) for i in range(9)]")));
-  EXPECT_TRUE(Judge(Try("[open(f'/tmp/{i}', 'wb').write(b'x' * (1 << 20)) for i in range(7)]"), Patient()));
+  const std::string write = "open(f'/tmp/{i}', 'wb').write(b'x' * (1 << 20))";
+  EXPECT_FALSE(Judge(Try("[" + write + " for i in range(9)]")));
+  EXPECT_TRUE(Judge(Try("[" + write + " for i in range(7)]"), Patient()));
 }
 
 TEST_F(HostileCode, Network) {
@@ -303,7 +305,8 @@ TEST_F(HostileCode, NewNamespaces) {
       "import ctypes; assert ctypes.CDLL(None, use_errno=True).unshare(0x10000000) == 0";
   EXPECT_FALSE(Judge(Try(unshare)));
   EXPECT_FALSE(Judge(Try("assert os.system('unshare --user true') == 0")));
-  EXPECT_TRUE(Judge(Try("assert os.system('true') == 0"), Patient())) << "programs of /usr can be run";
+  EXPECT_TRUE(Judge(Try("assert os.system('true') == 0"), Patient()))
+      << "programs of /usr can be run";
 }
 
 }  // namespace
