@@ -27,7 +27,7 @@ void PrintRow(const char* name, const experiments::MeanInterval& value) {
 void Run(const Flags& flags) {
   if (!flags.output.empty() && std::filesystem::exists(flags.output))
     Fail("{}: exists already; remove it or choose another --output", flags.output.string());
-  const auto oracle = pts::MakeOracle(flags.problems.oracle);
+  const auto oracle = pts::MakeOracle(flags.problems.oracle, flags.problems.oracle_options);
   const auto problems = data::LoadProblems(flags.problems.file, flags.problems.options);
   experiments::CheckAnswers(*oracle, problems, flags.problems);
   const auto model = experiments::LoadModel(flags.model);

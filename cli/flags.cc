@@ -7,7 +7,8 @@ namespace pivotal::cli {
 
 const char* const kOracleHelp =
     "who judges: numeric (the last number, with units), math (\\boxed{} and LaTeX), hash (\"#### n\"), "
-    "last-number, exact, choice, regex:PATTERN";
+    "last-number, exact, choice, regex:PATTERN, code (Python against the tests of the answer), "
+    "command:PROGRAM";
 
 const CLI::Validator kOpenUnitInterval(
     [](std::string& text) {
@@ -37,6 +38,7 @@ void AddSystemFlag(CLI::App& app, experiments::ModelSettings& model) {
 void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems) {
   app.add_option("--problems", problems.file, "problem file, a JSON object per line")->required();
   app.add_option("--oracle", problems.oracle, kOracleHelp)->capture_default_str();
+  AddOracleFlags(app, problems.oracle_options);
   app.add_option("--id-key", problems.options.id_key, "key of the id")->capture_default_str();
   app.add_option("--question-key", problems.options.question_key, "key of the question")
       ->capture_default_str();
@@ -44,6 +46,16 @@ void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems) {
       ->capture_default_str();
   app.add_option("--limit", problems.options.limit, "use only the first N problems; 0: all")
       ->capture_default_str();
+}
+
+void AddOracleFlags(CLI::App& app, pts::OracleOptions& options) {
+  app.add_option("--oracle-timeout", options.timeout,
+                 "code, command: seconds for one response; beyond them it has failed")
+      ->check(CLI::Range(0.1, 86'400.0))->capture_default_str();
+  app.add_option("--oracle-memory", options.memory, "code: MiB for one response")
+      ->check(CLI::Range(64, 1 << 20))->capture_default_str();
+  app.add_flag("--allow-unsandboxed", options.allow_unsandboxed,
+               "code: where bubblewrap cannot run, run model-written programs with your own rights");
 }
 
 void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling) {

@@ -11,8 +11,10 @@ namespace pivotal::cli {
 void AddModelFlags(CLI::App& app, experiments::ModelSettings& model);
 // --system, for the subcommands that make prompts.
 void AddSystemFlag(CLI::App& app, experiments::ModelSettings& model);
-// --problems (required), --oracle, --id-key, --question-key, --answer-key, --limit.
+// --problems (required), --oracle, AddOracleFlags, --id-key, --question-key, --answer-key, --limit.
 void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems);
+// --oracle-timeout, --oracle-memory, --allow-unsandboxed.
+void AddOracleFlags(CLI::App& app, pts::OracleOptions& options);
 // --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --seed.
 void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling);
 

@@ -42,6 +42,7 @@ void AddGrade(CLI::App& app) {
   auto settings = std::make_shared<experiments::GradeSettings>();
   settings->threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   sub->add_option("--oracle", settings->oracle, kOracleHelp)->required();
+  AddOracleFlags(*sub, settings->oracle_options);
   sub->add_option("--input", settings->input,
                   "a JSON object per line: answer (a string, a number, or a list of right ones) "
                   "and response")

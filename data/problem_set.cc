@@ -5,6 +5,7 @@
 #include <unordered_map>
 #include <utility>
 
+#include "data/code_problem.h"
 #include "data/error.h"
 #include "data/file_sink.h"
 #include "data/json_input.h"
@@ -26,9 +27,16 @@ std::string StringOrNumber(const json& object, const std::string& key, const std
 
 Problem ParseProblem(const json& object, const ProblemSetOptions& options, std::size_t line,
                      const std::string& where) {
+  const ProblemSetOptions usual;
+  const bool usual_keys = options.id_key == usual.id_key &&
+                          options.question_key == usual.question_key &&
+                          options.answer_key == usual.answer_key;
+  if (usual_keys && !object.contains(usual.question_key)) {
+    if (auto problem = ReadCodeProblem(object, where)) return std::move(*problem);
+  }
   Problem problem;
   // Only the usual key may be absent: one that the user named must be there.
-  const bool needs_id = options.id_key != ProblemSetOptions{}.id_key;
+  const bool needs_id = options.id_key != usual.id_key;
   problem.id = needs_id || object.contains(options.id_key)
                    ? StringOrNumber(object, options.id_key, where, "choose another with --id-key")
                    : std::to_string(line);

@@ -149,7 +149,7 @@ void Count(const std::vector<Line>& lines, GradeSummary& summary) {
 GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
   if (!settings.output.empty() && std::filesystem::exists(settings.output))
     Fail("{}: exists already; remove it or choose another --output", settings.output.string());
-  const auto oracle = pts::MakeOracle(settings.oracle);
+  const auto oracle = pts::MakeOracle(settings.oracle, settings.oracle_options);
   const int64_t total = CountLines(settings.input);
   if (total == 0) Fail("{}: no line in this file", settings.input.string());
   data::JsonLineReader reader(settings.input);

@@ -7,11 +7,13 @@
 #include <string>
 
 #include "data/progress.h"
+#include "pts/oracles/oracle_options.h"
 
 namespace pivotal::experiments {
 
 struct GradeSettings {
   std::string oracle;
+  pts::OracleOptions oracle_options;
   std::filesystem::path input, output;  // no output: count only
   std::string question_key = "question", answer_key = "answer", response_key = "response";
   std::string label_key;  // of a verdict to compare with (true, false, 1 or 0); none: ""

@@ -2,6 +2,7 @@
 #include "experiments/run_config.h"
 
 #include <algorithm>
+#include <array>
 #include <regex>
 #include <sstream>
 #include <toml++/toml.h>
@@ -24,6 +25,9 @@ void ForEachSetting(Config& config, F&& f) {
   f("problems", "answer_key", config.problems.options.answer_key);
   f("problems", "limit", config.problems.options.limit);
   f("problems", "oracle", config.problems.oracle);
+  f("problems", "oracle_timeout", config.problems.oracle_options.timeout);
+  f("problems", "oracle_memory", config.problems.oracle_options.memory);
+  f("problems", "allow_unsandboxed", config.problems.oracle_options.allow_unsandboxed);
   f("sampling", "temperature", config.sampling.params.temperature);
   f("sampling", "top_k", config.sampling.params.top_k);
   f("sampling", "top_p", config.sampling.params.top_p);
@@ -48,15 +52,23 @@ void ForEachSetting(Config& config, F&& f) {
   f("search", "budget_seconds", config.search.budget_seconds);
 }
 
+// Settings that came later: runs from before have the defaults.
+constexpr std::array<std::string_view, 4> kLater = {"system", "oracle_timeout", "oracle_memory",
+                                                    "allow_unsandboxed"};
+
 template <typename T>
 void ReadSetting(const toml::table& table, const std::string& source, const char* section,
                  const char* key, T& value) {
   const auto node = table[section][key];
-  if (!node && std::string_view(key) == "system") return;  // runs from before it
+  if (!node && std::find(kLater.begin(), kLater.end(), key) != kLater.end()) return;
   if (!node) Fail("{}: no {}.{}; the file was not written by pivotal search", source, section, key);
   if constexpr (std::is_same_v<T, std::string>) {
     const auto read = node.template value<std::string>();
     if (!read) Fail("{}: {}.{} is not a string", source, section, key);
+    value = *read;
+  } else if constexpr (std::is_same_v<T, bool>) {
+    const auto read = node.template value_exact<bool>();
+    if (!read) Fail("{}: {}.{} is neither true nor false", source, section, key);
     value = *read;
   } else if constexpr (std::is_floating_point_v<T>) {
     const auto read = node.template value<double>();
@@ -105,7 +117,7 @@ void SaveRunConfig(const RunConfig& config, const std::string& weights_sha256,
   ForEachSetting(config, [&](const char* section, const char* key, const auto& value) {
     auto [it, fresh] = root.insert(section, toml::table{});
     using T = std::decay_t<decltype(value)>;
-    if constexpr (std::is_integral_v<T>) {
+    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
       it->second.as_table()->insert(key, static_cast<int64_t>(value));
     } else {
       it->second.as_table()->insert(key, value);

@@ -28,6 +28,7 @@ struct ProblemSettings {
   std::filesystem::path file;
   data::ProblemSetOptions options;
   std::string oracle = "hash";  // pts::MakeOracle
+  pts::OracleOptions oracle_options;
 };
 
 struct SamplingSettings {

@@ -36,7 +36,7 @@ Prepared Prepare(const RunConfig& config) {
   options.max_new_tokens = config.sampling.max_new_tokens;
   options.Validate();
   EngineOptionsOf(config.sampling);
-  auto oracle = pts::MakeOracle(config.problems.oracle);
+  auto oracle = pts::MakeOracle(config.problems.oracle, config.problems.oracle_options);
   const auto problems = data::LoadProblems(config.problems.file, config.problems.options);
   CheckAnswers(*oracle, problems, config.problems);
   LoadedModel model = LoadModel(config.model);

@@ -7,6 +7,8 @@
 
 #include "data/error.h"
 #include "pts/oracles/choice.h"
+#include "pts/oracles/code_oracle.h"
+#include "pts/oracles/command_oracle.h"
 #include "pts/oracles/decimal.h"
 #include "pts/oracles/math_oracle.h"
 #include "pts/oracles/numeric_oracle.h"
@@ -18,6 +20,7 @@ namespace {
 
 constexpr std::string_view kHash = "####";
 constexpr std::string_view kRegex = "regex:";
+constexpr std::string_view kCommand = "command:";
 
 std::string_view Trim(std::string_view text) {
   constexpr std::string_view kSpace = " \t\r\n\f\v";
@@ -54,7 +57,8 @@ Reader RegexResponse(std::string_view pattern) {
 
 }  // namespace
 
-std::unique_ptr<const Oracle> MakeOracle(std::string_view name) {
+std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options) {
+  options.Validate();
   if (name == "last-number") return std::make_unique<ReadingOracle>(LastNumber, LastNumber);
   if (name == "hash") return std::make_unique<ReadingOracle>(HashNumber, HashOrBareNumber);
   if (name == "exact") return std::make_unique<ReadingOracle>(Trimmed, Trimmed);
@@ -63,8 +67,11 @@ std::unique_ptr<const Oracle> MakeOracle(std::string_view name) {
   if (name == "math") return std::make_unique<MathOracle>();
   if (name.starts_with(kRegex) && name.size() > kRegex.size())
     return std::make_unique<ReadingOracle>(RegexResponse(name.substr(kRegex.size())), Trimmed);
-  Fail("oracle \"{}\" is unknown: take numeric, math, last-number, hash, exact, choice or "
-       "regex:PATTERN", name);
+  if (name == "code") return MakeCodeOracle(options);
+  if (name.starts_with(kCommand) && name.size() > kCommand.size())
+    return MakeCommandOracle(name.substr(kCommand.size()), options);
+  Fail("oracle \"{}\" is unknown: take numeric, math, last-number, hash, exact, choice, "
+       "regex:PATTERN, code or command:PROGRAM", name);
 }
 
 }  // namespace pivotal::pts

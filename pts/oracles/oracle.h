@@ -5,6 +5,7 @@
 #include <string>
 #include <string_view>
 
+#include "pts/oracles/oracle_options.h"
 #include "pts/oracles/reasoning.h"
 
 namespace pivotal::pts {
@@ -41,8 +42,11 @@ class Oracle {
 //   regex:PATTERN    capture group 1 (or the whole match) of the last match of PATTERN (PCRE2),
 //                    against the answer, both trimmed; a PATTERN that names <think> or </think>
 //                    could never match and is an Error
+//   code             the response is a Python program, the answer its tests (code_oracle.h)
+//   command:PROGRAM  a program of the user judges (command_oracle.h)
 // Numbers are compared exactly, as decimals of any length. Throws Error that lists the names, or
-// says where PATTERN is malformed; Judge throws Error where PATTERN backtracks without end.
-std::unique_ptr<const Oracle> MakeOracle(std::string_view name);
+// says where PATTERN is malformed or which of `options` is out of range; Judge throws Error where
+// PATTERN backtracks without end.
+std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options = {});
 
 }  // namespace pivotal::pts

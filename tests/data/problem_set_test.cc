@@ -74,6 +74,46 @@ TEST_F(ProblemSet, FaultsNameFileLineAndRemedy) {
   EXPECT_THAT(LoadError(std::string(1'000'000, '[')), HasSubstr("nested deeper"));
 }
 
+TEST_F(ProblemSet, HumanEvalLinesGiveTheirTestsToTheCodeOracle) {
+  const std::string line =
+      R"({"task_id": "HumanEval/0", "prompt": "def f():\n", "entry_point": "f", )"
+      R"("canonical_solution": "    return 1\n", "test": "def check(c):\n    assert c() == 1\n"})";
+  const auto problems = Load(line);
+  ASSERT_EQ(problems.size(), 1u);
+  EXPECT_EQ(problems[0].id, "HumanEval/0");
+  EXPECT_EQ(problems[0].question, "def f():\n");
+  EXPECT_EQ(problems[0].answer,
+            R"({"entry_point":"f","test":"def check(c):\n    assert c() == 1\n"})");
+  EXPECT_THAT(LoadError(R"({"task_id": 1, "entry_point": "f", "test": ""})"),
+              HasSubstr("f.jsonl:1: no key \"prompt\""));
+  EXPECT_EQ(Load(line, {"task_id", "prompt", "entry_point"})[0].answer, "f") << "keys were chosen";
+}
+
+TEST_F(ProblemSet, MbppLinesShowTheirTestsAndGiveThemToTheCodeOracle) {
+  const auto problems = Load(
+      R"({"task_id": 126, "text": "Write sum.", "code": "class Pair(object):\n  pass\n)"
+      R"(def sum(a,b):\n  def inner(): pass\n  return a+b", "test_setup_code": "x = 1", )"
+      R"("test_list": ["assert sum(1,2) == 3", "assert sum(0,x) == 1"], "challenge_test_list": []})"
+      "\n"
+      R"({"task_id": 2, "prompt": "Write f.", "code": "def f(): pass", "test_imports": ["import math"], )"
+      R"("test_list": ["assert f() is None"]})");
+  ASSERT_EQ(problems.size(), 2u);
+  EXPECT_EQ(problems[0].id, "126");
+  EXPECT_EQ(problems[0].question,
+            "Write sum.\nYour code should pass these tests:\n\nassert sum(1,2) == 3\n"
+            "assert sum(0,x) == 1");
+  EXPECT_EQ(problems[0].answer,
+            R"({"tests":["assert sum(1,2) == 3","assert sum(0,x) == 1"],"setup":"x = 1",)"
+            R"("defines":["Pair","sum"]})");
+  EXPECT_EQ(problems[1].answer,
+            R"({"tests":["assert f() is None"],"setup":"import math\n","defines":["f"]})");
+  EXPECT_THAT(LoadError(R"({"task_id": 1, "text": "", "test_list": [1]})"),
+              HasSubstr("\"test_list\" must be a list of strings"));
+  EXPECT_THAT(LoadError(R"({"task_id": 1, "text": "", "test_list": []})"), HasSubstr("is empty"));
+  EXPECT_THAT(LoadError(R"x({"task_id": [], "text": "", "test_list": ["assert f()"]})x"),
+              HasSubstr("\"task_id\" must be a string or an integer, not array"));
+}
+
 TEST_F(ProblemSet, SavedProblemsLoadAgain) {
   const std::vector<Problem> problems = {{"a", "line\nbreak \"日\" 😀", "4"}, {"b", "", ""}};
   const fs::path path = folder_.path() / "saved.jsonl";
@@ -120,6 +160,7 @@ TEST(ProblemSetRealData, LoadsHumanEvalUnderItsOwnKeys) {
   const auto problems = LoadProblems(path, {"task_id", "prompt", "test", 0});
   ASSERT_EQ(problems.size(), 164u);
   EXPECT_EQ(problems[0].id, "HumanEval/0");
+  EXPECT_EQ(LoadProblems(path).size(), 164u) << "as they are";
 }
 
 }  // namespace
