@@ -94,7 +94,7 @@ std::optional<std::string> ReadReference(std::string_view answer) {
 }  // namespace
 
 bool SameMathText(std::string_view reference, std::string_view response) {
-  const auto x = PlainText(Unbraced(reference)), y = PlainText(response);
+  const auto x = PlainText(Unbraced(reference)), y = PlainText(Unbraced(response));
   if (!x || !y) return false;
   if (SamePlain(*x, *y)) return true;
   if (const char letter = ChoiceLetter(*x); letter != 0 && x->size() == 3 && y->size() > 3)
