@@ -1,0 +1,67 @@
+// Apache-2.0.
+#include "pts/judge_pool.h"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <set>
+#include <thread>
+
+#include "data/error.h"
+
+namespace pivotal::pts {
+namespace {
+
+TEST(JudgePool, JudgesAllOnItsOwnThreads) {
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  const Judge judge = [&](const Query& query, std::span<const TokenId> response) {
+    std::this_thread::sleep_for(std::chrono::microseconds(200));
+    const std::scoped_lock lock(mutex);
+    threads.insert(std::this_thread::get_id());
+    return response[0] % 2 == 0 && query.id == "q";
+  };
+  const Query query{"q", "", "", {1}};
+  JudgePool pool(judge, 3);
+  std::vector<uint8_t> verdicts(200, 7);
+  for (int32_t i = 0; i < 200; ++i) pool.Submit(query, {i}, verdicts[i]);
+  pool.Wait();
+  for (int32_t i = 0; i < 200; ++i) EXPECT_EQ(verdicts[i], i % 2 == 0) << i;
+  EXPECT_FALSE(threads.contains(std::this_thread::get_id()));
+  EXPECT_GT(threads.size(), 1u);
+}
+
+TEST(JudgePool, AnErrorReachesTheCallerAndThePoolGoesOn) {
+  const Judge judge = [](const Query&, std::span<const TokenId> response) -> bool {
+    if (response[0] == 5) Fail("no verdict");
+    return true;
+  };
+  const Query query;
+  JudgePool pool(judge, 2);
+  std::vector<uint8_t> verdicts(20, 0);
+  for (int32_t i = 0; i < 20; ++i) pool.Submit(query, {i}, verdicts[i]);
+  EXPECT_THROW(pool.Wait(), Error);
+  pool.Submit(query, {1}, verdicts[0]);
+  EXPECT_NO_THROW(pool.Wait());
+  EXPECT_EQ(verdicts[0], 1);
+}
+
+TEST(JudgePool, AbandonedWorkIsForgotten) {
+  std::atomic<int32_t> judged = 0;
+  const Judge judge = [&](const Query&, std::span<const TokenId>) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    ++judged;
+    return true;
+  };
+  const Query query;
+  std::vector<uint8_t> verdicts(1000, 0);
+  {
+    JudgePool pool(judge, 1);
+    for (auto& verdict : verdicts) pool.Submit(query, {1}, verdict);
+  }
+  EXPECT_LT(judged, 1000);
+}
+
+}  // namespace
+}  // namespace pivotal::pts

@@ -1,0 +1,140 @@
+// Apache-2.0. The trie's counts, and success probabilities as sums over strata.
+#include "pts/success_trie.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <vector>
+
+#include "data/error.h"
+#include "pts/strata.h"
+#include "tests/support/lane_world.h"
+
+namespace pivotal::pts {
+namespace {
+
+using testing::LanePolicy;
+using testing::LaneWorld;
+
+std::vector<float> Halves(std::size_t count) { return std::vector<float>(count, std::log(0.5f)); }
+
+void Add(SuccessTrie& trie, int32_t node, std::vector<TokenId> tokens, bool success,
+         SuccessTrie::Start start = SuccessTrie::Start::kFree) {
+  trie.AddRollout(node, tokens, Halves(tokens.size()), success, start);
+}
+
+TEST(SuccessTrie, ARolloutCountsWhereItLeavesTheResponses) {
+  SuccessTrie trie;
+  trie.AddResponse(std::vector<TokenId>{1, 2, 3}, Halves(3), true);
+  trie.AddResponse(std::vector<TokenId>{1, 4, 5}, Halves(3), false);
+  const auto first = trie.Path(0), second = trie.Path(1);
+  EXPECT_EQ(first[1], second[1]);
+  EXPECT_NE(first[2], second[2]);
+  EXPECT_EQ(trie[first[1]].leave, 0);  // 1/2 + 1/2
+  EXPECT_NEAR(trie[first[2]].leave, 0.5, 1e-7);
+  EXPECT_EQ(trie[first[3]].leave, 0);
+
+  Add(trie, 0, {1, 2, 9}, true);                                      // leaves after 1 2
+  Add(trie, 0, {8}, false);                                           // leaves at once
+  Add(trie, 0, {1, 4, 5}, false);                                     // is a response
+  Add(trie, first[2], {7}, false, SuccessTrie::Start::kStruck);
+  Add(trie, 0, {1, 2, 9}, true, SuccessTrie::Start::kConditioned);    // of the prompt alone
+  EXPECT_EQ(trie[0].started.samples, 4);
+  EXPECT_EQ(trie[0].started.successes, 2);
+  EXPECT_EQ(trie[0].left.samples, 1);
+  EXPECT_EQ(trie[first[2]].left.samples, 2);
+  EXPECT_EQ(trie[first[2]].left.successes, 1);
+  EXPECT_EQ(trie[first[2]].struck, 1);
+  EXPECT_EQ(trie[first[2]].branches.at(9).sampled.samples, 1);
+  EXPECT_EQ(trie[second[2]].left.samples, 0);
+
+  const std::vector<TokenId> rest = {3};
+  trie.AddForced(first[1], 2, rest, Halves(1), true);  // a free rollout of its child
+  EXPECT_EQ(trie[first[2]].started.samples, 1);
+  trie.AddForced(first[1], 6, rest, Halves(1), true);
+  EXPECT_EQ(trie[first[1]].branches.at(6).forced.samples, 1);
+  EXPECT_EQ(trie[first[1]].left.samples, 0);  // nobody sampled it
+}
+
+TEST(SuccessTrie, RefusesWhatWouldMakeItWrong) {
+  SuccessTrie trie;
+  trie.AddResponse(std::vector<TokenId>{1, 2}, Halves(2), true);
+  EXPECT_THROW(trie.AddResponse(std::vector<TokenId>{1, 2}, Halves(2), true), Error);
+  EXPECT_THROW(trie.AddResponse(std::vector<TokenId>{3}, Halves(2), true), Error);
+  EXPECT_THROW(trie.AddResponse({}, {}, true), Error);
+  Add(trie, 0, {5}, true);
+  EXPECT_THROW(trie.AddResponse(std::vector<TokenId>{3}, Halves(1), true), Error);
+}
+
+// p of a node from given q: the recursion, straight.
+double Recursion(const SuccessTrie& trie, int32_t node) {
+  if (trie[node].ends) return trie[node].success ? 1 : 0;
+  double p = 0, stay = 0;
+  for (int32_t child : trie[node].children) {
+    p += trie[child].probability * Recursion(trie, child);
+    stay += trie[child].probability;
+  }
+  return p + (1 - stay) * trie[node].left.Mean();
+}
+
+// Responses of a world, and `count` rollouts that leave them at every node.
+SuccessTrie Explored(const LaneWorld& world, int32_t responses, int32_t count) {
+  LanePolicy policy(world, 3);
+  const auto right = [&](const model::Rollout& r) { return world.Success(r.tokens.back()) == 1; };
+  model::RolloutRequest request{{world.start()}, responses, 1000, 1, 0, {}};
+  SuccessTrie trie;
+  for (const auto& r : policy.Sample({&request, 1}, Progress())[0])
+    trie.AddResponse(r.tokens, r.logprobs, right(r));
+  for (int32_t node = 0; node < trie.size(); ++node) {
+    if (trie[node].leave == 0) continue;
+    model::RolloutRequest leaving{{node == 0 ? world.start() : trie[node].token}, count, 1000,
+                                  static_cast<uint64_t>(node) + 2, 0, {}};
+    for (int32_t child : trie[node].children) leaving.excluded.push_back(trie[child].token);
+    for (const auto& r : policy.Sample({&leaving, 1}, Progress())[0])
+      trie.AddRollout(node, r.tokens, r.logprobs, right(r), SuccessTrie::Start::kStruck);
+  }
+  return trie;
+}
+
+TEST(Strata, SumsAreTheRecursionAndTheTruth) {
+  for (uint64_t seed = 1; seed <= 6; ++seed) {
+    testing::LaneWorldOptions options;
+    options.length = 30;
+    options.forks = 0.4;
+    options.seed = seed;
+    const LaneWorld world(options);
+    const SuccessTrie trie = Explored(world, 3, 400);
+    const Strata alone(trie, 1e-9), pooled(trie, 0.2);
+    for (int32_t node = 0; node < trie.size(); ++node) {
+      const double truth = world.Success(node == 0 ? world.start() : trie[node].token);
+      // Nodes alone: the recursion itself. Pooled ones mix q in other proportions.
+      EXPECT_NEAR(alone.Value(node).Mean(), Recursion(trie, node), 1e-5);
+      const LinearEstimate value = pooled.Value(node);
+      EXPECT_NEAR(value.Mean(), truth, 5 * std::sqrt(value.Variance()) + 0.05) << node;
+      const Interval bounds = alone.Value(node).Bounds(4.5);
+      EXPECT_LE(bounds.low - 1e-5, truth);
+      EXPECT_GE(bounds.high + 1e-5, truth);
+      for (int32_t at = node; at >= 0; at = trie[at].parent)
+        EXPECT_NEAR(alone.Change(at, node).Mean(),
+                    alone.Value(node).Mean() - alone.Value(at).Mean(), 1e-5);
+    }
+  }
+}
+
+TEST(Strata, PooledNodesAreChosenAsAFreeRolloutWouldLeave) {
+  SuccessTrie trie;
+  const std::vector<float> logprobs = {std::log(0.9f), std::log(0.95f), std::log(0.92f)};
+  trie.AddResponse(std::vector<TokenId>{1, 2, 3}, logprobs, true);
+  const Strata strata(trie, 0.5);
+  ASSERT_EQ(strata.all().size(), 1u);
+  const double mass = 1 - 0.9 * 0.95 * 0.92;
+  EXPECT_NEAR(strata.all()[0].mass, mass, 1e-6);
+  EXPECT_EQ(strata.LeavingNode(0, 0.0), 0);
+  EXPECT_EQ(strata.LeavingNode(0, 0.1 / mass - 1e-4), 0);
+  EXPECT_EQ(strata.LeavingNode(0, 0.1 / mass + 1e-4), 1);
+  EXPECT_EQ(strata.LeavingNode(0, (0.1 + 0.9 * 0.05) / mass + 1e-4), 2);
+  EXPECT_EQ(strata.LeavingNode(0, 0.999999), 2);
+}
+
+}  // namespace
+}  // namespace pivotal::pts
