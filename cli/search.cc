@@ -13,13 +13,14 @@ namespace {
 struct Flags {
   experiments::RunConfig config;
   std::filesystem::path output, resume;
+  experiments::ResumeOptions resume_options;
 };
 
 void Run(const Flags& flags) {
   ConsoleProgress progress;
   const bool resume = !flags.resume.empty();
   const auto& run = resume ? flags.resume : flags.output;
-  const auto result = resume ? experiments::ResumeSearch(run, progress)
+  const auto result = resume ? experiments::ResumeSearch(run, flags.resume_options, progress)
                              : experiments::RunSearch(flags.config, run, progress);
   const auto& s = result.summary;
   if (result.resumed > 0) fmt::print("problems found done  {}\n", result.resumed);
@@ -32,7 +33,8 @@ void Run(const Flags& flags) {
     fmt::print("  expected false     {:.1f}% (abs. change below the gap)\n", 100 * s.false_share);
   if (s.cut_short > 0) fmt::print("cut short by budget  {}\n", s.cut_short);
   if (s.undone > 0)
-    fmt::print("left undone          {} problems; pivotal search --resume {} goes on with them\n",
+    fmt::print("left undone          {} problems; pivotal search --resume {} with a larger budget\n"
+               "                     goes on with them\n",
                s.undone, run.string());
   fmt::print("rollouts             {}\n", result.counters.rollouts);
   fmt::print("generated tokens     {} ({:.0f}/s)\n", result.counters.decoded_tokens,
@@ -52,7 +54,7 @@ void AddSearch(CLI::App& app) {
   AddProblemFlags(*sub, flags->config.problems);
   auto* output = sub->add_option("--output", flags->output, "run folder to make");
   auto* resume = sub->add_option("--resume", flags->resume,
-                                 "go on with this run folder, under its own settings");
+                                 "go on with this run folder, under its own settings (budgets may be new)");
   resume->excludes(output);
   sub->add_option("--strategy", flags->config.strategy,
                   "anchored; subdivide (published), subdivide-length, exhaustive: the references")
@@ -95,6 +97,10 @@ void AddSearch(CLI::App& app) {
   // With --resume, every setting comes from run.toml.
   for (const char* name : {"--model", "--problems"}) sub->get_option(name)->required(false);
   sub->callback([flags, sub] {
+    if (!sub->get_option("--budget-tokens")->empty())
+      flags->resume_options.budget_tokens = flags->config.search.budget_tokens;
+    if (!sub->get_option("--budget-seconds")->empty())
+      flags->resume_options.budget_seconds = flags->config.search.budget_seconds;
     if (flags->resume.empty()) {
       for (const char* name : {"--model", "--problems", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);

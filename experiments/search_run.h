@@ -1,7 +1,9 @@
 // Apache-2.0. From a problem file to a run folder, and from a run folder to pairs.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 
 #include "data/preference_pair.h"
 #include "data/progress.h"
@@ -23,8 +25,14 @@ SearchResult RunSearch(const RunConfig& config, const std::filesystem::path& run
                        Progress& progress);
 
 // Goes on with an interrupted run under its own settings; queries that it holds are not searched
-// again. Throws Error if the weights have changed since.
-SearchResult ResumeSearch(const std::filesystem::path& run, Progress& progress);
+// again. A budget that is given takes the place of the run's own; tokens count from the run's start.
+// Throws Error if the weights have changed since, or another process is at work in the folder.
+struct ResumeOptions {
+  std::optional<int64_t> budget_tokens;
+  std::optional<double> budget_seconds;
+};
+SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions& options,
+                          Progress& progress);
 
 // Builds the pairs of a run from its traces; needs the tokenizer of its model, not the weights.
 std::vector<data::PreferencePair> PairsOfRun(const std::filesystem::path& run,

@@ -8,10 +8,10 @@
 namespace pivotal::pts {
 namespace {
 
-// Negative where `a` has the lower smoothed rate, 0 where they are equal. Exact.
-int64_t CompareRates(Estimate a, Estimate b) {
-  return (int64_t{a.successes} + 1) * (int64_t{b.samples} + 2) -
-         (int64_t{b.successes} + 1) * (int64_t{a.samples} + 2);
+constexpr double kCommon = 0.05;  // probability of a token that has something to teach
+
+double SmoothedRate(Estimate estimate) {
+  return (estimate.successes + 1.0) / (estimate.samples + 2.0);
 }
 
 }  // namespace
@@ -33,16 +33,22 @@ std::vector<Alternative> AlternativesTo(const SuccessTrie& trie, const Strata& s
   return ordered;
 }
 
-std::optional<Alternative> PickOther(std::span<const Alternative> alternatives,
+std::optional<Alternative> PickOther(std::span<const Alternative> alternatives, double after,
                                      bool trunk_accepted) {
-  const auto better = [=](const Alternative& a, const Alternative& b) {
-    const int64_t rates = CompareRates(a.estimate, b.estimate);
-    if (rates != 0) return trunk_accepted ? rates < 0 : rates > 0;
+  const auto distance = [=](const Alternative& a) {
+    const double d = after - SmoothedRate(a.estimate);
+    return trunk_accepted ? d : -d;
+  };
+  const auto is_common = [](const Alternative& a) { return a.logprob >= std::log(kCommon); };
+  const auto better = [&](const Alternative& a, const Alternative& b) {
+    if (distance(a) <= 0 || distance(b) <= 0) return distance(a) > distance(b);
+    if (is_common(a) != is_common(b)) return is_common(a);
+    if (distance(a) != distance(b)) return distance(a) > distance(b);
     if (a.estimate.samples != b.estimate.samples) return a.estimate.samples > b.estimate.samples;
     return a.token < b.token;
   };
   const auto best = std::min_element(alternatives.begin(), alternatives.end(), better);
-  if (best == alternatives.end()) return std::nullopt;
+  if (best == alternatives.end() || distance(*best) <= 0) return std::nullopt;
   return *best;
 }
 

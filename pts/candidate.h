@@ -23,10 +23,12 @@ struct Alternative {
 // below them say (as the counts that would say as much).
 std::vector<Alternative> AlternativesTo(const SuccessTrie& trie, const Strata& strata, int32_t node);
 
-// The one to set against t_k: where t_k raised p (`trunk_accepted`) that with the lowest smoothed
-// rate (successes + 1) / (samples + 2), else that with the highest; ties go to more samples, then
-// to the lower id. Smoothing keeps one lucky rollout from outranking many. Nullopt for none.
-std::optional<Alternative> PickOther(std::span<const Alternative> alternatives,
+// The one to set against t_k: of those that the policy samples once in twenty times or more, or of
+// all if there are none, that with the lowest smoothed rate (successes + 1) / (samples + 2) where t_k
+// raised p (`trunk_accepted`), else that with the highest. A token that is hardly ever sampled has
+// little to teach, and smoothing keeps one lucky rollout from outranking many. Ties go to more
+// samples, then to the lower id. Nullopt where none lies on the other side of p_k = `after`.
+std::optional<Alternative> PickOther(std::span<const Alternative> alternatives, double after,
                                      bool trunk_accepted);
 
 }  // namespace pivotal::pts

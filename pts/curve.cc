@@ -31,7 +31,7 @@ void AddPivotal(const SuccessTrie& trie, const Strata& strata, double confidence
   token.high = std::min(1.0, delta.high);
   const auto alternatives = AlternativesTo(trie, strata, node);
   const bool accepted = after > before;
-  if (const auto other = PickOther(alternatives, accepted)) {
+  if (const auto other = PickOther(alternatives, after, accepted)) {
     token.chosen = accepted ? trie[node].token : other->token;
     token.rejected = accepted ? other->token : trie[node].token;
   }

@@ -42,7 +42,7 @@ TEST(AlternativesTo, AreWhatRolloutsDrewAndWhatOtherResponsesHave) {
 }
 
 TokenId Picked(std::vector<Alternative> alternatives, bool trunk_accepted) {
-  return PickOther(alternatives, trunk_accepted)->token;
+  return PickOther(alternatives, trunk_accepted ? 1 : 0, trunk_accepted)->token;
 }
 
 TEST(PickOther, LowestAgainstARiseHighestAgainstAFall) {
@@ -62,7 +62,16 @@ TEST(PickOther, TiesGoToMoreSamplesThenToTheLowerId) {
   EXPECT_EQ(Picked({{7, 0, {4, 2}}, {3, 0, {4, 2}}}, true), 3);
 }
 
-TEST(PickOther, NothingSeenNothingPicked) { EXPECT_FALSE(PickOther({}, true).has_value()); }
+TEST(PickOther, ATokenThatIsHardlyEverSampledHasLittleToTeach) {
+  EXPECT_EQ(Picked({{1, std::log(0.01f), {20, 0}}, {2, std::log(0.4f), {20, 4}}}, true), 2);
+}
+
+TEST(PickOther, NothingSeenOrNothingOnTheOtherSideNothingPicked) {
+  EXPECT_FALSE(PickOther({}, 1, true).has_value());
+  const std::vector<Alternative> above = {{1, 0, {20, 18}}};
+  EXPECT_FALSE(PickOther(above, 0.3, true).has_value());
+  EXPECT_TRUE(PickOther(above, 0.3, false).has_value());
+}
 
 }  // namespace
 }  // namespace pivotal::pts

@@ -1,0 +1,21 @@
+// Apache-2.0. One process at a time in a run folder.
+#pragma once
+
+#include <filesystem>
+
+namespace pivotal::data {
+
+// Holds RUN/lock (flock) while it lives; the system frees it when the process ends, however it ends.
+class RunLock {
+ public:
+  // Throws Error if another process holds the folder, or it can't be written.
+  explicit RunLock(const std::filesystem::path& run);
+  ~RunLock();
+  RunLock(const RunLock&) = delete;
+  RunLock& operator=(const RunLock&) = delete;
+
+ private:
+  int file_;
+};
+
+}  // namespace pivotal::data

@@ -1,0 +1,30 @@
+// Apache-2.0.
+#include "data/run_lock.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "tests/data/error_text.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal::data {
+namespace {
+
+using testing::ErrorText;
+using ::testing::HasSubstr;
+
+TEST(RunLock, TheSecondIsRefusedUntilTheFirstIsGone) {
+  const testing::TempDir run;
+  {
+    const RunLock lock(run.path());
+    EXPECT_THAT(ErrorText([&] { RunLock second(run.path()); }), HasSubstr("another process"));
+  }
+  EXPECT_EQ(ErrorText([&] { RunLock again(run.path()); }), "(no Error)");
+}
+
+TEST(RunLock, AMissingFolderIsNamed) {
+  EXPECT_THAT(ErrorText([] { RunLock lock("/no/such/run"); }), HasSubstr("/no/such/run/lock"));
+}
+
+}  // namespace
+}  // namespace pivotal::data
