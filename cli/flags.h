@@ -27,6 +27,7 @@ extern const CLI::Validator kOpenUnitInterval;
 // One function per subcommand, each in its own file: registers flags and what they run.
 void AddSearch(CLI::App& app);
 void AddPairs(CLI::App& app);
+void AddCurve(CLI::App& app);
 void AddTrain(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);

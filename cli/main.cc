@@ -27,6 +27,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddDemo(app);
   pivotal::cli::AddSearch(app);
   pivotal::cli::AddPairs(app);
+  pivotal::cli::AddCurve(app);
   pivotal::cli::AddTrain(app);
   pivotal::cli::AddEval(app);
   pivotal::cli::AddGenerate(app);

@@ -42,6 +42,13 @@ TEST(Loop, RunsStepByStep) {
   const auto first = nlohmann::json::parse(pairs.substr(0, pairs.find('\n')));
   for (const char* key : {"prompt", "chosen", "rejected", "prompt_ids", "chosen_ids", "rejected_ids"})
     EXPECT_TRUE(first.contains(key)) << key;
+  ExpectSuccess("curve " + path("run") + " --granularity sentence", "sentences");
+  const std::string curve = Text(temp.path() / "run/curve-sentence.jsonl");
+  const auto sentence = nlohmann::json::parse(curve.substr(0, curve.find('\n')));
+  EXPECT_NEAR(sentence["after"].get<double>() - sentence["before"].get<double>(),
+              sentence["change"].get<double>(), 0.2);
+  EXPECT_LE(sentence["low"], sentence["change"]);
+  EXPECT_GE(sentence["high"], sentence["change"]);
   ExpectSuccess("pairs " + path("run") + " --random 9 --output " + path("random.jsonl"), "9 pairs");
   ExpectSuccess("train --model " + testing::kTinyModel + " --data " + path("run/pairs.jsonl") + " --output " +
                 path("trained") + " --learning-rate 1e-4 --epochs 2 --rpo-alpha 0.2", "reward margin");
