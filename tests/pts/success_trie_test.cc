@@ -83,14 +83,16 @@ SuccessTrie Explored(const LaneWorld& world, int32_t responses, int32_t count) {
   const auto right = [&](const model::Rollout& r) { return world.Success(r.tokens.back()) == 1; };
   model::RolloutRequest request{{world.start()}, responses, 1000, 1, 0, {}};
   SuccessTrie trie;
-  for (const auto& r : policy.Sample({&request, 1}, Progress())[0])
+  const auto drawn = policy.Sample({&request, 1}, Progress());
+  for (const auto& r : drawn[0])
     trie.AddResponse(r.tokens, r.logprobs, right(r));
   for (int32_t node = 0; node < trie.size(); ++node) {
     if (trie[node].leave == 0) continue;
     model::RolloutRequest leaving{{node == 0 ? world.start() : trie[node].token}, count, 1000,
                                   static_cast<uint64_t>(node) + 2, 0, {}};
     for (int32_t child : trie[node].children) leaving.excluded.push_back(trie[child].token);
-    for (const auto& r : policy.Sample({&leaving, 1}, Progress())[0])
+    const auto left = policy.Sample({&leaving, 1}, Progress());
+    for (const auto& r : left[0])
       trie.AddRollout(node, r.tokens, r.logprobs, right(r), SuccessTrie::Start::kStruck);
   }
   return trie;
