@@ -5,7 +5,6 @@
 #include <cmath>
 #include <numeric>
 
-#include "data/error.h"
 #include "kernels/philox.h"
 
 namespace pivotal::testing {
@@ -40,8 +39,8 @@ class Builder {
   }
 
   // What follows `lane` at `step`.
-  std::vector<LaneWorld::Move> Row(Kind kind, int32_t step, int32_t lane) {
-    std::vector<LaneWorld::Move> row;
+  std::vector<Move> Row(Kind kind, int32_t step, int32_t lane) {
+    std::vector<Move> row;
     if (kind == Kind::kWords) {
       const auto shares = Shares(random_, kWords, 1.0);
       for (int32_t word = 0; word < kWords; ++word)
@@ -88,75 +87,6 @@ LaneWorld::LaneWorld(const LaneWorldOptions& options) {
       success_[token] += move.probability * success_[move.token];
 }
 
-std::span<const LaneWorld::Move> LaneWorld::Moves(TokenId last) const { return moves_[last]; }
-
-model::Rollout LanePolicy::SampleOne(const model::RolloutRequest& request, uint32_t rollout) const {
-  model::Rollout result;
-  result.finish = data::FinishReason::kLength;
-  TokenId last = request.prefix.back();
-  for (int32_t position = 0; position < request.max_new_tokens; ++position) {
-    const auto allowed = [&](TokenId token) {
-      return position > 0 || std::ranges::find(request.excluded, token) == request.excluded.end();
-    };
-    double mass = 0;
-    for (const auto& move : world_.Moves(last)) mass += allowed(move.token) ? move.probability : 0;
-    double left = mass * kernels::Uniform(seed_, request.stream, rollout, position);
-    const LaneWorld::Move* next = nullptr;
-    for (const auto& move : world_.Moves(last)) {
-      if (!allowed(move.token)) continue;
-      next = &move;
-      if ((left -= move.probability) < 0) break;
-    }
-    if (next == nullptr) Fail("lane policy: no token is left to draw");
-    result.tokens.push_back(next->token);
-    result.logprobs.push_back(static_cast<float>(std::log(next->probability)));
-    last = next->token;
-    if (world_.IsEnd(last)) {
-      result.finish = data::FinishReason::kEos;
-      break;
-    }
-  }
-  return result;
-}
-
-std::vector<std::vector<model::Rollout>> LanePolicy::Sample(
-    std::span<const model::RolloutRequest> requests, const Progress& progress,
-    const model::RolloutSink& finished) {
-  std::vector<std::vector<model::Rollout>> results;
-  for (std::size_t r = 0; r < requests.size(); ++r) {
-    if (progress.StopRequested()) throw Interrupted("sampling stopped");
-    const model::RolloutRequest& request = requests[r];
-    auto& rollouts = results.emplace_back();
-    for (int32_t i = 0; i < request.count; ++i) {
-      rollouts.push_back(SampleOne(request, request.first_rollout + i));
-      counters_.decoded_tokens += static_cast<int64_t>(rollouts.back().tokens.size());
-      if (finished) finished(r, i, rollouts.back());
-    }
-    counters_.rollouts += request.count;
-    counters_.prefilled_tokens += static_cast<int64_t>(request.prefix.size());
-  }
-  counters_.seconds = 1e-6 * static_cast<double>(counters_.decoded_tokens);
-  return results;
-}
-
-std::vector<model::TokenScore> LanePolicy::Score(std::span<const TokenId> prefix,
-                                                 std::span<const TokenId> continuation) {
-  std::vector<model::TokenScore> scores;
-  TokenId last = prefix.back();
-  for (TokenId token : continuation) {
-    model::TokenScore score;
-    double best = 0;
-    for (const auto& move : world_.Moves(last)) {
-      if (move.token == token) score.logprob = static_cast<float>(std::log(move.probability));
-      if (move.token == token || move.probability <= best) continue;
-      best = move.probability;
-      score.runner_up = move.token;
-    }
-    score.runner_up_logprob = static_cast<float>(std::log(best));
-    scores.push_back(score);
-    last = token;
-  }
-  return scores;
-}
+std::span<const Move> LaneWorld::Moves(TokenId last) const { return moves_[last]; }
 
 }  // namespace pivotal::testing

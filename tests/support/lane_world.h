@@ -3,10 +3,9 @@
 
 #include <cstdint>
 #include <span>
-#include <utility>
 #include <vector>
 
-#include "model/policy.h"
+#include "tests/support/table_policy.h"
 
 namespace pivotal::testing {
 
@@ -26,10 +25,6 @@ class LaneWorld {
  public:
   explicit LaneWorld(const LaneWorldOptions& options);
 
-  struct Move {
-    TokenId token;
-    double probability;
-  };
   // What may follow `last` (the start token for the end of a prompt), in ascending order of token.
   std::span<const Move> Moves(TokenId last) const;
   // p(success) of completions that follow `last`; the verdict itself for an end token.
@@ -42,23 +37,16 @@ class LaneWorld {
   std::vector<double> success_;
 };
 
-class LanePolicy : public model::Policy {
+class LanePolicy : public TablePolicy {
  public:
-  LanePolicy(const LaneWorld& world, uint64_t seed) : world_(world), seed_(seed) {}
+  LanePolicy(const LaneWorld& world, uint64_t seed) : TablePolicy(seed), world_(world) {}
 
-  std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
-                                                  const Progress& progress,
-                                                  const model::RolloutSink& finished = {}) override;
-  std::vector<model::TokenScore> Score(std::span<const TokenId> prefix,
-                                       std::span<const TokenId> continuation) override;
-  const model::RolloutCounters& counters() const override { return counters_; }
+ protected:
+  std::span<const Move> Moves(TokenId last) const override { return world_.Moves(last); }
+  bool IsEnd(TokenId token) const override { return world_.IsEnd(token); }
 
  private:
-  model::Rollout SampleOne(const model::RolloutRequest& request, uint32_t rollout) const;
-
   const LaneWorld& world_;
-  uint64_t seed_;
-  model::RolloutCounters counters_;
 };
 
 }  // namespace pivotal::testing

@@ -1,8 +1,8 @@
 // Apache-2.0.
 #include "tests/support/markov_policy.h"
 
-#include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "data/error.h"
 #include "kernels/philox.h"
@@ -77,78 +77,26 @@ MarkovChain ForkChain() {
   return chain;
 }
 
-model::Rollout MarkovPolicy::SampleOne(const model::RolloutRequest& request,
-                                       uint32_t rollout) const {
-  model::Rollout result;
-  result.finish = data::FinishReason::kLength;
-  TokenId last = request.prefix.back();
-  for (int32_t position = 0; position < request.max_new_tokens; ++position) {
-    const auto probability = [&](TokenId token) {
-      const bool struck = position == 0 && std::ranges::find(request.excluded, token) != request.excluded.end();
-      return struck ? 0.0 : chain_.transition(last, token);
-    };
-    double mass = 0;
-    for (TokenId j = 0; j < chain_.VocabSize(); ++j) mass += probability(j);
-    double left = mass * kernels::Uniform(seed_, request.stream, rollout, position);
-    TokenId next = -1;
-    for (TokenId j = 0; j < chain_.VocabSize() && left >= 0; ++j) {
-      if (probability(j) == 0) continue;
-      next = j;  // the last token that can be drawn, should the row sum fall short of 1
-      left -= chain_.transition(last, j);
-    }
-    result.tokens.push_back(next);
-    result.logprobs.push_back(static_cast<float>(std::log(chain_.transition(last, next))));
-    last = next;
-    if (last == chain_.eos) {
-      result.finish = data::FinishReason::kEos;
-      break;
-    }
-  }
-  return result;
+MarkovPolicy::MarkovPolicy(MarkovChain chain, uint64_t seed)
+    : TablePolicy(seed), chain_(std::move(chain)), moves_(chain_.right.size()) {
+  for (TokenId last = 0; last < chain_.VocabSize(); ++last)
+    for (TokenId next = 0; next < chain_.VocabSize(); ++next)
+      if (chain_.transition(last, next) > 0)
+        moves_[last].push_back({next, chain_.transition(last, next)});
 }
 
 std::vector<std::vector<model::Rollout>> MarkovPolicy::Sample(
     std::span<const model::RolloutRequest> requests, const Progress& progress,
     const model::RolloutSink& finished) {
   ++calls_;
-  std::vector<std::vector<model::Rollout>> results;
-  for (const model::RolloutRequest& request : requests) {
-    if (progress.StopRequested()) throw Interrupted("sampling stopped");
-    if (request.prefix.empty()) Fail("markov policy: an empty prefix");
-    if (request.max_new_tokens < 1) Fail("markov policy: no room for new tokens");
-    if (request.prefix.back() == chain_.eos) Fail("markov policy: the prefix ends in EOS");
-    log_.push_back(request);
-    auto& rollouts = results.emplace_back();
-    for (int32_t i = 0; i < request.count; ++i) {
-      rollouts.push_back(SampleOne(request, request.first_rollout + i));
-      counters_.decoded_tokens += static_cast<int64_t>(rollouts.back().tokens.size());
-      if (finished) finished(results.size() - 1, i, rollouts.back());
-    }
-    counters_.rollouts += request.count;
-    counters_.prefilled_tokens += static_cast<int64_t>(request.prefix.size());
-  }
-  counters_.seconds = 1e-6 * static_cast<double>(counters_.decoded_tokens);
-  return results;
+  return TablePolicy::Sample(requests, progress, finished);
 }
 
-std::vector<model::TokenScore> MarkovPolicy::Score(std::span<const TokenId> prefix,
-                                                   std::span<const TokenId> continuation) {
-  std::vector<model::TokenScore> scores;
-  TokenId last = prefix.back();
-  for (TokenId token : continuation) {
-    model::TokenScore score;
-    score.logprob = static_cast<float>(std::log(chain_.transition(last, token)));
-    double best = 0;
-    for (TokenId j = 0; j < chain_.VocabSize(); ++j) {
-      if (j == token || chain_.transition(last, j) <= best) continue;
-      best = chain_.transition(last, j);
-      score.runner_up = j;
-    }
-    score.runner_up_logprob = static_cast<float>(std::log(best));
-    scores.push_back(score);
-    last = token;
-  }
-  return scores;
+void MarkovPolicy::Note(const model::RolloutRequest& request) {
+  if (request.prefix.empty()) Fail("markov policy: an empty prefix");
+  if (request.max_new_tokens < 1) Fail("markov policy: no room for new tokens");
+  if (IsEnd(request.prefix.back())) Fail("markov policy: the prefix ends in EOS");
+  log_.push_back(request);
 }
 
 }  // namespace pivotal::testing

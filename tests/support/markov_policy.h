@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "model/policy.h"
+#include "tests/support/table_policy.h"
 
 namespace pivotal::testing {
 
@@ -34,28 +34,27 @@ MarkovChain RandomChain(int32_t vocab, uint64_t seed);
 // 4 (then 6, then EOS: wrong); EOS is 7, prompts end in 0. Tokens 3 and 4 decide everything.
 MarkovChain ForkChain();
 
-// Every request is logged. Counters claim one microsecond per sampled token.
-class MarkovPolicy : public model::Policy {
+// Every request is logged.
+class MarkovPolicy : public TablePolicy {
  public:
-  MarkovPolicy(MarkovChain chain, uint64_t seed) : chain_(std::move(chain)), seed_(seed) {}
+  MarkovPolicy(MarkovChain chain, uint64_t seed);
 
   std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
                                                   const Progress& progress,
                                                   const model::RolloutSink& finished = {}) override;
-  std::vector<model::TokenScore> Score(std::span<const TokenId> prefix,
-                                       std::span<const TokenId> continuation) override;
-  const model::RolloutCounters& counters() const override { return counters_; }
 
   const MarkovChain& chain() const { return chain_; }
   const std::vector<model::RolloutRequest>& log() const { return log_; }
   int64_t calls() const { return calls_; }  // of Sample
 
- private:
-  model::Rollout SampleOne(const model::RolloutRequest& request, uint32_t rollout) const;
+ protected:
+  std::span<const Move> Moves(TokenId last) const override { return moves_[last]; }
+  bool IsEnd(TokenId token) const override { return token == chain_.eos; }
+  void Note(const model::RolloutRequest& request) override;
 
+ private:
   MarkovChain chain_;
-  uint64_t seed_;
-  model::RolloutCounters counters_;
+  std::vector<std::vector<Move>> moves_;  // of the chain's rows
   std::vector<model::RolloutRequest> log_;
   int64_t calls_ = 0;
 };
