@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "cli/flags.h"
-#include "data/error.h"
+#include "data/file_sink.h"
 #include "experiments/curve_run.h"
 
 namespace pivotal::cli {
@@ -13,8 +13,7 @@ namespace {
 void Run(experiments::CurveSettings settings) {
   if (settings.output.empty())
     settings.output = settings.run / fmt::format("curve-{}.jsonl", settings.granularity);
-  if (std::filesystem::exists(settings.output))
-    Fail("{}: exists already; remove it or choose another --output", settings.output.string());
+  data::RequireAbsent(settings.output);
   const auto summary = experiments::WriteCurves(settings);
   fmt::print("{} responses, {} {}s, {} with a change of the gap or more; in {}\n", summary.responses,
              summary.units, settings.granularity, summary.reaching, settings.output.string());

@@ -5,7 +5,7 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
-#include "data/error.h"
+#include "data/file_sink.h"
 #include "experiments/accuracy.h"
 
 namespace pivotal::cli {
@@ -25,8 +25,7 @@ void PrintRow(const char* name, const experiments::MeanInterval& value) {
 }
 
 void Run(const Flags& flags) {
-  if (!flags.output.empty() && std::filesystem::exists(flags.output))
-    Fail("{}: exists already; remove it or choose another --output", flags.output.string());
+  if (!flags.output.empty()) data::RequireAbsent(flags.output);
   const auto oracle = pts::MakeOracle(flags.problems.oracle, flags.problems.oracle_options);
   const auto problems = data::LoadProblems(flags.problems.file, flags.problems.options);
   experiments::CheckAnswers(*oracle, problems, flags.problems);

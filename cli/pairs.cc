@@ -5,7 +5,7 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
-#include "data/error.h"
+#include "data/file_sink.h"
 #include "data/pair_file.h"
 #include "experiments/search_run.h"
 
@@ -21,8 +21,7 @@ struct Flags {
 
 void Run(const Flags& flags) {
   const auto output = flags.output.empty() ? flags.run / "pairs.jsonl" : flags.output;
-  if (std::filesystem::exists(output))
-    Fail("{}: exists already; remove it or choose another --output", output.string());
+  data::RequireAbsent(output);
   const auto pairs = flags.random > 0
                          ? experiments::RandomPairsOfRun(flags.run, flags.random, flags.seed)
                          : experiments::PairsOfRun(flags.run, flags.options);

@@ -58,7 +58,7 @@ void AddSearch(CLI::App& app) {
   resume->excludes(output);
   sub->add_option("--strategy", flags->config.strategy,
                   "anchored; subdivide (published), subdivide-length, exhaustive: the references")
-      ->check(CLI::IsMember({"anchored", "subdivide", "subdivide-length", "exhaustive"}))
+      ->check(CLI::IsMember(pts::StrategyNames()))
       ->capture_default_str();
   sub->add_option("--gap", search.gap, "a token is pivotal if p(success) changes by this much")
       ->check(kOpenUnitInterval)->capture_default_str();

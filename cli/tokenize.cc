@@ -47,8 +47,7 @@ data::LineCounts Convert(const Flags& flags, std::istream& in) {
 }
 
 void Run(const Flags& flags) {
-  if (flags.output != kStandard && std::filesystem::exists(flags.output))
-    Fail("{}: exists already; remove it or choose another --output", flags.output.string());
+  if (flags.output != kStandard) data::RequireAbsent(flags.output);
   std::ifstream file;
   if (flags.input != kStandard) {
     if (std::filesystem::is_directory(flags.input)) Fail("{}: is a folder", flags.input.string());

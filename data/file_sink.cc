@@ -182,6 +182,11 @@ void CreateOutputFolder(const fs::path& folder) {
   }
 }
 
+void RequireAbsent(const fs::path& path) {
+  if (fs::exists(path))
+    Fail("{}: exists already; remove it or choose another --output", path.string());
+}
+
 std::string ReadFile(const fs::path& path) {
   const Descriptor fd(OpenForReading(path));
   struct stat info {};

@@ -40,6 +40,9 @@ void WriteAside(const std::filesystem::path& path,
 // another --output or remove it"), or cannot be made.
 void CreateOutputFolder(const std::filesystem::path& folder);
 
+// Throws Error if `path`, a command's output file, exists.
+void RequireAbsent(const std::filesystem::path& path);
+
 // Whole file as text; Error names it if it can't be read, or is larger than 1 GiB.
 std::string ReadFile(const std::filesystem::path& path);
 

@@ -164,4 +164,12 @@ bool JsonLineReader::Next(json& object) {
   return false;
 }
 
+int64_t CountJsonLines(const std::filesystem::path& path) {
+  JsonLineReader reader(path);
+  json object;
+  int64_t count = 0;
+  while (reader.Next(object)) ++count;
+  return count;
+}
+
 }  // namespace pivotal::data

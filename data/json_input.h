@@ -55,4 +55,7 @@ class JsonLineReader {
   std::size_t line_ = 0;
 };
 
+// Lines that are not blank. Throws like the reader: finds what is no JSON before long work begins.
+int64_t CountJsonLines(const std::filesystem::path& path);
+
 }  // namespace pivotal::data

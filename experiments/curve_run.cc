@@ -8,6 +8,7 @@
 
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "data/stream_decoder.h"
 #include "data/trace_store.h"
 #include "experiments/run_config.h"
 #include "pts/strata.h"
@@ -53,8 +54,7 @@ ordered_json LeavingOf(const pts::SuccessTrie& trie, std::span<const int32_t> no
   std::vector<Seen> seen;
   pts::Estimate left;
   for (int32_t node : nodes) {
-    left.samples += trie[node].left.samples;
-    left.successes += trie[node].left.successes;
+    left += trie[node].left;
     for (const auto& [token, branch] : trie[node].branches)
       if (branch.sampled.samples > 0) seen.push_back({trie[node].depth + 1, token, branch.sampled});
   }
@@ -119,19 +119,24 @@ class CurveWriter {
 std::vector<int32_t> SentenceEnds(const data::Tokenizer& tokenizer,
                                   const std::vector<TokenId>& response) {
   const auto n = static_cast<int32_t>(response.size());
-  const auto in_text = EndsInText(tokenizer.Decode(response));
+  data::StreamDecoder decoder(tokenizer);
+  std::string text;
+  std::vector<std::size_t> sizes;  // of the text of t_1..t_k
+  for (TokenId token : response) {
+    text += decoder.Add(token);
+    sizes.push_back(text.size());
+  }
+  text += decoder.Finish();
+  const auto in_text = EndsInText(text);
   std::vector<int32_t> ends;
   auto next = in_text.begin();
   for (int32_t k = 1; k <= n && next != in_text.end(); ++k) {
-    const std::size_t size = tokenizer.Decode(std::span(response).first(k)).size();
-    if (size < *next) continue;
+    if (sizes[k - 1] < *next) continue;
     ends.push_back(k);
-    while (next != in_text.end() && *next <= size) ++next;
+    while (next != in_text.end() && *next <= sizes[k - 1]) ++next;
   }
   // Tokens without text, such as the end of the sequence, belong to the last sentence.
-  const std::size_t whole = tokenizer.Decode(response).size();
-  if (!ends.empty() && tokenizer.Decode(std::span(response).first(ends.back())).size() == whole)
-    ends.back() = n;
+  if (!ends.empty() && sizes[ends.back() - 1] == text.size()) ends.back() = n;
   if (n > 0 && (ends.empty() || ends.back() != n)) ends.push_back(n);
   return ends;
 }

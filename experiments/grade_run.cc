@@ -121,14 +121,6 @@ void JudgeWindow(const pts::Oracle& oracle, const GradeSettings& settings,
   if (error) std::rethrow_exception(error);
 }
 
-int64_t CountLines(const std::filesystem::path& path) {
-  data::JsonLineReader reader(path);
-  json object;
-  int64_t count = 0;
-  while (reader.Next(object)) ++count;
-  return count;
-}
-
 void Write(data::FileSink& sink, std::vector<Line>& lines) {
   for (Line& line : lines) {
     line.object["success"] = line.success;
@@ -147,10 +139,9 @@ void Count(const std::vector<Line>& lines, GradeSummary& summary) {
 }  // namespace
 
 GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
-  if (!settings.output.empty() && std::filesystem::exists(settings.output))
-    Fail("{}: exists already; remove it or choose another --output", settings.output.string());
+  if (!settings.output.empty()) data::RequireAbsent(settings.output);
   const auto oracle = pts::MakeOracle(settings.oracle, settings.oracle_options);
-  const int64_t total = CountLines(settings.input);
+  const int64_t total = data::CountJsonLines(settings.input);
   if (total == 0) Fail("{}: no line in this file", settings.input.string());
   data::JsonLineReader reader(settings.input);
   std::optional<data::FileSink> sink;

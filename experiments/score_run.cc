@@ -58,20 +58,11 @@ void ScoreWindow(const model::PhiModel& model, std::vector<Line>& window, int64_
   }
 }
 
-int64_t CountLines(const std::filesystem::path& path) {
-  data::JsonLineReader reader(path);
-  json object;
-  int64_t count = 0;
-  while (reader.Next(object)) ++count;
-  return count;
-}
-
 }  // namespace
 
 ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
-  if (std::filesystem::exists(settings.output))
-    Fail("{}: exists already; remove it or choose another --output", settings.output.string());
-  const int64_t total = CountLines(settings.input);  // finds what is no JSON before the model loads
+  data::RequireAbsent(settings.output);
+  const int64_t total = data::CountJsonLines(settings.input);  // finds what is no JSON before the model loads
   const LoadedModel model = LoadModel(settings.model);
   const int64_t positions = model.phi().config().max_position_embeddings;
   const c10::InferenceMode inference;

@@ -162,8 +162,8 @@ int32_t AnchoredSearch::Drawn() const {
 int32_t AnchoredSearch::RoundSize() const {
   const int32_t drawn = Drawn();
   const int32_t most = options_.max_rollouts * trie_.responses();
-  return std::clamp(drawn / 8, kFirstRound, std::max(kFirstRound, most - drawn)) *
-         (drawn < most ? 1 : 0);
+  if (drawn >= most) return 0;
+  return std::clamp(drawn / 8, kFirstRound, std::max(kFirstRound, most - drawn));
 }
 
 }  // namespace pivotal::pts

@@ -30,10 +30,10 @@ class AnchoredSearch : public Strategy {
   double Value(int32_t node) const override { return strata_.Value(node).Mean(); }
 
  private:
-  enum class Verdict { kCandidate, kSuspect, kPivotal, kNot };
+  enum class Verdict { kNot, kSuspect, kPivotal };
   struct Candidate {
     int32_t node;
-    Verdict verdict = Verdict::kCandidate;
+    Verdict verdict = Verdict::kNot;
   };
 
   std::vector<Ask> Explore();

@@ -3,40 +3,34 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 
 namespace pivotal::pts {
 namespace {
 
 constexpr double kCommon = 0.05;  // probability of a token that has something to teach
 
-double SmoothedRate(Estimate estimate) {
-  return (estimate.successes + 1.0) / (estimate.samples + 2.0);
-}
-
 }  // namespace
 
 std::vector<Alternative> AlternativesTo(const SuccessTrie& trie, const Strata& strata,
                                         int32_t node) {
   const SuccessTrie::Node& parent = trie[trie[node].parent];
-  std::map<TokenId, Alternative> alternatives;
+  std::vector<Alternative> alternatives;
   for (const auto& [token, branch] : parent.branches)
-    if (branch.sampled.samples > 0) alternatives[token] = {token, branch.logprob, branch.sampled};
+    if (branch.sampled.samples > 0) alternatives.push_back({token, branch.logprob, branch.sampled});
   for (int32_t child : parent.children) {
     if (child == node) continue;
-    alternatives[trie[child].token] = {trie[child].token,
-                                       static_cast<float>(std::log(trie[child].probability)),
-                                       strata.Value(child).AsCounts()};
+    alternatives.push_back({trie[child].token,
+                            static_cast<float>(std::log(trie[child].probability)),
+                            strata.Value(child).AsCounts()});
   }
-  std::vector<Alternative> ordered;
-  for (const auto& [token, alternative] : alternatives) ordered.push_back(alternative);
-  return ordered;
+  std::ranges::sort(alternatives, {}, &Alternative::token);
+  return alternatives;
 }
 
 std::optional<Alternative> PickOther(std::span<const Alternative> alternatives, double after,
                                      bool trunk_accepted) {
   const auto distance = [=](const Alternative& a) {
-    const double d = after - SmoothedRate(a.estimate);
+    const double d = after - a.estimate.Smoothed();
     return trunk_accepted ? d : -d;
   };
   const auto is_common = [](const Alternative& a) { return a.logprob >= std::log(kCommon); };

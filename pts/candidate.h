@@ -24,7 +24,7 @@ struct Alternative {
 std::vector<Alternative> AlternativesTo(const SuccessTrie& trie, const Strata& strata, int32_t node);
 
 // The one to set against t_k: of those that the policy samples once in twenty times or more, or of
-// all if there are none, that with the lowest smoothed rate (successes + 1) / (samples + 2) where t_k
+// all if there are none, that with the lowest smoothed rate (Estimate::Smoothed) where t_k
 // raised p (`trunk_accepted`), else that with the highest. A token that is hardly ever sampled has
 // little to teach, and smoothing keeps one lucky rollout from outranking many. Ties go to more
 // samples, then to the lower id. Nullopt where none lies on the other side of p_k = `after`.

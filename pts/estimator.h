@@ -13,6 +13,17 @@ struct Estimate {
   int32_t samples = 0;
   int32_t successes = 0;
   double Mean() const { return samples > 0 ? static_cast<double>(successes) / samples : 0.0; }
+  // Laplace's rule of succession: never 0 or 1.
+  double Smoothed() const { return (successes + 1.0) / (samples + 2.0); }
+  void Add(bool success) {
+    ++samples;
+    successes += success;
+  }
+  Estimate& operator+=(Estimate other) {
+    samples += other.samples;
+    successes += other.successes;
+    return *this;
+  }
 };
 
 // Wilson score interval (Wilson, JASA 1927) at two-sided normal quantile `z`; [0, 1] for no

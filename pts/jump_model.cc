@@ -53,8 +53,8 @@ struct Way {
 
 }  // namespace
 
-std::vector<JumpCurve> JumpModel::Sample(std::span<const JumpStep> steps, bool verdict,
-                                         int32_t count, kernels::RandomStream& random) {
+std::vector<JumpCurve> SampleJumpCurves(std::span<const JumpStep> steps, bool verdict,
+                                        int32_t count, kernels::RandomStream& random) {
   const auto& prior = Prior();
   std::vector<std::array<std::vector<Way>, kLevels>> ways(steps.size());
   Row weight{};  // of p after the step, given what was observed from there on

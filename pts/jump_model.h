@@ -27,11 +27,9 @@ struct JumpCurve {
 // anything. Working backwards from the verdict, p before a step is (1 - leave) p + leave q. A hidden
 // Markov chain over p on a grid: the posterior is drawn from exactly, by filtering from the end and
 // sampling from the start.
-class JumpModel {
- public:
-  // `count` independent curves, for steps in order of position; at least one step.
-  static std::vector<JumpCurve> Sample(std::span<const JumpStep> steps, bool verdict, int32_t count,
-                                       kernels::RandomStream& random);
-};
+//
+// `count` independent curves, for steps in order of position; at least one step.
+std::vector<JumpCurve> SampleJumpCurves(std::span<const JumpStep> steps, bool verdict, int32_t count,
+                                        kernels::RandomStream& random);
 
 }  // namespace pivotal::pts

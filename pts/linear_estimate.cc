@@ -12,7 +12,7 @@ double MeanOf(Estimate estimate) { return estimate.samples > 0 ? estimate.Mean()
 }  // namespace
 
 double SampleVariance(Estimate estimate) {
-  const double p = (estimate.successes + 1.0) / (estimate.samples + 2.0);
+  const double p = estimate.Smoothed();
   return p * (1 - p);
 }
 

@@ -101,7 +101,7 @@ void Outlook::Look(int32_t response, double gap, uint64_t stream) {
   }
   kernels::RandomStream random(0, stream);
   const bool verdict = trie_[trie_.Path(response).back()].success;
-  const auto curves = JumpModel::Sample(steps, verdict, kCurves, random);
+  const auto curves = SampleJumpCurves(steps, verdict, kCurves, random);
 
   const auto count = static_cast<Eigen::Index>(steps.size());
   Eigen::MatrixXf unknowns(kCurves, count + static_cast<Eigen::Index>(tokens.size()));

@@ -24,9 +24,9 @@ struct PairOptions {
 // True if both sides of a token's pair were measured on fresh rollouts and are apart as asked.
 bool IsConfirmed(const data::PivotalToken& token, const PairOptions& options);
 
-// A pair per pivotal token whose two sides differ by `gap`, and measurably, on fresh rollouts; the trunk token is
-// chosen where it raised p and rejected where it lowered it. Equal (prompt_ids, chosen, rejected)
-// within a query are written once. Ascending order of query, response, position.
+// A pair per pivotal token whose two sides differ by `gap`, and measurably, on fresh rollouts; the
+// trunk token is chosen where it raised p and rejected where it lowered it. Equal (prompt_ids,
+// chosen, rejected) within a query are written once. Ascending order of query, response, position.
 std::vector<data::PreferencePair> BuildPairs(std::span<const data::QueryTrace> queries,
                                              const data::Tokenizer& tokenizer,
                                              const PairOptions& options);

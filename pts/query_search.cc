@@ -168,8 +168,7 @@ void QuerySearch::Record(const Start& start, Drawn drawn) {
     whole = path;
     whole.insert(whole.end(), rollout.tokens.begin(), rollout.tokens.end());
     const bool success = drawn.verdicts[i] != 0;
-    ++estimate.samples;
-    estimate.successes += success;
+    estimate.Add(success);
     if (rollout.finish == data::FinishReason::kEos) ends_.insert(rollout.tokens.back());
     if (rollout.finish == data::FinishReason::kLength && CountOf(whole) < options_.max_new_tokens)
       cut_.insert(whole);

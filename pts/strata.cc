@@ -60,10 +60,7 @@ double Strata::Cost(int32_t stratum) const { return height_[strata_[stratum].nod
 
 Estimate Strata::Left(int32_t stratum) const {
   Estimate sum;
-  for (int32_t node : strata_[stratum].nodes) {
-    sum.samples += trie_[node].left.samples;
-    sum.successes += trie_[node].left.successes;
-  }
+  for (int32_t node : strata_[stratum].nodes) sum += trie_[node].left;
   return sum;
 }
 
@@ -129,8 +126,7 @@ double Strata::AddLeaving(std::span<const int32_t> nodes, double weight,
   Estimate left;
   double passes = 1;
   for (int32_t node : nodes) {
-    left.samples += trie_[node].left.samples;
-    left.successes += trie_[node].left.successes;
+    left += trie_[node].left;
     passes *= 1 - trie_[node].leave;
   }
   if (passes == 1) return 1;

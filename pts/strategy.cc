@@ -20,10 +20,16 @@ constexpr std::array<std::pair<std::string_view, StrategyKind>, 4> kNames = {{
 
 }  // namespace
 
+std::vector<std::string> StrategyNames() {
+  std::vector<std::string> names;
+  for (const auto& [name, kind] : kNames) names.emplace_back(name);
+  return names;
+}
+
 StrategyKind ParseStrategy(std::string_view name) {
   for (const auto& [known, kind] : kNames)
     if (known == name) return kind;
-  Fail("strategy \"{}\" is unknown: take anchored, subdivide, subdivide-length or exhaustive", name);
+  Fail("strategy \"{}\" is unknown: take one of {}", name, fmt::join(StrategyNames(), ", "));
 }
 
 std::string StrategyName(StrategyKind kind) {

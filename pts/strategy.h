@@ -18,7 +18,9 @@ enum class StrategyKind {
   kExhaustive,       // p_k of every token
 };
 
-// "anchored", "subdivide", "subdivide-length", "exhaustive". Throws Error that lists them.
+// What ParseStrategy takes.
+std::vector<std::string> StrategyNames();
+// Throws Error that lists the names.
 StrategyKind ParseStrategy(std::string_view name);
 std::string StrategyName(StrategyKind kind);
 

@@ -10,11 +10,6 @@
 namespace pivotal::pts {
 namespace {
 
-void Count(bool success, Estimate& estimate) {
-  ++estimate.samples;
-  estimate.successes += success;
-}
-
 // 1 - sum of the children's probabilities. What log-probabilities in float32 can't tell from 0 is 0.
 double Leave(double probability_of_children) {
   constexpr double kRounding = 1e-6;
@@ -72,7 +67,7 @@ void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
   if (start == Start::kStruck)
     ++nodes_[node].struck;
   else
-    Count(success, nodes_[node].started);
+    nodes_[node].started.Add(success);
   if (start == Start::kConditioned) return;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const int32_t child = Child(node, tokens[i]);
@@ -82,8 +77,8 @@ void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
     }
     Branch& branch = nodes_[node].branches[tokens[i]];
     branch.logprob = logprobs[i];
-    Count(success, branch.sampled);
-    Count(success, nodes_[node].left);
+    branch.sampled.Add(success);
+    nodes_[node].left.Add(success);
     return;
   }
   // It went all the way along a response, whose verdict is known: nothing to learn.
@@ -98,7 +93,7 @@ void SuccessTrie::AddForced(int32_t node, TokenId forced, std::span<const TokenI
   }
   const auto [at, fresh] = nodes_[node].branches.try_emplace(forced);
   if (fresh) at->second.logprob = std::numeric_limits<float>::quiet_NaN();
-  Count(success, at->second.forced);
+  at->second.forced.Add(success);
 }
 
 }  // namespace pivotal::pts

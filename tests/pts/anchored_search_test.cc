@@ -168,6 +168,7 @@ TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
 TEST(Strategy, NamesAndBadOptions) {
   for (const char* name : {"anchored", "subdivide", "subdivide-length", "exhaustive"})
     EXPECT_EQ(StrategyName(ParseStrategy(name)), name);
+  EXPECT_EQ(StrategyNames().size(), 4u);
   EXPECT_THROW(ParseStrategy("anchor"), Error);
   StrategyOptions options;
   options.tolerance = 0.2;
