@@ -46,7 +46,7 @@ QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, const
 std::vector<Wish> QuerySearch::Next() {
   asked_.clear();
   if (stage_ == Stage::kPrompt)
-    asked_.push_back({RolloutKind::kQuery, -1, 0, -1, options_.samples, 0});
+    asked_.push_back({RolloutKind::kQuery, -1, 0, -1, options_.samples, 1});
   if (stage_ == Stage::kResponses) {
     AskResponses();
     if (asked_.empty()) stage_ = Stage::kAlternatives;
@@ -73,7 +73,7 @@ void QuerySearch::Supply(std::vector<Drawn> drawn) {
     Record(asked_[i], std::move(drawn[i]));
   }
   asked_.clear();
-  if (stage_ == Stage::kPrompt) ChooseResponses();
+  if (stage_ == Stage::kPrompt && started()) ChooseResponses();
 }
 
 void QuerySearch::CutShort() {
@@ -187,8 +187,7 @@ void QuerySearch::Record(const Start& start, Drawn drawn) {
 // Right and wrong in turn, each in the order drawn, no token sequence twice.
 void QuerySearch::ChooseResponses() {
   const double p = Estimate{trace_.samples, trace_.successes}.Mean();
-  trace_.searched =
-      trace_.samples > 0 && p >= options_.min_success && p <= options_.max_success;
+  trace_.searched = p >= options_.min_success && p <= options_.max_success;
   stage_ = trace_.searched ? Stage::kResponses : Stage::kDone;
   if (!trace_.searched) return;
 

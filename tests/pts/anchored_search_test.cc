@@ -159,6 +159,11 @@ TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
   EXPECT_LT(generated, 80'000);  // the last batch may go over
   EXPECT_GT(part.undone + part.cut_short, 0);
   EXPECT_EQ(part.undone + part.queries, 12);
+  // A first batch is rationed by the longest that rollouts may be; what it left waits for the next.
+  options.group = 12;
+  Explore(world, options, &part, 12);
+  EXPECT_EQ(part.undone, 0);
+  EXPECT_GT(part.cut_short, 0);
   options.budget_tokens = 0;
   options.budget_seconds = 1e-9;
   Explore(world, options, &part, 12);
