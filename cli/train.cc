@@ -12,12 +12,15 @@ namespace {
 
 struct Flags {
   experiments::TrainSettings settings;
-  std::string objective = "dpo";
+  std::string objective = "dpo", loss = "sigmoid";
   std::filesystem::path output;
 };
 
 void Run(Flags& flags) {
-  flags.settings.objective = experiments::ParseTrainObjective(flags.objective);
+  flags.settings.sft = flags.objective == "sft";
+  if (!flags.settings.sft)
+    flags.settings.loss.method = dpo::ParsePreferenceMethod(flags.objective);
+  flags.settings.loss.type = dpo::ParseLossType(flags.loss);
   ConsoleProgress progress;
   const auto last = experiments::RunTraining(flags.settings, flags.output, progress);
   fmt::print("{} steps in {:.1f} s, last loss {:.4f}", last.step, last.seconds, last.loss);
@@ -25,6 +28,28 @@ void Run(Flags& flags) {
     fmt::print(", reward margin {:.3f}, reward accuracy {:.2f}", margin->second,
                last.metrics.at("rewards/accuracies"));
   fmt::print("\nmodel and log.jsonl in {}\n", flags.output.string());
+}
+
+void AddLossFlags(CLI::App& sub, Flags& flags) {
+  dpo::LossOptions& loss = flags.settings.loss;
+  const auto above_zero = CLI::Range(std::numeric_limits<double>::min(), 1e9);
+  const auto not_negative = CLI::Range(0.0, 1e9);
+  sub.add_option("--loss", flags.loss, "dpo: any; cpo: sigmoid, hinge, ipo")
+      ->check(CLI::IsMember(dpo::LossTypeNames()))->capture_default_str();
+  sub.add_option("--beta", loss.beta, "scale of the log-ratios: the pull to the reference")
+      ->check(above_zero)->capture_default_str();
+  sub.add_option("--label-smoothing", loss.label_smoothing,
+                 "share of pairs expected to be the wrong way round (conservative DPO)")
+      ->check(CLI::Range(0.0, 0.499))->capture_default_str();
+  sub.add_option("--rpo-alpha", loss.rpo_alpha,
+                 "weight of the chosen side's mean negative log-likelihood, added to the loss")
+      ->check(not_negative)->capture_default_str();
+  sub.add_option("--cpo-alpha", loss.cpo_alpha, "cpo: weight of that of all chosen tokens of a step")
+      ->check(not_negative)->capture_default_str();
+  sub.add_option("--simpo-gamma", loss.simpo_gamma, "simpo: the margin that is aimed at")
+      ->check(not_negative)->capture_default_str();
+  sub.add_option("--discopop-tau", loss.discopop_tau, "discopop: temperature of its mixing")
+      ->check(above_zero)->capture_default_str();
 }
 
 }  // namespace
@@ -40,13 +65,10 @@ void AddTrain(CLI::App& app) {
   sub->add_option("--data", settings.data,
                   "pairs.jsonl for dpo; lines with prompt and completion for sft")->required();
   sub->add_option("--output", flags->output, "model folder to make")->required();
-  sub->add_option("--objective", flags->objective, "dpo (sigmoid loss) or sft (next token)")
-      ->check(CLI::IsMember({"dpo", "sft"}))->capture_default_str();
-  sub->add_option("--beta", settings.beta, "DPO: strength of the pull to the reference")
-      ->check(above_zero)->capture_default_str();
-  sub->add_option("--rpo-alpha", settings.rpo_alpha,
-                  "DPO: weight of the chosen side's negative log-likelihood, added to the loss")
-      ->check(CLI::Range(0.0, 1e9))->capture_default_str();
+  sub->add_option("--objective", flags->objective,
+                  "dpo; cpo, simpo, orpo (no reference model); sft (next token)")
+      ->check(CLI::IsMember({"dpo", "cpo", "simpo", "orpo", "sft"}))->capture_default_str();
+  AddLossFlags(*sub, *flags);
   sub->add_option("--learning-rate", options.optimizer.learning_rate, "peak")
       ->check(above_zero)->capture_default_str();
   sub->add_option("--epochs", options.epochs)->check(CLI::Range(1, 1 << 20))->capture_default_str();
@@ -72,7 +94,11 @@ void AddTrain(CLI::App& app) {
                   "split the weights into files of at most this size, e.g. 500MB")
       ->transform(CLI::AsSizeValue(true))->check(CLI::PositiveNumber)
       ->default_str("5GB");
-  sub->add_option("--seed", options.seed, "of the data order")->capture_default_str();
+  sub->add_option("--order", options.order, "of the data: shuffled, or as in the file")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, dpo::DataOrder>{
+          {"shuffled", dpo::DataOrder::kShuffled}, {"file", dpo::DataOrder::kFile}}))
+      ->default_str("shuffled");
+  sub->add_option("--seed", options.seed, "of the shuffled order")->capture_default_str();
   sub->callback([flags] { Run(*flags); });
 }
 

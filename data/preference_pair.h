@@ -21,6 +21,7 @@ struct PreferencePair {
   std::string id;  // "<query id>/<response>/<position>"
   std::string prompt, chosen, rejected;  // text; for people and for TRL
   std::vector<TokenId> prompt_ids, chosen_ids, rejected_ids;  // what Pivotal trains on
+  std::vector<float> chosen_weights, rejected_weights;  // one a token; empty: all one
   SideEstimate chosen_estimate, rejected_estimate;  // fresh rollouts, after the side's token
   double delta = 0;  // p_k - p_{k-1} of the trunk token as the search measured it; 0 if unknown
   double delta_low = -1, delta_high = 1;  // its interval, valid however often the search looked

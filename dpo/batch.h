@@ -1,4 +1,4 @@
-// Apache-2.0. Sequences and the tokens to score in them, as tensors.
+// Apache-2.0. Completions to score under a model, packed.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,49 +12,54 @@
 
 namespace pivotal::dpo {
 
-// B sequences padded on the right to T, and M targets: token `target_token[m]` predicted at the
-// U distinct positions `source` (flat, row * T + column), summed into one of `segments` sums.
+// M targets: token `target_token[m]` predicted at node `sources[target_source[m]]` of a forest, one
+// of the tokens of completion `target_completion[m]`.
 struct Batch {
-  at::Tensor tokens;          // [B, T] int64
-  std::vector<int64_t> lengths;  // [B], of the whole sequences, their last tokens included
-  at::Tensor source;          // [U] int64
-  at::Tensor target_source;   // [M] int64, index into `source`
-  at::Tensor target_token;    // [M] int64
-  at::Tensor target_segment;  // [M] int64
-  int64_t segments = 0;
+  model::TokenForest forest;
+  std::vector<int64_t> sources;  // [U], ascending
+  at::Tensor target_source;      // [M] int64
+  at::Tensor target_token;       // [M] int64
+  at::Tensor target_completion;  // [M] int64
+  at::Tensor completion_length;  // [C], float32 or wider as the model
+  at::Tensor target_weight;      // [M]; undefined: all one
 };
 
-// Collects sequences and targets. A hidden state that several targets share is used once.
+// Collects completions of prompts. What they have in common goes through the model once: single tokens
+// after one prompt, or after prompts that begin each other, are scored on one path.
 class BatchBuilder {
  public:
-  // Scores `completion` after `prompt` (not empty) as one segment; returns the segment.
-  int64_t AddCompletion(std::span<const TokenId> prompt, std::span<const TokenId> completion);
-  // Scores two completions of one prompt as two consecutive segments; returns the first. Single
-  // tokens share one sequence and one hidden state.
-  int64_t AddPair(std::span<const TokenId> prompt, std::span<const TokenId> first,
-                  std::span<const TokenId> second);
-  Batch Build(at::Device device) const;
+  explicit BatchBuilder(const model::PhiModel& model);
+  // Scores `completion` after `prompt`, neither of them empty; returns its index. `weights`: one a
+  // token of the completion, or none.
+  int64_t Add(std::span<const TokenId> prompt, std::span<const TokenId> completion,
+              std::span<const float> weights = {});
+  Batch Build();
 
  private:
   struct Target {
-    int64_t row, column;
+    int64_t sequence, column;
     TokenId token;
-    int64_t segment;
+    int64_t completion;
+    double weight;
   };
-  int64_t AddSequence(std::span<const TokenId> prompt, std::span<const TokenId> rest);
-
-  std::vector<std::vector<TokenId>> sequences_;
+  const model::PhiModel& model_;
+  model::ForestBuilder forest_;
   std::vector<Target> targets_;
-  int64_t segments_ = 0;
+  std::vector<double> lengths_;
+  bool weighted_ = false;
 };
 
-// Log-probability of each target (temperature 1, natural log): [M], float32 or wider, in the order in
-// which targets were added. Without gradients the logits of at most a few hundred positions are in
-// memory at once.
-at::Tensor TargetLogProbs(const model::PhiModel& model, const Batch& batch);
+// Whether gradients flow through the normaliser of the log-probabilities. Where a loss reads nothing
+// but differences between tokens of one position, it cancels.
+enum class Normaliser { kWithGradient, kConstant };
 
-// Sum of the targets' log-probabilities (temperature 1, natural log) per segment: [segments],
-// float32 or wider. Gradients flow to the model's weights unless grad mode is off.
-at::Tensor SegmentLogProbs(const model::PhiModel& model, const Batch& batch);
+// Log-probability of each target (temperature 1, natural log): [M], float32 or wider, in the order in
+// which they were added. The logits of a few positions at most are in memory at once, in the backward
+// pass too.
+at::Tensor TargetLogProbs(const model::PhiModel& model, const Batch& batch,
+                          Normaliser normaliser = Normaliser::kWithGradient);
+
+// Sum of targets `values` [M] per completion, by their weights: [C].
+at::Tensor PerCompletion(const Batch& batch, const at::Tensor& values);
 
 }  // namespace pivotal::dpo

@@ -12,11 +12,12 @@
 
 #include "data/preference_pair.h"
 #include "data/progress.h"
+#include "dpo/loss.h"
 #include "model/phi_model.h"
 
 namespace pivotal::dpo {
 
-// Sums over the examples of a micro-batch; the trainer divides by weights.
+// What some examples add to a step's mean loss and to its mean metrics.
 struct LossTerms {
   at::Tensor loss;                        // scalar, with gradients
   std::map<std::string, double> metrics;  // under TRL's names, e.g. "rewards/margins"
@@ -27,21 +28,32 @@ class Objective {
  public:
   virtual ~Objective() = default;
   virtual int64_t size() const = 0;
-  // Tokens that example i puts through the model; batches are made of similar lengths.
+  // Examples that are cheaper together, because they share tokens; each example is in one group.
+  virtual std::vector<std::vector<int64_t>> Groups() const = 0;
+  // Tokens that example i puts through the model on its own.
   virtual int64_t Length(int64_t example) const = 0;
-  // What the loss is a mean over: pairs, or tokens of completions.
-  virtual double Weight(int64_t example) const = 0;
   // For error messages.
   virtual std::string Name(int64_t example) const = 0;
-  virtual LossTerms Compute(std::span<const int64_t> examples) const = 0;
+  // The share of `examples` in the mean over `step`, all examples of an optimizer step: the shares of
+  // parts that make up a step add up to what the step gives at once.
+  virtual LossTerms Compute(std::span<const int64_t> examples,
+                            std::span<const int64_t> step) const = 0;
 };
 
-// DPO with the sigmoid loss (dpo/loss.h). The reference is the model as it is now: its
-// log-probabilities of all pairs are computed here, once, in batches of `batch`.
-std::unique_ptr<Objective> MakeDpoObjective(const model::PhiModel& model,
-                                            std::span<const data::PreferencePair> pairs,
-                                            double beta, double rpo_alpha, int64_t batch,
-                                            Progress& progress);
+// Log-probabilities of both sides of each pair, chosen and rejected, summed over their tokens by the
+// pair's weights: [P, 2], float64, on the CPU. `batch`: pairs per forward pass.
+at::Tensor ReferenceLogProbs(const model::PhiModel& model,
+                             std::span<const data::PreferencePair> pairs, int64_t batch,
+                             Progress& progress);
+
+// A preference loss (dpo/loss.h), a mean over pairs. `reference`: ReferenceLogProbs() of the reference
+// model; undefined where the method has none. Pairs of one trunk go through the model together; where
+// all sides are single tokens and the loss reads differences only, no gradient goes through the
+// vocabulary.
+std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
+                                                   std::span<const data::PreferencePair> pairs,
+                                                   const LossOptions& options,
+                                                   at::Tensor reference);
 
 // Next-token loss on completions, a mean over their tokens.
 std::unique_ptr<Objective> MakeSftObjective(const model::PhiModel& model,

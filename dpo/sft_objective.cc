@@ -3,6 +3,7 @@
 
 #include "data/error.h"
 #include "dpo/batch.h"
+#include "dpo/batch_plan.h"
 #include "dpo/objective.h"
 
 namespace pivotal::dpo {
@@ -23,17 +24,17 @@ class SftObjective : public Objective {
   int64_t Length(int64_t i) const override {
     return static_cast<int64_t>(examples_[i].prompt_ids.size() + examples_[i].completion_ids.size()) - 1;
   }
-  double Weight(int64_t i) const override {
-    return static_cast<double>(examples_[i].completion_ids.size());
-  }
+  std::vector<std::vector<int64_t>> Groups() const override { return Alone(size()); }
   std::string Name(int64_t i) const override { return fmt::format("example {}", i + 1); }
 
-  LossTerms Compute(std::span<const int64_t> examples) const override {
-    BatchBuilder builder;
-    for (int64_t i : examples)
-      builder.AddCompletion(examples_[i].prompt_ids, examples_[i].completion_ids);
-    const Batch batch = builder.Build(model_.options().device());
-    return {-SegmentLogProbs(model_, batch).sum(), {}};
+  LossTerms Compute(std::span<const int64_t> examples,
+                    std::span<const int64_t> step) const override {
+    int64_t tokens = 0;
+    for (int64_t i : step) tokens += static_cast<int64_t>(examples_[i].completion_ids.size());
+    BatchBuilder builder(model_);
+    for (int64_t i : examples) builder.Add(examples_[i].prompt_ids, examples_[i].completion_ids);
+    const at::Tensor logprobs = TargetLogProbs(model_, builder.Build());
+    return {-logprobs.sum() / static_cast<double>(tokens), {}};
   }
 
  private:

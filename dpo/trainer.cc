@@ -18,19 +18,13 @@ void Require(bool holds, const char* field, const char* range, double value) {
   if (!holds) Fail("{} must be {}, got {}", field, range, value);
 }
 
-using Batches = std::vector<std::vector<int64_t>>;
-
 // The run's state between steps.
 class Loop {
  public:
   Loop(const model::PhiModel& model, const Objective& objective, const TrainOptions& options)
       : objective_(objective), options_(options), optimizer_(model, options.optimizer) {
-    for (int64_t i = 0; i < objective.size(); ++i) {
-      lengths_.push_back(objective.Length(i));
-      mean_weight_ += objective.Weight(i) / static_cast<double>(objective.size());
-    }
-    const auto batches = static_cast<int64_t>(PlanEpoch(lengths_, options.batch_size, 0, 0).size());
-    steps_per_epoch_ = (batches + options.gradient_accumulation - 1) / options.gradient_accumulation;
+    const int64_t step_size = StepSize();
+    steps_per_epoch_ = (objective.size() + step_size - 1) / step_size;
     log_.total_steps = steps_per_epoch_ * options.epochs;
     if (options.max_steps > 0) log_.total_steps = std::min(log_.total_steps, options.max_steps);
     warmup_ = static_cast<int64_t>(std::ceil(options.warmup_ratio * log_.total_steps));
@@ -39,14 +33,11 @@ class Loop {
   const StepLog& Run(const StepSink& sink, Progress& progress) {
     progress.Begin("train", log_.total_steps, "steps");
     for (int64_t epoch = 0; log_.step < log_.total_steps; ++epoch) {
-      const Batches batches = PlanEpoch(lengths_, options_.batch_size, options_.seed, epoch);
-      for (std::size_t first = 0; first < batches.size() && log_.step < log_.total_steps;
-           first += options_.gradient_accumulation) {
+      for (const std::vector<int64_t>& examples : Plan(epoch)) {
+        if (log_.step == log_.total_steps) break;
         if (progress.StopRequested())
           throw Interrupted(fmt::format("stopped after step {} of {}", log_.step, log_.total_steps));
-        const std::size_t last =
-            std::min<std::size_t>(batches.size(), first + options_.gradient_accumulation);
-        Step(std::span(batches).subspan(first, last - first));
+        Step(examples);
         sink(log_);
         progress.Update(log_.step, Detail());
       }
@@ -56,38 +47,42 @@ class Loop {
   }
 
  private:
-  void Step(std::span<const std::vector<int64_t>> batches) {
-    double weight = 0, expected_weight = 0;
-    for (const auto& batch : batches) {
-      for (int64_t i : batch) weight += objective_.Weight(i), log_.tokens += lengths_[i];
-      expected_weight += mean_weight_ * static_cast<double>(batch.size());
-    }
+  int64_t StepSize() const { return options_.batch_size * options_.gradient_accumulation; }
+
+  std::vector<std::vector<int64_t>> Plan(int64_t epoch) const {
+    return options_.order == DataOrder::kFile
+               ? PlanInOrder(objective_.size(), StepSize())
+               : PlanEpoch(groups_, StepSize(), options_.seed, epoch);
+  }
+
+  void Step(std::span<const int64_t> step) {
     log_.loss = 0;
     log_.metrics.clear();
-    for (const auto& batch : batches) {
-      const LossTerms terms = objective_.Compute(batch);
-      log_.loss += terms.loss.item<double>() / weight;
-      if (!std::isfinite(log_.loss)) FailAt("loss", log_.loss, batches);
-      for (const auto& [name, value] : terms.metrics) log_.metrics[name] += value / weight;
-      // A batch holds examples of similar lengths. Divided by its own weight, a batch of short
-      // completions would count each of its tokens for more than a batch of long ones.
-      (terms.loss / expected_weight).backward();
+    for (std::size_t first = 0; first < step.size(); first += options_.batch_size) {
+      const auto batch =
+          step.subspan(first, std::min<std::size_t>(options_.batch_size, step.size() - first));
+      const LossTerms terms = objective_.Compute(batch, step);
+      const double loss = terms.loss.item<double>();
+      if (!std::isfinite(loss)) FailAt("loss", loss, batch);
+      log_.loss += loss;
+      for (const auto& [name, value] : terms.metrics) log_.metrics[name] += value;
+      for (int64_t i : batch) log_.tokens += objective_.Length(i);
+      terms.loss.backward();
     }
     const double factor = ScheduleFactor(log_.step, warmup_, log_.total_steps,
                                          options_.min_learning_rate_ratio);
     log_.learning_rate = factor * options_.optimizer.learning_rate;
     log_.grad_norm = optimizer_.Step(factor);
-    if (!std::isfinite(log_.grad_norm)) FailAt("gradient norm", log_.grad_norm, batches);
+    if (!std::isfinite(log_.grad_norm)) FailAt("gradient norm", log_.grad_norm, step);
     ++log_.step;
     log_.epoch = static_cast<double>(log_.step) / static_cast<double>(steps_per_epoch_);
     log_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
   }
 
   [[noreturn]] void FailAt(const char* what, double value,
-                           std::span<const std::vector<int64_t>> batches) const {
+                           std::span<const int64_t> examples) const {
     std::string names;
-    for (const auto& batch : batches)
-      for (int64_t i : batch) names += (names.empty() ? "" : ", ") + objective_.Name(i);
+    for (int64_t i : examples) names += (names.empty() ? "" : ", ") + objective_.Name(i);
     Fail("step {}: the {} is {}; lower --learning-rate or look at {}", log_.step + 1, what, value,
          names);
   }
@@ -102,8 +97,7 @@ class Loop {
   const Objective& objective_;
   const TrainOptions& options_;
   AdamW optimizer_;
-  std::vector<int64_t> lengths_;
-  double mean_weight_ = 0;
+  std::vector<std::vector<int64_t>> groups_ = objective_.Groups();
   int64_t steps_per_epoch_ = 1, warmup_ = 0;
   StepLog log_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();

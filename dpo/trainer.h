@@ -12,6 +12,9 @@
 
 namespace pivotal::dpo {
 
+// Groups of examples that share tokens in random order, or examples as the file has them.
+enum class DataOrder { kShuffled, kFile };
+
 struct TrainOptions {
   OptimizerOptions optimizer;
   int64_t epochs = 1;
@@ -20,7 +23,8 @@ struct TrainOptions {
   int64_t max_steps = 0;               // 0: as many as the epochs hold
   double warmup_ratio = 0.1;           // share of the steps
   double min_learning_rate_ratio = 0;  // the cosine ends at this share of the peak
-  uint64_t seed = 1;                   // of the data order
+  DataOrder order = DataOrder::kShuffled;
+  uint64_t seed = 1;                   // of the shuffled order
   // Throws Error that names the field and its range.
   void Validate() const;
 };
@@ -38,8 +42,6 @@ struct StepLog {
 using StepSink = std::function<void(const StepLog&)>;
 
 // Trains the weights of `model`, which `objective` was made for, in place; `sink` sees every step.
-// A step descends the sum of its examples' losses over their number times the mean weight of all
-// examples, so that every token of an epoch counts the same whatever batch it falls in.
 // Returns the last step's log. Throws Error that names step and examples if the loss or the
 // gradient is not finite (weights stay as they were before that step), Interrupted between steps on
 // a stop request (weights as of the last step).

@@ -53,7 +53,7 @@ DemoSettings::DemoSettings() {
   search.confirm = 32;
   search.responses = 2;
   sampling.max_new_tokens = 64;
-  train.rpo_alpha = 0.3;
+  train.loss.rpo_alpha = 0.3;
   train.options.optimizer.learning_rate = 2e-4;
   train.options.epochs = 6;
   train.options.batch_size = 32;

@@ -31,11 +31,10 @@ struct Line {
 constexpr std::size_t kWindow = 512;
 
 void ScoreBatch(const model::PhiModel& model, std::span<Line* const> lines) {
-  dpo::BatchBuilder builder;
-  for (const Line* line : lines)
-    builder.AddCompletion(line->item.prompt_ids, line->item.completion_ids);
-  const at::Tensor logprobs = dpo::TargetLogProbs(model, builder.Build(model.options().device()))
-                                  .to(at::kCPU, at::kFloat).contiguous();
+  dpo::BatchBuilder builder(model);
+  for (const Line* line : lines) builder.Add(line->item.prompt_ids, line->item.completion_ids);
+  const at::Tensor logprobs =
+      dpo::TargetLogProbs(model, builder.Build()).to(at::kCPU, at::kFloat).contiguous();
   const float* next = logprobs.const_data_ptr<float>();
   for (Line* line : lines) {
     line->logprobs.assign(next, next + line->item.completion_ids.size());

@@ -25,15 +25,15 @@ struct Task {
 std::unique_ptr<Task> MakeTask(const TrainSettings& settings, const LoadedModel& model,
                                Progress& progress) {
   auto task = std::make_unique<Task>();
-  if (settings.objective == TrainObjective::kDpo) {
-    if (!(settings.beta > 0)) Fail("--beta must be above 0, got {}", settings.beta);
-    if (!(settings.rpo_alpha >= 0)) Fail("--rpo-alpha must be 0 or larger, got {}", settings.rpo_alpha);
-    task->pairs = data::LoadPairs(settings.data, model.tokenizer());
-    task->objective = dpo::MakeDpoObjective(model.phi(), task->pairs, settings.beta,
-                                            settings.rpo_alpha, settings.options.batch_size, progress);
-  } else {
+  if (settings.sft) {
     task->completions = data::LoadPromptCompletions(settings.data, model.tokenizer());
     task->objective = dpo::MakeSftObjective(model.phi(), task->completions);
+  } else {
+    task->pairs = data::LoadPairs(settings.data, model.tokenizer());
+    at::Tensor reference;
+    if (settings.loss.UsesReference())
+      reference = dpo::ReferenceLogProbs(model.phi(), task->pairs, settings.options.batch_size, progress);
+    task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss, reference);
   }
   return task;
 }
@@ -46,11 +46,16 @@ void SaveSettings(const TrainSettings& s, const fs::path& output) {
       {"weights_sha256", model::WeightsFingerprint(s.model.folder)},
       {"data", fs::absolute(s.data).string()},
       {"data_sha256", data::Sha256OfFile(s.data)},
-      {"objective", s.objective == TrainObjective::kDpo ? "dpo" : "sft"},
+      {"objective", s.sft ? "sft" : dpo::PreferenceMethodName(s.loss.method)},
+      {"loss", dpo::LossTypeName(s.loss.type)},
       {"device", s.model.device},
       {"dtype", s.model.dtype},
-      {"beta", s.beta},
-      {"rpo_alpha", s.rpo_alpha},
+      {"beta", s.loss.beta},
+      {"label_smoothing", s.loss.label_smoothing},
+      {"rpo_alpha", s.loss.rpo_alpha},
+      {"cpo_alpha", s.loss.cpo_alpha},
+      {"simpo_gamma", s.loss.simpo_gamma},
+      {"discopop_tau", s.loss.discopop_tau},
       {"learning_rate", o.optimizer.learning_rate},
       {"adam_beta1", o.optimizer.beta1},
       {"adam_beta2", o.optimizer.beta2},
@@ -63,6 +68,7 @@ void SaveSettings(const TrainSettings& s, const fs::path& output) {
       {"max_steps", o.max_steps},
       {"warmup_ratio", o.warmup_ratio},
       {"min_learning_rate_ratio", o.min_learning_rate_ratio},
+      {"order", o.order == dpo::DataOrder::kFile ? "file" : "shuffled"},
       {"seed", static_cast<int64_t>(o.seed)}};
   std::ostringstream text;
   text << root << "\n";
@@ -85,15 +91,10 @@ nlohmann::ordered_json LogLine(const dpo::StepLog& log) {
 
 }  // namespace
 
-TrainObjective ParseTrainObjective(const std::string& name) {
-  if (name == "dpo") return TrainObjective::kDpo;
-  if (name == "sft") return TrainObjective::kSft;
-  Fail("--objective {}: expected dpo or sft", name);
-}
-
 dpo::StepLog RunTraining(const TrainSettings& settings, const fs::path& output,
                          Progress& progress) {
   settings.options.Validate();
+  if (!settings.sft) settings.loss.Validate();
   const LoadedModel model = LoadModel(settings.model);
   const auto task = MakeTask(settings, model, progress);
   data::CreateOutputFolder(output);

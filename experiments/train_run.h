@@ -10,16 +10,11 @@
 
 namespace pivotal::experiments {
 
-enum class TrainObjective { kDpo, kSft };
-// "dpo" or "sft"; throws Error that lists them.
-TrainObjective ParseTrainObjective(const std::string& name);
-
 struct TrainSettings {
   ModelSettings model;
-  std::filesystem::path data;  // pairs (dpo) or prompt/completion lines (sft)
-  TrainObjective objective = TrainObjective::kDpo;
-  double beta = 0.1;
-  double rpo_alpha = 0.0;
+  std::filesystem::path data;  // pairs, or prompt/completion lines (sft)
+  bool sft = false;            // next-token loss on completions instead of a preference loss
+  dpo::LossOptions loss;
   dpo::TrainOptions options;
   int64_t max_shard_bytes = model::kDefaultShardBytes;  // larger weight files are split
 };

@@ -2,21 +2,23 @@
 #include "model/phi_model.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/layer_norm.h>
 #include <ATen/ops/rms_norm.h>
-#include <ATen/ops/scaled_dot_product_attention.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
+#include <functional>
 #include <limits>
+#include <optional>
 #include <utility>
 
 #include "data/error.h"
+#include "model/attention.h"
 #include "model/attention_mask.h"
 #include "model/mlp.h"
+#include "model/recompute.h"
 
 namespace pivotal::model {
 namespace {
@@ -48,11 +50,31 @@ Weights TakeWeights(const PhiConfig& config, const ParameterMap& parameters,
   return weights;
 }
 
-std::vector<int64_t> AllRows(const at::Tensor& tokens) {
-  return std::vector<int64_t>(static_cast<std::size_t>(tokens.size(0)), tokens.size(1));
+// Positions [1, N] of a forest's nodes, and for each the length of its sequence.
+struct Places {
+  at::Tensor positions;
+  std::vector<int64_t> lengths;
+};
+
+Places PlacesOf(const TokenForest& forest) {
+  std::vector<int64_t> positions, lengths;
+  for (const auto& segment : forest.segments) {
+    for (int64_t i = 0; i < segment.length; ++i) positions.push_back(segment.depth + i);
+    lengths.insert(lengths.end(), segment.length, segment.sequence);
+  }
+  return {at::tensor(positions, at::TensorOptions(at::kLong)).to(forest.tokens.device()).unsqueeze(0),
+          std::move(lengths)};
 }
 
 }  // namespace
+
+struct PhiModel::Pass {
+  RopeAngles angles;
+  // Of a layer: query [B, T, H, D], key and value [B, T, KV heads, D] -> [B, T, H * D].
+  std::function<at::Tensor(int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                           const at::Tensor& value)> attend;
+  at::Tensor sources;  // the tokens that the last layer is computed at; undefined: all
+};
 
 PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source)
     : config_(std::move(config)),
@@ -63,35 +85,56 @@ PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string&
     masked_tokens_ = at::tensor(config_.masked_tokens, at::TensorOptions(at::kLong)).to(options().device());
 }
 
-at::Tensor PhiModel::Hidden(const at::Tensor& tokens, std::span<const int64_t> lengths) const {
-  Context context;
-  context.length = tokens.size(1);
-  context.positions = at::arange(context.length, tokens.options()).unsqueeze(0);
-  const std::vector<int64_t> whole = lengths.empty() ? AllRows(tokens) : std::vector<int64_t>();
-  const std::span<const int64_t> of_rows = lengths.empty() ? whole : lengths;
-  // One row of positions serves all rows unless their factors differ.
-  const bool first_long = config_.rope.IsLong(of_rows.front());
-  const bool same = std::ranges::all_of(
-      of_rows, [&](int64_t length) { return config_.rope.IsLong(length) == first_long; });
-  context.angles = rope_.Angles(context.positions, same ? of_rows.first(1) : of_rows);
-  if (config_.sliding_window > 0 && context.length > config_.sliding_window)
-    context.mask = CausalMask(config_, context.positions, context.length);
-  if (config_.block_sparse.block > 0)
-    context.sparse_mask = BlockSparseMask(config_, context.positions, context.length);
-  return Decode(tokens, context);
+at::Tensor PhiModel::Hidden(const at::Tensor& tokens) const {
+  return Hidden(TokenForest::Rows(tokens), {}).view({tokens.size(0), tokens.size(1), -1});
+}
+
+at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> sources) const {
+  const auto [positions, lengths] = PlacesOf(forest);
+  const bool mixed = config_.rope.original_length > 0 &&
+                     std::ranges::any_of(lengths, [&](int64_t length) {
+                       return config_.rope.IsLong(length) != config_.rope.IsLong(lengths.front());
+                     });
+  const auto pass = std::make_shared<Pass>();
+  if (mixed) {  // a row of one token each
+    const auto [cos, sin] = rope_.Angles(positions.t(), lengths);
+    pass->angles = {cos.transpose(0, 1), sin.transpose(0, 1)};
+  } else {
+    pass->angles = rope_.Angles(positions, std::span(lengths).first(1));
+  }
+  const auto everywhere = std::make_shared<ForestAttention>(config_, forest, std::span<int64_t>());
+  auto at_sources = everywhere;
+  if (!sources.empty()) {
+    at_sources = std::make_shared<ForestAttention>(config_, forest, sources);
+    pass->sources =
+        at::tensor(at::IntArrayRef(sources.data(), sources.size()), at::TensorOptions(at::kLong))
+            .to(forest.tokens.device());
+  }
+  pass->attend = [this, everywhere, at_sources](int64_t layer, const at::Tensor& query,
+                                                const at::Tensor& key, const at::Tensor& value) {
+    const bool last = layer + 1 == config_.num_hidden_layers;
+    return (last ? *at_sources : *everywhere)(query[0], key[0], value[0],
+                                              config_.IsBlockSparse(layer)).unsqueeze(0);
+  };
+  return Decode(forest.tokens.unsqueeze(0), pass)[0];
 }
 
 at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const at::Tensor& positions,
                             std::span<const int64_t> lengths, KvCache& cache) const {
-  Context context;
-  context.length = *std::ranges::max_element(lengths);
-  context.positions = positions;
-  context.angles = rope_.Angles(positions, lengths);
-  context.mask = CausalMask(config_, positions, context.length);
-  if (config_.block_sparse.block > 0)
-    context.sparse_mask = BlockSparseMask(config_, positions, context.length);
-  context.cache = &cache;
-  return Decode(tokens, context);
+  const int64_t length = *std::ranges::max_element(lengths);
+  const at::Tensor mask = CausalMask(config_, positions, length);
+  const at::Tensor sparse_mask = config_.block_sparse.block > 0
+                                     ? BlockSparseMask(config_, positions, length) : at::Tensor();
+  const auto pass = std::make_shared<Pass>();
+  pass->angles = rope_.Angles(positions, lengths);
+  pass->attend = [&](int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                    const at::Tensor& value) {
+    cache.Write(layer, key, value, positions);
+    return Attend(config_, query, cache.Keys(layer, query.size(0), length),
+                  cache.Values(layer, query.size(0), length),
+                  config_.IsBlockSparse(layer) ? sparse_mask : mask);
+  };
+  return Decode(tokens, pass);
 }
 
 at::Tensor PhiModel::Logits(const at::Tensor& hidden) const {
@@ -102,21 +145,48 @@ at::Tensor PhiModel::Logits(const at::Tensor& hidden) const {
   return logits;
 }
 
-at::Tensor PhiModel::Decode(const at::Tensor& tokens, const Context& context) const {
+at::Tensor PhiModel::LogitsOf(const at::Tensor& hidden, const at::Tensor& token) const {
+  const auto wide = [](const at::Tensor& t) {
+    return t.scalar_type() == at::kDouble ? t : t.to(at::kFloat);
+  };
+  at::Tensor logits = (wide(hidden) * wide(weights_.head.weight.index_select(0, token))).sum(-1);
+  if (weights_.head.bias.defined())
+    logits = logits + wide(weights_.head.bias.index_select(0, token));
+  if (config_.logit_divisor != 1.0) logits = logits / config_.logit_divisor;
+  if (masked_tokens_.defined())
+    logits = logits.masked_fill(token.unsqueeze(-1).eq(masked_tokens_).any(-1),
+                                -std::numeric_limits<double>::infinity());
+  return logits;
+}
+
+at::Tensor PhiModel::Decode(const at::Tensor& tokens, const std::shared_ptr<const Pass>& pass) const {
   at::Tensor x = at::embedding(weights_.embedding, tokens);
   if (config_.embedding_multiplier != 1.0) x = x * config_.embedding_multiplier;
-  for (std::size_t i = 0; i < weights_.layers.size(); ++i) {
-    const LayerWeights& layer = weights_.layers[i];
-    const at::Tensor normed = Normed(layer.input_norm, x);
-    const at::Tensor attended = Attention(normed, static_cast<int64_t>(i), context);
-    if (config_.parallel) {
-      x = attended + Mlp(normed, layer, config_) + x;
-    } else {
-      x = x + attended;
-      x = x + Mlp(Normed(layer.post_norm, x), layer, config_);
-    }
+  for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    x = activation_checkpointing_
+            ? Recompute([this, i, pass](const at::Tensor& input) { return Layer(i, input, *pass); }, x)
+            : Layer(i, x, *pass);
   }
   return Normed(weights_.final_norm, x);
+}
+
+at::Tensor PhiModel::Layer(int64_t index, const at::Tensor& x, const Pass& pass) const {
+  const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(index)];
+  const int64_t heads = config_.num_attention_heads, kv_heads = config_.num_key_value_heads;
+  at::Tensor residual = x, normed = Normed(layer.input_norm, x);
+  auto [query_key, value] = Project(normed, layer);
+  query_key = rope_.Rotate(query_key, pass.angles);
+  at::Tensor query = query_key.narrow(2, 0, heads);
+  if (pass.sources.defined() && index + 1 == config_.num_hidden_layers) {
+    query = query.index_select(1, pass.sources);
+    residual = residual.index_select(1, pass.sources);
+    if (config_.parallel) normed = normed.index_select(1, pass.sources);
+  }
+  const at::Tensor attended =
+      Apply(layer.output, pass.attend(index, query, query_key.narrow(2, heads, kv_heads), value));
+  if (config_.parallel) return attended + Mlp(normed, layer, config_) + residual;
+  residual = residual + attended;
+  return residual + Mlp(Normed(layer.post_norm, residual), layer, config_);
 }
 
 at::Tensor PhiModel::Normed(const Norm& norm, const at::Tensor& x) const {
@@ -149,42 +219,6 @@ PhiModel::Heads PhiModel::Project(const at::Tensor& x, const LayerWeights& layer
   const at::Tensor split = qkv.view({batch, time, kv_heads, group + 2, dim});
   const at::Tensor query = split.narrow(3, 0, group).reshape({batch, time, heads, dim});
   return {at::cat({query, split.select(3, group)}, 2), split.select(3, group + 1)};
-}
-
-at::Tensor PhiModel::Attention(const at::Tensor& x, int64_t layer, const Context& context) const {
-  const LayerWeights& weights = weights_.layers[static_cast<std::size_t>(layer)];
-  const int64_t batch = x.size(0), time = x.size(1), dim = config_.head_dim;
-  const int64_t heads = config_.num_attention_heads, kv_heads = config_.num_key_value_heads;
-  const int64_t group = heads / kv_heads;
-  auto [query_key, value] = Project(x, weights);
-  query_key = rope_.Rotate(query_key, context.angles);
-  at::Tensor query = query_key.narrow(2, 0, heads), key = query_key.narrow(2, heads, kv_heads);
-  if (context.cache != nullptr) {
-    context.cache->Write(layer, key, value, context.positions);
-    key = context.cache->Keys(layer, batch, context.length);
-    value = context.cache->Values(layer, batch, context.length);
-  }
-  at::Tensor mask = config_.IsBlockSparse(layer) ? context.sparse_mask : context.mask;
-  const bool causal = !mask.defined();
-  const auto attend = [&](const at::Tensor& q, const at::Tensor& k, const at::Tensor& v) {
-    return at::scaled_dot_product_attention(
-        q, k, v, causal ? std::nullopt : std::optional<at::Tensor>(mask), 0.0, causal,
-        config_.attention_scale == 0 ? std::nullopt : std::optional<double>(config_.attention_scale));
-  };
-  at::Tensor out;
-  if (time == 1) {
-    // All query heads of a group read their keys at once: they stand in as the time dimension.
-    if (!causal && mask.size(1) > 1) mask = mask.reshape({mask.size(0), kv_heads, group, -1});
-    out = attend(query.reshape({batch, kv_heads, group, dim}), key.transpose(1, 2), value.transpose(1, 2));
-    out = out.reshape({batch, 1, heads * dim});
-  } else {
-    const auto repeat = [&](const at::Tensor& t) {
-      return group == 1 ? t : t.repeat_interleave(group, 2);
-    };
-    out = attend(query.transpose(1, 2), repeat(key).transpose(1, 2), repeat(value).transpose(1, 2));
-    out = out.transpose(1, 2).reshape({batch, time, heads * dim});
-  }
-  return Apply(weights.output, out);
 }
 
 }  // namespace pivotal::model

@@ -4,12 +4,14 @@
 #include <ATen/core/Tensor.h>
 
 #include <map>
+#include <memory>
 #include <span>
 #include <string>
 
 #include "model/kv_cache.h"
 #include "model/phi_config.h"
 #include "model/rope.h"
+#include "model/token_forest.h"
 #include "model/weights.h"
 
 namespace pivotal::model {
@@ -30,11 +32,13 @@ class PhiModel {
   PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source);
 
   // Final hidden states [B, T, hidden] of `tokens` [B, T] (int64), causal, positions 0..T-1.
-  // Rows may be padded on the right: what stands there changes nothing to its left. Without
-  // `lengths`, all rows are T long.
-  at::Tensor Hidden(const at::Tensor& tokens, std::span<const int64_t> lengths = {}) const;
+  at::Tensor Hidden(const at::Tensor& tokens) const;
 
-  // The same with a past: row b continues slot b of `cache`. Token (b, t) stands at
+  // Final hidden states [U, hidden] of the nodes `sources`, ascending, of a forest; all nodes if
+  // `sources` is empty. The last layer is computed at the sources alone.
+  at::Tensor Hidden(const TokenForest& forest, std::span<const int64_t> sources) const;
+
+  // Final hidden states [B, T, hidden] with a past: row b continues slot b of `cache`. Token (b, t) stands at
   // `positions` [B, T]; its keys and values are written there, and it attends to positions up to
   // its own. Keys that were cached under short factors are wrong once a sequence is long:
   // recompute them (PhiConfig::rope.IsLong).
@@ -44,34 +48,35 @@ class PhiModel {
   // [..., hidden] -> [..., V].
   at::Tensor Logits(const at::Tensor& hidden) const;
 
+  // Logit of `token` [M] at `hidden` [M, hidden]: [M], float32 or wider. The rest of the vocabulary is
+  // not computed.
+  at::Tensor LogitsOf(const at::Tensor& hidden, const at::Tensor& token) const;
+
+  // Layers keep only their input for the backward pass, and run twice.
+  void set_activation_checkpointing(bool on) { activation_checkpointing_ = on; }
+
   const PhiConfig& config() const { return config_; }
   const ParameterMap& parameters() const { return parameters_; }
   // Device and dtype of the weights.
   at::TensorOptions options() const { return weights_.embedding.options().requires_grad(false); }
 
  private:
-  // What attention needs besides its input; one per forward pass.
-  struct Context {
-    RopeAngles angles;
-    at::Tensor mask, sparse_mask;  // attention_mask.h; an undefined mask: plain causal
-    at::Tensor positions;          // [B, T]
-    int64_t length = 0;            // keys 0..length-1
-    KvCache* cache = nullptr;
-  };
+  struct Pass;  // what a forward pass knows beside its tokens
   struct Heads {
     at::Tensor query_key;  // [B, T, H + KV heads, D]: all queries, then all keys
     at::Tensor value;      // [B, T, KV heads, D]
   };
-  at::Tensor Decode(const at::Tensor& tokens, const Context& context) const;
+  at::Tensor Decode(const at::Tensor& tokens, const std::shared_ptr<const Pass>& pass) const;
+  at::Tensor Layer(int64_t index, const at::Tensor& x, const Pass& pass) const;
   at::Tensor Normed(const Norm& norm, const at::Tensor& x) const;
   Heads Project(const at::Tensor& x, const LayerWeights& layer) const;
-  at::Tensor Attention(const at::Tensor& x, int64_t layer, const Context& context) const;
 
   PhiConfig config_;
   ParameterMap parameters_;
   Weights weights_;
   Rope rope_;
   at::Tensor masked_tokens_;  // [M] int64; undefined: none
+  bool activation_checkpointing_ = false;
 };
 
 }  // namespace pivotal::model

@@ -27,24 +27,52 @@ double Truth(const model::PhiModel& model, const Ids& prompt, const Ids& complet
   return sum;
 }
 
-TEST(Batch, SegmentsMatchSeparateForwardPasses) {
+TEST(Batch, CompletionsMatchSeparateForwardPasses) {
   const auto model = testing::SmallPhi();
-  const Ids long_prompt = {1, 7, 8, 9, 10, 11}, short_prompt = {1, 30};
+  const Ids long_prompt = {1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, short_prompt = {1, 30};
+  const Ids longer_prompt = {1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 3, 4};
   const Ids words = {4, 5, 6, 2}, other = {40}, single = {50};
-  BatchBuilder builder;
-  EXPECT_EQ(builder.AddCompletion(short_prompt, words), 0);
-  EXPECT_EQ(builder.AddPair(long_prompt, other, single), 1);  // shares one hidden state
-  EXPECT_EQ(builder.AddPair(short_prompt, words, other), 3);  // two sequences
-  const Batch batch = builder.Build(at::kCPU);
-  EXPECT_EQ(batch.tokens.size(0), 4);
-  EXPECT_EQ(batch.source.size(0), 4 + 1 + 4 + 1);
+  const std::vector<std::pair<Ids, Ids>> cases = {
+      {short_prompt, words}, {long_prompt, other}, {long_prompt, single},  {longer_prompt, other},
+      {long_prompt, words},  {short_prompt, other}, {longer_prompt, words}, {long_prompt, words}};
+  BatchBuilder builder(*model);
+  for (std::size_t i = 0; i < cases.size(); ++i)
+    EXPECT_EQ(builder.Add(cases[i].first, cases[i].second), i);
+  const Batch batch = builder.Build();
+  // short + 3; long, then 2 and words, or words alone.
+  EXPECT_EQ(batch.forest.tokens.size(0), (2 + 3) + 11 + (2 + 3) + 3);
   const c10::NoGradGuard no_grad;
-  const at::Tensor sums = SegmentLogProbs(*model, batch);
-  const double truth[] = {Truth(*model, short_prompt, words), Truth(*model, long_prompt, other),
-                          Truth(*model, long_prompt, single), Truth(*model, short_prompt, words),
-                          Truth(*model, short_prompt, other)};
-  ASSERT_EQ(sums.size(0), 5);
-  for (int i = 0; i < 5; ++i) EXPECT_NEAR(sums[i].item<double>(), truth[i], 1e-4) << "segment " << i;
+  const at::Tensor sums = PerCompletion(batch, TargetLogProbs(*model, batch));
+  ASSERT_EQ(sums.size(0), static_cast<int64_t>(cases.size()));
+  for (std::size_t i = 0; i < cases.size(); ++i)
+    EXPECT_NEAR(sums[i].item<double>(), Truth(*model, cases[i].first, cases[i].second), 1e-4) << i;
+}
+
+TEST(Batch, SingleTokensOfOnePathCostOnePath) {
+  const auto model = testing::SmallPhi();
+  BatchBuilder builder(*model);
+  const Ids prompt = {1, 5, 6, 7, 8, 9};
+  for (std::size_t length : {3, 6, 4}) {
+    builder.Add(std::span(prompt).first(length), Ids{20});
+    builder.Add(std::span(prompt).first(length), Ids{21});
+  }
+  const Batch batch = builder.Build();
+  EXPECT_EQ(batch.forest.tokens.size(0), 6);
+  EXPECT_EQ(batch.sources, (std::vector<int64_t>{2, 3, 5}));
+}
+
+TEST(Batch, WeightsScaleTokens) {
+  const auto model = testing::SmallPhi();
+  const Ids prompt = {1, 5, 6}, words = {4, 5};
+  BatchBuilder builder(*model);
+  builder.Add(prompt, words, std::vector<float>{0.5f, 2.0f});
+  builder.Add(prompt, words);
+  const Batch batch = builder.Build();
+  const c10::NoGradGuard no_grad;
+  const at::Tensor each = TargetLogProbs(*model, batch);
+  const at::Tensor sums = PerCompletion(batch, each);
+  EXPECT_NEAR(sums[0].item<double>(), 0.5 * each[0].item<double>() + 2 * each[1].item<double>(), 1e-5);
+  EXPECT_NEAR(sums[1].item<double>(), each[2].item<double>() + each[3].item<double>(), 1e-5);
 }
 
 }  // namespace

@@ -45,7 +45,7 @@ double LogProb(const model::PhiModel& model, const std::vector<TokenId>& prompt,
   return sum;
 }
 
-// Sum over pairs of the textbook loss, one forward pass per side.
+// Mean over pairs of the textbook loss, one forward pass per side.
 double Textbook(const model::PhiModel& policy, const model::PhiModel& reference) {
   const c10::NoGradGuard no_grad;
   double sum = 0;
@@ -57,7 +57,7 @@ double Textbook(const model::PhiModel& policy, const model::PhiModel& reference)
     sum += std::log1p(std::exp(-kBeta * ((pc - rc) - (pr - rr)))) -
            kAlpha * pc / static_cast<double>(p.chosen_ids.size());
   }
-  return sum;
+  return sum / static_cast<double>(SomePairs().size());
 }
 
 // Moves every weight of `model` a little, so that policy and reference differ.
@@ -75,18 +75,32 @@ std::vector<int64_t> All(int64_t count) {
   return all;
 }
 
+std::unique_ptr<Objective> Dpo(const model::PhiModel& model,
+                               const std::vector<data::PreferencePair>& pairs, double beta,
+                               double rpo_alpha) {
+  Progress quiet;
+  LossOptions loss;
+  loss.beta = beta;
+  loss.rpo_alpha = rpo_alpha;
+  return MakePreferenceObjective(model, pairs, loss, ReferenceLogProbs(model, pairs, 2, quiet));
+}
+
+LossTerms Whole(const Objective& objective) {
+  const auto all = All(objective.size());
+  return objective.Compute(all, all);
+}
+
 TEST(DpoObjective, LossAndGradientMatchTheTextbook) {
   const auto pairs = SomePairs();
   const auto reference = testing::InDouble(*testing::SmallPhi());
   const auto policy = testing::InDouble(*testing::SmallPhi());
-  Progress quiet;
-  const auto objective = MakeDpoObjective(*policy, pairs, kBeta, kAlpha, 2, quiet);
+  const auto objective = Dpo(*policy, pairs, kBeta, kAlpha);
   Perturb(*policy);
   for (const auto& [name, tensor] : policy->parameters()) {
     at::Tensor handle = tensor;
     handle.requires_grad_(true);
   }
-  const LossTerms terms = objective->Compute(All(objective->size()));
+  const LossTerms terms = Whole(*objective);
   EXPECT_NEAR(terms.loss.item<double>(), Textbook(*policy, *reference), 1e-8);
   terms.loss.backward();
   for (const char* name : {"model.embed_tokens.weight", "model.layers.0.self_attn.qkv_proj.weight",
@@ -111,10 +125,9 @@ TEST(DpoObjective, LossAndGradientMatchTheTextbook) {
 TEST(DpoObjective, StartsAtLogTwoWithZeroRewards) {
   const auto pairs = SomePairs();
   const auto model = testing::SmallPhi();
-  Progress quiet;
-  const auto objective = MakeDpoObjective(*model, pairs, kBeta, 0, 8, quiet);
-  const LossTerms terms = objective->Compute(All(3));
-  EXPECT_NEAR(terms.loss.item<double>(), 3 * std::log(2), 1e-5);
+  const auto objective = Dpo(*model, pairs, kBeta, 0);
+  const LossTerms terms = Whole(*objective);
+  EXPECT_NEAR(terms.loss.item<double>(), std::log(2), 1e-5);
   EXPECT_NEAR(terms.metrics.at("rewards/margins"), 0, 1e-5);
   EXPECT_EQ(objective->Name(2), "long");
 }
@@ -123,8 +136,7 @@ TEST(DpoObjective, RefusesPairsLongerThanTheModel) {
   auto pairs = SomePairs();
   pairs[1].prompt_ids.assign(97, 1);
   const auto model = testing::SmallPhi();
-  Progress quiet;
-  EXPECT_THROW(MakeDpoObjective(*model, pairs, kBeta, 0, 8, quiet), Error);
+  EXPECT_THROW(Dpo(*model, pairs, kBeta, 0), Error);
 }
 
 TEST(SftObjective, IsTheNegativeLogLikelihoodOfCompletions) {
@@ -134,8 +146,7 @@ TEST(SftObjective, IsTheNegativeLogLikelihoodOfCompletions) {
   const c10::NoGradGuard no_grad;
   const double truth = -LogProb(*model, examples[0].prompt_ids, examples[0].completion_ids) -
                        LogProb(*model, examples[1].prompt_ids, examples[1].completion_ids);
-  EXPECT_NEAR(objective->Compute(All(2)).loss.item<double>(), truth, 1e-4);
-  EXPECT_EQ(objective->Weight(0), 3);
+  EXPECT_NEAR(Whole(*objective).loss.item<double>(), truth / 5, 1e-5);
   EXPECT_EQ(objective->Length(0), 5);
 }
 

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
+#include <ctime>
 #include <fstream>
 #include <initializer_list>
 #include <map>
@@ -196,15 +196,15 @@ TEST(MathOracle, HostileResponsesFailSoon) {
       Repeat("$", 10'000),
       Repeat("answer is ", 10'000)};
   for (const std::string& text : hostile) {
-    const auto start = std::chrono::steady_clock::now();
+    const std::clock_t start = std::clock();
     for (const std::string& response :
          {text, Join({"\\boxed{", text, "}"}), Join({"The answer is $", text, "$"})}) {
       for (std::string_view answer : {"5", "x+5", "\\sqrt{5}", "(5,5)"})
         EXPECT_FALSE(Judge(response, answer)) << text.substr(0, 60);
       Judge(response, text);
     }
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(5))
-        << text.substr(0, 60);
+    // Work without bounds would take hours; sanitizers and busy machines take seconds.
+    EXPECT_LT((std::clock() - start) / CLOCKS_PER_SEC, 60) << text.substr(0, 60);
   }
 }
 

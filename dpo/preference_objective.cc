@@ -1,0 +1,173 @@
+// Apache-2.0.
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "data/error.h"
+#include "dpo/batch.h"
+#include "dpo/batch_plan.h"
+#include "dpo/objective.h"
+
+namespace pivotal::dpo {
+namespace {
+
+// Tokens that go through the model for one pair alone.
+int64_t LengthOf(const data::PreferencePair& pair) {
+  return static_cast<int64_t>(pair.prompt_ids.size() +
+                              std::max(pair.chosen_ids.size(), pair.rejected_ids.size())) - 1;
+}
+
+void CheckFits(const model::PhiModel& model, std::span<const data::PreferencePair> pairs) {
+  const int64_t limit = model.config().max_position_embeddings;
+  for (const auto& pair : pairs) {
+    if (LengthOf(pair) > limit)
+      Fail("pair {}: {} tokens, but the model has {} positions", pair.id, LengthOf(pair), limit);
+  }
+}
+
+class PreferenceObjective : public Objective {
+ public:
+  PreferenceObjective(const model::PhiModel& model, std::span<const data::PreferencePair> pairs,
+                      const LossOptions& options, at::Tensor reference)
+      : model_(model), pairs_(pairs), options_(options), reference_(std::move(reference)) {
+    options_.Validate();
+    CheckFits(model, pairs);
+  }
+
+  int64_t size() const override { return static_cast<int64_t>(pairs_.size()); }
+  int64_t Length(int64_t i) const override { return LengthOf(pairs_[i]); }
+  std::string Name(int64_t i) const override { return pairs_[i].id; }
+
+  std::vector<std::vector<int64_t>> Groups() const override {
+    std::vector<std::span<const TokenId>> prompts;
+    for (const auto& pair : pairs_) prompts.emplace_back(pair.prompt_ids);
+    return Nested(prompts);
+  }
+
+  LossTerms Compute(std::span<const int64_t> examples,
+                    std::span<const int64_t> step) const override {
+    const auto count = static_cast<int64_t>(examples.size());
+    const auto pairs = static_cast<double>(step.size());
+    BatchBuilder builder(model_);
+    bool single_tokens = true;
+    for (int64_t i : examples) {
+      const auto& pair = pairs_[i];
+      builder.Add(pair.prompt_ids, pair.chosen_ids, pair.chosen_weights);
+      builder.Add(pair.prompt_ids, pair.rejected_ids, pair.rejected_weights);
+      single_tokens = single_tokens && pair.chosen_ids.size() == 1 && pair.rejected_ids.size() == 1;
+    }
+    for (int64_t i : examples) {
+      if (!ReadsPrompts()) break;
+      const auto prompt = std::span(pairs_[i].prompt_ids);
+      builder.Add(prompt.first(1), prompt.subspan(1));
+    }
+    const Batch batch = builder.Build();
+    const bool constant = single_tokens && !batch.target_weight.defined() && options_.ReadsDifferenceOnly();
+    const at::Tensor logps = PerCompletion(
+        batch, TargetLogProbs(model_, batch,
+                              constant ? Normaliser::kConstant : Normaliser::kWithGradient));
+    const auto side = [&](int64_t which) {
+      const auto of = [&](const at::Tensor& alternating) {
+        return alternating.narrow(0, 0, 2 * count).view({count, 2}).select(1, which);
+      };
+      SideTerms terms{of(logps), {}, of(batch.completion_length)};
+      if (options_.UsesReference()) {
+        const at::Tensor index = at::tensor(at::IntArrayRef(examples.data(), examples.size()),
+                                            at::TensorOptions(at::kLong));
+        terms.reference = reference_.select(1, which).index_select(0, index).to(logps.options());
+      }
+      return terms;
+    };
+    const SideTerms chosen = side(0), rejected = side(1);
+    const PreferenceLoss result = ComputeLoss(options_, chosen, rejected);
+    const at::Tensor margins = result.chosen_rewards - result.rejected_rewards;
+    const auto mean = [&](const at::Tensor& t) { return t.detach().sum().item<double>() / pairs; };
+    LossTerms terms{result.loss.sum() / pairs,
+                    {{"rewards/chosen", mean(result.chosen_rewards)},
+                     {"rewards/rejected", mean(result.rejected_rewards)},
+                     {"rewards/margins", mean(margins)},
+                     {"rewards/accuracies", mean(margins.gt(0).to(at::kFloat))},
+                     {"logps/chosen", mean(chosen.logps)},
+                     {"logps/rejected", mean(rejected.logps)}}};
+    if (const double weight = NllWeight(); weight > 0) {
+      at::Tensor logp = chosen.logps.sum();
+      if (ReadsPrompts()) logp = logp + logps.narrow(0, 2 * count, count).sum();
+      const at::Tensor nll = -logp / NllTokens(step);
+      terms.loss = terms.loss + weight * nll;
+      terms.metrics["nll_loss"] = nll.item<double>();
+    }
+    return terms;
+  }
+
+ private:
+  // Of the negative log-likelihood of chosen sides, a mean over the tokens of a step.
+  double NllWeight() const {
+    switch (options_.method) {
+      case PreferenceMethod::kCpo: return options_.cpo_alpha;
+      case PreferenceMethod::kOrpo: return 1.0;
+      default: return 0.0;
+    }
+  }
+  // TRL's ORPO counts the prompt's tokens as well.
+  bool ReadsPrompts() const { return options_.method == PreferenceMethod::kOrpo; }
+  double NllTokens(std::span<const int64_t> step) const {
+    std::size_t tokens = 0;
+    for (int64_t i : step) {
+      tokens += pairs_[i].chosen_ids.size();
+      if (ReadsPrompts()) tokens += pairs_[i].prompt_ids.size() - 1;
+    }
+    return static_cast<double>(tokens);
+  }
+
+  const model::PhiModel& model_;
+  std::span<const data::PreferencePair> pairs_;
+  LossOptions options_;
+  at::Tensor reference_;  // [P, 2] double
+};
+
+}  // namespace
+
+at::Tensor ReferenceLogProbs(const model::PhiModel& model,
+                             std::span<const data::PreferencePair> pairs, int64_t batch,
+                             Progress& progress) {
+  const c10::InferenceMode inference;
+  CheckFits(model, pairs);
+  const auto count = static_cast<int64_t>(pairs.size());
+  at::Tensor reference = at::empty({count, 2}, at::TensorOptions(at::kDouble));
+  progress.Begin("reference", count, "pairs");
+  std::vector<std::span<const TokenId>> prompts;
+  for (const auto& pair : pairs) prompts.emplace_back(pair.prompt_ids);
+  std::vector<int64_t> order;
+  for (const auto& group : Nested(prompts)) order.insert(order.end(), group.begin(), group.end());
+  for (int64_t first = 0; first < count; first += batch) {
+    if (progress.StopRequested()) throw Interrupted("stopped while scoring the reference");
+    const int64_t size = std::min(batch, count - first);
+    BatchBuilder builder(model);
+    for (int64_t i : std::span(order).subspan(first, size)) {
+      builder.Add(pairs[i].prompt_ids, pairs[i].chosen_ids, pairs[i].chosen_weights);
+      builder.Add(pairs[i].prompt_ids, pairs[i].rejected_ids, pairs[i].rejected_weights);
+    }
+    const Batch built = builder.Build();
+    const at::Tensor index = at::tensor(at::IntArrayRef(order.data() + first, size),
+                                        at::TensorOptions(at::kLong));
+    reference.index_copy_(0, index, PerCompletion(built, TargetLogProbs(model, built))
+                                        .to(at::kCPU, at::kDouble).view({size, 2}));
+    progress.Update(first + size, "");
+  }
+  progress.End();
+  return reference.clone();
+}
+
+std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
+                                                   std::span<const data::PreferencePair> pairs,
+                                                   const LossOptions& options,
+                                                   at::Tensor reference) {
+  return std::make_unique<PreferenceObjective>(model, pairs, options, std::move(reference));
+}
+
+}  // namespace pivotal::dpo
