@@ -5,10 +5,12 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <map>
 #include <numeric>
 
 #include "data/error.h"
@@ -33,16 +35,22 @@ std::vector<data::PreferencePair> SomePairs() {
           pair("long", {1, 5, 9}, {7, 12, 2}, {8, 2})};
 }
 
-double LogProb(const model::PhiModel& model, const std::vector<TokenId>& prompt,
-               const std::vector<TokenId>& completion) {
+// With gradients: a forward pass of its own and the whole softmax.
+at::Tensor LogProbTensor(const model::PhiModel& model, const std::vector<TokenId>& prompt,
+                         const std::vector<TokenId>& completion) {
   std::vector<int64_t> all(prompt.begin(), prompt.end());
   all.insert(all.end(), completion.begin(), completion.end());
   const at::Tensor tokens = at::tensor(all, at::TensorOptions(at::kLong)).unsqueeze(0);
   const at::Tensor rows = at::log_softmax(model.Logits(model.Hidden(tokens))[0], -1);
-  double sum = 0;
+  at::Tensor sum = rows.new_zeros({});
   for (std::size_t i = 0; i < completion.size(); ++i)
-    sum += rows[static_cast<int64_t>(prompt.size() + i) - 1][completion[i]].item<double>();
+    sum = sum + rows[static_cast<int64_t>(prompt.size() + i) - 1][completion[i]];
   return sum;
+}
+
+double LogProb(const model::PhiModel& model, const std::vector<TokenId>& prompt,
+               const std::vector<TokenId>& completion) {
+  return LogProbTensor(model, prompt, completion).item<double>();
 }
 
 // Mean over pairs of the textbook loss, one forward pass per side.
@@ -67,6 +75,10 @@ void Perturb(const model::PhiModel& model) {
     at::Tensor handle = tensor;
     handle.mul_(1.1).add_(0.01);
   }
+}
+
+void AskForGradients(const model::PhiModel& model) {
+  for (auto [name, weight] : model.parameters()) weight.requires_grad_(true);
 }
 
 std::vector<int64_t> All(int64_t count) {
@@ -96,10 +108,7 @@ TEST(DpoObjective, LossAndGradientMatchTheTextbook) {
   const auto policy = testing::InDouble(*testing::SmallPhi());
   const auto objective = Dpo(*policy, pairs, kBeta, kAlpha);
   Perturb(*policy);
-  for (const auto& [name, tensor] : policy->parameters()) {
-    at::Tensor handle = tensor;
-    handle.requires_grad_(true);
-  }
+  AskForGradients(*policy);
   const LossTerms terms = Whole(*objective);
   EXPECT_NEAR(terms.loss.item<double>(), Textbook(*policy, *reference), 1e-8);
   terms.loss.backward();
@@ -119,6 +128,121 @@ TEST(DpoObjective, LossAndGradientMatchTheTextbook) {
       weight[i] = at;
       EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * kStep), 1e-7) << name << " " << i;
     }
+  }
+}
+
+// Pivots of one trunk, of its sibling, and of another query; single tokens.
+std::vector<data::PreferencePair> TrunkPairs() {
+  const std::vector<TokenId> trunk = {1, 5, 9, 4, 8, 3, 7, 6, 11, 12, 13, 14, 15};
+  std::vector<data::PreferencePair> pairs;
+  for (std::size_t length : {3, 9, 13, 9}) {
+    auto& pair = pairs.emplace_back();
+    pair.id = "trunk";
+    pair.prompt_ids.assign(trunk.begin(), trunk.begin() + length);
+    pair.chosen_ids = {static_cast<TokenId>(20 + pairs.size())};
+    pair.rejected_ids = {30};
+  }
+  pairs.push_back(pairs[1]);
+  pairs.back().prompt_ids.push_back(44);
+  pairs.push_back(SomePairs()[1]);
+  return pairs;
+}
+
+void ExpectTextbookGradients(const std::vector<data::PreferencePair>& pairs, LossOptions options) {
+  const auto policy = testing::InDouble(*testing::SmallPhi());
+  Progress quiet;
+  const at::Tensor reference =
+      options.UsesReference() ? ReferenceLogProbs(*policy, pairs, 2, quiet) : at::Tensor();
+  Perturb(*policy);
+  AskForGradients(*policy);
+  const LossTerms terms =
+      Whole(*MakePreferenceObjective(*policy, pairs, options, reference));
+  terms.loss.backward();
+  std::map<std::string, at::Tensor> got;
+  for (auto [name, weight] : policy->parameters()) {
+    got[name] = weight.grad().clone();
+    weight.mutable_grad().reset();
+  }
+  const auto initial = testing::InDouble(*testing::SmallPhi());
+  at::Tensor loss = at::zeros({}, at::kDouble);
+  for (const auto& pair : pairs) {
+    const auto side = [&](const std::vector<TokenId>& ids) {
+      SideTerms terms{LogProbTensor(*policy, pair.prompt_ids, ids).unsqueeze(0), {},
+                      at::tensor({static_cast<double>(ids.size())})};
+      const c10::NoGradGuard no_grad;
+      terms.reference = LogProbTensor(*initial, pair.prompt_ids, ids).unsqueeze(0);
+      return terms;
+    };
+    const SideTerms chosen = side(pair.chosen_ids), rejected = side(pair.rejected_ids);
+    loss = loss + ComputeLoss(options, chosen, rejected).loss.sum() / static_cast<double>(pairs.size());
+  }
+  EXPECT_NEAR(terms.loss.item<double>(), loss.item<double>(), 1e-10);
+  loss.backward();
+  for (const auto& [name, weight] : policy->parameters())
+    EXPECT_LT((weight.grad() - got[name]).abs().max().item<double>(), 1e-8) << name;
+}
+
+TEST(PreferenceObjective, GradientsOfPackedPairsAreThoseOfSeparatePasses) {
+  for (const std::string& name : LossTypeNames()) {
+    LossOptions options;
+    options.type = ParseLossType(name);
+    options.beta = kBeta;
+    if (options.type == LossType::kExoPair) options.label_smoothing = 0.1;
+    SCOPED_TRACE(name);
+    ExpectTextbookGradients(TrunkPairs(), options);  // the vocabulary has no gradient, or has one
+    ExpectTextbookGradients(SomePairs(), options);
+  }
+  LossOptions simpo;
+  simpo.method = PreferenceMethod::kSimpo;
+  ExpectTextbookGradients(TrunkPairs(), simpo);
+  ExpectTextbookGradients(SomePairs(), simpo);
+}
+
+TEST(PreferenceObjective, GroupsPairsByTrunk) {
+  const auto pairs = TrunkPairs();
+  const auto model = testing::SmallPhi();
+  const auto groups = Dpo(*model, pairs, kBeta, 0)->Groups();
+  // The sibling goes on from nine tokens of the trunk; sorted, it stands behind the trunk's last.
+  ASSERT_EQ(groups.size(), 3u);
+  std::vector<std::size_t> sizes;
+  for (const auto& group : groups) sizes.push_back(group.size());
+  EXPECT_EQ(sizes, (std::vector<std::size_t>{4, 1, 1}));
+}
+
+// CPO and ORPO add the chosen tokens' likelihood, a mean over the tokens of the step.
+TEST(PreferenceObjective, CpoAndOrpoAddTheLikelihood) {
+  const auto pairs = SomePairs();
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  double chosen = 0, prompts = 0;
+  for (const auto& pair : pairs) {
+    chosen -= LogProb(*model, pair.prompt_ids, pair.chosen_ids);
+    prompts -= LogProb(*model, {pair.prompt_ids[0]},
+                       {pair.prompt_ids.begin() + 1, pair.prompt_ids.end()});
+  }
+  LossOptions options;
+  options.method = PreferenceMethod::kCpo;
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss"),
+              chosen / 5, 1e-9);
+  options.method = PreferenceMethod::kOrpo;
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss"),
+              (chosen + prompts) / (5 + 3 + 1 + 2), 1e-9);
+}
+
+TEST(PreferenceObjective, SharesOfAStepAddUp) {
+  const auto pairs = TrunkPairs();
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  for (PreferenceMethod method : {PreferenceMethod::kDpo, PreferenceMethod::kCpo}) {
+    LossOptions options;
+    options.method = method;
+    Progress quiet;
+    const at::Tensor reference = ReferenceLogProbs(*model, pairs, 2, quiet);
+    const auto objective = MakePreferenceObjective(*model, pairs, options, reference);
+    const auto all = All(objective->size());
+    const auto step = std::span<const int64_t>(all);
+    const double whole = objective->Compute(step, step).loss.item<double>();
+    const double parts = objective->Compute(step.first(2), step).loss.item<double>() +
+                         objective->Compute(step.subspan(2), step).loss.item<double>();
+    EXPECT_NEAR(whole, parts, 1e-10);
   }
 }
 
