@@ -28,11 +28,11 @@ std::unique_ptr<Task> MakeTask(const TrainSettings& settings, const LoadedModel&
   if (settings.objective == TrainObjective::kDpo) {
     if (!(settings.beta > 0)) Fail("--beta must be above 0, got {}", settings.beta);
     if (!(settings.rpo_alpha >= 0)) Fail("--rpo-alpha must be 0 or larger, got {}", settings.rpo_alpha);
-    task->pairs = data::LoadPairs(settings.data, model.tokenizer());
+    task->pairs = data::LoadPairs(settings.data, {model.tokenizer(), model.prompt_format});
     task->objective = dpo::MakeDpoObjective(model.phi(), task->pairs, settings.beta,
                                             settings.rpo_alpha, settings.options.batch_size, progress);
   } else {
-    task->completions = data::LoadPromptCompletions(settings.data, model.tokenizer());
+    task->completions = data::LoadPromptCompletions(settings.data, {model.tokenizer(), model.prompt_format});
     task->objective = dpo::MakeSftObjective(model.phi(), task->completions);
   }
   return task;
