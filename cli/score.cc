@@ -26,9 +26,9 @@ void AddScore(CLI::App& app) {
   auto* sub = app.add_subcommand("score", "Log-probabilities of given completions, token by token");
   auto settings = std::make_shared<experiments::ScoreSettings>();
   AddModelFlags(*sub, settings->model);
-  sub->remove_option(sub->get_option("--prompt-format"));  // lines hold whole prompts
   sub->add_option("--input", settings->input,
-                  "a JSON object per line: prompt and completion, or prompt_ids and completion_ids")
+                  "a JSON object per line: prompt and completion (text or messages), or prompt_ids and "
+                  "completion_ids")
       ->required();
   sub->add_option("--output", settings->output,
                   "the same lines with completion_ids and logprobs (natural log, temperature 1)")

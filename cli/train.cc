@@ -1,6 +1,7 @@
 // Apache-2.0. pivotal train
 #include <fmt/format.h>
 
+#include <limits>
 #include <memory>
 
 #include "cli/console.h"
@@ -12,7 +13,8 @@ namespace {
 
 struct Flags {
   experiments::TrainSettings settings;
-  std::string objective = "dpo", loss = "sigmoid";
+  std::string objective = "dpo", loss = "sigmoid", schedule = "cosine",
+              order = "shuffled";
   std::filesystem::path output;
 };
 
@@ -20,6 +22,9 @@ void Run(Flags& flags) {
   flags.settings.sft = flags.objective == "sft";
   if (!flags.settings.sft)
     flags.settings.loss.method = dpo::ParsePreferenceMethod(flags.objective);
+  flags.settings.options.order =
+      flags.order == "file" ? dpo::DataOrder::kFile : dpo::DataOrder::kShuffled;
+  flags.settings.options.schedule = dpo::ParseSchedule(flags.schedule);
   flags.settings.loss.type = dpo::ParseLossType(flags.loss);
   ConsoleProgress progress;
   const auto last = experiments::RunTraining(flags.settings, flags.output, progress);
@@ -61,7 +66,6 @@ void AddTrain(CLI::App& app) {
   auto& options = settings.options;
   const auto above_zero = CLI::Range(std::numeric_limits<double>::min(), 1e9);
   AddModelFlags(*sub, settings.model);
-  sub->remove_option(sub->get_option("--prompt-format"));  // data files hold whole prompts
   sub->add_option("--data", settings.data,
                   "pairs.jsonl for dpo; lines with prompt and completion for sft")->required();
   sub->add_option("--output", flags->output, "model folder to make")->required();
@@ -79,10 +83,12 @@ void AddTrain(CLI::App& app) {
       ->check(CLI::Range(1, 1 << 20))->capture_default_str();
   sub->add_option("--max-steps", options.max_steps, "stop after N optimizer steps; 0: after --epochs")
       ->check(CLI::Range(0, 1 << 30))->capture_default_str();
+  sub->add_option("--lr-schedule", flags->schedule, "of the learning rate after the warm-up")
+      ->check(CLI::IsMember(dpo::ScheduleNames()))->capture_default_str();
   sub->add_option("--warmup-ratio", options.warmup_ratio, "share of the steps with a rising rate")
       ->check(CLI::Range(0.0, 0.999))->capture_default_str();
   sub->add_option("--min-learning-rate-ratio", options.min_learning_rate_ratio,
-                  "share of the peak at which the cosine ends")
+                  "share of the peak at which line and cosine end")
       ->check(CLI::Range(0.0, 1.0))->capture_default_str();
   sub->add_option("--weight-decay", options.optimizer.weight_decay, "on matrices")
       ->check(CLI::Range(0.0, 10.0))->capture_default_str();
@@ -94,10 +100,8 @@ void AddTrain(CLI::App& app) {
                   "split the weights into files of at most this size, e.g. 500MB")
       ->transform(CLI::AsSizeValue(true))->check(CLI::PositiveNumber)
       ->default_str("5GB");
-  sub->add_option("--order", options.order, "of the data: shuffled, or as in the file")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, dpo::DataOrder>{
-          {"shuffled", dpo::DataOrder::kShuffled}, {"file", dpo::DataOrder::kFile}}))
-      ->default_str("shuffled");
+  sub->add_option("--order", flags->order, "of the data: shuffled, or as in the file")
+      ->check(CLI::IsMember({"shuffled", "file"}))->capture_default_str();
   sub->add_option("--seed", options.seed, "of the shuffled order")->capture_default_str();
   sub->callback([flags] { Run(*flags); });
 }

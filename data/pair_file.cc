@@ -20,7 +20,7 @@ using Ids = std::vector<TokenId>;
 constexpr int64_t kMaxCount = std::numeric_limits<int32_t>::max();
 
 std::string ToLine(const PreferencePair& pair) {
-  const nlohmann::ordered_json line = {
+  nlohmann::ordered_json line = {
       {"id", pair.id},
       {"prompt", pair.prompt},
       {"chosen", pair.chosen},
@@ -41,6 +41,8 @@ std::string ToLine(const PreferencePair& pair) {
       {"delta_high", pair.delta_high},
       {"source", pair.source},
   };
+  if (!pair.chosen_weights.empty()) line["chosen_weights"] = pair.chosen_weights;
+  if (!pair.rejected_weights.empty()) line["rejected_weights"] = pair.rejected_weights;
   // The ids are what counts; text cut inside a character must not stop the file.
   return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
@@ -61,70 +63,69 @@ Ids ReadIds(const json& object, const std::string& key, int32_t vocab, const std
   return ids;
 }
 
-Ids EncodeChecked(const Tokenizer& tokenizer, const std::string& text, const std::string& where) {
-  try {
-    return tokenizer.Encode(text);
-  } catch (const Error& e) {
-    Fail("{}: {}", where, e.what());
+// One weight per token of the side, or none at all.
+std::vector<float> ReadWeights(const json& object, const std::string& key, std::size_t tokens,
+                               const std::string& where) {
+  const auto found = object.find(key);
+  if (found == object.end()) return {};
+  if (!found->is_array() || found->size() != tokens) {
+    Fail("{}: key \"{}\" must be an array of {} numbers, one for each id of the side", where, key, tokens);
   }
-}
-
-void PrependBos(const Tokenizer& tokenizer, Ids& ids) {
-  if (tokenizer.adds_bos()) ids.insert(ids.begin(), tokenizer.bos());
-}
-
-std::size_t CommonPrefix(const Ids& a, const Ids& b) {
-  return static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first -
-                                  a.begin());
-}
-
-// Encodes prompt + continuation as one text and cuts it where the encodings part: alone, a
-// continuation would start with SentencePiece's extra blank. Where a token spans the seam, the cut
-// moves before it; `prompt` is shortened accordingly.
-std::vector<Ids> EncodeContinuations(const Tokenizer& tokenizer, const std::string& prompt,
-                                     const std::vector<std::string>& texts,
-                                     const std::string& where, Ids& prompt_ids) {
-  prompt_ids = EncodeChecked(tokenizer, prompt, where);
-  std::vector<Ids> whole;
-  std::size_t shared = prompt_ids.size();
-  for (const std::string& text : texts) {
-    whole.push_back(EncodeChecked(tokenizer, prompt + text, where));
-    shared = std::min(shared, CommonPrefix(prompt_ids, whole.back()));
+  std::vector<float> weights;
+  weights.reserve(tokens);
+  for (const json& value : *found) {
+    const float weight = value.is_number() ? value.get<float>() : -1.0f;
+    if (!(weight >= 0) || !std::isfinite(weight)) {
+      Fail("{}: {}[{}] must be a number of at least 0, not {}", where, key, weights.size(),
+           value.is_number() ? value.dump() : value.type_name());
+    }
+    weights.push_back(weight);
   }
-  prompt_ids.resize(shared);
-  for (Ids& ids : whole) ids.erase(ids.begin(), ids.begin() + static_cast<std::ptrdiff_t>(shared));
-  PrependBos(tokenizer, prompt_ids);
-  return whole;
+  return weights;
 }
 
-void ReadSides(const json& object, const Tokenizer& tokenizer, const std::string& where,
+void ReadIdSides(const json& object, const Tokenizer& tokenizer, const std::string& where,
+                 PreferencePair& pair) {
+  pair.prompt_ids = ReadIds(object, "prompt_ids", tokenizer.VocabSize(), where);
+  pair.chosen_ids = ReadIds(object, "chosen_ids", tokenizer.VocabSize(), where);
+  pair.rejected_ids = ReadIds(object, "rejected_ids", tokenizer.VocabSize(), where);
+  if (pair.chosen_ids == pair.rejected_ids) {
+    Fail("{}: chosen and rejected are the same tokens; remove the line", where);
+  }
+  pair.chosen_weights = ReadWeights(object, "chosen_weights", pair.chosen_ids.size(), where);
+  pair.rejected_weights = ReadWeights(object, "rejected_weights", pair.rejected_ids.size(), where);
+}
+
+void ReadTextSides(const json& object, const TextCoding& coding, const std::string& where,
+                   PreferencePair& pair) {
+  for (const char* key : {"chosen_weights", "rejected_weights"}) {
+    if (object.contains(key)) {
+      Fail("{}: \"{}\" belongs to ids; give prompt_ids, chosen_ids and rejected_ids too", where, key);
+    }
+  }
+  ExampleIds ids = EncodeExample(object, {"chosen", "rejected"}, coding, where);
+  pair.prompt_ids = std::move(ids.prompt);
+  pair.chosen_ids = std::move(ids.sides[0]);
+  pair.rejected_ids = std::move(ids.sides[1]);
+}
+
+void ReadSides(const json& object, const TextCoding& coding, const std::string& where,
                PreferencePair& pair) {
-  const bool has_ids = object.contains("prompt_ids") || object.contains("chosen_ids") ||
-                       object.contains("rejected_ids");
-  const auto text = [&](const std::string& key) {
-    return has_ids && !object.contains(key) ? std::string() : RequireString(object, key, where);
+  const auto text = [&](const char* key) {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
   };
   pair.prompt = text("prompt");
   pair.chosen = text("chosen");
   pair.rejected = text("rejected");
-  if (has_ids) {
-    pair.prompt_ids = ReadIds(object, "prompt_ids", tokenizer.VocabSize(), where);
-    pair.chosen_ids = ReadIds(object, "chosen_ids", tokenizer.VocabSize(), where);
-    pair.rejected_ids = ReadIds(object, "rejected_ids", tokenizer.VocabSize(), where);
+  if (object.contains("prompt_ids") || object.contains("chosen_ids") || object.contains("rejected_ids")) {
+    ReadIdSides(object, coding.tokenizer, where, pair);
   } else {
-    if (pair.chosen.empty()) Fail("{}: \"chosen\" is empty", where);
-    if (pair.rejected.empty()) Fail("{}: \"rejected\" is empty", where);
-    std::vector<Ids> sides = EncodeContinuations(
-        tokenizer, pair.prompt, {pair.chosen, pair.rejected}, where, pair.prompt_ids);
-    pair.chosen_ids = std::move(sides[0]);
-    pair.rejected_ids = std::move(sides[1]);
+    ReadTextSides(object, coding, where, pair);
   }
-  if (pair.prompt_ids.empty()) Fail("{}: the prompt has no tokens", where);
+  if (pair.prompt_ids.empty()) Fail("{}: the prompt has no tokens; begin it with some text", where);
   if (pair.chosen_ids.empty()) Fail("{}: \"chosen\" has no tokens", where);
   if (pair.rejected_ids.empty()) Fail("{}: \"rejected\" has no tokens", where);
-  if (pair.chosen_ids == pair.rejected_ids) {
-    Fail("{}: chosen and rejected are the same tokens; remove the line", where);
-  }
 }
 
 void ReadNumber(const json& object, const std::string& key, const std::string& where,
@@ -147,7 +148,7 @@ SideEstimate ReadEstimate(const json& object, const std::string& side, const std
   return estimate;
 }
 
-PreferencePair ParsePair(const json& object, const Tokenizer& tokenizer, std::size_t line,
+PreferencePair ParsePair(const json& object, const TextCoding& coding, std::size_t line,
                          const std::string& where) {
   PreferencePair pair;
   const bool numbered = object.contains("id") && object["id"].is_number();
@@ -156,7 +157,7 @@ PreferencePair ParsePair(const json& object, const Tokenizer& tokenizer, std::si
   } else {
     pair.id = RequireString(object, "id", where);
   }
-  ReadSides(object, tokenizer, where, pair);
+  ReadSides(object, coding, where, pair);
   pair.chosen_estimate = ReadEstimate(object, "chosen", where);
   pair.rejected_estimate = ReadEstimate(object, "rejected", where);
   ReadNumber(object, "delta", where, pair.delta);
@@ -179,43 +180,49 @@ void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePa
   sink.Commit();
 }
 
-std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path,
-                                      const Tokenizer& tokenizer) {
+std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const TextCoding& coding) {
   JsonLineReader lines(path);
   std::vector<PreferencePair> pairs;
   json object;
   while (lines.Next(object)) {
-    pairs.push_back(ParsePair(object, tokenizer, lines.line(), lines.Where()));
+    pairs.push_back(ParsePair(object, coding, lines.line(), lines.Where()));
   }
   return pairs;
 }
 
-PromptCompletion ReadPromptCompletion(const json& object, const Tokenizer& tokenizer,
+PromptCompletion ReadPromptCompletion(const json& object, const TextCoding& coding,
                                       const std::string& where) {
   PromptCompletion item;
   if (object.contains("prompt_ids") || object.contains("completion_ids")) {
+    const int32_t vocab = coding.tokenizer.VocabSize();
     const std::string remedy = "give both *_ids or none";
-    item.prompt_ids = ReadIds(object, "prompt_ids", tokenizer.VocabSize(), where, remedy);
-    item.completion_ids = ReadIds(object, "completion_ids", tokenizer.VocabSize(), where, remedy);
+    item.prompt_ids = ReadIds(object, "prompt_ids", vocab, where, remedy);
+    item.completion_ids = ReadIds(object, "completion_ids", vocab, where, remedy);
   } else {
-    item.completion_ids = EncodeContinuations(tokenizer, RequireString(object, "prompt", where),
-                                              {RequireString(object, "completion", where)}, where,
-                                              item.prompt_ids)[0];
+    ExampleIds ids = EncodeExample(object, {"completion"}, coding, where);
+    item.prompt_ids = std::move(ids.prompt);
+    item.completion_ids = std::move(ids.sides[0]);
   }
-  if (item.prompt_ids.empty()) Fail("{}: the prompt has no tokens", where);
+  if (item.prompt_ids.empty()) Fail("{}: the prompt has no tokens; begin it with some text", where);
   return item;
 }
 
 std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path& path,
-                                                    const Tokenizer& tokenizer) {
+                                                    const TextCoding& coding) {
   JsonLineReader lines(path);
   std::vector<PromptCompletion> items;
   json object;
   while (lines.Next(object)) {
-    PromptCompletion item = ReadPromptCompletion(object, tokenizer, lines.Where());
-    if (item.completion_ids.empty()) Fail("{}: the completion is empty", lines.Where());
-    if (tokenizer.eos() >= 0 && !object.contains("completion_ids"))
-      item.completion_ids.push_back(tokenizer.eos());
+    const std::string where = lines.Where();
+    PromptCompletion item;
+    if (object.contains("messages") && !object.contains("prompt") && !object.contains("prompt_ids")) {
+      Ids ids = EncodeMessages(object, coding, where);
+      item.prompt_ids.assign(ids.begin(), ids.begin() + std::min<std::ptrdiff_t>(1, std::ssize(ids)));
+      item.completion_ids.assign(ids.begin() + std::ssize(item.prompt_ids), ids.end());
+    } else {
+      item = ReadPromptCompletion(object, coding, where);
+    }
+    if (item.completion_ids.empty()) Fail("{}: the completion is empty", where);
     items.push_back(std::move(item));
   }
   return items;

@@ -6,8 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "data/example_text.h"
 #include "data/preference_pair.h"
-#include "data/tokenizer.h"
 
 namespace pivotal::data {
 
@@ -16,20 +16,20 @@ namespace pivotal::data {
 // Written aside and renamed. Throws Error when the disk is full.
 void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs);
 
-// Reads pairs. Ids are taken as they are; lines without ids are encoded with `tokenizer` (BOS in
-// front of the prompt where it asks for it). Throws Error with file and line: no JSON, a missing
-// key, an id outside the tokenizer's vocabulary, an empty side, both sides equal.
-std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path,
-                                      const Tokenizer& tokenizer);
+// Reads pairs: ids, which are taken as they are, or text or messages, which are encoded as TRL does
+// (data/example_text.h; a side may be just EOS, and both sides the same). Throws Error with file and
+// line: no JSON, a missing key, an id outside the tokenizer's vocabulary, a prompt or side without
+// tokens, both sides the same ids, weights that do not fit their side.
+std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const TextCoding& coding);
 
-// One line of a prompt-completion file (TRL's names): `prompt` and `completion` as text, or
-// `prompt_ids` and `completion_ids`. Throws Error that begins with `where`.
-PromptCompletion ReadPromptCompletion(const nlohmann::json& object, const Tokenizer& tokenizer,
+// One line of a prompt-completion file (TRL's names): `prompt` and `completion` as text or messages,
+// or `prompt_ids` and `completion_ids`. Throws Error that begins with `where`.
+PromptCompletion ReadPromptCompletion(const nlohmann::json& object, const TextCoding& coding,
                                       const std::string& where);
 
-// Reads prompt-completion lines for next-token training. EOS is appended to a completion that is
-// given as text, unless the tokenizer has none; an empty completion is an Error.
+// Reads prompt-completion lines for next-token training, and lines with `messages`, of which every
+// token but the first is trained. A completion without tokens is an Error.
 std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path& path,
-                                                    const Tokenizer& tokenizer);
+                                                    const TextCoding& coding);
 
 }  // namespace pivotal::data

@@ -19,9 +19,10 @@ struct SideEstimate {
 // prompt + chosen versus prompt + rejected; for pivotal pairs both sides are single tokens.
 struct PreferencePair {
   std::string id;  // "<query id>/<response>/<position>"
-  std::string prompt, chosen, rejected;  // text; for people and for TRL
+  std::string prompt, chosen, rejected;  // text, "" for messages; for people and for TRL
   std::vector<TokenId> prompt_ids, chosen_ids, rejected_ids;  // what Pivotal trains on
-  std::vector<float> chosen_weights, rejected_weights;  // one a token; empty: all one
+  // Of each token's log-probability in the loss, 0 or more (cDPO, arXiv 2411.19943); empty: all 1.
+  std::vector<float> chosen_weights, rejected_weights;
   SideEstimate chosen_estimate, rejected_estimate;  // fresh rollouts, after the side's token
   double delta = 0;  // p_k - p_{k-1} of the trunk token as the search measured it; 0 if unknown
   double delta_low = -1, delta_high = 1;  // its interval, valid however often the search looked

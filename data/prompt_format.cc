@@ -36,11 +36,12 @@ const Frame& FrameOf(PromptFormat::Kind kind) {
 }
 
 [[noreturn]] void FailSystem(std::string_view name) {
-  Fail("the prompt format {} has no place for a system message; leave out --system or choose another "
+  Fail("the prompt format {} has no place for a system message; leave it out or choose another "
        "--prompt-format", name);
 }
 
-std::string RenderFrame(const Frame& frame, std::span<const ChatMessage> messages) {
+std::string RenderFrame(const Frame& frame, std::span<const ChatMessage> messages,
+                        bool add_generation_prompt) {
   std::string text;
   for (std::size_t i = 0; i < messages.size(); ++i) {
     const ChatMessage& message = messages[i];
@@ -56,7 +57,8 @@ std::string RenderFrame(const Frame& frame, std::span<const ChatMessage> message
       Fail("a message of the role {} at place {} has no place in a prompt", message.role, i + 1);
     }
   }
-  return text + std::string(frame.before_answer);
+  if (add_generation_prompt) text += frame.before_answer;
+  return text;
 }
 
 std::string_view Trimmed(std::string_view text) {
@@ -77,9 +79,9 @@ std::string_view PromptFormat::name() const {
   return kind_ == kTemplate ? "template" : FrameOf(kind_).name;
 }
 
-std::string PromptFormat::Render(std::span<const ChatMessage> messages) const {
-  if (kind_ != kTemplate) return RenderFrame(FrameOf(kind_), messages);
-  std::string text = template_->Render(messages);
+std::string PromptFormat::Render(std::span<const ChatMessage> messages, bool add_generation_prompt) const {
+  if (kind_ != kTemplate) return RenderFrame(FrameOf(kind_), messages, add_generation_prompt);
+  std::string text = template_->Render(messages, add_generation_prompt);
   // Some templates pass over a system message in silence.
   if (!messages.empty() && messages[0].role == "system" &&
       text.find(Trimmed(messages[0].content)) == std::string::npos) {
@@ -89,8 +91,9 @@ std::string PromptFormat::Render(std::span<const ChatMessage> messages) const {
 }
 
 std::vector<TokenId> PromptFormat::Encode(const Tokenizer& tokenizer,
-                                          std::span<const ChatMessage> messages) const {
-  std::vector<TokenId> ids = tokenizer.Encode(Render(messages));
+                                          std::span<const ChatMessage> messages,
+                                          bool add_generation_prompt) const {
+  std::vector<TokenId> ids = tokenizer.Encode(Render(messages, add_generation_prompt));
   if (kind_ != kTemplate && tokenizer.adds_bos()) ids.insert(ids.begin(), tokenizer.bos());
   return ids;
 }

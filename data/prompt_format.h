@@ -30,12 +30,14 @@ class PromptFormat {
   Kind kind() const { return kind_; }
   std::string_view name() const;  // "phi-3"
 
-  // The text, without BOS unless the chat template writes it. Roles are system (only in front),
-  // user and assistant. Throws Error for a system message that the format has no place for.
-  std::string Render(std::span<const ChatMessage> messages) const;
+  // The text, without BOS unless the chat template writes it, with what makes the model answer at
+  // its end where `add_generation_prompt`. Roles are system (only in front), user and assistant.
+  // Throws Error for a system message that the format has no place for.
+  std::string Render(std::span<const ChatMessage> messages, bool add_generation_prompt = true) const;
   // Render, encoded. BOS goes in front where the tokenizer asks for it, except behind a chat
   // template: those write their own (transformers: add_special_tokens=False).
-  std::vector<TokenId> Encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages) const;
+  std::vector<TokenId> Encode(const Tokenizer& tokenizer, std::span<const ChatMessage> messages,
+                              bool add_generation_prompt = true) const;
 
   friend bool operator==(const PromptFormat& a, const PromptFormat& b) { return a.kind_ == b.kind_; }
 

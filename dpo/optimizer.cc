@@ -11,16 +11,8 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
-#include <numbers>
 
 namespace pivotal::dpo {
-
-double ScheduleFactor(int64_t step, int64_t warmup, int64_t total, double floor) {
-  if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
-  if (total <= warmup) return 1.0;
-  const double done = static_cast<double>(step - warmup) / static_cast<double>(total - warmup);
-  return floor + (1.0 - floor) * 0.5 * (1.0 + std::cos(std::numbers::pi * std::min(done, 1.0)));
-}
 
 AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options) : options_(options) {
   decayed_.weight_decay = options.weight_decay;

@@ -1,4 +1,4 @@
-// Apache-2.0. AdamW with clipping, and the learning-rate schedule.
+// Apache-2.0. AdamW with clipping.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,10 +16,6 @@ struct OptimizerOptions {
   double weight_decay = 0.0;    // on matrices; norms are never decayed
   double max_grad_norm = 1.0;   // 0: no clipping
 };
-
-// Linear warm-up over `warmup` steps, then half a cosine down to `floor` times the peak at
-// step `total`. Factor on the peak for step 0, 1, ...
-double ScheduleFactor(int64_t step, int64_t warmup, int64_t total, double floor = 0.0);
 
 // AdamW (Loshchilov and Hutter, arXiv 1711.05101) through LibTorch's fused operator. Asks for the
 // model's gradients on construction and clears that on destruction.

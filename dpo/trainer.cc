@@ -27,7 +27,9 @@ class Loop {
     steps_per_epoch_ = (objective.size() + step_size - 1) / step_size;
     log_.total_steps = steps_per_epoch_ * options.epochs;
     if (options.max_steps > 0) log_.total_steps = std::min(log_.total_steps, options.max_steps);
-    warmup_ = static_cast<int64_t>(std::ceil(options.warmup_ratio * log_.total_steps));
+    schedule_ = {options.schedule,
+                 static_cast<int64_t>(std::ceil(options.warmup_ratio * log_.total_steps)),
+                 log_.total_steps, options.min_learning_rate_ratio};
   }
 
   const StepLog& Run(const StepSink& sink, Progress& progress) {
@@ -69,8 +71,7 @@ class Loop {
       for (int64_t i : batch) log_.tokens += objective_.Length(i);
       terms.loss.backward();
     }
-    const double factor = ScheduleFactor(log_.step, warmup_, log_.total_steps,
-                                         options_.min_learning_rate_ratio);
+    const double factor = schedule_.Factor(log_.step);
     log_.learning_rate = factor * options_.optimizer.learning_rate;
     log_.grad_norm = optimizer_.Step(factor);
     if (!std::isfinite(log_.grad_norm)) FailAt("gradient norm", log_.grad_norm, step);
@@ -98,7 +99,8 @@ class Loop {
   const TrainOptions& options_;
   AdamW optimizer_;
   std::vector<std::vector<int64_t>> groups_ = objective_.Groups();
-  int64_t steps_per_epoch_ = 1, warmup_ = 0;
+  int64_t steps_per_epoch_ = 1;
+  Schedule schedule_;
   StepLog log_;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };

@@ -9,6 +9,7 @@
 #include "data/progress.h"
 #include "dpo/objective.h"
 #include "dpo/optimizer.h"
+#include "dpo/schedule.h"
 
 namespace pivotal::dpo {
 
@@ -21,8 +22,9 @@ struct TrainOptions {
   int64_t batch_size = 32;             // examples per forward pass
   int64_t gradient_accumulation = 1;   // forward passes per optimizer step
   int64_t max_steps = 0;               // 0: as many as the epochs hold
+  ScheduleType schedule = ScheduleType::kCosine;
   double warmup_ratio = 0.1;           // share of the steps
-  double min_learning_rate_ratio = 0;  // the cosine ends at this share of the peak
+  double min_learning_rate_ratio = 0;  // line and cosine end at this share of the peak
   DataOrder order = DataOrder::kShuffled;
   uint64_t seed = 1;                   // of the shuffled order
   // Throws Error that names the field and its range.

@@ -72,7 +72,8 @@ ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
   for (bool more = true; more;) {
     std::vector<Line> window;
     for (Line line; window.size() < kWindow && (more = reader.Next(line.object));) {
-      line.item = data::ReadPromptCompletion(line.object, model.tokenizer(), reader.Where());
+      line.item = data::ReadPromptCompletion(
+          line.object, {model.tokenizer(), model.prompt_format, /*adds_eos=*/false}, reader.Where());
       if (line.length() > positions)
         Fail("{}: {} tokens, but the model has {} positions", reader.Where(), line.length(), positions);
       window.push_back(std::move(line));

@@ -26,10 +26,10 @@ std::unique_ptr<Task> MakeTask(const TrainSettings& settings, const LoadedModel&
                                Progress& progress) {
   auto task = std::make_unique<Task>();
   if (settings.sft) {
-    task->completions = data::LoadPromptCompletions(settings.data, model.tokenizer());
+    task->completions = data::LoadPromptCompletions(settings.data, {model.tokenizer(), model.prompt_format});
     task->objective = dpo::MakeSftObjective(model.phi(), task->completions);
   } else {
-    task->pairs = data::LoadPairs(settings.data, model.tokenizer());
+    task->pairs = data::LoadPairs(settings.data, {model.tokenizer(), model.prompt_format});
     at::Tensor reference;
     if (settings.loss.UsesReference())
       reference = dpo::ReferenceLogProbs(model.phi(), task->pairs, settings.options.batch_size, progress);
@@ -66,6 +66,7 @@ void SaveSettings(const TrainSettings& s, const fs::path& output) {
       {"batch_size", o.batch_size},
       {"gradient_accumulation", o.gradient_accumulation},
       {"max_steps", o.max_steps},
+      {"lr_schedule", dpo::ScheduleName(o.schedule)},
       {"warmup_ratio", o.warmup_ratio},
       {"min_learning_rate_ratio", o.min_learning_rate_ratio},
       {"order", o.order == dpo::DataOrder::kFile ? "file" : "shuffled"},

@@ -51,6 +51,17 @@ TEST_F(Score, RepeatsLinesInOrderAndAddsLogProbs) {
   for (const json& value : lines[0]["logprobs"]) EXPECT_LE(value.get<double>(), 0);
 }
 
+TEST_F(Score, MessagesAreTheTextOfThePromptFormat) {
+  const auto result = Run(
+      R"({"prompt": [{"role": "user", "content": "47*6?"}], "completion": [{"role": "assistant", "content": "2"}]})" "\n"
+      R"({"prompt": "Question: 47*6?\nAnswer:", "completion": " 2\n\n"})" "\n");
+  ASSERT_EQ(result.code, 0) << result.output;
+  const auto lines = Lines();
+  EXPECT_GT(lines[0]["completion_ids"].size(), 1u);
+  EXPECT_EQ(lines[0]["completion_ids"], lines[1]["completion_ids"]);
+  EXPECT_EQ(lines[0]["logprobs"], lines[1]["logprobs"]);
+}
+
 // The same line has the same numbers in any batch.
 TEST_F(Score, BatchesDoNotMatter) {
   std::string input;

@@ -1,4 +1,5 @@
-// Apache-2.0. A tokenizer simple enough to check by eye: ids are bytes, but " 4" is token 256.
+// Apache-2.0. A tokenizer simple enough to check by eye: ids are bytes, but " 4" is
+// token 256 and "</s>" is EOS.
 #pragma once
 
 #include <string>
@@ -18,19 +19,19 @@ class ByteTokenizer : public data::Tokenizer {
   std::vector<TokenId> Encode(std::string_view text) const override {
     std::vector<TokenId> ids;
     while (!text.empty()) {
-      const bool pair = text.starts_with(" 4");
-      ids.push_back(pair ? kBlank4 : static_cast<unsigned char>(text[0]));
-      text.remove_prefix(pair ? 2 : 1);
+      const bool pair = text.starts_with(" 4"), eos = text.starts_with("</s>");
+      ids.push_back(pair ? kBlank4 : eos ? kEos : static_cast<unsigned char>(text[0]));
+      text.remove_prefix(pair ? 2 : eos ? 4 : 1);
     }
     return ids;
   }
   std::string Decode(std::span<const TokenId> ids, bool) const override {
     std::string text;
-    for (const TokenId id : ids) text += Piece(id);
+    for (const TokenId id : ids) text += id == kEos ? "" : Piece(id);
     return text;
   }
   std::string Piece(TokenId id) const override {
-    return id == kBlank4 ? " 4" : id < 256 ? std::string(1, static_cast<char>(id)) : "";
+    return id == kBlank4 ? " 4" : id == kEos ? "</s>" : id < 256 ? std::string(1, static_cast<char>(id)) : "";
   }
   int32_t VocabSize() const override { return 259; }
   TokenId bos() const override { return kBos; }

@@ -66,11 +66,20 @@ TEST(PromptFormat, KeepsTheConversation) {
             "<|im_start|>assistant<|im_sep|>");
 }
 
+TEST(PromptFormat, RendersWithoutWhatMakesTheModelAnswer) {
+  const std::vector<ChatMessage> turn = {{"user", "Q"}, {"assistant", "A"}};
+  EXPECT_EQ(Make("plain").Render(turn, false), "Question: Q\nAnswer: A\n\n");
+  EXPECT_EQ(Make("phi-3").Render(turn, false), "<|user|>\nQ<|end|>\n<|assistant|>\nA<|end|>\n");
+  const PromptFormat format(ChatTemplate("{{ messages[0].content }}{% if add_generation_prompt %}!{% endif %}", "t", {}));
+  EXPECT_EQ(format.Render(turn), "Q!");
+  EXPECT_EQ(format.Render(turn, false), "Q");
+}
+
 TEST(PromptFormat, RefusesASystemMessageThatHasNoPlace) {
   for (const char* name : {"plain", "phi-2"}) {
     EXPECT_EQ(ErrorText([&] { Make(name).Render(kChat); }),
-              std::string("the prompt format ") + name + " has no place for a system message; leave out "
-              "--system or choose another --prompt-format");
+              std::string("the prompt format ") + name + " has no place for a system message; leave it "
+              "out or choose another --prompt-format");
   }
   const std::vector<ChatMessage> late = {{"user", "Q"}, {"system", "S"}};
   EXPECT_THAT(ErrorText([&] { Make("phi-3").Render(late); }), HasSubstr("role system at place 2"));

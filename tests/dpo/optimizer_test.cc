@@ -12,16 +12,6 @@
 namespace pivotal::dpo {
 namespace {
 
-TEST(ScheduleFactor, WarmsUpAndFollowsTheCosine) {
-  EXPECT_DOUBLE_EQ(ScheduleFactor(0, 4, 20), 0.25);
-  EXPECT_DOUBLE_EQ(ScheduleFactor(3, 4, 20), 1.0);
-  EXPECT_DOUBLE_EQ(ScheduleFactor(4, 4, 20), 1.0);
-  EXPECT_NEAR(ScheduleFactor(12, 4, 20), 0.5, 1e-12);
-  EXPECT_NEAR(ScheduleFactor(20, 4, 20), 0.0, 1e-12);
-  EXPECT_NEAR(ScheduleFactor(20, 4, 20, 0.1), 0.1, 1e-12);
-  EXPECT_DOUBLE_EQ(ScheduleFactor(0, 0, 1), 1.0);
-}
-
 // AdamW as in arXiv 1711.05101, algorithm 2, for one element, in doubles.
 struct Element {
   double value, m = 0, v = 0;

@@ -1,0 +1,179 @@
+"""Trains a small random Phi-3 with TRL on pairs of ids, for trl_parity_test.cc.
+
+usage: trl_parity.py OUT TOKENIZER single|full
+The sides of the pairs are single tokens, or 1 to 24 tokens. Writes the folder OUT/model (with the tokenizer files of
+TOKENIZER), pairs, OUT/cases.json, a list of {"name", "data",
+"flags"}, and for each case what TRL made of it: OUT/<name>/model.safetensors and OUT/<name>/log.json, {"loss",
+"rewards/margins", ...} of every step. `flags` are those of `pivotal train` that ask for the same.
+"""
+import json
+import os
+import pathlib
+import random
+import shutil
+import sys
+
+os.environ["TQDM_DISABLE"] = "1"
+import torch  # noqa: E402
+import transformers  # noqa: E402
+from trl import DPOConfig  # noqa: E402
+from trl.experimental.cpo import CPOConfig, CPOTrainer  # noqa: E402
+from trl.experimental.orpo import ORPOConfig, ORPOTrainer  # noqa: E402
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2] / "bench/peers"))
+from trl_train import IdTrainer, load_model, load_pairs, settings  # noqa: E402
+
+STEPS, BATCH = 20, 8
+
+
+class FromIds:
+    """For the trainers that tokenize line by line."""
+
+    def tokenize_row(self, row, *_):
+        out = {"prompt_input_ids": row["prompt_ids"], "prompt_attention_mask": [1] * len(row["prompt_ids"])}
+        for side in ("chosen", "rejected"):
+            ids = row["prompt_ids"] + row[side + "_ids"]
+            out[side + "_input_ids"], out[side + "_attention_mask"] = ids, [1] * len(ids)
+            out[side + "_labels"] = [-100] * len(row["prompt_ids"]) + row[side + "_ids"]
+        return out
+
+
+class Recorded:
+    """Keeps the losses: the log rounds them."""
+
+    def compute_loss(self, *arguments, **more):
+        loss = super().compute_loss(*arguments, **more)
+        self.losses = [*getattr(self, "losses", []), loss.item()]
+        return loss
+
+
+class Dpo(Recorded, IdTrainer):
+    pass
+
+
+class Cpo(Recorded, FromIds, CPOTrainer):
+    pass
+
+
+class Orpo(Recorded, FromIds, ORPOTrainer):
+    pass
+
+
+TRAINERS = {"dpo": (Dpo, DPOConfig), "cpo": (Cpo, CPOConfig), "orpo": (Orpo, ORPOConfig)}
+IN_ORDER = "--order file --lr-schedule linear --warmup-ratio 0"
+
+
+def loss(kind, beta=0.1, smoothing=0.0):
+    return ("dpo", dict(loss_type=[kind], beta=beta, label_smoothing=smoothing),
+            f"{IN_ORDER} --loss {kind} --beta {beta}" + (f" --label-smoothing {smoothing}" if smoothing else ""))
+
+
+# name: (trainer, its settings, flags of `pivotal train`); with both shapes of pairs.
+CASES = {
+    "sigmoid": loss("sigmoid"),
+    "sigmoid-beta-1": loss("sigmoid", beta=1.0),
+    "hinge": loss("hinge"),
+    "ipo": loss("ipo"),
+    "robust": loss("robust", smoothing=0.1),
+    "exo-pair": loss("exo_pair", smoothing=0.001),
+    "nca-pair": loss("nca_pair"),
+    "bco-pair": loss("bco_pair"),
+    "sppo-hard": loss("sppo_hard"),
+    "apo-zero": loss("apo_zero"),
+    "apo-down": loss("apo_down"),
+    "discopop": loss("discopop"),
+    "sigmoid-norm": loss("sigmoid_norm"),
+    "warm-up": ("dpo", dict(beta=0.1, warmup_steps=0.2), "--order file --lr-schedule linear --warmup-ratio 0.2 --beta 0.1"),
+    "cosine": ("dpo", dict(beta=0.1, warmup_steps=0.2, lr_scheduler_type="cosine"),
+               "--order file --lr-schedule cosine --warmup-ratio 0.2 --beta 0.1"),
+    "constant-unclipped": ("dpo", dict(beta=0.1, lr_scheduler_type="constant", max_grad_norm=0, weight_decay=0.1,
+                                       adam_beta2=0.95),
+                           "--order file --lr-schedule constant --warmup-ratio 0 --beta 0.1 --max-grad-norm 0 "
+                           "--weight-decay 0.1 --adam-beta2 0.95"),
+    "simpo": ("cpo", dict(loss_type="simpo", beta=2.0, simpo_gamma=0.5, cpo_alpha=0.0),
+              f"{IN_ORDER} --objective simpo --beta 2 --simpo-gamma 0.5"),
+    "cpo": ("cpo", dict(loss_type="sigmoid", beta=0.1, cpo_alpha=0.5),
+            f"{IN_ORDER} --objective cpo --beta 0.1 --cpo-alpha 0.5"),
+    "orpo": ("orpo", dict(beta=0.1), f"{IN_ORDER} --objective orpo --beta 0.1"),
+}
+# One batch of pairs over and over, where the order does not matter.
+ONE_BATCH = {
+    "one-batch": ("dpo", dict(beta=0.1, lr_scheduler_type="cosine"), "--objective dpo --beta 0.1 --warmup-ratio 0"),
+}
+# TRL's mean runs over the chosen tokens of a batch, Pivotal's over those of each pair: the same where each side is a token.
+ONE_BATCH_OF_SINGLE_TOKENS = {
+    "one-batch-rpo": ("dpo", dict(loss_type=["sigmoid", "sft"], loss_weights=[1.0, 0.3], beta=0.1,
+                                  lr_scheduler_type="cosine"),
+                      "--objective dpo --beta 0.1 --rpo-alpha 0.3 --warmup-ratio 0"),
+}
+
+
+def pairs(shape, count, vocab=700):
+    """Pairs of ids, none of them special; lengths differ within a batch."""
+    r = random.Random(5)
+
+    def ids(least, most):
+        return [r.randrange(10, vocab) for _ in range(r.randint(least, most))]
+
+    for _ in range(count):
+        prompt = [1, *ids(4, 60)]
+        if shape == "single":
+            chosen, rejected = r.sample(range(10, vocab), 2)
+            yield {"prompt_ids": prompt, "chosen_ids": [chosen], "rejected_ids": [rejected]}
+        else:
+            yield {"prompt_ids": prompt, "chosen_ids": ids(1, 24), "rejected_ids": ids(1, 24)}
+
+
+def make_model(folder, tokenizer):
+    torch.manual_seed(3)
+    config = transformers.Phi3Config(
+        vocab_size=768, hidden_size=48, intermediate_size=80, num_hidden_layers=2, num_attention_heads=6,
+        num_key_value_heads=2, max_position_embeddings=256, initializer_range=0.1, bos_token_id=1, eos_token_id=2,
+        pad_token_id=3)
+    transformers.AutoModelForCausalLM.from_config(config).save_pretrained(folder)
+    for file in tokenizer.glob("tokenizer*"):
+        shutil.copy(file, folder / file.name)
+
+
+def train(out, folder, data, trainer, more):
+    model, tokenizer = load_model(folder)
+    trainer_class, config_class = TRAINERS[trainer]
+    reference = {"precompute_ref_log_probs": True} if trainer == "dpo" else {"max_length": 256, "remove_unused_columns": False}
+    config = config_class(**settings(str(out), **(dict(
+        per_device_train_batch_size=BATCH, max_steps=STEPS, learning_rate=1e-4, train_sampling_strategy="sequential",
+        lr_scheduler_type="linear") | reference | more)))
+    dataset = load_pairs(data)
+    if trainer != "dpo":
+        for column in ("prompt", "chosen", "rejected"):
+            dataset = dataset.add_column(column, [column] * len(dataset))
+    run = trainer_class(model, args=config, train_dataset=dataset, processing_class=tokenizer)
+    run.remove_callback(transformers.PrinterCallback)
+    run.train()
+    model.save_pretrained(out)
+    logged = [entry for entry in run.state.log_history if "loss" in entry]
+    # Not rewards/accuracies: while the policy is the reference, rounding decides.
+    keys = ["rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"]
+    assert len(run.losses) == len(logged) == STEPS
+    (out / "log.json").write_text(json.dumps(
+        [{"loss": loss} | {key: entry[key] for key in keys} for loss, entry in zip(run.losses, logged)]))
+
+
+def main():
+    out, folder = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[1]) / "model"
+    torch.set_num_threads(1)
+    make_model(folder, pathlib.Path(sys.argv[2]))
+    common = f"--learning-rate 1e-4 --batch-size {BATCH} --max-steps {STEPS} --epochs {STEPS}"
+    cases = []
+    shape = sys.argv[3]
+    one_batch = ONE_BATCH | (ONE_BATCH_OF_SINGLE_TOKENS if shape == "single" else {})
+    for table, count in ((one_batch, BATCH), (CASES, BATCH * STEPS)):
+        data = out / f"{count}-pairs.jsonl"
+        data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs(shape, count)))
+        for name, (trainer, more, flags) in table.items():
+            (out / name).mkdir()
+            train(out / name, folder, data, trainer, more)
+            cases.append({"name": name, "data": str(data), "flags": f"{common} {flags}"})
+    (out / "cases.json").write_text(json.dumps(cases))
+
+
+main()
