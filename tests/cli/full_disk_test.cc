@@ -87,7 +87,7 @@ TEST_F(FullDisk, ALogThatCannotBeWrittenEndsNothing) {
   EXPECT_EQ(RunCommand(PIVOTAL_BINARY " search --resume /no/run 2>/dev/full").code, 1);
 }
 
-TEST_F(FullDisk, AResultThatCannotBePrintedIsAFailure) {
+TEST(Output, AResultThatCannotBePrintedIsAFailure) {
   const auto result = RunCommand("(" PIVOTAL_BINARY " info --model " + testing::kTinyModel + " >/dev/full)");
   EXPECT_EQ(result.code, 1);
   EXPECT_EQ(result.output, "pivotal: standard output: no space left on device\n");
