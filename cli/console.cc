@@ -45,6 +45,11 @@ void ReleaseStopHandler() {
   std::signal(SIGTERM, SIG_DFL);
 }
 
+void PrintStderr(const std::string& text) {
+  std::fputs(text.c_str(), stderr);
+  std::fflush(stderr);
+}
+
 bool UsesColour(int file_descriptor) {
   return isatty(file_descriptor) != 0 && std::getenv("NO_COLOR") == nullptr;
 }
@@ -87,11 +92,10 @@ void ConsoleProgress::Show(bool last) {
   if (!detail_.empty()) line += ", " + detail_;
   if (terminal_) {
     line.resize(std::min(line.size(), TerminalWidth() - 1));
-    fmt::print(stderr, "\r\x1b[K{}{}", line, last ? "\n" : "");
+    PrintStderr(fmt::format("\r\x1b[K{}{}", line, last ? "\n" : ""));
   } else {
-    fmt::print(stderr, "{}\n", line);
+    PrintStderr(line + "\n");
   }
-  std::fflush(stderr);
 }
 
 }  // namespace pivotal::cli

@@ -16,6 +16,9 @@ void InstallStopHandler();
 // Ctrl-C (or SIGTERM) ends the process again.
 void ReleaseStopHandler();
 
+// Writes to stderr what it takes: a log on a full disk must not end the work that it tells about.
+void PrintStderr(const std::string& text);
+
 // True if the stream is a terminal and NO_COLOR is not set.
 bool UsesColour(int file_descriptor);
 

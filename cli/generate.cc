@@ -94,7 +94,7 @@ std::string PromptOf(const Flags& flags) {
   return text;
 }
 
-void Note(const std::string& text) { fmt::print(stderr, "pivotal: {}\n", text); }
+void Note(const std::string& text) { PrintStderr(fmt::format("pivotal: {}\n", text)); }
 
 // A conversation: a line is a question, its answer joins the history.
 class Chat {

@@ -3,12 +3,15 @@
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
 
+#include <cerrno>
 #include <csignal>
+#include <cstdio>
 #include <exception>
 
 #include "cli/console.h"
 #include "cli/flags.h"
 #include "data/error.h"
+#include "data/file_sink.h"
 
 namespace {
 
@@ -41,14 +44,16 @@ int main(int argc, char** argv) {
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit then fails the write, like a full disk
   try {
     app.parse(argc, argv);
+    if (std::fflush(stdout) != 0)
+      pivotal::Fail("standard output: {}", pivotal::data::ErrnoText(errno));
     return 0;
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   } catch (const pivotal::Interrupted& stop) {
-    fmt::print(stderr, "\npivotal: {}\n", stop.what());
+    pivotal::cli::PrintStderr(fmt::format("\npivotal: {}\n", stop.what()));
     return 130;
   } catch (const std::exception& error) {
-    fmt::print(stderr, "pivotal: {}\n", FirstLine(error.what()));
+    pivotal::cli::PrintStderr(fmt::format("pivotal: {}\n", FirstLine(error.what())));
     return 1;
   }
 }

@@ -73,10 +73,10 @@ void AddSearch(CLI::App& app) {
   sub->add_option("--min-yield", search.min_yield,
                   "anchored: go on while as many tokens as a response has settle this many tokens")
       ->check(CLI::PositiveNumber)->capture_default_str();
-  sub->add_option("--max-rollouts", search.max_rollouts, "anchored: for each response")
+  sub->add_option("--max-rollouts", search.max_rollouts, "anchored: for each response, never more")
       ->check(CLI::Range(1, 1 << 24))->capture_default_str();
   sub->add_option("--budget-tokens", search.budget_tokens,
-                  "generated tokens of the whole run; the most telling rollouts go first; 0: no limit")
+                  "generated tokens of the whole run, never more; the most telling rollouts go first; 0: no limit")
       ->check(CLI::NonNegativeNumber)->capture_default_str();
   sub->add_option("--budget-seconds", search.budget_seconds, "wall time of this call; 0: no limit")
       ->check(CLI::NonNegativeNumber)->capture_default_str();

@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -12,18 +13,25 @@
 
 namespace pivotal::data {
 
-RunLock::RunLock(const std::filesystem::path& run) {
-  const auto path = run / "lock";
-  file_ = open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
-  if (file_ < 0) Fail("{}: can't open: {}", path.string(), ErrnoText(errno));
+RunLock::RunLock(const std::filesystem::path& run) : path_(run / "lock") {
+  file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+  if (file_ < 0) Fail("{}: can't open: {}", path_.string(), ErrnoText(errno));
   if (flock(file_, LOCK_EX | LOCK_NB) == 0) return;
   const int error = errno;
   close(file_);
   if (error == EWOULDBLOCK)
     Fail("{}: another process is at work in this run; wait for it, or stop it", run.string());
-  Fail("{}: can't lock: {}", path.string(), ErrnoText(error));
+  Fail("{}: can't lock: {}", path_.string(), ErrnoText(error));
 }
 
 RunLock::~RunLock() { close(file_); }
+
+void RunLock::Check() const {
+  struct stat held {}, found {};
+  if (fstat(file_, &held) != 0 || stat(path_.c_str(), &found) != 0 || held.st_dev != found.st_dev ||
+      held.st_ino != found.st_ino)
+    Fail("{}: gone, or not the file that was locked: the run folder was moved, removed or replaced",
+         path_.string());
+}
 
 }  // namespace pivotal::data

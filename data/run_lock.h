@@ -14,7 +14,12 @@ class RunLock {
   RunLock(const RunLock&) = delete;
   RunLock& operator=(const RunLock&) = delete;
 
+  // Throws Error unless RUN is still the folder that was locked: not moved, removed or replaced. Before
+  // each write into it.
+  void Check() const;
+
  private:
+  std::filesystem::path path_;
   int file_;
 };
 

@@ -29,9 +29,15 @@ void CheckCounts(int32_t samples, int32_t successes, const std::string& where) {
   }
 }
 
-void CheckTokens(std::size_t tokens, std::size_t logprobs, FinishReason finish,
-                 const std::string& where) {
-  if (tokens != logprobs) Fail("{}: {} tokens, but {} logprobs", where, tokens, logprobs);
+// Rounding may leave a log-probability a little above 0.
+bool IsLogprob(float value) { return value <= 1e-3f; }
+
+void CheckTokens(const std::vector<TokenId>& tokens, const std::vector<float>& logprobs,
+                 FinishReason finish, const std::string& where) {
+  if (tokens.size() != logprobs.size())
+    Fail("{}: {} tokens, but {} logprobs", where, tokens.size(), logprobs.size());
+  const auto odd = std::ranges::find_if_not(logprobs, IsLogprob);
+  if (odd != logprobs.end()) Fail("{}: a log-probability of {}", where, *odd);
   if (finish != FinishReason::kEos && finish != FinishReason::kLength) {
     Fail("{}: a finish of {} is never stored", where, static_cast<int>(finish));
   }
@@ -45,7 +51,7 @@ void CheckPosition(int32_t position, int32_t low, std::size_t length, const std:
 
 void CheckResponse(const ResponseTrace& response, const std::string& where) {
   const std::size_t length = response.tokens.size();
-  CheckTokens(length, response.logprobs.size(), response.finish, where);
+  CheckTokens(response.tokens, response.logprobs, response.finish, where);
   for (const PrefixEstimate& estimate : response.estimates) {
     CheckPosition(estimate.position, 0, length, where + ": estimate");
     CheckCounts(estimate.samples, estimate.successes, where + ": estimate");
@@ -72,7 +78,7 @@ void CheckTrace(const QueryTrace& query, const std::string& file) {
   for (std::size_t i = 0; i < query.rollouts.size(); ++i) {
     const RolloutTrace& rollout = query.rollouts[i];
     const std::string place = fmt::format("{}: rollout {}", where, i);
-    CheckTokens(rollout.tokens.size(), rollout.logprobs.size(), rollout.finish, place);
+    CheckTokens(rollout.tokens, rollout.logprobs, rollout.finish, place);
     const auto responses = static_cast<int64_t>(query.responses.size());
     if (rollout.response < -1 || rollout.response >= responses) {
       Fail("{}: no response {}", place, rollout.response);

@@ -46,13 +46,27 @@ std::vector<Shard> Shards(const fs::path& run) {
   return shards;
 }
 
-// All files of traces in reading order.
+// All files of traces in reading order. The shards are listed first: what Consolidate() removes
+// meanwhile is then found in traces.h5.
 std::vector<fs::path> TraceFiles(const fs::path& run) {
+  std::vector<Shard> shards = Shards(run);
   std::vector<fs::path> files;
   std::error_code ignored;
   if (fs::exists(run / "traces.h5", ignored)) files.push_back(run / "traces.h5");
-  for (Shard& shard : Shards(run)) files.push_back(std::move(shard.path));
+  for (Shard& shard : shards) files.push_back(std::move(shard.path));
   return files;
+}
+
+std::vector<QueryTrace> ReadFiles(const std::vector<fs::path>& files) {
+  std::vector<QueryTrace> all;
+  // A run killed inside Consolidate() has its queries both in traces.h5 and in shards.
+  std::unordered_set<std::string> seen;
+  for (const fs::path& file : files) {
+    for (QueryTrace& query : ReadTraces(file)) {
+      if (seen.insert(query.id).second) all.push_back(std::move(query));
+    }
+  }
+  return all;
 }
 
 }  // namespace
@@ -63,7 +77,7 @@ void TraceStore::Append(const std::vector<QueryTrace>& queries) {
   if (queries.empty()) return;
   const fs::path folder = run_ / "shards";
   std::error_code error;
-  fs::create_directories(folder, error);
+  fs::create_directory(folder, error);
   if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
   const std::vector<Shard> shards = Shards(run_);
   const uint64_t number = shards.empty() ? 1 : shards.back().number + 1;
@@ -79,15 +93,15 @@ std::unordered_set<std::string> TraceStore::FinishedIds() const {
 }
 
 std::vector<QueryTrace> TraceStore::ReadAll() const {
-  std::vector<QueryTrace> all;
-  // A run killed inside Consolidate() has its queries both in traces.h5 and in shards.
-  std::unordered_set<std::string> seen;
-  for (const fs::path& file : TraceFiles(run_)) {
-    for (QueryTrace& query : ReadTraces(file)) {
-      if (seen.insert(query.id).second) all.push_back(std::move(query));
+  for (;;) {
+    const std::vector<fs::path> files = TraceFiles(run_);
+    try {
+      return ReadFiles(files);
+    } catch (const Error&) {
+      // Unless another process has joined the shards since they were listed.
+      if (TraceFiles(run_) == files) throw;
     }
   }
-  return all;
 }
 
 void TraceStore::Consolidate() {

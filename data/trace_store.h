@@ -23,11 +23,12 @@ class TraceStore {
  public:
   explicit TraceStore(std::filesystem::path run);
 
-  // Adds one finished group of queries as its own shard.
+  // Adds one finished group of queries as its own shard. RUN must exist.
   void Append(const std::vector<QueryTrace>& queries);
   // Ids of all queries stored so far.
   std::unordered_set<std::string> FinishedIds() const;
-  // All stored queries: traces.h5, then the shards in the order in which they were written.
+  // All stored queries: traces.h5, then the shards in the order in which they were written. Another
+  // process may write meanwhile: what is returned was stored at one moment.
   std::vector<QueryTrace> ReadAll() const;
   // Joins everything into traces.h5 and removes the shards.
   void Consolidate();

@@ -54,9 +54,21 @@ int64_t SpentTokens(const data::TraceStore& store) {
   return tokens;
 }
 
+// Runs `write`, which changes the run folder; its failures say how to go on.
+template <typename Write>
+void WriteInto(const std::filesystem::path& run, const data::RunLock& lock, Write&& write) {
+  try {
+    lock.Check();
+    write();
+  } catch (const Error& error) {
+    Fail("{}; once this is put right, pivotal search --resume {} goes on from what is stored",
+         error.what(), run.string());
+  }
+}
+
 SearchResult SearchInto(const RunConfig& config, const Prepared& prepared,
-                        const std::filesystem::path& run, Progress& progress) {
-  const data::RunLock lock(run);
+                        const std::filesystem::path& run, const data::RunLock& lock,
+                        Progress& progress) {
   data::TraceStore store(run);
   const auto finished = store.FinishedIds();
   std::vector<pts::Query> queries;
@@ -67,9 +79,14 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared,
   result.resumed = static_cast<int64_t>(finished.size());
   result.summary = pts::Search(
       queries, engine, MakeJudge(prepared.model.tokenizer(), *prepared.oracle), prepared.options,
-      [&](std::vector<data::QueryTrace> group) { store.Append(group); }, progress,
-      prepared.options.budget_tokens > 0 ? SpentTokens(store) : 0);
-  store.Consolidate();
+      [&](std::vector<data::QueryTrace> group) { WriteInto(run, lock, [&] { store.Append(group); }); },
+      progress, prepared.options.budget_tokens > 0 ? SpentTokens(store) : 0);
+  WriteInto(run, lock, [&] {
+    store.Consolidate();
+    const auto stored = std::ssize(store.FinishedIds());
+    if (const auto want = result.resumed + result.summary.queries; stored < want)
+      Fail("{}: holds {} of {} finished problems: files in it were removed", run.string(), stored, want);
+  });
   result.counters = engine.counters();
   return result;
 }
@@ -79,21 +96,25 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared,
 SearchResult RunSearch(const RunConfig& config, const std::filesystem::path& run,
                        Progress& progress) {
   const Prepared prepared = Prepare(config);
+  const std::string weights = model::WeightsFingerprint(config.model.folder);
   data::CreateOutputFolder(run);
-  SaveRunConfig(config, model::WeightsFingerprint(config.model.folder), run);
-  return SearchInto(config, prepared, run, progress);
+  const data::RunLock lock(run);
+  data::RequireAbsent(run / "run.toml");  // of a process that was quicker
+  SaveRunConfig(config, weights, run);
+  return SearchInto(config, prepared, run, lock, progress);
 }
 
 SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions& options,
                           Progress& progress) {
   std::string weights;
   RunConfig config = LoadRunConfig(run, &weights);
+  const data::RunLock lock(run);
   config.search.budget_tokens = options.budget_tokens.value_or(config.search.budget_tokens);
   config.search.budget_seconds = options.budget_seconds.value_or(config.search.budget_seconds);
   if (model::WeightsFingerprint(config.model.folder) != weights)
     Fail("{}: the weights have changed since {} was started; start a new run",
          config.model.folder.string(), run.string());
-  return SearchInto(config, Prepare(config), run, progress);
+  return SearchInto(config, Prepare(config), run, lock, progress);
 }
 
 std::vector<data::PreferencePair> PairsOfRun(const std::filesystem::path& run,

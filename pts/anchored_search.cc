@@ -158,12 +158,12 @@ int32_t AnchoredSearch::Drawn() const {
   return drawn;
 }
 
-// Looks become rarer as rollouts add up; 0 where they are used up.
+// Looks become rarer as rollouts add up. What is left of them is taken in whole units, so that no
+// round goes past it.
 int32_t AnchoredSearch::RoundSize() const {
-  const int32_t drawn = Drawn();
-  const int32_t most = options_.max_rollouts * trie_.responses();
-  if (drawn >= most) return 0;
-  return std::clamp(drawn / 8, kFirstRound, std::max(kFirstRound, most - drawn));
+  const int64_t drawn = Drawn();
+  const int64_t left = int64_t{options_.max_rollouts} * trie_.responses() - drawn;
+  return static_cast<int32_t>(std::min(std::max<int64_t>(drawn / 8, kFirstRound), left - left % kUnit));
 }
 
 }  // namespace pivotal::pts

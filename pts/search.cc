@@ -60,9 +60,14 @@ class Group {
     for (const Query& query : queries) searches_.emplace_back(query, options, judge);
   }
 
-  // Draws one batch for all queries that costs `allowance` tokens or so; false if none needs
-  // rollouts, or can have any.
-  bool Round(std::optional<int64_t> allowance, const Progress& progress) {
+  // What a batch may cost in generated tokens.
+  struct Allowance {
+    int64_t expected;  // or so: the group's share
+    int64_t most;      // never more: what the run has left
+  };
+
+  // Draws one batch for all queries; false if none needs rollouts, or can have any.
+  bool Round(std::optional<Allowance> allowance, const Progress& progress) {
     Collect();
     if (allowance) Ration(*allowance);
     std::vector<model::RolloutRequest> requests;
@@ -123,15 +128,25 @@ class Group {
     return std::llround(request.count * std::min<double>(mean, request.max_new_tokens));
   }
 
-  // Grants the wishes with the highest yield first.
-  void Ration(int64_t allowance) {
+  // Grants the wishes with the highest yield first. One that could cost more than is left waits until
+  // those before it have been drawn and turned out cheaper than they might have; with none before it,
+  // its turn goes to the next.
+  void Ration(Allowance allowance) {
     std::vector<Part*> order;
     for (Part& part : parts_) order.push_back(&part);
     std::ranges::stable_sort(order, std::greater<>(),
                              [](const Part* part) { return part->wish.yield; });
+    bool any = false, waits = false;
     for (Part* part : order) {
-      part->granted = allowance > 0;
-      allowance -= CostOf(part->wish.request);
+      const model::RolloutRequest& request = part->wish.request;
+      const int64_t most = int64_t{request.count} * request.max_new_tokens;
+      const bool fits = most <= allowance.most;
+      part->granted = fits && !waits && allowance.expected > 0;
+      waits = waits || (!fits && any);
+      if (!part->granted) continue;
+      any = true;
+      allowance.expected -= CostOf(request);
+      allowance.most -= most;
     }
   }
 
@@ -295,8 +310,8 @@ SearchSummary Search(std::span<const Query> queries, model::Policy& policy, cons
     while (more && !budget.Exhausted()) {
       meter.ThrowIfStopped(done);
       meter.Update(done + group.Done(), summary.pivotal + group.Pivotal());
-      std::optional<int64_t> allowance;
-      if (budget.limited()) allowance = budget.Left() - keep;
+      std::optional<Group::Allowance> allowance;
+      if (budget.limited()) allowance = {budget.Left() - keep, budget.Left()};
       more = group.Round(allowance, progress);
     }
     group.CutShort();

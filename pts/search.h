@@ -59,9 +59,10 @@ struct SearchSummary {
 // thrown; groups already given to `sink` are complete.
 //
 // With a budget, each group may use what is left in proportion to its queries; where a batch costs
-// more, the rollouts with the highest yield go first. Queries that it ends early are stored with
-// what is known and marked; those that it never reached are not stored. `spent_tokens` counts
-// against budget_tokens: what an interrupted run has used.
+// more, the rollouts with the highest yield go first. budget_tokens is never exceeded: rollouts are
+// drawn only if there is room for them at full length, so the last few may stay unused. Queries that
+// it ends early are stored with what is known and marked; those that it never reached are not stored.
+// `spent_tokens` counts against budget_tokens: what an interrupted run has stored.
 //
 // Throws Error for bad options, an empty prompt, or a policy that breaks its contract.
 SearchSummary Search(std::span<const Query> queries, model::Policy& policy, const Judge& judge,

@@ -33,6 +33,7 @@ int32_t SuccessTrie::AddResponse(std::span<const TokenId> tokens, std::span<cons
          logprobs.size());
   std::vector<int32_t> path = {0};
   for (std::size_t k = 0; k < tokens.size(); ++k) {
+    if (nodes_[path.back()].ends) Fail("success trie: a response goes on where another ends");
     int32_t child = Child(path.back(), tokens[k]);
     if (child < 0) {
       child = size();

@@ -45,7 +45,8 @@ class SuccessTrie {
   };
 
   // Adds a response with its verdict; returns its index. `logprobs` under the sampling policy.
-  // Throws Error for one that is there already, or once rollouts have been added.
+  // Throws Error for one that is there already or goes on where another ends, and once rollouts have
+  // been added.
   int32_t AddResponse(std::span<const TokenId> tokens, std::span<const float> logprobs,
                       bool success);
   // How a rollout's first token was drawn.

@@ -22,6 +22,22 @@ TEST(RunLock, TheSecondIsRefusedUntilTheFirstIsGone) {
   EXPECT_EQ(ErrorText([&] { RunLock again(run.path()); }), "(no Error)");
 }
 
+TEST(RunLock, AFolderThatIsAnotherNowIsFound) {
+  const testing::TempDir temp;
+  const auto run = temp.path() / "run", away = temp.path() / "away";
+  std::filesystem::create_directory(run);
+  const RunLock lock(run);
+  EXPECT_EQ(ErrorText([&] { lock.Check(); }), "(no Error)");
+  std::filesystem::rename(run, away);
+  EXPECT_THAT(ErrorText([&] { lock.Check(); }), HasSubstr("was moved, removed or replaced"));
+  std::filesystem::create_directory(run);
+  const RunLock other(run);
+  EXPECT_THAT(ErrorText([&] { lock.Check(); }), HasSubstr("run/lock: gone, or not the file"));
+  std::filesystem::remove_all(run);
+  std::filesystem::rename(away, run);
+  EXPECT_EQ(ErrorText([&] { lock.Check(); }), "(no Error)");
+}
+
 TEST(RunLock, AMissingFolderIsNamed) {
   EXPECT_THAT(ErrorText([] { RunLock lock("/no/such/run"); }), HasSubstr("/no/such/run/lock"));
 }

@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 
+#include <cmath>
 #include <random>
 
 #include "data/file_sink.h"
@@ -50,6 +51,11 @@ TEST_F(TraceFile, WritingRefusesWhatReadersCouldNotTrust) {
   QueryTrace bad = ExampleTrace("q");
   bad.rollouts[0].logprobs.pop_back();
   EXPECT_EQ(WriteError(bad), path_.string() + ": query \"q\": rollout 0: 3 tokens, but 2 logprobs");
+  bad = ExampleTrace("q");
+  bad.rollouts[0].logprobs[0] = 0.5f;
+  EXPECT_THAT(WriteError(bad), HasSubstr("rollout 0: a log-probability of 0.5"));
+  bad.rollouts[0].logprobs[0] = std::nanf("");
+  EXPECT_THAT(WriteError(bad), HasSubstr("rollout 0: a log-probability of nan"));
   bad = ExampleTrace("q");
   bad.responses[1].finish = FinishReason::kCancelled;
   EXPECT_THAT(WriteError(bad), HasSubstr("response 1: a finish of 2 is never stored"));

@@ -3,6 +3,8 @@
 
 #include <gmock/gmock.h>
 
+#include <thread>
+
 #include "data/file_sink.h"
 #include "tests/data/error_text.h"
 #include "tests/data/example_traces.h"
@@ -23,6 +25,7 @@ using ::testing::UnorderedElementsAre;
 
 class TraceStoreTest : public ::testing::Test {
  protected:
+  TraceStoreTest() { fs::create_directory(run_); }
   std::vector<std::string> Ids() const {
     std::vector<std::string> ids;
     for (const QueryTrace& query : store_.ReadAll()) ids.push_back(query.id);
@@ -39,7 +42,7 @@ TEST_F(TraceStoreTest, AnEmptyRunHasNothing) {
   EXPECT_TRUE(store_.FinishedIds().empty());
   EXPECT_TRUE(store_.ReadAll().empty());
   store_.Append({});
-  EXPECT_FALSE(fs::exists(run_)) << "reading makes no folders";
+  EXPECT_TRUE(fs::is_empty(run_)) << "reading makes no folders";
 }
 
 TEST_F(TraceStoreTest, GroupsBecomeShardsAndThenOneFile) {
@@ -123,9 +126,32 @@ TEST_F(TraceStoreTest, AFullDiskLosesNothing) {
 }
 
 TEST_F(TraceStoreTest, AFolderThatCannotBeMadeIsNamed) {
-  std::ofstream(folder_.path() / "run") << "a file";
+  std::ofstream(run_ / "shards") << "a file";
   EXPECT_THAT(ErrorText([&] { store_.Append({EmptyTrace("a")}); }),
-              HasSubstr("run/shards: can't create the folder: not a directory"));
+              HasSubstr("run/shards: can't create the folder"));
+}
+
+TEST_F(TraceStoreTest, ARunFolderThatIsGoneIsNotMadeAnew) {
+  fs::remove(run_);
+  EXPECT_THAT(ErrorText([&] { store_.Append({EmptyTrace("a")}); }),
+              HasSubstr("run/shards: can't create the folder: no such file or directory"));
+  EXPECT_FALSE(fs::exists(run_));
+}
+
+TEST_F(TraceStoreTest, ReadersMissNothingWhileAnotherWrites) {
+  std::jthread writer([&] {
+    TraceStore store(run_);
+    for (int i = 0; i < 60; ++i) {
+      store.Append({EmptyTrace(std::to_string(i))});
+      if (i % 2 == 1) store.Consolidate();
+    }
+  });
+  for (std::size_t seen = 0; seen < 60;) {
+    std::size_t now = 0;
+    ASSERT_EQ(ErrorText([&] { now = store_.ReadAll().size(); }), "(no Error)");
+    ASSERT_GE(now, seen);
+    seen = now;
+  }
 }
 
 }  // namespace

@@ -141,9 +141,27 @@ TEST(Search, EveryStrategyIsIndependentOfItsGroup) {
   }
 }
 
+TEST(AnchoredSearch, MaxRolloutsAreNeverExceeded) {
+  const LaneWorld world = WorldOf(4);
+  SearchOptions options = Anchored();
+  options.min_yield = 1e-9;
+  options.confirm = 0;  // no rollouts but the strategy's
+  for (const int32_t most : {1, 3, 30, 50, 161}) {
+    options.max_rollouts = most;
+    for (const auto& query : Explore(world, options, nullptr, 3)) {
+      int64_t leaving = 0;
+      for (const auto& rollout : query.rollouts)
+        leaving += rollout.kind == data::RolloutKind::kLeaving;
+      const int64_t whole = most * std::ssize(query.responses);
+      EXPECT_EQ(leaving, whole - whole % 4) << "in units of four";
+    }
+  }
+}
+
 TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
   const LaneWorld world = WorldOf(4);
   SearchOptions options = Anchored();
+  options.max_new_tokens = 200;
   options.group = 4;
   SearchSummary whole;
   Explore(world, options, &whole, 12);
@@ -156,7 +174,9 @@ TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
     for (const auto& rollout : query.rollouts) generated += std::ssize(rollout.tokens);
     EXPECT_FALSE(query.rollouts.empty());
   }
-  EXPECT_LT(generated, 80'000);  // the last batch may go over
+  EXPECT_LE(generated, options.budget_tokens);
+  EXPECT_GT(generated, options.budget_tokens - options.samples * options.max_new_tokens)
+      << "what a prompt could cost may stay unused";
   EXPECT_GT(part.undone + part.cut_short, 0);
   EXPECT_EQ(part.undone + part.queries, 12);
   // A first batch is rationed by the longest that rollouts may be; what it left waits for the next.

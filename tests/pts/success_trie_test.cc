@@ -62,6 +62,7 @@ TEST(SuccessTrie, RefusesWhatWouldMakeItWrong) {
   EXPECT_THROW(trie.AddResponse(std::vector<TokenId>{1, 2}, Halves(2), true), Error);
   EXPECT_THROW(trie.AddResponse(std::vector<TokenId>{3}, Halves(2), true), Error);
   EXPECT_THROW(trie.AddResponse({}, {}, true), Error);
+  EXPECT_THROW(trie.AddResponse(std::vector<TokenId>{1, 2, 3}, Halves(3), true), Error);
   Add(trie, 0, {5}, true);
   EXPECT_THROW(trie.AddResponse(std::vector<TokenId>{3}, Halves(1), true), Error);
 }
