@@ -80,7 +80,7 @@ SearchResult RunSearch(const RunConfig& config, const std::filesystem::path& run
                        Progress& progress) {
   const Prepared prepared = Prepare(config);
   data::CreateOutputFolder(run);
-  SaveRunConfig(config, model::WeightsFingerprint(config.model.folder), run);
+  SaveRunConfig(config, ModelFingerprint(config.model), run);
   return SearchInto(config, prepared, run, progress);
 }
 
@@ -90,7 +90,7 @@ SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions&
   RunConfig config = LoadRunConfig(run, &weights);
   config.search.budget_tokens = options.budget_tokens.value_or(config.search.budget_tokens);
   config.search.budget_seconds = options.budget_seconds.value_or(config.search.budget_seconds);
-  if (model::WeightsFingerprint(config.model.folder) != weights)
+  if (ModelFingerprint(config.model) != weights)
     Fail("{}: the weights have changed since {} was started; start a new run",
          config.model.folder.string(), run.string());
   return SearchInto(config, Prepare(config), run, progress);
