@@ -22,6 +22,8 @@ const CLI::Validator kOpenUnitInterval(
 void AddModelFlags(CLI::App& app, experiments::ModelSettings& model) {
   auto* folder = app.add_option("--model", model.folder, "Hugging Face folder of a Phi model");
   if (model.folder.empty()) folder->required();
+  app.add_option("--adapter", model.adapter, "folder of a LoRA adapter for the model, as PEFT writes it")
+      ->check(CLI::ExistingDirectory);
   app.add_option("--device", model.device, "auto, cpu, cuda or cuda:N")->capture_default_str();
   app.add_option("--dtype", model.dtype, "type of the weights in memory")
       ->check(CLI::IsMember({"float32", "bfloat16", "float16"}))->capture_default_str();

@@ -7,7 +7,7 @@
 
 namespace pivotal::cli {
 
-// --model (required unless it has a default), --device, --dtype, --prompt-format.
+// --model (required unless it has a default), --adapter, --device, --dtype, --prompt-format.
 void AddModelFlags(CLI::App& app, experiments::ModelSettings& model);
 // --system, for the subcommands that make prompts.
 void AddSystemFlag(CLI::App& app, experiments::ModelSettings& model);
@@ -29,6 +29,7 @@ void AddSearch(CLI::App& app);
 void AddPairs(CLI::App& app);
 void AddCurve(CLI::App& app);
 void AddTrain(CLI::App& app);
+void AddMerge(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddScore(CLI::App& app);

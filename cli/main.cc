@@ -32,6 +32,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddPairs(app);
   pivotal::cli::AddCurve(app);
   pivotal::cli::AddTrain(app);
+  pivotal::cli::AddMerge(app);
   pivotal::cli::AddEval(app);
   pivotal::cli::AddGenerate(app);
   pivotal::cli::AddScore(app);

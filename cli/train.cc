@@ -18,6 +18,10 @@ struct Flags {
   std::filesystem::path output;
 };
 
+bool AdapterOnly(const experiments::TrainSettings& settings) {
+  return !settings.merge && (settings.lora.rank > 0 || !settings.model.adapter.empty());
+}
+
 void Run(Flags& flags) {
   flags.settings.sft = flags.objective == "sft";
   if (!flags.settings.sft)
@@ -32,7 +36,7 @@ void Run(Flags& flags) {
   if (const auto margin = last.metrics.find("rewards/margins"); margin != last.metrics.end())
     fmt::print(", reward margin {:.3f}, reward accuracy {:.2f}", margin->second,
                last.metrics.at("rewards/accuracies"));
-  fmt::print("\nmodel and log.jsonl in {}\n", flags.output.string());
+  fmt::print("\n{} and log.jsonl in {}\n", AdapterOnly(flags.settings) ? "adapter" : "model", flags.output.string());
 }
 
 void AddLossFlags(CLI::App& sub, Flags& flags) {
@@ -57,6 +61,32 @@ void AddLossFlags(CLI::App& sub, Flags& flags) {
       ->check(above_zero)->capture_default_str();
 }
 
+void AddMemoryFlags(CLI::App& sub, experiments::TrainSettings& settings) {
+  auto* rank = sub.add_option("--lora-rank", settings.lora.rank,
+                              "train an adapter of this rank and no weights (LoRA); 0: all weights")
+      ->check(CLI::Range(0, 1 << 20))->capture_default_str();
+  rank->excludes(sub.get_option("--adapter"));
+  sub.get_option("--adapter")->description("go on with this LoRA adapter; the reference is the model without it");
+  sub.add_option("--lora-alpha", settings.lora.alpha, "the adapter counts alpha / rank times")
+      ->check(CLI::Range(std::numeric_limits<double>::min(), 1e9))->capture_default_str()->needs(rank);
+  sub.add_option("--lora-modules", settings.lora.modules,
+                 "linear layers with an adapter, e.g. qkv_proj,o_proj; all of the decoder's if not given")
+      ->delimiter(',')->take_all()->needs(rank);
+  sub.add_flag("--rslora", settings.lora.rslora, "alpha / sqrt(rank) in place of alpha / rank")
+      ->needs(rank);
+  sub.add_flag("--merge", settings.merge, "write a whole model with the adapter added to its weights");
+  sub.add_option("--freeze", settings.freeze,
+                 "modules that are not trained, e.g. embed_tokens,layers.0-15")
+      ->delimiter(',')->take_all();
+  sub.add_flag("--activation-checkpointing", settings.activation_checkpointing,
+               "keep only the input of each layer, and compute it twice: less memory, more time");
+  sub.add_option("--bf16-update", settings.options.optimizer.half_update,
+                 "of 16-bit weights: master (float32 copies), or stochastic (rounding; bfloat16)")
+      ->transform(CLI::CheckedTransformer(std::map<std::string, dpo::HalfUpdate>{
+          {"master", dpo::HalfUpdate::kMaster}, {"stochastic", dpo::HalfUpdate::kStochastic}}))
+      ->default_str("master");
+}
+
 }  // namespace
 
 void AddTrain(CLI::App& app) {
@@ -73,6 +103,7 @@ void AddTrain(CLI::App& app) {
                   "dpo; cpo, simpo, orpo (no reference model); sft (next token)")
       ->check(CLI::IsMember({"dpo", "cpo", "simpo", "orpo", "sft"}))->capture_default_str();
   AddLossFlags(*sub, *flags);
+  AddMemoryFlags(*sub, settings);
   sub->add_option("--learning-rate", options.optimizer.learning_rate, "peak")
       ->check(above_zero)->capture_default_str();
   sub->add_option("--epochs", options.epochs)->check(CLI::Range(1, 1 << 20))->capture_default_str();
@@ -102,7 +133,8 @@ void AddTrain(CLI::App& app) {
       ->default_str("5GB");
   sub->add_option("--order", flags->order, "of the data: shuffled, or as in the file")
       ->check(CLI::IsMember({"shuffled", "file"}))->capture_default_str();
-  sub->add_option("--seed", options.seed, "of the shuffled order")->capture_default_str();
+  sub->add_option("--seed", options.seed, "of the shuffled order, of new adapters and of rounding")
+      ->capture_default_str();
   sub->callback([flags] { Run(*flags); });
 }
 

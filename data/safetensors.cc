@@ -280,6 +280,15 @@ SafetensorsReader::SafetensorsReader(const fs::path& folder) : impl_(std::make_u
   }
 }
 
+SafetensorsReader::SafetensorsReader(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+SafetensorsReader SafetensorsReader::OfFile(const fs::path& file) {
+  auto impl = std::make_unique<Impl>();
+  impl->folder = file.parent_path();
+  impl->entries = impl->Add(file.filename().string());
+  return SafetensorsReader(std::move(impl));
+}
+
 SafetensorsReader::~SafetensorsReader() = default;
 SafetensorsReader::SafetensorsReader(SafetensorsReader&&) noexcept = default;
 

@@ -33,6 +33,8 @@ struct TensorView {
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::filesystem::path& folder);
+  // The tensors of one file, whatever its name.
+  static SafetensorsReader OfFile(const std::filesystem::path& file);
   ~SafetensorsReader();
   SafetensorsReader(SafetensorsReader&&) noexcept;
 
@@ -47,6 +49,7 @@ class SafetensorsReader {
 
  private:
   struct Impl;
+  explicit SafetensorsReader(std::unique_ptr<Impl> impl);
   std::unique_ptr<Impl> impl_;
 };
 

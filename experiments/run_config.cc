@@ -9,6 +9,7 @@
 
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "model/lora.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -16,6 +17,7 @@ namespace {
 // Visits every setting once, for writing and for reading: f(section, key, value).
 template <typename Config, typename F>
 void ForEachSetting(Config& config, F&& f) {
+  f("model", "adapter", config.model.adapter);
   f("model", "device", config.model.device);
   f("model", "dtype", config.model.dtype);
   f("model", "prompt_format", config.model.prompt_format);
@@ -53,8 +55,8 @@ void ForEachSetting(Config& config, F&& f) {
 }
 
 // Settings that came later: runs from before have the defaults.
-constexpr std::array<std::string_view, 4> kLater = {"system", "oracle_timeout", "oracle_memory",
-                                                    "allow_unsandboxed"};
+constexpr std::array<std::string_view, 5> kLater = {"adapter", "system", "oracle_timeout",
+                                                    "oracle_memory", "allow_unsandboxed"};
 
 template <typename T>
 void ReadSetting(const toml::table& table, const std::string& source, const char* section,
@@ -160,7 +162,18 @@ LoadedModel LoadModel(const ModelSettings& settings) {
                      data::PromptFormat::kPlain, settings.system};
   loaded.prompt_format =
       data::MakePromptFormat(settings.prompt_format, settings.folder, loaded.tokenizer());
+  if (!settings.adapter.empty()) {
+    model::PhiModel& phi = *loaded.checkpoint.model;
+    phi.set_adapter(model::LoadAdapter(settings.adapter, phi));
+    model::MergeAdapter(phi);
+  }
   return loaded;
+}
+
+std::string ModelFingerprint(const ModelSettings& settings) {
+  const std::string weights = model::WeightsFingerprint(settings.folder);
+  if (settings.adapter.empty()) return weights;
+  return data::Sha256OfText(weights + model::AdapterFingerprint(settings.adapter));
 }
 
 std::vector<TokenId> LoadedModel::Prompt(std::span<const data::ChatMessage> messages) const {

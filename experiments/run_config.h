@@ -18,6 +18,7 @@ namespace pivotal::experiments {
 
 struct ModelSettings {
   std::filesystem::path folder;      // Hugging Face folder
+  std::string adapter;               // folder of a LoRA adapter for it (PEFT); "": none
   std::string device = "auto";       // model::ParseDevice
   std::string dtype = "float32";     // model::ParseDType
   std::string prompt_format = "auto";  // data::MakePromptFormat
@@ -65,7 +66,11 @@ struct LoadedModel {
   // as its text model.
   std::vector<TokenId> Prompt(std::span<const data::ChatMessage> messages) const;
 };
+// With the adapter, if there is one, merged into the weights.
 LoadedModel LoadModel(const ModelSettings& settings);
+
+// SHA-256 that changes with the weights and with the adapter.
+std::string ModelFingerprint(const ModelSettings& settings);
 
 // Throws Error that names the first problem whose answer `oracle` cannot read: it would fail every
 // response silently.

@@ -96,7 +96,7 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared,
 SearchResult RunSearch(const RunConfig& config, const std::filesystem::path& run,
                        Progress& progress) {
   const Prepared prepared = Prepare(config);
-  const std::string weights = model::WeightsFingerprint(config.model.folder);
+  const std::string weights = ModelFingerprint(config.model);
   data::CreateOutputFolder(run);
   const data::RunLock lock(run);
   data::RequireAbsent(run / "run.toml");  // of a process that was quicker
@@ -111,7 +111,7 @@ SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions&
   const data::RunLock lock(run);
   config.search.budget_tokens = options.budget_tokens.value_or(config.search.budget_tokens);
   config.search.budget_seconds = options.budget_seconds.value_or(config.search.budget_seconds);
-  if (model::WeightsFingerprint(config.model.folder) != weights)
+  if (ModelFingerprint(config.model) != weights)
     Fail("{}: the weights have changed since {} was started; start a new run",
          config.model.folder.string(), run.string());
   return SearchInto(config, Prepare(config), run, lock, progress);

@@ -9,6 +9,7 @@
 #include "data/error.h"
 #include "data/file_sink.h"
 #include "data/pair_file.h"
+#include "model/freeze.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -38,12 +39,41 @@ std::unique_ptr<Task> MakeTask(const TrainSettings& settings, const LoadedModel&
   return task;
 }
 
+// What training is to change, before any work is done: an adapter, or some weights. Null: no adapter.
+std::shared_ptr<const model::Adapter> Prepare(const TrainSettings& s, model::PhiModel& model) {
+  if (s.options.optimizer.half_update == dpo::HalfUpdate::kStochastic && s.model.dtype != "bfloat16")
+    Fail("--bf16-update stochastic needs --dtype bfloat16, not {}", s.model.dtype);
+  model.set_activation_checkpointing(s.activation_checkpointing);
+  const bool go_on = !s.model.adapter.empty();
+  if (go_on && s.lora.rank > 0) Fail("--adapter goes on with an adapter; it has its own rank");
+  const bool adapts = go_on || s.lora.rank > 0;
+  if (s.merge && !adapts) Fail("--merge needs --lora-rank or --adapter");
+  if (adapts && !s.freeze.empty()) Fail("--freeze is for full fine-tuning: an adapter freezes all weights");
+  if (go_on) return model::LoadAdapter(s.model.adapter, model);
+  if (adapts) return model::NewAdapter(model, s.lora, s.options.seed);
+  model.set_frozen(model::FrozenWeights(model, s.freeze));
+  return nullptr;
+}
+
+void SaveTrained(const TrainSettings& s, model::PhiModel& model, const fs::path& folder) {
+  if (s.merge) model::MergeAdapter(model);
+  if (model.adapter() != nullptr) return SaveAdapter(*model.adapter(), s.model.folder, folder);
+  model::SaveCheckpoint(model, s.model.folder, folder, s.max_shard_bytes);
+}
+
+toml::array Array(const std::vector<std::string>& values) {
+  toml::array array;
+  for (const std::string& value : values) array.push_back(value);
+  return array;
+}
+
 void SaveSettings(const TrainSettings& s, const fs::path& output) {
   const auto& o = s.options;
   const toml::table root{
       {"pivotal_version", PIVOTAL_VERSION},
       {"model", fs::absolute(s.model.folder).string()},
-      {"weights_sha256", model::WeightsFingerprint(s.model.folder)},
+      {"adapter", s.model.adapter},
+      {"weights_sha256", ModelFingerprint(s.model)},
       {"data", fs::absolute(s.data).string()},
       {"data_sha256", data::Sha256OfFile(s.data)},
       {"objective", s.sft ? "sft" : dpo::PreferenceMethodName(s.loss.method)},
@@ -56,6 +86,14 @@ void SaveSettings(const TrainSettings& s, const fs::path& output) {
       {"cpo_alpha", s.loss.cpo_alpha},
       {"simpo_gamma", s.loss.simpo_gamma},
       {"discopop_tau", s.loss.discopop_tau},
+      {"lora_rank", s.lora.rank},
+      {"lora_alpha", s.lora.alpha},
+      {"lora_modules", Array(s.lora.modules)},
+      {"rslora", s.lora.rslora},
+      {"merge", s.merge},
+      {"freeze", Array(s.freeze)},
+      {"activation_checkpointing", s.activation_checkpointing},
+      {"half_update", o.optimizer.half_update == dpo::HalfUpdate::kMaster ? "master" : "stochastic"},
       {"learning_rate", o.optimizer.learning_rate},
       {"adam_beta1", o.optimizer.beta1},
       {"adam_beta2", o.optimizer.beta2},
@@ -94,10 +132,17 @@ nlohmann::ordered_json LogLine(const dpo::StepLog& log) {
 
 dpo::StepLog RunTraining(const TrainSettings& settings, const fs::path& output,
                          Progress& progress) {
-  settings.options.Validate();
+  dpo::TrainOptions options = settings.options;
+  options.optimizer.rounding_seed = options.seed;
+  options.Validate();
   if (!settings.sft) settings.loss.Validate();
-  const LoadedModel model = LoadModel(settings.model);
+  ModelSettings base = settings.model;
+  base.adapter.clear();
+  const LoadedModel model = LoadModel(base);
+  model::PhiModel& phi = *model.checkpoint.model;
+  const auto adapter = Prepare(settings, phi);
   const auto task = MakeTask(settings, model, progress);
+  if (adapter != nullptr) phi.set_adapter(adapter);  // not before: the model alone is the reference
   data::CreateOutputFolder(output);
   SaveSettings(settings, output);
   std::ofstream log_file(output / "log.jsonl");
@@ -107,13 +152,13 @@ dpo::StepLog RunTraining(const TrainSettings& settings, const fs::path& output,
   };
   try {
     const dpo::StepLog last =
-        dpo::Train(model.phi(), *task->objective, settings.options, sink, progress);
-    model::SaveCheckpoint(model.phi(), settings.model.folder, output, settings.max_shard_bytes);
+        dpo::Train(phi, *task->objective, options, sink, progress);
+    SaveTrained(settings, phi, output);
     return last;
   } catch (const Interrupted& stop) {
     const fs::path partial = output / "interrupted";
     data::CreateOutputFolder(partial);
-    model::SaveCheckpoint(model.phi(), settings.model.folder, partial, settings.max_shard_bytes);
+    SaveTrained(settings, phi, partial);
     throw Interrupted(fmt::format("{}; the weights so far are in {}", stop.what(), partial.string()));
   }
 }

@@ -3,7 +3,6 @@
 
 #include <ATen/Context.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/from_blob.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
@@ -18,28 +17,12 @@
 #include "data/safetensors.h"
 #include "kernels/philox.h"
 #include "model/config_file.h"
+#include "model/tensor_view.h"
 
 namespace pivotal::model {
 namespace {
 
 namespace fs = std::filesystem;
-
-at::ScalarType ToScalarType(data::DType type) {
-  switch (type) {
-    case data::DType::kF16: return at::kHalf;
-    case data::DType::kBF16: return at::kBFloat16;
-    case data::DType::kF32: break;
-  }
-  return at::kFloat;
-}
-
-// A copy on `device` in `dtype`; the mapped file can go afterwards.
-at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarType dtype) {
-  // from_blob wants a mutable pointer; the tensor is only read.
-  const at::Tensor mapped = at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape,
-                                          at::TensorOptions(ToScalarType(view.dtype)));
-  return mapped.to(at::TensorOptions(device).dtype(dtype), /*non_blocking=*/false, /*copy=*/true);
-}
 
 // Names that some exporters write although they follow from the config.
 bool IsDerived(const std::string& name, const PhiConfig& config) {
@@ -84,15 +67,6 @@ void CopySideFiles(const fs::path& origin, const fs::path& folder) {
       continue;
     fs::copy_file(entry.path(), folder / name, fs::copy_options::overwrite_existing, error);
     if (error) Fail("{}: cannot be written: {}", (folder / name).string(), error.message());
-  }
-}
-
-data::DType ToDType(at::ScalarType type) {
-  switch (type) {
-    case at::kHalf: return data::DType::kF16;
-    case at::kBFloat16: return data::DType::kBF16;
-    case at::kFloat: return data::DType::kF32;
-    default: Fail("weights of type {} cannot be saved", c10::toString(type));
   }
 }
 
@@ -174,14 +148,7 @@ std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed) {
 }
 
 void SaveWeights(const PhiModel& model, const fs::path& folder, int64_t max_shard_bytes) {
-  std::map<std::string, at::Tensor> on_cpu;  // keeps the bytes alive
-  std::map<std::string, data::TensorView> views;
-  for (const auto& [name, parameter] : model.parameters()) {
-    const at::Tensor& tensor = on_cpu[name] = parameter.detach().to(at::kCPU).contiguous();
-    views[name] = {ToDType(tensor.scalar_type()), tensor.sizes().vec(),
-                   {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
-  }
-  data::WriteSafetensorsFolder(folder, views, max_shard_bytes);
+  data::WriteSafetensorsFolder(folder, TensorViews(model.parameters()).get(), max_shard_bytes);
 }
 
 void SaveCheckpoint(const PhiModel& model, const fs::path& origin, const fs::path& folder,

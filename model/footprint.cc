@@ -13,10 +13,10 @@ Footprint FootprintOf(const PhiConfig& config, int64_t element, int64_t lora_ran
     for (int64_t dim : shape) size *= dim;
     f.parameters += size;
     if (name.find(".experts.") != std::string::npos) experts += size;
-    if (shape.size() == 2 && name.find(".layers.") != std::string::npos)
-      f.lora_parameters += lora_rank * (shape[0] + shape[1]);
     return at::Tensor();
   });
+  for (const LinearShape& layer : LinearLayers(config))
+    f.lora_parameters += lora_rank * (layer.out + layer.in);
   f.active_parameters = f.parameters - experts;
   if (experts > 0) f.active_parameters += 2 * (experts / config.num_experts);
   f.weights = f.parameters * element;

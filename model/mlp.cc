@@ -62,8 +62,11 @@ at::Tensor Experts(const at::Tensor& x, const LayerWeights& layer, const PhiConf
 }  // namespace
 
 at::Tensor Apply(const Linear& linear, const at::Tensor& x) {
-  return linear.bias.defined() ? at::linear(x, linear.weight, linear.bias)
-                               : at::linear(x, linear.weight);
+  const at::Tensor y = linear.bias.defined() ? at::linear(x, linear.weight, linear.bias)
+                                             : at::linear(x, linear.weight);
+  const auto& [a, b, scale] = linear.update;
+  if (!a.defined()) return y;
+  return (y + scale * at::linear(at::linear(x.to(a.scalar_type()), a), b)).to(y.scalar_type());
 }
 
 at::Tensor Mlp(const at::Tensor& x, const LayerWeights& layer, const PhiConfig& config) {

@@ -13,7 +13,7 @@ namespace pivotal::model {
 // without its noise, in training too.
 at::Tensor Mlp(const at::Tensor& x, const LayerWeights& layer, const PhiConfig& config);
 
-// x W^T + b; the bias may be undefined.
+// x W^T + b, and the low-rank update, which is computed in its own type as PEFT does.
 at::Tensor Apply(const Linear& linear, const at::Tensor& x);
 
 }  // namespace pivotal::model

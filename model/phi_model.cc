@@ -17,6 +17,7 @@
 #include "data/error.h"
 #include "model/attention.h"
 #include "model/attention_mask.h"
+#include "model/lora.h"
 #include "model/mlp.h"
 #include "model/recompute.h"
 
@@ -31,7 +32,7 @@ std::string ShapeText(at::IntArrayRef shape) {
 
 // Hands out checked weights by name; one that nobody takes is an Error.
 Weights TakeWeights(const PhiConfig& config, const ParameterMap& parameters,
-                    const std::string& source) {
+                    const std::string& source, const UpdateSource& updates = {}) {
   config.Validate(source);
   std::size_t taken = 0;
   Weights weights = CollectWeights(
@@ -44,7 +45,8 @@ Weights TakeWeights(const PhiConfig& config, const ParameterMap& parameters,
                ShapeText(it->second.sizes()), ShapeText(shape));
         ++taken;
         return it->second;
-      });
+      },
+      updates);
   if (taken != parameters.size())
     Fail("{}: {} tensors, but config.json implies {}", source, parameters.size(), taken);
   return weights;
@@ -83,6 +85,29 @@ PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string&
       rope_(config_, options()) {
   if (!config_.masked_tokens.empty())
     masked_tokens_ = at::tensor(config_.masked_tokens, at::TensorOptions(at::kLong)).to(options().device());
+}
+
+void PhiModel::set_adapter(std::shared_ptr<const Adapter> adapter) {
+  adapter_ = std::move(adapter);
+  weights_ = TakeWeights(config_, parameters_, "model", [this](const std::string& layer) {
+    if (adapter_ == nullptr) return LowRank();
+    const auto it = adapter_->updates.find(layer);
+    return it == adapter_->updates.end() ? LowRank() : it->second;
+  });
+}
+
+ParameterMap PhiModel::Trainable() const {
+  ParameterMap trainable;
+  if (adapter_ != nullptr) {
+    for (const auto& [layer, update] : adapter_->updates) {
+      trainable[layer + ".lora_A.weight"] = update.a;
+      trainable[layer + ".lora_B.weight"] = update.b;
+    }
+    return trainable;
+  }
+  for (const auto& [name, weight] : parameters_)
+    if (!frozen_.contains(name)) trainable[name] = weight;
+  return trainable;
 }
 
 at::Tensor PhiModel::Hidden(const at::Tensor& tokens) const {

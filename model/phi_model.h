@@ -5,6 +5,7 @@
 
 #include <map>
 #include <memory>
+#include <set>
 #include <span>
 #include <string>
 
@@ -15,6 +16,8 @@
 #include "model/weights.h"
 
 namespace pivotal::model {
+
+struct Adapter;  // model/lora.h
 
 // Weights by transformers' names, e.g. "model.layers.0.self_attn.qkv_proj.weight".
 using ParameterMap = std::map<std::string, at::Tensor>;
@@ -55,6 +58,18 @@ class PhiModel {
   // Layers keep only their input for the backward pass, and run twice.
   void set_activation_checkpointing(bool on) { activation_checkpointing_ = on; }
 
+  // Puts an adapter that was made for this model into effect; null: the weights alone. Weights are
+  // as they were.
+  void set_adapter(std::shared_ptr<const Adapter> adapter);
+  const std::shared_ptr<const Adapter>& adapter() const { return adapter_; }
+
+  // Weights of these names are not trained.
+  void set_frozen(std::set<std::string> names) { frozen_ = std::move(names); }
+
+  // What training changes: the adapter's matrices ("....o_proj.lora_A.weight") where there is one,
+  // else the weights that are not frozen.
+  ParameterMap Trainable() const;
+
   const PhiConfig& config() const { return config_; }
   const ParameterMap& parameters() const { return parameters_; }
   // Device and dtype of the weights.
@@ -73,6 +88,8 @@ class PhiModel {
 
   PhiConfig config_;
   ParameterMap parameters_;
+  std::shared_ptr<const Adapter> adapter_;
+  std::set<std::string> frozen_;
   Weights weights_;
   Rope rope_;
   at::Tensor masked_tokens_;  // [M] int64; undefined: none

@@ -8,7 +8,8 @@ namespace {
 
 class Collector {
  public:
-  Collector(const PhiConfig& config, const WeightSource& source) : c_(config), source_(source) {}
+  Collector(const PhiConfig& config, const WeightSource& source, const UpdateSource& updates)
+      : c_(config), source_(source), updates_(updates) {}
 
   Weights Collect() const {
     Weights weights;
@@ -38,6 +39,7 @@ class Collector {
     Linear linear;
     linear.weight = Get(name + ".weight", {out, in});
     if (bias) linear.bias = Get(name + ".bias", {out}, Init::kZero);
+    if (updates_) linear.update = updates_(name);
     return linear;
   }
   Norm GetNorm(const std::string& name, int64_t size) const {
@@ -102,12 +104,30 @@ class Collector {
 
   const PhiConfig& c_;
   const WeightSource& source_;
+  const UpdateSource& updates_;
 };
 
 }  // namespace
 
-Weights CollectWeights(const PhiConfig& config, const WeightSource& source) {
-  return Collector(config, source).Collect();
+Weights CollectWeights(const PhiConfig& config, const WeightSource& source,
+                       const UpdateSource& updates) {
+  return Collector(config, source, updates).Collect();
+}
+
+std::vector<LinearShape> LinearLayers(const PhiConfig& config) {
+  std::vector<LinearShape> layers;
+  std::vector<int64_t> last;  // shapes come before their layer's update
+  CollectWeights(
+      config,
+      [&](const std::string&, const std::vector<int64_t>& shape, Init) {
+        if (shape.size() == 2) last = shape;
+        return at::Tensor();
+      },
+      [&](const std::string& name) {
+        layers.push_back({name, last[0], last[1]});
+        return LowRank();
+      });
+  return layers;
 }
 
 int64_t NumParameters(const PhiConfig& config) {

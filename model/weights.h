@@ -13,8 +13,14 @@
 namespace pivotal::model {
 
 // Roles that a config does not have stay undefined tensors.
+// Added to a matrix: scale * B A (arXiv 2106.09685).
+struct LowRank {
+  at::Tensor a, b;  // [r, in], [out, r]; undefined: nothing is added
+  double scale = 0;
+};
 struct Linear {
   at::Tensor weight, bias;  // [out, in], [out]
+  LowRank update;
 };
 struct Norm {
   at::Tensor weight, bias;
@@ -45,8 +51,20 @@ enum class Init { kNormal, kOne, kZero };
 using WeightSource =
     std::function<at::Tensor(const std::string& name, const std::vector<int64_t>& shape, Init init)>;
 
-// Asks `source` once for every weight of a model with `config`.
-Weights CollectWeights(const PhiConfig& config, const WeightSource& source);
+// Gives what is added to the linear layer of that name ("model.layers.0.self_attn.o_proj").
+using UpdateSource = std::function<LowRank(const std::string& layer)>;
+
+// Asks `source` once for every weight of a model with `config`, and `updates`, where there is one,
+// once for every linear layer of its decoder layers.
+Weights CollectWeights(const PhiConfig& config, const WeightSource& source,
+                       const UpdateSource& updates = {});
+
+// The linear layers of the decoder layers, those of experts and their router among them.
+struct LinearShape {
+  std::string name;  // "model.layers.0.self_attn.o_proj"
+  int64_t out, in;
+};
+std::vector<LinearShape> LinearLayers(const PhiConfig& config);
 
 // Sums over all weights; a tied head counts once.
 int64_t NumParameters(const PhiConfig& config);

@@ -2,11 +2,15 @@
 #include "dpo/optimizer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/ones.h>
+#include <ATen/ops/ones_like.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
 
+#include "data/error.h"
+#include "model/lora.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::dpo {
@@ -73,6 +77,57 @@ TEST(AdamW, StopsAskingForGradientsWhenItEnds) {
   const auto model = testing::SmallPhi();
   { AdamW optimizer(*model, {}); }
   for (const auto& [name, tensor] : model->parameters()) EXPECT_FALSE(tensor.requires_grad()) << name;
+}
+
+// A model whose weights are of `type`, all one: bfloat16's spacing there is 2^-7, float16's 2^-10.
+std::unique_ptr<model::PhiModel> Ones(at::ScalarType type) {
+  model::ParameterMap parameters;
+  const auto small = testing::SmallPhi();
+  for (const auto& [name, tensor] : small->parameters())
+    parameters[name] = at::ones_like(tensor).to(type);
+  return std::make_unique<model::PhiModel>(testing::SmallConfig(), std::move(parameters), "test");
+}
+
+// Mean of a matrix after 100 steps of 1e-4 down, each far below the spacing.
+double MeanAfterSmallSteps(at::ScalarType type, HalfUpdate update) {
+  const auto model = Ones(type);
+  AdamW optimizer(*model, {.learning_rate = 1e-4, .max_grad_norm = 0, .half_update = update});
+  for (int t = 0; t < 100; ++t) {
+    SetGradients(*model, 0);  // 0.5 everywhere: Adam moves by the learning rate
+    optimizer.Step(1);
+  }
+  return model->parameters().at("lm_head.weight").to(at::kDouble).mean().item<double>();
+}
+
+TEST(AdamW, MasterCopiesGatherStepsBelowTheSpacingOf16BitWeights) {
+  EXPECT_NEAR(MeanAfterSmallSteps(at::kFloat, HalfUpdate::kMaster), 0.99, 1e-5);
+  EXPECT_EQ(at::Tensor(at::ones({}).to(at::kBFloat16) - 1e-4).item<double>(), 1.0) << "is lost alone";
+  // The nearest of their values below one: spacing 2^-8 and 2^-11.
+  EXPECT_NEAR(MeanAfterSmallSteps(at::kBFloat16, HalfUpdate::kMaster), 0.99, 0.5 / 256);
+  EXPECT_NEAR(MeanAfterSmallSteps(at::kHalf, HalfUpdate::kMaster), 0.99, 0.5 / 2048);
+}
+
+TEST(AdamW, StochasticRoundingFollowsOnAverage) {
+  // 1464 elements, each with a standard deviation below the spacing 2^-8.
+  EXPECT_NEAR(MeanAfterSmallSteps(at::kBFloat16, HalfUpdate::kStochastic), 0.99,
+              4.0 / 256 / std::sqrt(1464.0));
+  EXPECT_EQ(MeanAfterSmallSteps(at::kBFloat16, HalfUpdate::kStochastic),
+            MeanAfterSmallSteps(at::kBFloat16, HalfUpdate::kStochastic));
+  EXPECT_THROW(AdamW(*Ones(at::kHalf), {.half_update = HalfUpdate::kStochastic}), Error);
+}
+
+TEST(AdamW, TrainsTheAdapterOrWhatIsNotFrozen) {
+  const auto model = testing::SmallPhi();
+  model->set_frozen({"model.embed_tokens.weight"});
+  {
+    AdamW optimizer(*model, {});
+    EXPECT_FALSE(model->parameters().at("model.embed_tokens.weight").requires_grad());
+    EXPECT_TRUE(model->parameters().at("lm_head.weight").requires_grad());
+  }
+  model->set_adapter(model::NewAdapter(*model, {.rank = 2}, 1));
+  AdamW optimizer(*model, {});
+  for (const auto& [name, tensor] : model->parameters()) EXPECT_FALSE(tensor.requires_grad()) << name;
+  for (const auto& [name, tensor] : model->Trainable()) EXPECT_TRUE(tensor.requires_grad()) << name;
 }
 
 }  // namespace

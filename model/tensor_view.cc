@@ -1,0 +1,46 @@
+// Apache-2.0.
+#include "model/tensor_view.h"
+
+#include <ATen/ops/from_blob.h>
+
+#include "data/error.h"
+
+namespace pivotal::model {
+namespace {
+
+at::ScalarType ToScalarType(data::DType type) {
+  switch (type) {
+    case data::DType::kF16: return at::kHalf;
+    case data::DType::kBF16: return at::kBFloat16;
+    case data::DType::kF32: break;
+  }
+  return at::kFloat;
+}
+
+data::DType ToDType(at::ScalarType type) {
+  switch (type) {
+    case at::kHalf: return data::DType::kF16;
+    case at::kBFloat16: return data::DType::kBF16;
+    case at::kFloat: return data::DType::kF32;
+    default: Fail("weights of type {} cannot be saved", c10::toString(type));
+  }
+}
+
+}  // namespace
+
+at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarType dtype) {
+  // from_blob wants a mutable pointer; the tensor is only read.
+  const at::Tensor mapped = at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape,
+                                          at::TensorOptions(ToScalarType(view.dtype)));
+  return mapped.to(at::TensorOptions(device).dtype(dtype), /*non_blocking=*/false, /*copy=*/true);
+}
+
+TensorViews::TensorViews(const std::map<std::string, at::Tensor>& tensors) {
+  for (const auto& [name, original] : tensors) {
+    const at::Tensor& tensor = on_cpu_[name] = original.detach().to(at::kCPU).contiguous();
+    views_[name] = {ToDType(tensor.scalar_type()), tensor.sizes().vec(),
+                    {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
+  }
+}
+
+}  // namespace pivotal::model

@@ -1,0 +1,28 @@
+// Apache-2.0. Between tensors and the bytes of safetensors files.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <map>
+#include <string>
+
+#include "data/safetensors.h"
+
+namespace pivotal::model {
+
+// A copy on `device` in `dtype`; the mapped file can go afterwards.
+at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarType dtype);
+
+// Tensors as WriteSafetensors takes them, in CPU memory for as long as the object lives. Throws Error
+// for a type that the format's readers here don't know.
+class TensorViews {
+ public:
+  explicit TensorViews(const std::map<std::string, at::Tensor>& tensors);
+  const std::map<std::string, data::TensorView>& get() const { return views_; }
+
+ private:
+  std::map<std::string, at::Tensor> on_cpu_;
+  std::map<std::string, data::TensorView> views_;
+};
+
+}  // namespace pivotal::model
