@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "tests/support/tiny_truth.h"
 
+#include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 
@@ -106,6 +107,17 @@ void SaveTinyTruth(const TinyTruth& truth, const std::filesystem::path& path) {
   file.Write(first.dump() + "\n");
   for (const TrueResponse& response : truth.responses) file.Write(ToJson(response).dump() + "\n");
   file.Commit();
+}
+
+std::vector<GivenResponse> GivenResponses(const TinyTruth& truth,
+                                          std::span<const pts::Query> queries) {
+  std::vector<GivenResponse> given;
+  for (const TrueResponse& response : truth.responses) {
+    const auto query = std::ranges::find(queries, response.id, &pts::Query::id);
+    if (query == queries.end()) Fail("tiny truth: there is no problem {}", response.id);
+    given.push_back({*query, response.tokens, response.logprobs, response.success});
+  }
+  return given;
 }
 
 }  // namespace pivotal::testing

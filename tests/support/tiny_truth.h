@@ -4,11 +4,13 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <vector>
 
 #include "data/tokenizer.h"
 #include "pts/estimator.h"
+#include "tests/support/given_search.h"
 
 namespace pivotal::testing {
 
@@ -40,5 +42,10 @@ void DerivePath(TrueResponse& response);
 // JSON lines: how it was made, then a response each. Throws Error that names the place of a fault.
 TinyTruth LoadTinyTruth(const std::filesystem::path& path);
 void SaveTinyTruth(const TinyTruth& truth, const std::filesystem::path& path);
+
+// The responses as a search takes them; `queries` are those of the train problems. Throws Error for a
+// response whose problem is not among them.
+std::vector<GivenResponse> GivenResponses(const TinyTruth& truth,
+                                          std::span<const pts::Query> queries);
 
 }  // namespace pivotal::testing
