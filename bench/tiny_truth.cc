@@ -2,7 +2,8 @@
 // problems with p_0 in [0.2, 0.8]: 10,000 rollouts at each position with 1 - pi_k >= 0.1, at the
 // others 10,000 (1 - pi_k), whose first token is not t_k. Those are samples of q_k, and p_k and d_k
 // follow from the q and the verdict (tests/support/tiny_truth.h). A free rollout from P_(k-1) would
-// mostly repeat the response; these never do, so each tells more and starts where it differs.
+// mostly repeat the response; these never do, so each tells more and starts where it differs. Those
+// that are equal so far are decoded once (bench/merged_rollouts.h).
 //
 //   tiny_truth OUTPUT.jsonl
 //
@@ -13,13 +14,14 @@
 #include <cmath>
 #include <filesystem>
 
+#include "bench/merged_rollouts.h"
 #include "data/error.h"
 #include "experiments/run_config.h"
 #include "kernels/philox.h"
 #include "model/checkpoint.h"
 #include "tests/support/tiny_truth.h"
 
-namespace pivotal::experiments {
+namespace pivotal::bench {
 namespace {
 
 using testing::TinyTruth;
@@ -33,25 +35,29 @@ constexpr double kLeast = 1e-6;  // float32 can't tell a smaller 1 - pi from 0
 
 class Measurement {
  public:
-  Measurement(const LoadedModel& model, const pts::Oracle& oracle, TinyTruth& truth)
-      : truth_(truth), engine_(model.phi(), Engine(truth)), judge_(MakeJudge(model.tokenizer(), oracle)) {}
+  Measurement(const experiments::LoadedModel& model, const pts::Oracle& oracle, TinyTruth& truth)
+      : model_(model.phi()),
+        truth_(truth),
+        engine_(model_, Engine(truth)),
+        judge_(experiments::MakeJudge(model.tokenizer(), oracle)) {}
 
   // Adds a response of `query`, unless its p_0 is out of the band.
   void Add(const pts::Query& query) {
-    const auto drawn = Sample({Request(query, {}, kPrompt, "choose")});
-    const double p = Judged(query, {}, drawn[0]).Mean();
+    const auto drawn = Draw(query, kPrompt, "choose");
+    const double p = Judged(query, drawn).Mean();
     if (p < 0.2 || p > 0.8) return;
     TrueResponse response;
     response.id = query.id;
-    response.tokens = drawn[0][0].tokens;
+    response.tokens = drawn[0].tokens;
     response.success = judge_(query, response.tokens);
     for (const model::TokenScore& score : engine_.Score(query.prompt, response.tokens))
       response.logprobs.push_back(score.logprob);
-    Measure(query, response);
+    response.free = Judged(query, Draw(query, kFree, "free"));
+    MeasureAside(query, response);
     testing::DerivePath(response);
     truth_.responses.push_back(std::move(response));
   }
-  int64_t tokens() const { return engine_.counters().decoded_tokens; }
+  int64_t tokens() const { return merged_ + engine_.counters().decoded_tokens; }
 
  private:
   static model::EngineOptions Engine(const TinyTruth& truth) {
@@ -61,9 +67,9 @@ class Measurement {
     return options;
   }
 
-  void Measure(const pts::Query& query, TrueResponse& response) {
+  void MeasureAside(const pts::Query& query, TrueResponse& response) {
     const std::span<const TokenId> tokens = response.tokens;
-    std::vector<model::RolloutRequest> requests = {Request(query, {}, kFree, "free")};
+    std::vector<model::RolloutRequest> requests;
     std::vector<std::size_t> places;
     for (std::size_t k = 0; k < tokens.size(); ++k) {
       const double leave = -std::expm1(double{response.logprobs[k]});
@@ -73,11 +79,14 @@ class Measurement {
       requests.push_back(Request(query, tokens.first(k), static_cast<int32_t>(count), "aside"));
       requests.back().excluded = {tokens[k]};
     }
-    const auto drawn = Sample(requests);
-    response.free = Judged(query, {}, drawn[0]);
     response.aside.resize(tokens.size());
-    for (std::size_t i = 0; i < places.size(); ++i)
-      response.aside[places[i]] = Judged(query, tokens.first(places[i]), drawn[i + 1]);
+    merged_ += SampleMerged(
+        model_, Engine(truth_).sampling, truth_.seed, requests,
+        [&](std::size_t request, std::span<const TokenId> sampled, int32_t count) {
+          std::vector<TokenId> whole(tokens.begin(), tokens.begin() + places[request]);
+          whole.insert(whole.end(), sampled.begin(), sampled.end());
+          response.aside[places[request]] += {count, judge_(query, whole) ? count : 0};
+        });
   }
 
   model::RolloutRequest Request(const pts::Query& query, std::span<const TokenId> path,
@@ -92,25 +101,24 @@ class Measurement {
     return request;
   }
 
-  std::vector<std::vector<model::Rollout>> Sample(
-      const std::vector<model::RolloutRequest>& requests) {
-    return engine_.Sample(requests, Progress());
+  // Free rollouts of the prompt.
+  std::vector<model::Rollout> Draw(const pts::Query& query, int32_t count,
+                                   std::string_view purpose) {
+    const auto request = Request(query, {}, count, purpose);
+    return engine_.Sample({&request, 1}, Progress())[0];
   }
 
-  pts::Estimate Judged(const pts::Query& query, std::span<const TokenId> path,
-                       const std::vector<model::Rollout>& rollouts) const {
+  pts::Estimate Judged(const pts::Query& query, const std::vector<model::Rollout>& rollouts) const {
     pts::Estimate estimate;
-    for (const model::Rollout& rollout : rollouts) {
-      std::vector<TokenId> whole(path.begin(), path.end());
-      whole.insert(whole.end(), rollout.tokens.begin(), rollout.tokens.end());
-      estimate.Add(judge_(query, whole));
-    }
+    for (const model::Rollout& rollout : rollouts) estimate.Add(judge_(query, rollout.tokens));
     return estimate;
   }
 
+  const model::PhiModel& model_;
   TinyTruth& truth_;
   model::RolloutEngine engine_;
   pts::Judge judge_;
+  int64_t merged_ = 0;  // tokens decoded by SampleMerged
 };
 
 void Run(const std::filesystem::path& output) {
@@ -125,11 +133,12 @@ void Run(const std::filesystem::path& output) {
       Fail("{}: was measured on other weights; remove it", output.string());
     truth = before;
   }
-  ModelSettings settings;
+  experiments::ModelSettings settings;
   settings.folder = tiny / "model";
-  const LoadedModel model = LoadModel(settings);
+  const auto model = experiments::LoadModel(settings);
   const auto oracle = pts::MakeOracle("hash");
-  const auto queries = MakeQueries(data::LoadProblems(tiny / "problems" / "train.jsonl"), model);
+  const auto queries = experiments::MakeQueries(
+      data::LoadProblems(tiny / "problems" / "train.jsonl"), model);
   Measurement measurement(model, *oracle, truth);
   // Problems up to the last one that is there are settled.
   auto query = queries.begin();
@@ -144,7 +153,7 @@ void Run(const std::filesystem::path& output) {
 }
 
 }  // namespace
-}  // namespace pivotal::experiments
+}  // namespace pivotal::bench
 
 int main(int argc, char** argv) {
   if (argc != 2) {
@@ -152,7 +161,7 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    pivotal::experiments::Run(argv[1]);
+    pivotal::bench::Run(argv[1]);
   } catch (const std::exception& error) {
     fmt::print(stderr, "tiny_truth: {}\n", error.what());
     return 1;
