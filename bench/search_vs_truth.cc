@@ -1,18 +1,17 @@
 // Apache-2.0. Search strategies against the truth, at several budgets: what share of the pivotal tokens
 // each finds, how much of what it reports is false, and what it costs.
 //
-//   search_vs_truth lane|drift SEED [WORLDS]   worlds whose p follow by dynamic programming: few
-//                                              tokens matter (tests/support/lane_world.h), or many a
-//                                              little (drift_world.h); two responses a world
-//   search_vs_truth tiny SEED                  20 responses of the tiny model, measured by rollouts
-//                                              (tests/support/tiny_truth.h)
+//   search_vs_truth FAMILY SEED [WORLDS [STRATEGY]]
+//
+// FAMILY: `lane` or `drift`, WORLDS (100) worlds whose p follow by dynamic programming, two responses
+// each; few tokens matter there (tests/support/lane_world.h), or many a little (drift_world.h). Or
+// `tiny`: 20 responses of the tiny model, measured by rollouts (tests/support/tiny_truth.h).
 //
 // Prints JSON lines, one a search; plot_search.py makes tables and the plot of them.
 #include <fmt/format.h>
 
 #include <cmath>
-#include <cstdlib>
-#include <optional>
+#include <filesystem>
 #include <span>
 #include <string>
 #include <vector>
@@ -135,8 +134,12 @@ void SearchTiny(uint64_t seed, std::vector<Arm>& arms) {
   }
 }
 
-void Run(const std::string& family, uint64_t seed, int32_t worlds) {
+void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::string& strategy) {
   auto arms = Arms(family == "tiny");
+  if (!strategy.empty())
+    std::erase_if(arms, [kind = pts::ParseStrategy(strategy)](const Arm& arm) {
+      return arm.options.kind != kind;
+    });
   if (family == "lane" || family == "drift") SearchWorlds(family == "drift", seed, worlds, arms);
   else if (family == "tiny") SearchTiny(seed, arms);
   else Fail("search_vs_truth: \"{}\" is none of lane, drift, tiny", family);
@@ -149,14 +152,16 @@ void Run(const std::string& family, uint64_t seed, int32_t worlds) {
 }  // namespace pivotal::bench
 
 int main(int argc, char** argv) {
-  if (argc < 3 || argc > 4) {
-    fmt::print(stderr, "usage: search_vs_truth lane|drift|tiny SEED [WORLDS]\n");
+  const std::vector<std::string> args(argv + 1, argv + argc);
+  if (args.size() < 2 || args.size() > 4) {
+    fmt::print(stderr, "usage: search_vs_truth lane|drift|tiny SEED [WORLDS [STRATEGY]]\n");
     return 2;
   }
   try {
-    pivotal::bench::Run(argv[1], std::strtoull(argv[2], nullptr, 10), argc > 3 ? std::atoi(argv[3]) : 100);
+    pivotal::bench::Run(args[0], std::stoull(args[1]), args.size() > 2 ? std::stoi(args[2]) : 100,
+                        args.size() > 3 ? args[3] : "");
   } catch (const std::exception& error) {
-    fmt::print(stderr, "{}\n", error.what());
+    fmt::print(stderr, "search_vs_truth: {}\n", error.what());
     return 1;
   }
 }
