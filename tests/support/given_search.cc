@@ -18,14 +18,17 @@ class Hunt {
   Hunt(const GivenResponse& given, const pts::SearchOptions& options)
       : given_(given), options_(options), stream_(kernels::MixStream(0, given.query.id)) {
     trie_.AddResponse(given.tokens, given.logprobs, given.success);
-    strategy_ = pts::MakeStrategy(trie_, options, stream_);
   }
   Hunt(const Hunt&) = delete;  // the strategy refers to the trie
 
   // Adds what it asks for next to `requests`.
   void Ask(std::vector<model::RolloutRequest>& requests) {
-    const bool begins = trie_[0].started.samples == 0;
-    asks_ = begins ? std::vector<Strategy::Ask>{{0, false, options_.samples, 0}} : strategy_->Next();
+    if (trie_[0].started.samples == 0) {
+      asks_ = {{0, false, options_.samples, 0}};
+    } else {
+      if (!strategy_) strategy_ = pts::MakeStrategy(trie_, options_, stream_);
+      asks_ = strategy_->Next();
+    }
     for (const Strategy::Ask& ask : asks_) requests.push_back(RequestFor(ask));
   }
 
@@ -85,7 +88,7 @@ class Hunt {
   const pts::SearchOptions& options_;
   uint64_t stream_;
   SuccessTrie trie_;
-  std::unique_ptr<Strategy> strategy_;
+  std::unique_ptr<Strategy> strategy_;  // made once the prompt's rollouts are there: it reads p_0
   std::vector<Strategy::Ask> asks_;
 };
 
