@@ -10,14 +10,16 @@
 namespace pivotal::bench {
 namespace {
 
-bool Holds(double low, double high, double value) {
-  constexpr double kRounding = 1e-6;
-  return value >= low - kRounding && value <= high + kRounding;
+bool Holds(double low, double high, double value, double slack) {
+  constexpr double kRounding = 1e-5;
+  slack += kRounding;
+  return value >= low - slack && value <= high + slack;
 }
 
 }  // namespace
 
-void SearchScore::Add(const data::ResponseTrace& response, std::span<const double> truth) {
+void SearchScore::Add(const data::ResponseTrace& response, std::span<const double> truth,
+                      std::span<const double> slack) {
   responses_ += 1;
   length_ += static_cast<double>(response.tokens.size());
   std::set<int32_t> reported;
@@ -28,7 +30,7 @@ void SearchScore::Add(const data::ResponseTrace& response, std::span<const doubl
     wrong_ += std::abs(delta) < kGap - kTolerance;
     below_ += std::abs(delta) < kGap;
     expected_below_ += 1 - token.probability;
-    covered_ += Holds(token.low, token.high, delta);
+    covered_ += Holds(token.low, token.high, delta, slack[token.position - 1]);
   }
   for (int32_t k = 1; k < std::ssize(truth); ++k) {
     if (std::abs(truth[k] - truth[k - 1]) < kGap + kTolerance) continue;
@@ -37,7 +39,8 @@ void SearchScore::Add(const data::ResponseTrace& response, std::span<const doubl
   }
   for (const data::PrefixEstimate& estimate : response.estimates) {
     values_ += 1;
-    values_covered_ += Holds(estimate.low, estimate.high, truth[estimate.position]);
+    values_covered_ += Holds(estimate.low, estimate.high, truth[estimate.position],
+                             slack[estimate.position]);
   }
 }
 

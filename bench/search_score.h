@@ -13,8 +13,10 @@ inline constexpr double kGap = 0.2, kTolerance = 0.05;
 // Sums over responses.
 class SearchScore {
  public:
-  // `truth`: p_0..p_n of the response.
-  void Add(const data::ResponseTrace& response, std::span<const double> truth);
+  // `truth`: p_0..p_n of the response. `slack` [n + 1]: how far from each p the truth may be where it
+  // was measured itself; an interval that comes this near covers it.
+  void Add(const data::ResponseTrace& response, std::span<const double> truth,
+           std::span<const double> slack);
   void AddTokens(double generated) { tokens_ += generated; }
 
   // Members of a JSON object, without braces:

@@ -93,7 +93,7 @@ void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
     for (const data::ResponseTrace& response : group[0].responses) {
       std::vector<double> truth = {world.Success(world.start())};
       for (TokenId token : response.tokens) truth.push_back(world.Success(token));
-      arm.score.Add(response, truth);
+      arm.score.Add(response, truth, std::vector<double>(truth.size(), 0.0));
     }
   };
   pts::Search({&query, 1}, policy, judge, options, grade, progress);
@@ -129,7 +129,11 @@ void SearchTiny(uint64_t seed, std::vector<Arm>& arms) {
     model::RolloutEngine engine(model.phi(), engine_options);
     arm.options.max_new_tokens = truth.max_new_tokens;
     const auto found = testing::SearchGiven(given, engine, judge, arm.options);
-    for (std::size_t i = 0; i < found.size(); ++i) arm.score.Add(found[i], truth.responses[i].p);
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      std::vector<double> slack;
+      for (double error : truth.responses[i].p_error) slack.push_back(2 * error);
+      arm.score.Add(found[i], truth.responses[i].p, slack);
+    }
     arm.score.AddTokens(static_cast<double>(engine.counters().decoded_tokens));
   }
 }
