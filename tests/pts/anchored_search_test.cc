@@ -16,10 +16,11 @@
 namespace pivotal::pts {
 namespace {
 
-using testing::LanePolicy;
 using testing::LaneWorld;
+using testing::TableWorld;
+using testing::WorldPolicy;
 
-LaneWorld WorldOf(uint64_t seed) {
+TableWorld WorldOf(uint64_t seed) {
   testing::LaneWorldOptions options;
   options.length = 60 + 10 * static_cast<int32_t>(seed % 8);
   options.forks = 0.05 + 0.05 * static_cast<double>(seed % 6);
@@ -27,9 +28,9 @@ LaneWorld WorldOf(uint64_t seed) {
   return LaneWorld(options);
 }
 
-std::vector<data::QueryTrace> Explore(const LaneWorld& world, const SearchOptions& options,
+std::vector<data::QueryTrace> Explore(const TableWorld& world, const SearchOptions& options,
                                       SearchSummary* summary = nullptr, int32_t queries = 1) {
-  LanePolicy policy(world, 5);
+  WorldPolicy policy(world, 5);
   std::vector<Query> prompts;
   for (int32_t i = 0; i < queries; ++i)
     prompts.push_back({fmt::format("q{}", i), "", "", {world.start()}});
@@ -62,7 +63,7 @@ SearchOptions Anchored() {
 TEST(AnchoredSearch, FindsWhatIsPivotalAndLittleElse) {
   int32_t strong = 0, found = 0, reported = 0, wrong = 0, covered = 0, values = 0, inside = 0;
   for (uint64_t seed = 1; seed <= 80; ++seed) {
-    const LaneWorld world = WorldOf(seed);
+    const TableWorld world = WorldOf(seed);
     for (const auto& query : Explore(world, Anchored())) {
       for (const auto& response : query.responses) {
         const auto p = [&](int32_t k) {
@@ -103,7 +104,7 @@ TEST(AnchoredSearch, AResponseWithoutForksCostsFewRollouts) {
   options.forks = 0;
   options.length = 60;
   for (options.seed = 1; options.seed <= 10; ++options.seed) {
-    const LaneWorld world(options);
+    const TableWorld world = LaneWorld(options);
     for (const auto& query : Explore(world, Anchored())) {
       const auto leaving = std::ranges::count(query.rollouts, data::RolloutKind::kLeaving,
                                               &data::RolloutTrace::kind);
@@ -116,7 +117,7 @@ TEST(AnchoredSearch, AResponseWithoutForksCostsFewRollouts) {
 }
 
 TEST(AnchoredSearch, AStoredQueryGivesTheTrieThatTheSearchHad) {
-  const LaneWorld world = WorldOf(4);
+  const TableWorld world = WorldOf(4);
   for (const auto& query : Explore(world, Anchored(), nullptr, 3)) {
     if (query.responses.empty()) continue;
     const SuccessTrie trie = TrieOf(query);
@@ -128,7 +129,7 @@ TEST(AnchoredSearch, AStoredQueryGivesTheTrieThatTheSearchHad) {
 }
 
 TEST(Search, EveryStrategyIsIndependentOfItsGroup) {
-  const LaneWorld world = WorldOf(4);
+  const TableWorld world = WorldOf(4);
   for (auto kind : {StrategyKind::kAnchored, StrategyKind::kSubdivide,
                     StrategyKind::kSubdivideLength, StrategyKind::kExhaustive}) {
     SearchOptions options = Anchored();
@@ -159,7 +160,7 @@ TEST(AnchoredSearch, MaxRolloutsAreNeverExceeded) {
 }
 
 TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
-  const LaneWorld world = WorldOf(4);
+  const TableWorld world = WorldOf(4);
   SearchOptions options = Anchored();
   options.max_new_tokens = 200;
   options.group = 4;

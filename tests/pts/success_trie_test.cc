@@ -13,8 +13,9 @@
 namespace pivotal::pts {
 namespace {
 
-using testing::LanePolicy;
 using testing::LaneWorld;
+using testing::TableWorld;
+using testing::WorldPolicy;
 
 std::vector<float> Halves(std::size_t count) { return std::vector<float>(count, std::log(0.5f)); }
 
@@ -79,8 +80,8 @@ double Recursion(const SuccessTrie& trie, int32_t node) {
 }
 
 // Responses of a world, and `count` rollouts that leave them at every node.
-SuccessTrie Explored(const LaneWorld& world, int32_t responses, int32_t count) {
-  LanePolicy policy(world, 3);
+SuccessTrie Explored(const TableWorld& world, int32_t responses, int32_t count) {
+  WorldPolicy policy(world, 3);
   const auto right = [&](const model::Rollout& r) { return world.Success(r.tokens.back()) == 1; };
   model::RolloutRequest request{{world.start()}, responses, 1000, 1, 0, {}};
   SuccessTrie trie;
@@ -105,7 +106,7 @@ TEST(Strata, SumsAreTheRecursionAndTheTruth) {
     options.length = 30;
     options.forks = 0.4;
     options.seed = seed;
-    const LaneWorld world(options);
+    const TableWorld world = LaneWorld(options);
     const SuccessTrie trie = Explored(world, 3, 400);
     const Strata alone(trie, 1e-9), pooled(trie, 0.2);
     for (int32_t node = 0; node < trie.size(); ++node) {

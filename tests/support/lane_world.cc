@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
+#include <utility>
+#include <vector>
 
 #include "kernels/philox.h"
 
@@ -65,28 +67,21 @@ class Builder {
 
 }  // namespace
 
-LaneWorld::LaneWorld(const LaneWorldOptions& options) {
+TableWorld LaneWorld(const LaneWorldOptions& options) {
   Builder builder(options);
-  moves_.resize(builder.End(false) + 1);
-  moves_[0] = builder.Row(Builder::Kind::kSwitch, 0, builder.DrawLane());
+  std::vector<std::vector<Move>> moves(builder.End(false) + 1);
+  moves[0] = builder.Row(Builder::Kind::kSwitch, 0, builder.DrawLane());
   for (int32_t step = 1; step < options.length - 1; ++step) {
     const auto kind = builder.DrawKind();
     for (int32_t lane = 0; lane < options.lanes; ++lane) {
       const auto row = builder.Row(kind, step, lane);
-      for (int32_t word = 0; word < kWords; ++word) moves_[builder.Id(step - 1, lane, word)] = row;
+      for (int32_t word = 0; word < kWords; ++word) moves[builder.Id(step - 1, lane, word)] = row;
     }
   }
   for (int32_t lane = 0; lane < options.lanes; ++lane)
     for (int32_t word = 0; word < kWords; ++word)
-      moves_[builder.Id(options.length - 2, lane, word)] = {{builder.End(lane % 2 == 0), 1.0}};
-  // Tokens only lead to larger ones.
-  success_.assign(moves_.size(), 0.0);
-  success_[builder.End(true)] = 1;
-  for (auto token = static_cast<TokenId>(moves_.size()) - 3; token >= 0; --token)
-    for (const Move& move : moves_[token])
-      success_[token] += move.probability * success_[move.token];
+      moves[builder.Id(options.length - 2, lane, word)] = {{builder.End(lane % 2 == 0), 1.0}};
+  return {std::move(moves), builder.End(true)};
 }
-
-std::span<const Move> LaneWorld::Moves(TokenId last) const { return moves_[last]; }
 
 }  // namespace pivotal::testing

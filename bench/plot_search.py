@@ -1,0 +1,91 @@
+"""Tables and the plot of what bench/search_vs_truth.cc printed.
+
+usage: python bench/plot_search.py ROWS.jsonl ... PLOT.svg
+Prints a Markdown table a family, each figure the mean over seeds and, where it matters, its range.
+Needs matplotlib==3.11.2.
+"""
+import json
+import sys
+from statistics import mean
+
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams.update({"svg.hashsalt": "pivotal", "font.size": 9})
+import matplotlib.pyplot as plt  # noqa: E402  (after the backend)
+
+TITLES = {"lane": "few tokens matter (lane worlds)", "drift": "many matter a little (drift worlds)",
+          "tiny": "the tiny model"}
+COLORS = {"anchored": "#0072b2", "subdivide": "#d55e00", "subdivide-length": "#e69f00",
+          "exhaustive": "#999999"}
+COLUMNS = {"recall": ("recall", 3, True), "false_share": ("false share", 3, True),
+           "tokens": ("generated tokens a response", 0, True),
+           "found_per_million": ("truly found per million tokens", 1, False),
+           "reported": ("reported a response", 2, False),
+           "below": ("truly below the gap", 3, False),
+           "expected_below": ("expected below", 3, False),
+           "coverage_delta": ("coverage, reported d", 3, False),
+           "coverage_p": ("coverage, p", 3, False)}
+
+*sources, target = sys.argv[1:]
+runs = {}  # (family, strategy, setting) -> a row a seed
+for source in sources:
+    for line in open(source, encoding="utf-8"):
+        row = json.loads(line)
+        runs.setdefault((row["family"], row["strategy"], row["setting"]), []).append(row)
+
+
+def values(key, name):
+    return [row[name] for row in runs[key]]
+
+
+def cell(key, name, digits, ranged):
+    seen = values(key, name)
+    text = f"{mean(seen):.{digits}f}"
+    return text + f" [{min(seen):.{digits}f}, {max(seen):.{digits}f}]" if ranged else text
+
+
+def table(family):
+    keys = [key for key in runs if key[0] == family]
+    rows = runs[keys[0]]
+    count = sum(row["responses"] for row in rows)
+    weighted = lambda name: sum(row[name] * row["responses"] for row in rows) / count  # noqa: E731
+    print(f"**{TITLES[family]}**: {count} responses over {len(rows)} seeds, {weighted('length'):.0f} tokens "
+          f"and {weighted('strong'):.2f} strong ones each\n")
+    print("| search | " + " | ".join(title for title, _, _ in COLUMNS.values()) + " |")
+    print("|---" * (len(COLUMNS) + 1) + "|")
+    for key in keys:
+        cells = [cell(key, name, digits, ranged) for name, (_, digits, ranged) in COLUMNS.items()]
+        print(f"| {key[1]}, {key[2]} | " + " | ".join(cells) + " |")
+    print()
+
+
+def panel(axes, family):
+    for strategy, color in COLORS.items():
+        keys = [key for key in runs if key[:2] == (family, strategy)]
+        keys.sort(key=lambda key: mean(values(key, "tokens")))
+        tokens = [mean(values(key, "tokens")) for key in keys]
+        recall = [mean(values(key, "recall")) for key in keys]
+        ends = [[r - min(values(key, "recall")) for r, key in zip(recall, keys)],
+                [max(values(key, "recall")) - r for r, key in zip(recall, keys)]]
+        axes.errorbar(tokens, recall, ends, color=color, label=strategy, marker="o", markersize=4,
+                      capsize=2, linewidth=1.3)
+        for key, x, y in zip(keys, tokens, recall):
+            share = mean(values(key, "false_share"))
+            if share > 0.05:  # what it reports is not to be trusted
+                axes.plot(x, y, "o", color="white", markeredgecolor=color, markersize=7, zorder=3)
+    axes.axhline(0.95, color="black", linewidth=0.6, linestyle=":")
+    axes.set(title=TITLES[family], xscale="log", xlabel="generated tokens a response", ylim=(0.4, 1.03))
+    axes.grid(alpha=0.25)
+
+
+families = [family for family in TITLES if any(key[0] == family for key in runs)]
+figure, panels = plt.subplots(1, len(families), figsize=(4 * len(families), 3.4), sharey=True,
+                              squeeze=False, layout="constrained")
+for family, axes in zip(families, panels[0]):
+    table(family)
+    panel(axes, family)
+panels[0][0].set_ylabel("recall of tokens with |d| >= gap + 0.05")
+panels[0][0].legend(loc="lower right")
+figure.supxlabel("hollow: more than 5% of what is reported is false; bars: range over seeds", fontsize=8)
+figure.savefig(target, metadata={"Date": None})
