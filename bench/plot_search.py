@@ -1,7 +1,8 @@
 """Tables and the plot of what bench/search_vs_truth.cc printed.
 
 usage: python bench/plot_search.py ROWS.jsonl ... PLOT.svg
-Prints a Markdown table a family, each figure the mean over seeds and, where it matters, its range.
+Prints a Markdown table a family and one that sets the default beside codelion/pts's parameters; figures
+are means over seeds, with the range where it matters.
 Needs matplotlib==3.11.2.
 """
 import json
@@ -11,7 +12,7 @@ from statistics import mean
 import matplotlib
 
 matplotlib.use("svg")
-matplotlib.rcParams.update({"svg.hashsalt": "pivotal", "font.size": 9})
+matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pivotal", "font.size": 9})
 import matplotlib.pyplot as plt  # noqa: E402  (after the backend)
 
 TITLES = {"lane": "few tokens matter (lane worlds)", "drift": "many matter a little (drift worlds)",
@@ -60,6 +61,18 @@ def table(family):
     print()
 
 
+def beside():
+    """The default beside codelion/pts's parameters: the middle of a segment, 10 samples."""
+    pair = {"anchored": "min-yield 0.003", "subdivide-length": "samples 10"}
+    print("| | " + " | ".join(f"{strategy}, {setting}" for strategy, setting in pair.items()) + " |")
+    print("|---" * (len(pair) + 1) + "|")
+    for family in families:
+        for name in ("found_per_million", "false_share", "recall", "tokens"):
+            title, digits, _ = COLUMNS[name]
+            cells = [cell((family, *arm), name, digits, True) for arm in pair.items()]
+            print(f"| {TITLES[family]}: {title} | " + " | ".join(cells) + " |")
+
+
 def panel(axes, family):
     for strategy, color in COLORS.items():
         keys = [key for key in runs if key[:2] == (family, strategy)]
@@ -80,11 +93,12 @@ def panel(axes, family):
 
 
 families = [family for family in TITLES if any(key[0] == family for key in runs)]
-figure, panels = plt.subplots(1, len(families), figsize=(4 * len(families), 3.4), sharey=True,
+figure, panels = plt.subplots(1, len(families), figsize=(4 * len(families), 3.4), sharex=True, sharey=True,
                               squeeze=False, layout="constrained")
 for family, axes in zip(families, panels[0]):
     table(family)
     panel(axes, family)
+beside()
 panels[0][0].set_ylabel("recall of tokens with |d| >= gap + 0.05")
 panels[0][0].legend(loc="lower right")
 figure.supxlabel("hollow: more than 5% of what is reported is false; bars: range over seeds", fontsize=8)
