@@ -188,7 +188,10 @@ TEST_F(FolderParity, CheckpointAfterDpo) {
   dpo::TrainOptions options;
   options.optimizer.learning_rate = 1e-4;
   options.epochs = 3;
-  const auto objective = dpo::MakeDpoObjective(*checkpoint.model, pairs, 0.1, 0.2, 1, quiet);
+  dpo::LossOptions loss;
+  loss.rpo_alpha = 0.2;
+  const auto objective = dpo::MakePreferenceObjective(
+      *checkpoint.model, pairs, loss, dpo::ReferenceLogProbs(*checkpoint.model, pairs, 1, quiet));
   dpo::Train(*checkpoint.model, *objective, options, [](const dpo::StepLog&) {}, quiet);
   const fs::path folder = temp_.path() / "trained";
   fs::create_directory(folder);
