@@ -127,6 +127,11 @@ void LossOptions::Validate() const {
     Fail("loss {} does not go with objective {}", LossTypeName(type), PreferenceMethodName(method));
 }
 
+bool LossOptions::AveragesTokens() const {
+  return method == PreferenceMethod::kSimpo || method == PreferenceMethod::kOrpo ||
+         (method == PreferenceMethod::kCpo && type == LossType::kIpo);
+}
+
 bool LossOptions::ReadsDifferenceOnly() const {
   if (rpo_alpha > 0) return false;
   if (method == PreferenceMethod::kOrpo) return false;
@@ -147,7 +152,7 @@ PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
   if (options.UsesReference()) {
     c = c - chosen.reference;
     r = r - rejected.reference;
-  } else if (options.method != PreferenceMethod::kCpo || options.type == LossType::kIpo) {
+  } else if (options.AveragesTokens()) {
     c = c / chosen.length;
     r = r / rejected.length;
   }

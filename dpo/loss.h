@@ -51,6 +51,8 @@ struct LossOptions {
   // Throws Error that names the field and its range.
   void Validate() const;
   bool UsesReference() const { return method == PreferenceMethod::kDpo; }
+  // True for methods that compare means over tokens; TRL logs means as log-probabilities there.
+  bool AveragesTokens() const;
   // True if, between sides of equal length, the loss reads the difference of their log-probabilities
   // and nothing else.
   bool ReadsDifferenceOnly() const;

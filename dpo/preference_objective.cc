@@ -87,13 +87,16 @@ class PreferenceObjective : public Objective {
     const PreferenceLoss result = ComputeLoss(options_, chosen, rejected);
     const at::Tensor margins = result.chosen_rewards - result.rejected_rewards;
     const auto mean = [&](const at::Tensor& t) { return t.detach().sum().item<double>() / pairs; };
+    const auto logged = [&](const SideTerms& side) {
+      return options_.AveragesTokens() ? side.logps / side.length : side.logps;
+    };
     LossTerms terms{result.loss.sum() / pairs,
                     {{"rewards/chosen", mean(result.chosen_rewards)},
                      {"rewards/rejected", mean(result.rejected_rewards)},
                      {"rewards/margins", mean(margins)},
                      {"rewards/accuracies", mean(margins.gt(0).to(at::kFloat))},
-                     {"logps/chosen", mean(chosen.logps)},
-                     {"logps/rejected", mean(rejected.logps)}}};
+                     {"logps/chosen", mean(logged(chosen))},
+                     {"logps/rejected", mean(logged(rejected))}}};
     if (const double weight = NllWeight(); weight > 0) {
       at::Tensor logp = chosen.logps.sum();
       if (ReadsPrompts()) logp = logp + logps.narrow(0, 2 * count, count).sum();

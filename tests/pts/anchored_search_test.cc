@@ -143,7 +143,7 @@ TEST(Search, EveryStrategyIsIndependentOfItsGroup) {
 }
 
 TEST(AnchoredSearch, MaxRolloutsAreNeverExceeded) {
-  const LaneWorld world = WorldOf(4);
+  const TableWorld world = WorldOf(4);
   SearchOptions options = Anchored();
   options.min_yield = 1e-9;
   options.confirm = 0;  // no rollouts but the strategy's
