@@ -10,6 +10,7 @@
 
 #include <algorithm>
 
+#include "data/error.h"
 #include "model/recompute.h"
 
 namespace pivotal::dpo {
@@ -33,6 +34,11 @@ at::Tensor LogNormalisers(const model::PhiModel& model, const at::Tensor& hidden
 }
 
 }  // namespace
+
+void RequireFits(const model::PhiModel& model, int64_t length, const std::string& name) {
+  const int64_t limit = model.config().max_position_embeddings;
+  if (length > limit) Fail("{}: {} tokens, but the model has {} positions", name, length, limit);
+}
 
 BatchBuilder::BatchBuilder(const model::PhiModel& model)
     : model_(model), forest_(model.config().rope) {}

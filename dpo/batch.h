@@ -5,6 +5,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "data/tokenizer.h"
@@ -23,6 +24,10 @@ struct Batch {
   at::Tensor completion_length;  // [C], float32 or wider as the model
   at::Tensor target_weight;      // [M]; undefined: all one
 };
+
+// Throws Error that begins with `name` if a sequence of `length` tokens is longer than the model's
+// positions.
+void RequireFits(const model::PhiModel& model, int64_t length, const std::string& name);
 
 // Collects completions of prompts. What they have in common goes through the model once: single tokens
 // after one prompt, or after prompts that begin each other, are scored on one path.

@@ -15,6 +15,7 @@
 #include <utility>
 
 #include "data/error.h"
+#include "dpo/require.h"
 
 namespace pivotal::dpo {
 namespace {
@@ -34,10 +35,6 @@ constexpr std::array<std::pair<PreferenceMethod, std::string_view>, 4> kMethods 
     {PreferenceMethod::kSimpo, "simpo"},
     {PreferenceMethod::kOrpo, "orpo"},
 }};
-
-void Require(bool holds, const char* field, const char* range, double value) {
-  if (!holds) Fail("{} must be {}, got {}", field, range, value);
-}
 
 at::Tensor Smoothed(const at::Tensor& score, double smoothing) {
   const at::Tensor right = -at::log_sigmoid(score);

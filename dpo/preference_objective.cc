@@ -23,11 +23,18 @@ int64_t LengthOf(const data::PreferencePair& pair) {
 }
 
 void CheckFits(const model::PhiModel& model, std::span<const data::PreferencePair> pairs) {
-  const int64_t limit = model.config().max_position_embeddings;
-  for (const auto& pair : pairs) {
-    if (LengthOf(pair) > limit)
-      Fail("pair {}: {} tokens, but the model has {} positions", pair.id, LengthOf(pair), limit);
-  }
+  for (const auto& pair : pairs) RequireFits(model, LengthOf(pair), "pair " + pair.id);
+}
+
+std::vector<std::vector<int64_t>> Trunks(std::span<const data::PreferencePair> pairs) {
+  std::vector<std::span<const TokenId>> prompts;
+  for (const auto& pair : pairs) prompts.emplace_back(pair.prompt_ids);
+  return Nested(prompts);
+}
+
+void AddSides(BatchBuilder& builder, const data::PreferencePair& pair) {
+  builder.Add(pair.prompt_ids, pair.chosen_ids, pair.chosen_weights);
+  builder.Add(pair.prompt_ids, pair.rejected_ids, pair.rejected_weights);
 }
 
 class PreferenceObjective : public Objective {
@@ -43,11 +50,7 @@ class PreferenceObjective : public Objective {
   int64_t Length(int64_t i) const override { return LengthOf(pairs_[i]); }
   std::string Name(int64_t i) const override { return pairs_[i].id; }
 
-  std::vector<std::vector<int64_t>> Groups() const override {
-    std::vector<std::span<const TokenId>> prompts;
-    for (const auto& pair : pairs_) prompts.emplace_back(pair.prompt_ids);
-    return Nested(prompts);
-  }
+  std::vector<std::vector<int64_t>> Groups() const override { return Trunks(pairs_); }
 
   LossTerms Compute(std::span<const int64_t> examples,
                     std::span<const int64_t> step) const override {
@@ -57,14 +60,14 @@ class PreferenceObjective : public Objective {
     bool single_tokens = true;
     for (int64_t i : examples) {
       const auto& pair = pairs_[i];
-      builder.Add(pair.prompt_ids, pair.chosen_ids, pair.chosen_weights);
-      builder.Add(pair.prompt_ids, pair.rejected_ids, pair.rejected_weights);
+      AddSides(builder, pair);
       single_tokens = single_tokens && pair.chosen_ids.size() == 1 && pair.rejected_ids.size() == 1;
     }
-    for (int64_t i : examples) {
-      if (!ReadsPrompts()) break;
-      const auto prompt = std::span(pairs_[i].prompt_ids);
-      builder.Add(prompt.first(1), prompt.subspan(1));
+    if (ReadsPrompts()) {
+      for (int64_t i : examples) {
+        const auto prompt = std::span(pairs_[i].prompt_ids);
+        builder.Add(prompt.first(1), prompt.subspan(1));
+      }
     }
     const Batch batch = builder.Build();
     const bool constant = single_tokens && !batch.target_weight.defined() && options_.ReadsDifferenceOnly();
@@ -143,18 +146,13 @@ at::Tensor ReferenceLogProbs(const model::PhiModel& model,
   const auto count = static_cast<int64_t>(pairs.size());
   at::Tensor reference = at::empty({count, 2}, at::TensorOptions(at::kDouble));
   progress.Begin("reference", count, "pairs");
-  std::vector<std::span<const TokenId>> prompts;
-  for (const auto& pair : pairs) prompts.emplace_back(pair.prompt_ids);
   std::vector<int64_t> order;
-  for (const auto& group : Nested(prompts)) order.insert(order.end(), group.begin(), group.end());
+  for (const auto& group : Trunks(pairs)) order.insert(order.end(), group.begin(), group.end());
   for (int64_t first = 0; first < count; first += batch) {
     if (progress.StopRequested()) throw Interrupted("stopped while scoring the reference");
     const int64_t size = std::min(batch, count - first);
     BatchBuilder builder(model);
-    for (int64_t i : std::span(order).subspan(first, size)) {
-      builder.Add(pairs[i].prompt_ids, pairs[i].chosen_ids, pairs[i].chosen_weights);
-      builder.Add(pairs[i].prompt_ids, pairs[i].rejected_ids, pairs[i].rejected_weights);
-    }
+    for (int64_t i : std::span(order).subspan(first, size)) AddSides(builder, pairs[i]);
     const Batch built = builder.Build();
     const at::Tensor index = at::tensor(at::IntArrayRef(order.data() + first, size),
                                         at::TensorOptions(at::kLong));

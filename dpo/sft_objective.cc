@@ -13,11 +13,7 @@ class SftObjective : public Objective {
  public:
   SftObjective(const model::PhiModel& model, std::span<const data::PromptCompletion> examples)
       : model_(model), examples_(examples) {
-    const int64_t limit = model.config().max_position_embeddings;
-    for (int64_t i = 0; i < size(); ++i) {
-      if (Length(i) > limit)
-        Fail("{}: {} tokens, but the model has {} positions", Name(i), Length(i), limit);
-    }
+    for (int64_t i = 0; i < size(); ++i) RequireFits(model, Length(i), Name(i));
   }
 
   int64_t size() const override { return static_cast<int64_t>(examples_.size()); }

@@ -10,13 +10,10 @@
 
 #include "data/error.h"
 #include "dpo/batch_plan.h"
+#include "dpo/require.h"
 
 namespace pivotal::dpo {
 namespace {
-
-void Require(bool holds, const char* field, const char* range, double value) {
-  if (!holds) Fail("{} must be {}, got {}", field, range, value);
-}
 
 // The run's state between steps.
 class Loop {

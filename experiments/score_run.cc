@@ -63,7 +63,6 @@ ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
   data::RequireAbsent(settings.output);
   const int64_t total = data::CountJsonLines(settings.input);  // finds what is no JSON before the model loads
   const LoadedModel model = LoadModel(settings.model);
-  const int64_t positions = model.phi().config().max_position_embeddings;
   const c10::InferenceMode inference;
   data::JsonLineReader reader(settings.input);
   data::FileSink sink(settings.output);
@@ -74,8 +73,7 @@ ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
     for (Line line; window.size() < kWindow && (more = reader.Next(line.object));) {
       line.item = data::ReadPromptCompletion(
           line.object, {model.tokenizer(), model.prompt_format, /*adds_eos=*/false}, reader.Where());
-      if (line.length() > positions)
-        Fail("{}: {} tokens, but the model has {} positions", reader.Where(), line.length(), positions);
+      dpo::RequireFits(model.phi(), line.length(), reader.Where());
       window.push_back(std::move(line));
     }
     ScoreWindow(model.phi(), window, settings.batch_tokens);

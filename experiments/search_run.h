@@ -20,9 +20,8 @@ struct SearchResult {
 
 // Searches all problems of `config` and fills `run` (run.toml, shards/, then traces.h5). Throws
 // Error before anything is written if a setting is bad or the folder is not empty; Interrupted
-// leaves the finished groups in shards/. Where the
-// folder can't be written any more (full disk, moved, removed), Error says how to go on; what was
-// stored stays.
+// leaves the finished groups in shards/. Where the folder can't be written any more (full disk,
+// moved, removed), Error says how to go on; what was stored stays.
 SearchResult RunSearch(const RunConfig& config, const std::filesystem::path& run,
                        Progress& progress);
 

@@ -25,8 +25,9 @@ struct TrainSettings {
 };
 
 // Trains and writes `output`: the Hugging Face folder of the trained model, or a trained adapter alone
-// (PEFT's files; the reference is the model without it), train.toml with every setting, log.jsonl with a line a step (loss, learning rate, rewards/chosen, rewards/rejected,
-// rewards/margins, rewards/accuracies, ...). Throws Error before anything is written if a setting,
+// (PEFT's files; the reference is the model without it), train.toml with every setting, log.jsonl
+// with a line a step (loss, learning rate, rewards/chosen, rewards/rejected, rewards/margins,
+// rewards/accuracies, ...). Throws Error before anything is written if a setting,
 // the data or the model is bad or the folder is not empty. On a stop request the weights so far go
 // to output/interrupted and Interrupted is thrown.
 dpo::StepLog RunTraining(const TrainSettings& settings, const std::filesystem::path& output,
