@@ -66,7 +66,7 @@ class PreferenceObjective : public Objective {
     if (ReadsPrompts()) {
       for (int64_t i : examples) {
         const auto prompt = std::span(pairs_[i].prompt_ids);
-        builder.Add(prompt.first(1), prompt.subspan(1));
+        if (prompt.size() > 1) builder.Add(prompt.first(1), prompt.subspan(1));
       }
     }
     const Batch batch = builder.Build();
@@ -102,7 +102,7 @@ class PreferenceObjective : public Objective {
                      {"logps/rejected", mean(logged(rejected))}}};
     if (const double weight = NllWeight(); weight > 0) {
       at::Tensor logp = chosen.logps.sum();
-      if (ReadsPrompts()) logp = logp + logps.narrow(0, 2 * count, count).sum();
+      if (ReadsPrompts()) logp = logp + logps.slice(0, 2 * count).sum();
       const at::Tensor nll = -logp / NllTokens(step);
       terms.loss = terms.loss + weight * nll;
       terms.metrics["nll_loss"] = nll.item<double>();

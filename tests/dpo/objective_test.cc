@@ -228,6 +228,18 @@ TEST(PreferenceObjective, CpoAndOrpoAddTheLikelihood) {
               (chosen + prompts) / (5 + 3 + 1 + 2), 1e-9);
 }
 
+// The first token of a prompt is predicted by nothing.
+TEST(PreferenceObjective, OrpoTakesPromptsOfOneToken) {
+  auto pairs = SomePairs();
+  pairs.resize(1);
+  pairs[0].prompt_ids = {1};
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  LossOptions options;
+  options.method = PreferenceMethod::kOrpo;
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss"),
+              -LogProb(*model, {1}, pairs[0].chosen_ids), 1e-9);
+}
+
 TEST(PreferenceObjective, SharesOfAStepAddUp) {
   const auto pairs = TrunkPairs();
   const auto model = testing::InDouble(*testing::SmallPhi());
