@@ -56,11 +56,12 @@ bool UsesColour(int file_descriptor) {
 
 ConsoleProgress::ConsoleProgress() : terminal_(isatty(STDERR_FILENO) != 0) {}
 
-void ConsoleProgress::Begin(std::string_view phase, int64_t total, std::string_view unit) {
+void ConsoleProgress::Begin(std::string_view phase, int64_t total, std::string_view unit,
+                            int64_t done) {
   phase_ = phase;
   unit_ = unit;
   total_ = total;
-  done_ = 0;
+  done_ = begin_ = done;
   detail_.clear();
   start_ = shown_ = Clock::now();
   if (terminal_) Show(false);
@@ -80,7 +81,7 @@ bool ConsoleProgress::StopRequested() const { return stop_requested; }
 void ConsoleProgress::Show(bool last) {
   shown_ = Clock::now();
   const double seconds = std::chrono::duration<double>(shown_ - start_).count();
-  const double rate = seconds > 0 ? static_cast<double>(done_) / seconds : 0;
+  const double rate = seconds > 0 ? static_cast<double>(done_ - begin_) / seconds : 0;
   std::string line = fmt::format("{:<9} ", phase_);
   if (terminal_ && total_ > 0) {
     const auto filled = static_cast<std::size_t>(20 * done_ / total_);

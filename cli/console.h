@@ -27,7 +27,7 @@ bool UsesColour(int file_descriptor);
 class ConsoleProgress : public Progress {
  public:
   ConsoleProgress();
-  void Begin(std::string_view phase, int64_t total, std::string_view unit) override;
+  void Begin(std::string_view phase, int64_t total, std::string_view unit, int64_t done) override;
   void Update(int64_t done, std::string_view detail) override;
   void End() override;
   bool StopRequested() const override;
@@ -39,6 +39,7 @@ class ConsoleProgress : public Progress {
   bool terminal_;
   std::string phase_, unit_, detail_;
   int64_t total_ = 0, done_ = 0;
+  int64_t begin_ = 0;  // done before the phase began
   Clock::time_point start_, shown_;
 };
 

@@ -15,12 +15,8 @@ struct Flags {
   experiments::TrainSettings settings;
   std::string objective = "dpo", loss = "sigmoid", schedule = "cosine",
               order = "shuffled";
-  std::filesystem::path output;
+  std::filesystem::path output, resume;
 };
-
-bool AdapterOnly(const experiments::TrainSettings& settings) {
-  return !settings.merge && (settings.lora.rank > 0 || !settings.model.adapter.empty());
-}
 
 void Run(Flags& flags) {
   flags.settings.sft = flags.objective == "sft";
@@ -31,12 +27,22 @@ void Run(Flags& flags) {
   flags.settings.options.schedule = dpo::ParseSchedule(flags.schedule);
   flags.settings.loss.type = dpo::ParseLossType(flags.loss);
   ConsoleProgress progress;
-  const auto last = experiments::RunTraining(flags.settings, flags.output, progress);
+  const bool resume = !flags.resume.empty();
+  const auto& output = resume ? flags.resume : flags.output;
+  const auto result = resume ? experiments::ResumeTraining(output, flags.settings, progress)
+                             : experiments::RunTraining(flags.settings, output, progress);
+  const dpo::StepLog& last = result.last;
   fmt::print("{} steps in {:.1f} s, last loss {:.4f}", last.step, last.seconds, last.loss);
   if (const auto margin = last.metrics.find("rewards/margins"); margin != last.metrics.end())
     fmt::print(", reward margin {:.3f}, reward accuracy {:.2f}", margin->second,
                last.metrics.at("rewards/accuracies"));
-  fmt::print("\n{} and log.jsonl in {}\n", AdapterOnly(flags.settings) ? "adapter" : "model", flags.output.string());
+  fmt::print("\n{} and log.jsonl in {}\n", flags.settings.WritesAdapter() ? "adapter" : "model",
+             output.string());
+  if (result.early)
+    fmt::print("ended after {} evaluations without a better one\n", flags.settings.held_out.patience);
+  if (result.best.step > 0)
+    fmt::print("best {} {:.4g} at step {}, in {}\n", flags.settings.held_out.Metric(), result.best.value,
+               result.best.step, experiments::BestFolder(output, result.best.step).string());
 }
 
 void AddLossFlags(CLI::App& sub, Flags& flags) {
@@ -87,6 +93,25 @@ void AddMemoryFlags(CLI::App& sub, experiments::TrainSettings& settings) {
       ->default_str("master");
 }
 
+void AddHeldOutFlags(CLI::App& sub, experiments::HeldOutSettings& held_out) {
+  sub.add_option("--eval-data", held_out.data, "held-out examples, in the form of --data");
+  sub.add_option("--eval-problems", held_out.problems.file, "held-out problems, solved at temperature 0");
+  sub.add_option("--eval-oracle", held_out.problems.oracle, "who judges their responses, as --oracle of pivotal eval")
+      ->capture_default_str();
+  AddOracleFlags(sub, held_out.problems.oracle_options);
+  sub.add_option("--eval-limit", held_out.problems.options.limit, "problems that are solved; 0: all")
+      ->capture_default_str();
+  sub.add_option("--eval-max-new-tokens", held_out.max_new_tokens, "of a response")
+      ->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  sub.add_option("--eval-steps", held_out.every, "evaluate every N steps; 0: after each epoch")
+      ->check(CLI::Range(0, 1 << 30))->capture_default_str();
+  sub.add_option("--eval-metric", held_out.metric,
+                 "whose best weights are kept in OUTPUT/best-STEP; eval_accuracy, else eval_loss, if not given")
+      ->check(CLI::IsMember({"eval_loss", "eval_accuracy", "eval_rewards/accuracies", "eval_rewards/margins"}));
+  sub.add_option("--early-stop", held_out.patience, "end after N evaluations without a better one; 0: never")
+      ->check(CLI::Range(0, 1 << 20))->capture_default_str();
+}
+
 }  // namespace
 
 void AddTrain(CLI::App& app) {
@@ -96,14 +121,16 @@ void AddTrain(CLI::App& app) {
   auto& options = settings.options;
   const auto above_zero = CLI::Range(std::numeric_limits<double>::min(), 1e9);
   AddModelFlags(*sub, settings.model);
+  AddSystemFlag(*sub, settings.model);
   sub->add_option("--data", settings.data,
-                  "pairs.jsonl for dpo; lines with prompt and completion for sft")->required();
-  sub->add_option("--output", flags->output, "model folder to make")->required();
+                  "pairs.jsonl for dpo; lines with prompt and completion for sft");
+  sub->add_option("--output", flags->output, "model folder to make");
   sub->add_option("--objective", flags->objective,
                   "dpo; cpo, simpo, orpo (no reference model); sft (next token)")
       ->check(CLI::IsMember({"dpo", "cpo", "simpo", "orpo", "sft"}))->capture_default_str();
   AddLossFlags(*sub, *flags);
   AddMemoryFlags(*sub, settings);
+  AddHeldOutFlags(*sub, settings.held_out);
   sub->add_option("--learning-rate", options.optimizer.learning_rate, "peak")
       ->check(above_zero)->capture_default_str();
   sub->add_option("--epochs", options.epochs)->check(CLI::Range(1, 1 << 20))->capture_default_str();
@@ -118,6 +145,8 @@ void AddTrain(CLI::App& app) {
       ->check(CLI::IsMember(dpo::ScheduleNames()))->capture_default_str();
   sub->add_option("--warmup-ratio", options.warmup_ratio, "share of the steps with a rising rate")
       ->check(CLI::Range(0.0, 0.999))->capture_default_str();
+  sub->add_option("--warmup-steps", options.warmup_steps, "in place of the ratio; 0: by the ratio")
+      ->check(CLI::Range(0, 1 << 30))->capture_default_str();
   sub->add_option("--min-learning-rate-ratio", options.min_learning_rate_ratio,
                   "share of the peak at which line and cosine end")
       ->check(CLI::Range(0.0, 1.0))->capture_default_str();
@@ -135,7 +164,25 @@ void AddTrain(CLI::App& app) {
       ->check(CLI::IsMember({"shuffled", "file"}))->capture_default_str();
   sub->add_option("--seed", options.seed, "of the shuffled order, of new adapters and of rounding")
       ->capture_default_str();
-  sub->callback([flags] { Run(*flags); });
+  sub->add_option("--save-steps", settings.save_steps,
+                  "write OUTPUT/checkpoint-STEP every N steps; 0: only on Ctrl-C")
+      ->check(CLI::Range(0, 1 << 30))->capture_default_str();
+  sub->add_option("--keep", settings.keep, "checkpoints that stay, the newest")
+      ->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  sub->get_option("--model")->required(false);
+  const auto others = sub->get_options([](const CLI::Option* option) {
+    return !option->check_name("--help");
+  });
+  auto* resume = sub->add_option("--resume", flags->resume,
+                                 "go on with this output folder, under the settings of its train.toml");
+  for (CLI::Option* option : others) resume->excludes(option);
+  sub->callback([flags, sub] {
+    if (flags->resume.empty()) {
+      for (const char* name : {"--model", "--data", "--output"})
+        if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
+    }
+    Run(*flags);
+  });
 }
 
 }  // namespace pivotal::cli

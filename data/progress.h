@@ -11,9 +11,10 @@ namespace pivotal {
 class Progress {
  public:
   virtual ~Progress() = default;
-  // Begins a phase of `total` units (0: unknown), e.g. ("search", 300, "problems").
-  virtual void Begin(std::string_view phase, int64_t total, std::string_view unit) {
-    (void)phase, (void)total, (void)unit;
+  // Begins a phase of `total` units (0: unknown), e.g. ("search", 300, "problems"), of which `done` are
+  // finished already.
+  virtual void Begin(std::string_view phase, int64_t total, std::string_view unit, int64_t done = 0) {
+    (void)phase, (void)total, (void)unit, (void)done;
   }
   // `done` units of the phase are finished; `detail` is a short text such as "loss 0.31".
   virtual void Update(int64_t done, std::string_view detail) { (void)done, (void)detail; }

@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "dpo/optimizer.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
@@ -27,6 +28,7 @@ AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options)
     : options_(options), step_(at::zeros({}, model.options().dtype(at::kFloat))) {
   for (const auto& [name, tensor] : model.Trainable()) {
     Slot& slot = slots_.emplace_back();
+    slot.name = name;
     slot.parameter = tensor;
     slot.parameter.requires_grad_(true);
     slot.weight_decay = tensor.dim() >= 2 ? options.weight_decay : 0.0;
@@ -64,6 +66,28 @@ void AdamW::Update(Slot& slot, const at::Tensor& gradient, double learning_rate,
   } else if (IsHalf(slot.parameter)) {
     slot.parameter.copy_(master);
   }
+}
+
+std::map<std::string, at::Tensor> AdamW::State() const {
+  std::map<std::string, at::Tensor> state;
+  for (const Slot& slot : slots_) {
+    state["first_moment." + slot.name] = slot.first_moment;
+    state["second_moment." + slot.name] = slot.second_moment;
+    if (IsHalf(slot.parameter) && slot.master.defined()) state["master." + slot.name] = slot.master;
+  }
+  return state;
+}
+
+void AdamW::Restore(const std::map<std::string, at::Tensor>& state, int64_t steps) {
+  const c10::NoGradGuard no_grad;
+  for (auto& [name, tensor] : State()) {
+    const auto it = state.find(name);
+    if (it == state.end() || it->second.sizes() != tensor.sizes())
+      Fail("the saved optimizer state is of other weights: {} does not fit", name);
+    at::Tensor(tensor).copy_(it->second);
+  }
+  steps_ = steps;
+  step_.fill_(steps);
 }
 
 double AdamW::Step(double factor) {

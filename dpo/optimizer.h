@@ -4,6 +4,8 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "model/phi_model.h"
@@ -40,8 +42,16 @@ class AdamW {
   // Returns their norm before clipping. If that is not finite, nothing is changed.
   double Step(double factor);
 
+  // Moments and float32 copies by name, e.g. "first_moment.lm_head.weight", "master.lm_head.weight":
+  // handles, which the next step changes.
+  std::map<std::string, at::Tensor> State() const;
+  // Goes on after `steps` steps with tensors of State(). Throws Error if one is missing or of another
+  // shape.
+  void Restore(const std::map<std::string, at::Tensor>& state, int64_t steps);
+
  private:
   struct Slot {
+    std::string name;
     at::Tensor parameter;
     at::Tensor master;  // what is updated: the parameter itself, its float32 copy, or none is kept
     at::Tensor first_moment, second_moment;

@@ -2,9 +2,9 @@
 #include "dpo/trainer.h"
 
 #include <ATen/TensorOperators.h>
+#include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <chrono>
 #include <cmath>
 #include <vector>
 
@@ -13,96 +13,6 @@
 #include "dpo/require.h"
 
 namespace pivotal::dpo {
-namespace {
-
-// The run's state between steps.
-class Loop {
- public:
-  Loop(const model::PhiModel& model, const Objective& objective, const TrainOptions& options)
-      : objective_(objective), options_(options), optimizer_(model, options.optimizer) {
-    const int64_t step_size = StepSize();
-    steps_per_epoch_ = (objective.size() + step_size - 1) / step_size;
-    log_.total_steps = steps_per_epoch_ * options.epochs;
-    if (options.max_steps > 0) log_.total_steps = std::min(log_.total_steps, options.max_steps);
-    schedule_ = {options.schedule,
-                 static_cast<int64_t>(std::ceil(options.warmup_ratio * log_.total_steps)),
-                 log_.total_steps, options.min_learning_rate_ratio};
-  }
-
-  const StepLog& Run(const StepSink& sink, Progress& progress) {
-    progress.Begin("train", log_.total_steps, "steps");
-    for (int64_t epoch = 0; log_.step < log_.total_steps; ++epoch) {
-      for (const std::vector<int64_t>& examples : Plan(epoch)) {
-        if (log_.step == log_.total_steps) break;
-        if (progress.StopRequested())
-          throw Interrupted(fmt::format("stopped after step {} of {}", log_.step, log_.total_steps));
-        Step(examples);
-        sink(log_);
-        progress.Update(log_.step, Detail());
-      }
-    }
-    progress.End();
-    return log_;
-  }
-
- private:
-  int64_t StepSize() const { return options_.batch_size * options_.gradient_accumulation; }
-
-  std::vector<std::vector<int64_t>> Plan(int64_t epoch) const {
-    return options_.order == DataOrder::kFile
-               ? PlanInOrder(objective_.size(), StepSize())
-               : PlanEpoch(groups_, StepSize(), options_.seed, epoch);
-  }
-
-  void Step(std::span<const int64_t> step) {
-    log_.loss = 0;
-    log_.metrics.clear();
-    for (std::size_t first = 0; first < step.size(); first += options_.batch_size) {
-      const auto batch =
-          step.subspan(first, std::min<std::size_t>(options_.batch_size, step.size() - first));
-      const LossTerms terms = objective_.Compute(batch, step);
-      const double loss = terms.loss.item<double>();
-      if (!std::isfinite(loss)) FailAt("loss", loss, batch);
-      log_.loss += loss;
-      for (const auto& [name, value] : terms.metrics) log_.metrics[name] += value;
-      for (int64_t i : batch) log_.tokens += objective_.Length(i);
-      terms.loss.backward();
-    }
-    const double factor = schedule_.Factor(log_.step);
-    log_.learning_rate = factor * options_.optimizer.learning_rate;
-    log_.grad_norm = optimizer_.Step(factor);
-    if (!std::isfinite(log_.grad_norm)) FailAt("gradient norm", log_.grad_norm, step);
-    ++log_.step;
-    log_.epoch = static_cast<double>(log_.step) / static_cast<double>(steps_per_epoch_);
-    log_.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-  }
-
-  [[noreturn]] void FailAt(const char* what, double value,
-                           std::span<const int64_t> examples) const {
-    std::string names;
-    for (int64_t i : examples) names += (names.empty() ? "" : ", ") + objective_.Name(i);
-    Fail("step {}: the {} is {}; lower --learning-rate or look at {}", log_.step + 1, what, value,
-         names);
-  }
-
-  std::string Detail() const {
-    std::string text = fmt::format("loss {:.4f}", log_.loss);
-    if (const auto it = log_.metrics.find("rewards/margins"); it != log_.metrics.end())
-      text += fmt::format(", margin {:.3f}", it->second);
-    return text + fmt::format(", {:.0f} tok/s", static_cast<double>(log_.tokens) / log_.seconds);
-  }
-
-  const Objective& objective_;
-  const TrainOptions& options_;
-  AdamW optimizer_;
-  std::vector<std::vector<int64_t>> groups_ = objective_.Groups();
-  int64_t steps_per_epoch_ = 1;
-  Schedule schedule_;
-  StepLog log_;
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-};
-
-}  // namespace
 
 void TrainOptions::Validate() const {
   Require(optimizer.learning_rate > 0 && std::isfinite(optimizer.learning_rate), "learning rate",
@@ -115,15 +25,98 @@ void TrainOptions::Validate() const {
           static_cast<double>(gradient_accumulation));
   Require(max_steps >= 0, "max steps", "0 (off) or larger", static_cast<double>(max_steps));
   Require(warmup_ratio >= 0 && warmup_ratio < 1, "warm-up ratio", "in [0, 1)", warmup_ratio);
+  Require(warmup_steps >= 0, "warm-up steps", "0 (by the ratio) or larger",
+          static_cast<double>(warmup_steps));
   Require(min_learning_rate_ratio >= 0 && min_learning_rate_ratio <= 1, "min learning rate ratio",
           "in [0, 1]", min_learning_rate_ratio);
 }
 
-StepLog Train(const model::PhiModel& model, const Objective& objective, const TrainOptions& options,
-              const StepSink& sink, Progress& progress) {
+Trainer::Trainer(const model::PhiModel& model, const Objective& objective,
+                 const TrainOptions& options)
+    : objective_(objective), options_(options), optimizer_(model, options.optimizer),
+      groups_(objective.Groups()) {
   options.Validate();
   if (objective.size() == 0) Fail("nothing to train on: the data holds no example");
-  return Loop(model, objective, options).Run(sink, progress);
+  steps_per_epoch_ = (objective.size() + StepSize() - 1) / StepSize();
+  log_.total_steps = steps_per_epoch_ * options.epochs;
+  if (options.max_steps > 0) log_.total_steps = std::min(log_.total_steps, options.max_steps);
+  const auto by_ratio = static_cast<int64_t>(std::ceil(options.warmup_ratio * log_.total_steps));
+  schedule_ = {options.schedule, options.warmup_steps > 0 ? options.warmup_steps : by_ratio,
+               log_.total_steps, options.min_learning_rate_ratio};
+}
+
+const std::vector<int64_t>& Trainer::Examples(int64_t step) {
+  if (const int64_t epoch = step / steps_per_epoch_; epoch != planned_epoch_) {
+    plan_ = options_.order == DataOrder::kFile
+                ? PlanInOrder(objective_.size(), StepSize())
+                : PlanEpoch(groups_, StepSize(), options_.seed, epoch);
+    planned_epoch_ = epoch;
+  }
+  return plan_[step % steps_per_epoch_];
+}
+
+const StepLog& Trainer::Step() {
+  const std::span<const int64_t> step = Examples(log_.step);
+  log_.loss = 0;
+  log_.metrics.clear();
+  for (std::size_t first = 0; first < step.size(); first += options_.batch_size) {
+    const auto batch =
+        step.subspan(first, std::min<std::size_t>(options_.batch_size, step.size() - first));
+    const LossTerms terms = objective_.Compute(batch, step);
+    const double loss = terms.loss.item<double>();
+    if (!std::isfinite(loss)) FailAt("loss", loss, batch);
+    log_.loss += loss;
+    for (const auto& [name, value] : terms.metrics) log_.metrics[name] += value;
+    for (int64_t i : batch) log_.tokens += objective_.Length(i);
+    terms.loss.backward();
+  }
+  const double factor = schedule_.Factor(log_.step);
+  log_.learning_rate = factor * options_.optimizer.learning_rate;
+  log_.grad_norm = optimizer_.Step(factor);
+  if (!std::isfinite(log_.grad_norm)) FailAt("gradient norm", log_.grad_norm, step);
+  ++log_.step;
+  log_.examples += std::ssize(step);
+  log_.epoch = static_cast<double>(log_.step) / static_cast<double>(steps_per_epoch_);
+  log_.seconds = earlier_seconds_ +
+                 std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  return log_;
+}
+
+void Trainer::FailAt(const char* what, double value, std::span<const int64_t> examples) const {
+  std::string names;
+  for (int64_t i : examples) names += (names.empty() ? "" : ", ") + objective_.Name(i);
+  Fail("step {}: the {} is {}; lower --learning-rate or look at {}", log_.step + 1, what, value,
+       names);
+}
+
+TrainState Trainer::State() const {
+  return {log_.step, log_.tokens, log_.examples, log_.seconds, optimizer_.State()};
+}
+
+void Trainer::Restore(const TrainState& state) {
+  optimizer_.Restore(state.optimizer, state.step);
+  log_.step = state.step;
+  log_.tokens = state.tokens;
+  log_.examples = state.examples;
+  log_.seconds = earlier_seconds_ = state.seconds;
+  start_ = std::chrono::steady_clock::now();
+}
+
+std::map<std::string, double> Measure(const Objective& objective, int64_t batch,
+                                      Progress& progress) {
+  const c10::NoGradGuard no_grad;
+  std::vector<int64_t> all;
+  for (const auto& group : objective.Groups()) all.insert(all.end(), group.begin(), group.end());
+  std::map<std::string, double> sums;
+  const auto size = static_cast<int64_t>(all.size());
+  for (int64_t first = 0; first < size; first += batch) {
+    if (progress.StopRequested()) throw Interrupted("stopped while measuring held-out examples");
+    const LossTerms terms = objective.Compute(
+        std::span(all).subspan(first, std::min(batch, size - first)), all);
+    sums["loss"] += terms.loss.item<double>();
+    for (const auto& [name, value] : terms.metrics) sums[name] += value;
+  }
+  return sums;
 }
 
 }  // namespace pivotal::dpo

@@ -1,10 +1,12 @@
-// Apache-2.0. The training loop.
+// Apache-2.0. Training, step by step.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
-#include <functional>
 #include <map>
+#include <span>
 #include <string>
+#include <vector>
 
 #include "data/progress.h"
 #include "dpo/objective.h"
@@ -24,6 +26,7 @@ struct TrainOptions {
   int64_t max_steps = 0;               // 0: as many as the epochs hold
   ScheduleType schedule = ScheduleType::kCosine;
   double warmup_ratio = 0.1;           // share of the steps
+  int64_t warmup_steps = 0;            // 0: by the ratio
   double min_learning_rate_ratio = 0;  // line and cosine end at this share of the peak
   DataOrder order = DataOrder::kShuffled;
   uint64_t seed = 1;                   // of the shuffled order
@@ -37,17 +40,60 @@ struct StepLog {
   double epoch = 0;
   double loss = 0, learning_rate = 0, grad_norm = 0;
   double seconds = 0;                 // since the start of training
-  int64_t tokens = 0;                 // put through the model since the start
+  int64_t tokens = 0, examples = 0;   // put through the model since the start
   std::map<std::string, double> metrics;
 };
 
-using StepSink = std::function<void(const StepLog&)>;
+// Where training stands between two steps, beside the weights.
+struct TrainState {
+  int64_t step = 0, tokens = 0, examples = 0;
+  double seconds = 0;
+  std::map<std::string, at::Tensor> optimizer;  // AdamW::State()
+};
 
-// Trains the weights of `model`, which `objective` was made for, in place; `sink` sees every step.
-// Returns the last step's log. Throws Error that names step and examples if the loss or the
-// gradient is not finite (weights stay as they were before that step), Interrupted between steps on
-// a stop request (weights as of the last step).
-StepLog Train(const model::PhiModel& model, const Objective& objective, const TrainOptions& options,
-              const StepSink& sink, Progress& progress);
+// Trains the weights of `model`, which `objective` was made for, in place, a step at a time:
+//   while (!trainer.done()) trainer.Step();
+// Both must outlive it. Throws Error if an option is out of its range or there is no example.
+class Trainer {
+ public:
+  Trainer(const model::PhiModel& model, const Objective& objective, const TrainOptions& options);
+
+  int64_t total_steps() const { return log_.total_steps; }
+  int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  bool done() const { return log_.step == log_.total_steps; }
+  // Of the last step; all zero before the first.
+  const StepLog& log() const { return log_; }
+
+  // The next optimizer step. Throws Error that names step and examples if the loss or the gradient is
+  // not finite; weights stay as they were before that step.
+  const StepLog& Step();
+
+  // Handles on the optimizer's tensors: the next step changes them.
+  TrainState State() const;
+  // Goes on after `state.step`, on weights of that moment, as if training had never stopped. Throws
+  // Error if the state is of other weights.
+  void Restore(const TrainState& state);
+
+ private:
+  int64_t StepSize() const { return options_.batch_size * options_.gradient_accumulation; }
+  const std::vector<int64_t>& Examples(int64_t step);
+  [[noreturn]] void FailAt(const char* what, double value, std::span<const int64_t> examples) const;
+
+  const Objective& objective_;
+  TrainOptions options_;
+  AdamW optimizer_;
+  std::vector<std::vector<int64_t>> groups_;
+  int64_t steps_per_epoch_ = 1;
+  int64_t planned_epoch_ = -1;
+  std::vector<std::vector<int64_t>> plan_;  // of that epoch
+  Schedule schedule_;
+  StepLog log_;
+  double earlier_seconds_ = 0;  // before Restore()
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+};
+
+// Loss ("loss") and metrics over all examples, `batch` to a forward pass, without gradients. Throws
+// Interrupted on a stop request.
+std::map<std::string, double> Measure(const Objective& objective, int64_t batch, Progress& progress);
 
 }  // namespace pivotal::dpo

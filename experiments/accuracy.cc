@@ -56,7 +56,7 @@ MeanInterval Accuracy::Greedy() const {
 Accuracy Evaluate(const LoadedModel& model, const std::vector<data::Problem>& problems,
                   const pts::Oracle& oracle, const SamplingSettings& sampling, int32_t samples,
                   Progress& progress) {
-  if (samples < 1) Fail("--samples must be at least 1, got {}", samples);
+  if (samples < 0) Fail("--samples must be at least 0, got {}", samples);
   SamplingSettings greedy = sampling;
   greedy.params.temperature = 0;
   model::RolloutEngine sampler(model.phi(), EngineOptionsOf(sampling));

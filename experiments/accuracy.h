@@ -28,7 +28,7 @@ struct Accuracy {
   MeanInterval Greedy() const;
 };
 
-// `samples` responses a problem under `sampling`, and one at temperature 0.
+// `samples` (0 or more) responses a problem under `sampling`, and one at temperature 0.
 Accuracy Evaluate(const LoadedModel& model, const std::vector<data::Problem>& problems,
                   const pts::Oracle& oracle, const SamplingSettings& sampling, int32_t samples,
                   Progress& progress);

@@ -43,7 +43,7 @@ dpo::StepLog TrainOn(const fs::path& pairs, const fs::path& output, const DemoSe
   train.model.device = settings.device;
   train.data = pairs;
   train.options.seed = settings.seed;
-  return RunTraining(train, output, progress);
+  return RunTraining(train, output, progress).last;
 }
 
 }  // namespace

@@ -4,11 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <regex>
-#include <sstream>
-#include <toml++/toml.h>
 
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "experiments/settings_file.h"
 #include "model/lora.h"
 
 namespace pivotal::experiments {
@@ -58,30 +57,7 @@ void ForEachSetting(Config& config, F&& f) {
 constexpr std::array<std::string_view, 5> kLater = {"adapter", "system", "oracle_timeout",
                                                     "oracle_memory", "allow_unsandboxed"};
 
-template <typename T>
-void ReadSetting(const toml::table& table, const std::string& source, const char* section,
-                 const char* key, T& value) {
-  const auto node = table[section][key];
-  if (!node && std::find(kLater.begin(), kLater.end(), key) != kLater.end()) return;
-  if (!node) Fail("{}: no {}.{}; the file was not written by pivotal search", source, section, key);
-  if constexpr (std::is_same_v<T, std::string>) {
-    const auto read = node.template value<std::string>();
-    if (!read) Fail("{}: {}.{} is not a string", source, section, key);
-    value = *read;
-  } else if constexpr (std::is_same_v<T, bool>) {
-    const auto read = node.template value_exact<bool>();
-    if (!read) Fail("{}: {}.{} is neither true nor false", source, section, key);
-    value = *read;
-  } else if constexpr (std::is_floating_point_v<T>) {
-    const auto read = node.template value<double>();
-    if (!read) Fail("{}: {}.{} is not a number", source, section, key);
-    value = *read;
-  } else {
-    const auto read = node.template value<int64_t>();
-    if (!read) Fail("{}: {}.{} is not an integer", source, section, key);
-    value = static_cast<T>(*read);
-  }
-}
+constexpr const char* kWriter = "pivotal search";
 
 // The ids of <think> and </think> where they are control tokens, which Decode does not print.
 std::vector<TokenId> SilentThinkTokens(const data::Tokenizer& tokenizer) {
@@ -110,49 +86,27 @@ std::string DecodeWith(const data::Tokenizer& tokenizer, const std::vector<Token
 
 void SaveRunConfig(const RunConfig& config, const std::string& weights_sha256,
                    const std::filesystem::path& run) {
-  toml::table root;
-  root.insert("pivotal_version", PIVOTAL_VERSION);
-  root.insert("model", toml::table{{"folder", std::filesystem::absolute(config.model.folder).string()},
-                                   {"weights_sha256", weights_sha256}});
-  root.insert("problems",
-              toml::table{{"file", std::filesystem::absolute(config.problems.file).string()}});
+  SettingsFile file(kWriter);
+  file.Set("model", "folder", std::filesystem::absolute(config.model.folder));
+  file.Set("model", "weights_sha256", weights_sha256);
+  file.Set("problems", "file", std::filesystem::absolute(config.problems.file));
   ForEachSetting(config, [&](const char* section, const char* key, const auto& value) {
-    auto [it, fresh] = root.insert(section, toml::table{});
-    using T = std::decay_t<decltype(value)>;
-    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
-      it->second.as_table()->insert(key, static_cast<int64_t>(value));
-    } else {
-      it->second.as_table()->insert(key, value);
-    }
+    file.Set(section, key, value);
   });
-  std::ostringstream text;
-  text << root << "\n";
-  data::FileSink file(run / "run.toml");
-  file.Write(text.str());
-  file.Commit();
+  file.Save(run / "run.toml");
 }
 
 RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_sha256) {
-  const std::string source = (run / "run.toml").string();
-  if (!std::filesystem::exists(source))
-    Fail("{}: no such file; expected the output folder of pivotal search", source);
-  toml::table root;
-  try {
-    root = toml::parse(data::ReadFile(source), source);
-  } catch (const toml::parse_error& error) {
-    Fail("{}:{}: {}", source, error.source().begin.line, error.description());
-  }
+  const SettingsFile file(run / "run.toml", kWriter);
   RunConfig config;
-  std::string folder, file, sha;
-  ReadSetting(root, source, "model", "folder", folder);
-  ReadSetting(root, source, "model", "weights_sha256", sha);
-  ReadSetting(root, source, "problems", "file", file);
-  config.model.folder = folder;
-  config.problems.file = file;
-  ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
-    ReadSetting(root, source, section, key, value);
-  });
+  file.Get("model", "folder", config.model.folder);
+  file.Get("problems", "file", config.problems.file);
+  const auto sha = file.Get<std::string>("model", "weights_sha256");
   if (weights_sha256 != nullptr) *weights_sha256 = sha;
+  ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
+    if (std::ranges::find(kLater, key) != kLater.end() && !file.Contains(section, key)) return;
+    file.Get(section, key, value);
+  });
   return config;
 }
 
@@ -217,6 +171,17 @@ std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
                        model.Prompt(messages)});
   }
   return queries;
+}
+
+void CheckLengths(const std::vector<pts::Query>& queries, int32_t max_new_tokens,
+                  const model::PhiConfig& config) {
+  for (const pts::Query& query : queries) {
+    const auto total = static_cast<int64_t>(query.prompt.size()) + max_new_tokens;
+    if (total > config.max_position_embeddings)
+      Fail("problem {}: a prompt of {} tokens plus {} new ones is longer than the model's {} positions; "
+           "lower --max-new-tokens", query.id, query.prompt.size(), max_new_tokens,
+           config.max_position_embeddings);
+  }
 }
 
 pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle) {

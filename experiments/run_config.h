@@ -83,6 +83,11 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings);
 std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
                                     const LoadedModel& model);
 
+// Throws Error that names the first problem whose prompt and response can be longer than the model's
+// positions: work must not fail at its hundredth problem.
+void CheckLengths(const std::vector<pts::Query>& queries, int32_t max_new_tokens,
+                  const model::PhiConfig& config);
+
 // Decodes a response and asks `oracle`; <think> and </think> stay readable where they are control
 // tokens. Both must outlive the function.
 pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle);

@@ -19,18 +19,6 @@ struct Prepared {
   pts::SearchOptions options;
 };
 
-// Before anything is written: a run must not fail at its hundredth problem.
-void CheckLengths(const std::vector<pts::Query>& queries, const pts::SearchOptions& options,
-                  const model::PhiConfig& config) {
-  for (const pts::Query& query : queries) {
-    const auto total = static_cast<int64_t>(query.prompt.size()) + options.max_new_tokens;
-    if (total > config.max_position_embeddings)
-      Fail("problem {}: a prompt of {} tokens plus --max-new-tokens {} is longer than the model's {} "
-           "positions", query.id, query.prompt.size(), options.max_new_tokens,
-           config.max_position_embeddings);
-  }
-}
-
 Prepared Prepare(const RunConfig& config) {
   pts::SearchOptions options = config.search;
   options.kind = pts::ParseStrategy(config.strategy);
@@ -42,7 +30,7 @@ Prepared Prepare(const RunConfig& config) {
   CheckAnswers(*oracle, problems, config.problems);
   LoadedModel model = LoadModel(config.model);
   auto queries = MakeQueries(problems, model);
-  CheckLengths(queries, options, model.phi().config());
+  CheckLengths(queries, options.max_new_tokens, model.phi().config());
   return {std::move(model), std::move(oracle), std::move(queries), options};
 }
 

@@ -1,14 +1,14 @@
 // Apache-2.0.
 #include "experiments/train_run.h"
 
-#include <fstream>
-#include <nlohmann/json.hpp>
-#include <sstream>
-#include <toml++/toml.h>
+#include <optional>
 
 #include "data/error.h"
 #include "data/file_sink.h"
-#include "data/pair_file.h"
+#include "data/run_lock.h"
+#include "experiments/held_out.h"
+#include "experiments/train_log.h"
+#include "experiments/train_task.h"
 #include "model/freeze.h"
 
 namespace pivotal::experiments {
@@ -16,151 +16,202 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The examples and the loss over them; examples must stay where they are.
-struct Task {
-  std::vector<data::PreferencePair> pairs;
-  std::vector<data::PromptCompletion> completions;
-  std::unique_ptr<dpo::Objective> objective;
+// What training needs, loaded and checked before the output folder is touched.
+class Job {
+ public:
+  Job(const TrainSettings& settings, Progress& progress)
+      : settings_(settings), model_(LoadBase(settings)) {
+    phi().set_activation_checkpointing(settings.activation_checkpointing);
+    const auto adapter = MakeAdapter();
+    if (adapter == nullptr) phi().set_frozen(model::FrozenWeights(phi(), settings.freeze));
+    task_ = MakeTrainTask(settings, settings.data, model_, progress);
+    if (settings.held_out.any()) held_out_.emplace(settings, model_, progress);
+    if (adapter != nullptr) phi().set_adapter(adapter);  // not before: the model alone is the reference
+  }
+
+  const TrainSettings& settings() const { return settings_; }
+  model::PhiModel& phi() const { return *model_.checkpoint.model; }
+  const dpo::Objective& objective() const { return *task_->objective; }
+  const HeldOut* held_out() const { return held_out_ ? &*held_out_ : nullptr; }
+
+  // What is trained: an adapter, or the weights.
+  void Save(const fs::path& folder) const {
+    if (phi().adapter() != nullptr) return SaveAdapter(*phi().adapter(), settings_.model.folder, folder);
+    model::SaveCheckpoint(phi(), settings_.model.folder, folder, settings_.max_shard_bytes);
+  }
+  void Load(const fs::path& folder) const {
+    if (phi().adapter() != nullptr) return phi().set_adapter(model::LoadAdapter(folder, phi()));
+    model::LoadWeights(folder, phi());
+  }
+  void SaveResult(const fs::path& folder) const {
+    if (settings_.merge) model::MergeAdapter(phi());
+    Save(folder);
+  }
+
+ private:
+  static LoadedModel LoadBase(const TrainSettings& settings) {
+    settings.Validate();
+    ModelSettings base = settings.model;
+    base.adapter.clear();
+    return LoadModel(base);
+  }
+  std::shared_ptr<const model::Adapter> MakeAdapter() const {
+    if (!settings_.model.adapter.empty()) return model::LoadAdapter(settings_.model.adapter, phi());
+    if (settings_.lora.rank > 0) return model::NewAdapter(phi(), settings_.lora, settings_.options.seed);
+    return nullptr;
+  }
+
+  const TrainSettings& settings_;
+  LoadedModel model_;
+  std::unique_ptr<const TrainTask> task_;
+  std::optional<HeldOut> held_out_;
 };
 
-std::unique_ptr<Task> MakeTask(const TrainSettings& settings, const LoadedModel& model,
-                               Progress& progress) {
-  auto task = std::make_unique<Task>();
-  if (settings.sft) {
-    task->completions = data::LoadPromptCompletions(settings.data, {model.tokenizer(), model.prompt_format});
-    task->objective = dpo::MakeSftObjective(model.phi(), task->completions);
-  } else {
-    task->pairs = data::LoadPairs(settings.data, {model.tokenizer(), model.prompt_format});
-    at::Tensor reference;
-    if (settings.loss.UsesReference())
-      reference = dpo::ReferenceLogProbs(model.phi(), task->pairs, settings.options.batch_size, progress);
-    task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss, reference);
+dpo::TrainOptions OptionsOf(const TrainSettings& settings) {
+  dpo::TrainOptions options = settings.options;
+  options.optimizer.rounding_seed = options.seed;
+  return options;
+}
+
+// Steps, and what comes between them: evaluations, checkpoints, the end.
+class Run {
+ public:
+  // Goes on from `start`, whose weights the model has.
+  Run(const Job& job, const TrainCheckpoint& start, const fs::path& output, const data::RunLock& lock,
+      Progress& progress)
+      : job_(job), settings_(job.settings()), output_(output), lock_(lock), progress_(progress),
+        trainer_(job.phi(), job.objective(), OptionsOf(settings_)),
+        log_(output / "log.jsonl", start.state.step), best_(start.best), saved_(start.state.step) {
+    if (start.state.step > 0) trainer_.Restore(start.state);
+    if (best_.step > 0 && !fs::exists(BestFolder(output, best_.step)))
+      best_.step = 0;  // of an evaluation after the checkpoint, and that will come again
   }
-  return task;
-}
 
-// What training is to change, before any work is done: an adapter, or some weights. Null: no adapter.
-std::shared_ptr<const model::Adapter> Prepare(const TrainSettings& s, model::PhiModel& model) {
-  if (s.options.optimizer.half_update == dpo::HalfUpdate::kStochastic && s.model.dtype != "bfloat16")
-    Fail("--bf16-update stochastic needs --dtype bfloat16, not {}", s.model.dtype);
-  model.set_activation_checkpointing(s.activation_checkpointing);
-  const bool go_on = !s.model.adapter.empty();
-  if (go_on && s.lora.rank > 0) Fail("--adapter goes on with an adapter; it has its own rank");
-  const bool adapts = go_on || s.lora.rank > 0;
-  if (s.merge && !adapts) Fail("--merge needs --lora-rank or --adapter");
-  if (adapts && !s.freeze.empty()) Fail("--freeze is for full fine-tuning: an adapter freezes all weights");
-  if (go_on) return model::LoadAdapter(s.model.adapter, model);
-  if (adapts) return model::NewAdapter(model, s.lora, s.options.seed);
-  model.set_frozen(model::FrozenWeights(model, s.freeze));
-  return nullptr;
-}
+  TrainResult Finish() {
+    ShowSteps();
+    while (true) {
+      const int64_t step = trainer_.log().step;
+      const bool stop = progress_.StopRequested();
+      if (!stop && EvaluationDue()) Evaluate();
+      if (trainer_.done() || EndsEarly()) break;
+      if (stop || (settings_.save_steps > 0 && step % settings_.save_steps == 0)) SaveCheckpoint();
+      if (stop) Interrupt(fmt::format("stopped after step {} of {}", step, trainer_.total_steps()));
+      log_.Add(trainer_.Step());
+      progress_.Update(trainer_.log().step, Detail());
+    }
+    progress_.End();
+    lock_.Check();
+    job_.SaveResult(output_);
+    return {trainer_.log(), best_, !trainer_.done()};
+  }
 
-void SaveTrained(const TrainSettings& s, model::PhiModel& model, const fs::path& folder) {
-  if (s.merge) model::MergeAdapter(model);
-  if (model.adapter() != nullptr) return SaveAdapter(*model.adapter(), s.model.folder, folder);
-  model::SaveCheckpoint(model, s.model.folder, folder, s.max_shard_bytes);
-}
+ private:
+  void ShowSteps() {
+    progress_.Begin("train", trainer_.total_steps(), "steps", trainer_.log().step);
+  }
 
-toml::array Array(const std::vector<std::string>& values) {
-  toml::array array;
-  for (const std::string& value : values) array.push_back(value);
-  return array;
-}
+  bool EvaluationDue() const {
+    const int64_t step = trainer_.log().step;
+    if (job_.held_out() == nullptr || step == 0 || best_.evaluated == step) return false;
+    const int64_t every = settings_.held_out.every;
+    return trainer_.done() || step % (every > 0 ? every : trainer_.steps_per_epoch()) == 0;
+  }
 
-void SaveSettings(const TrainSettings& s, const fs::path& output) {
-  const auto& o = s.options;
-  const toml::table root{
-      {"pivotal_version", PIVOTAL_VERSION},
-      {"model", fs::absolute(s.model.folder).string()},
-      {"adapter", s.model.adapter},
-      {"weights_sha256", ModelFingerprint(s.model)},
-      {"data", fs::absolute(s.data).string()},
-      {"data_sha256", data::Sha256OfFile(s.data)},
-      {"objective", s.sft ? "sft" : dpo::PreferenceMethodName(s.loss.method)},
-      {"loss", dpo::LossTypeName(s.loss.type)},
-      {"device", s.model.device},
-      {"dtype", s.model.dtype},
-      {"beta", s.loss.beta},
-      {"label_smoothing", s.loss.label_smoothing},
-      {"rpo_alpha", s.loss.rpo_alpha},
-      {"cpo_alpha", s.loss.cpo_alpha},
-      {"simpo_gamma", s.loss.simpo_gamma},
-      {"discopop_tau", s.loss.discopop_tau},
-      {"lora_rank", s.lora.rank},
-      {"lora_alpha", s.lora.alpha},
-      {"lora_modules", Array(s.lora.modules)},
-      {"rslora", s.lora.rslora},
-      {"merge", s.merge},
-      {"freeze", Array(s.freeze)},
-      {"activation_checkpointing", s.activation_checkpointing},
-      {"half_update", o.optimizer.half_update == dpo::HalfUpdate::kMaster ? "master" : "stochastic"},
-      {"learning_rate", o.optimizer.learning_rate},
-      {"adam_beta1", o.optimizer.beta1},
-      {"adam_beta2", o.optimizer.beta2},
-      {"adam_epsilon", o.optimizer.epsilon},
-      {"weight_decay", o.optimizer.weight_decay},
-      {"max_grad_norm", o.optimizer.max_grad_norm},
-      {"epochs", o.epochs},
-      {"batch_size", o.batch_size},
-      {"gradient_accumulation", o.gradient_accumulation},
-      {"max_steps", o.max_steps},
-      {"lr_schedule", dpo::ScheduleName(o.schedule)},
-      {"warmup_ratio", o.warmup_ratio},
-      {"min_learning_rate_ratio", o.min_learning_rate_ratio},
-      {"order", o.order == dpo::DataOrder::kFile ? "file" : "shuffled"},
-      {"seed", static_cast<int64_t>(o.seed)}};
-  std::ostringstream text;
-  text << root << "\n";
-  data::FileSink file(output / "train.toml");
-  file.Write(text.str());
-  file.Commit();
-}
+  void Evaluate() {
+    const int64_t step = trainer_.log().step;
+    std::map<std::string, double> measured;
+    try {
+      measured = job_.held_out()->Measure(progress_);
+    } catch (const Interrupted& stop) {
+      SaveCheckpoint();
+      Interrupt(stop.what());
+    }
+    log_.Add(step, measured);
+    const std::string metric = settings_.held_out.Metric();
+    const double value = measured.at(metric);
+    if (best_.step == 0 || IsBetter(metric, value, best_.value)) {
+      lock_.Check();
+      SaveBest(step, [this](const fs::path& folder) { job_.Save(folder); }, output_);
+      best_ = {step, value, 0, step};
+    } else {
+      ++best_.since;
+      best_.evaluated = step;
+    }
+    evaluation_ = fmt::format(", {} {:.4g} (best {:.4g})", metric, value, best_.value);
+    ShowSteps();
+  }
 
-nlohmann::ordered_json LogLine(const dpo::StepLog& log) {
-  nlohmann::ordered_json line = {{"step", log.step},
-                                 {"epoch", log.epoch},
-                                 {"loss", log.loss},
-                                 {"learning_rate", log.learning_rate},
-                                 {"grad_norm", log.grad_norm},
-                                 {"seconds", log.seconds},
-                                 {"tokens", log.tokens}};
-  for (const auto& [name, value] : log.metrics) line[name] = value;
-  return line;
+  bool EndsEarly() const {
+    return settings_.held_out.patience > 0 && best_.since >= settings_.held_out.patience;
+  }
+
+  void SaveCheckpoint() {
+    if (trainer_.log().step == saved_) return;
+    lock_.Check();
+    SaveTrainCheckpoint(trainer_.State(), best_, [this](const fs::path& folder) { job_.Save(folder); },
+                        output_, settings_.keep);
+    saved_ = trainer_.log().step;
+  }
+
+  [[noreturn]] void Interrupt(const std::string& why) const {
+    throw Interrupted(fmt::format("{}; pivotal train --resume {} goes on from there", why, output_.string()));
+  }
+
+  std::string Detail() const {
+    const dpo::StepLog& log = trainer_.log();
+    std::string text = fmt::format("loss {:.4f}", log.loss);
+    if (const auto it = log.metrics.find("rewards/margins"); it != log.metrics.end())
+      text += fmt::format(", margin {:.3f}", it->second);
+    return text + fmt::format(", {:.1f} {}/s", static_cast<double>(log.examples) / log.seconds,
+                              settings_.sft ? "examples" : "pairs") + evaluation_;
+  }
+
+  const Job& job_;
+  const TrainSettings& settings_;
+  fs::path output_;
+  const data::RunLock& lock_;
+  Progress& progress_;
+  dpo::Trainer trainer_;
+  TrainLog log_;
+  Best best_;
+  int64_t saved_;           // the step that was saved last
+  std::string evaluation_;  // the last, in words
+};
+
+bool HoldsResult(const fs::path& output) {
+  for (const char* name : {"model.safetensors", "model.safetensors.index.json", "adapter_config.json"})
+    if (fs::exists(output / name)) return true;
+  return false;
 }
 
 }  // namespace
 
-dpo::StepLog RunTraining(const TrainSettings& settings, const fs::path& output,
-                         Progress& progress) {
-  dpo::TrainOptions options = settings.options;
-  options.optimizer.rounding_seed = options.seed;
-  options.Validate();
-  if (!settings.sft) settings.loss.Validate();
-  ModelSettings base = settings.model;
-  base.adapter.clear();
-  const LoadedModel model = LoadModel(base);
-  model::PhiModel& phi = *model.checkpoint.model;
-  const auto adapter = Prepare(settings, phi);
-  const auto task = MakeTask(settings, model, progress);
-  if (adapter != nullptr) phi.set_adapter(adapter);  // not before: the model alone is the reference
+TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, Progress& progress) {
+  const Job job(settings, progress);
+  const TrainInputs inputs = InputsOf(settings);
   data::CreateOutputFolder(output);
-  SaveSettings(settings, output);
-  std::ofstream log_file(output / "log.jsonl");
-  const auto sink = [&](const dpo::StepLog& log) {
-    log_file << LogLine(log).dump() << std::endl;  // flushed: a killed run keeps its log
-    if (!log_file) Fail("{}: cannot be written; is the disk full?", (output / "log.jsonl").string());
-  };
-  try {
-    const dpo::StepLog last =
-        dpo::Train(phi, *task->objective, options, sink, progress);
-    SaveTrained(settings, phi, output);
-    return last;
-  } catch (const Interrupted& stop) {
-    const fs::path partial = output / "interrupted";
-    data::CreateOutputFolder(partial);
-    SaveTrained(settings, phi, partial);
-    throw Interrupted(fmt::format("{}; the weights so far are in {}", stop.what(), partial.string()));
-  }
+  const data::RunLock lock(output);
+  data::RequireAbsent(output / "train.toml");  // of a process that was quicker
+  SaveTrainSettings(settings, inputs, output);
+  return Run(job, {}, output, lock, progress).Finish();
+}
+
+TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Progress& progress) {
+  TrainInputs inputs;
+  settings = LoadTrainSettings(output, inputs);
+  const data::RunLock lock(output);
+  if (HoldsResult(output)) Fail("{}: the run is finished; start a new one for more steps", output.string());
+  const TrainInputs now = InputsOf(settings);
+  if (now.weights_sha256 != inputs.weights_sha256)
+    Fail("{}: the weights have changed since {} was started; start a new run",
+         settings.model.folder.string(), output.string());
+  if (now.data_sha256 != inputs.data_sha256)
+    Fail("{}: has changed since {} was started; start a new run", settings.data.string(),
+         output.string());
+  const auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
+  const Job job(settings, progress);
+  if (found.state.step > 0) job.Load(found.folder);
+  return Run(job, found, output, lock, progress).Finish();
 }
 
 }  // namespace pivotal::experiments

@@ -2,35 +2,34 @@
 #pragma once
 
 #include <filesystem>
-#include <string>
 
 #include "data/progress.h"
-#include "dpo/trainer.h"
-#include "experiments/run_config.h"
-#include "model/lora.h"
+#include "experiments/train_checkpoint.h"
+#include "experiments/train_settings.h"
 
 namespace pivotal::experiments {
 
-struct TrainSettings {
-  ModelSettings model;
-  std::filesystem::path data;  // pairs, or prompt/completion lines (sft)
-  bool sft = false;            // next-token loss on completions instead of a preference loss
-  dpo::LossOptions loss;
-  dpo::TrainOptions options;
-  model::LoraOptions lora;          // of rank 0: all weights are trained, or the adapter of `model`
-  bool merge = false;               // write the trained adapter's weights added to the model's
-  std::vector<std::string> freeze;  // model::FrozenWeights; without an adapter only
-  bool activation_checkpointing = false;
-  int64_t max_shard_bytes = model::kDefaultShardBytes;  // larger weight files are split
+struct TrainResult {
+  dpo::StepLog last;
+  Best best;           // of step 0 without held-out data
+  bool early = false;  // ended by HeldOutSettings::patience
 };
 
 // Trains and writes `output`: the Hugging Face folder of the trained model, or a trained adapter alone
 // (PEFT's files; the reference is the model without it), train.toml with every setting, log.jsonl
 // with a line a step (loss, learning rate, rewards/chosen, rewards/rejected, rewards/margins,
-// rewards/accuracies, ...). Throws Error before anything is written if a setting,
-// the data or the model is bad or the folder is not empty. On a stop request the weights so far go
-// to output/interrupted and Interrupted is thrown.
-dpo::StepLog RunTraining(const TrainSettings& settings, const std::filesystem::path& output,
-                         Progress& progress);
+// rewards/accuracies, ...) and a line an evaluation (eval_loss, ...), best-<step> with the weights of
+// the best evaluation, checkpoint-<step>. Throws Error before anything is written if a setting, the
+// data or the model is bad or the folder is not empty. On a stop request a checkpoint is written and
+// Interrupted is thrown.
+TrainResult RunTraining(const TrainSettings& settings, const std::filesystem::path& output,
+                        Progress& progress);
+
+// Goes on with a run from its newest whole checkpoint (from its start if it has none) under the
+// settings of its train.toml, which are given back; on the CPU it ends as if it had never stopped, bit
+// by bit. log.jsonl is cut back to the checkpoint. Throws Error if the run is finished, its data or the
+// weights that it began with have changed, or no checkpoint is whole.
+TrainResult ResumeTraining(const std::filesystem::path& output, TrainSettings& settings,
+                           Progress& progress);
 
 }  // namespace pivotal::experiments

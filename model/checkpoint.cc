@@ -6,6 +6,8 @@
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
 
+#include <c10/core/GradMode.h>
+
 #include <algorithm>
 #include <cmath>
 #include <numbers>
@@ -147,8 +149,35 @@ std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed) {
   return std::make_unique<PhiModel>(config, std::move(parameters), "random weights");
 }
 
+void SaveTensors(const ParameterMap& tensors, const fs::path& folder, int64_t max_shard_bytes) {
+  data::WriteSafetensorsFolder(folder, TensorViews(tensors).get(), max_shard_bytes);
+}
+
+ParameterMap LoadTensors(const fs::path& folder) {
+  const data::SafetensorsReader reader(folder);
+  ParameterMap tensors;
+  for (const std::string& name : reader.Names()) {
+    const data::TensorView view = reader.Get(name);
+    tensors.emplace(name, ToTensor(view, at::kCPU, ToScalarType(view.dtype)));
+    reader.Release(name);
+  }
+  return tensors;
+}
+
+void LoadWeights(const fs::path& folder, PhiModel& model) {
+  const c10::NoGradGuard no_grad;
+  const data::SafetensorsReader reader(folder);
+  for (const auto& [name, weight] : model.parameters()) {
+    const at::Tensor read = ToTensor(reader.Get(name), at::kCPU, weight.scalar_type());
+    if (read.sizes() != weight.sizes())
+      Fail("{}: {} is not of the model's shape", folder.string(), name);
+    at::Tensor(weight).copy_(read);
+    reader.Release(name);
+  }
+}
+
 void SaveWeights(const PhiModel& model, const fs::path& folder, int64_t max_shard_bytes) {
-  data::WriteSafetensorsFolder(folder, TensorViews(model.parameters()).get(), max_shard_bytes);
+  SaveTensors(model.parameters(), folder, max_shard_bytes);
 }
 
 void SaveCheckpoint(const PhiModel& model, const fs::path& origin, const fs::path& folder,

@@ -41,6 +41,14 @@ std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed);
 // As save_pretrained: files up to this size, with an index where there are several.
 inline constexpr int64_t kDefaultShardBytes = 5'000'000'000;
 
+// Tensors in the files of weights, see SaveWeights; read back on the CPU, in their types.
+void SaveTensors(const ParameterMap& tensors, const std::filesystem::path& folder,
+                 int64_t max_shard_bytes = kDefaultShardBytes);
+ParameterMap LoadTensors(const std::filesystem::path& folder);
+
+// Puts the weights of a folder in place of the model's. Throws Error if they are of another model.
+void LoadWeights(const std::filesystem::path& folder, PhiModel& model);
+
 // Writes the weights alone: model.safetensors, or shards of at most `max_shard_bytes` (a larger
 // tensor has its own) and model.safetensors.index.json.
 void SaveWeights(const PhiModel& model, const std::filesystem::path& folder,

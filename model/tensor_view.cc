@@ -8,15 +8,6 @@
 namespace pivotal::model {
 namespace {
 
-at::ScalarType ToScalarType(data::DType type) {
-  switch (type) {
-    case data::DType::kF16: return at::kHalf;
-    case data::DType::kBF16: return at::kBFloat16;
-    case data::DType::kF32: break;
-  }
-  return at::kFloat;
-}
-
 data::DType ToDType(at::ScalarType type) {
   switch (type) {
     case at::kHalf: return data::DType::kF16;
@@ -27,6 +18,15 @@ data::DType ToDType(at::ScalarType type) {
 }
 
 }  // namespace
+
+at::ScalarType ToScalarType(data::DType type) {
+  switch (type) {
+    case data::DType::kF16: return at::kHalf;
+    case data::DType::kBF16: return at::kBFloat16;
+    case data::DType::kF32: break;
+  }
+  return at::kFloat;
+}
 
 at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarType dtype) {
   // from_blob wants a mutable pointer; the tensor is only read.

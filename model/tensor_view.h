@@ -10,6 +10,8 @@
 
 namespace pivotal::model {
 
+at::ScalarType ToScalarType(data::DType type);
+
 // A copy on `device` in `dtype`; the mapped file can go afterwards.
 at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarType dtype);
 

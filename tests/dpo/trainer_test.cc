@@ -2,6 +2,8 @@
 #include "dpo/trainer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/equal.h>
+#include <c10/core/GradMode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -51,8 +53,8 @@ TrainOptions Fast() {
 std::vector<StepLog> RunSteps(const model::PhiModel& model, const Objective& objective,
                               const TrainOptions& options) {
   std::vector<StepLog> logs;
-  Progress quiet;
-  Train(model, objective, options, [&](const StepLog& log) { logs.push_back(log); }, quiet);
+  Trainer trainer(model, objective, options);
+  while (!trainer.done()) logs.push_back(trainer.Step());
   return logs;
 }
 
@@ -134,18 +136,63 @@ TEST(Train, NamesStepAndExamplesWhenTheLossIsNotFinite) {
   }
 }
 
-TEST(Train, StopsBetweenStepsWhenAsked) {
-  class Stop : public Progress {
-    bool StopRequested() const override { return ++calls > 5; }
-    mutable int calls = 0;
-  } stop;
+// Weights and state of step 4, put into another model and another trainer.
+TEST(Train, GoesOnFromAStateAsIfItHadNeverStopped) {
+  for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
+    const auto examples = Sentences();
+    TrainOptions options = Fast();
+    options.epochs = 3;
+    const auto start = testing::SmallPhi();
+    const auto whole = testing::InType(*start, type), first = testing::InType(*start, type),
+               second = testing::InType(*start, type);
+    const auto expected = RunSteps(*whole, *MakeSftObjective(*whole, examples), options);
+    const auto objective = MakeSftObjective(*first, examples);
+    Trainer before(*first, *objective, options);
+    while (before.log().step < 4) before.Step();
+    const auto other = MakeSftObjective(*second, examples);
+    Trainer after(*second, *other, options);
+    const c10::NoGradGuard no_grad;
+    for (const auto& [name, tensor] : second->parameters())
+      at::Tensor(tensor).copy_(first->parameters().at(name));
+    after.Restore(before.State());
+    {
+      const at::AutoGradMode with_grad(true);
+      for (std::size_t step = 4; !after.done(); ++step) {
+        const StepLog log = after.Step();
+        EXPECT_EQ(log.step, static_cast<int64_t>(step) + 1);
+        EXPECT_EQ(log.loss, expected[step].loss) << step;
+        EXPECT_EQ(log.learning_rate, expected[step].learning_rate) << step;
+        EXPECT_EQ(log.tokens, expected[step].tokens) << step;
+      }
+    }
+    for (const auto& [name, tensor] : second->parameters())
+      EXPECT_TRUE(at::equal(tensor, whole->parameters().at(name))) << name;
+  }
+}
+
+TEST(Train, RefusesAStateOfOtherWeights) {
   const auto examples = Sentences();
   const auto model = testing::SmallPhi();
-  int64_t steps = 0;
-  EXPECT_THROW(Train(*model, *MakeSftObjective(*model, examples), Fast(),
-                     [&](const StepLog& log) { steps = log.step; }, stop),
-               Interrupted);
-  EXPECT_EQ(steps, 5);
+  const auto objective = MakeSftObjective(*model, examples);
+  Trainer trainer(*model, *objective, Fast());
+  TrainState state = trainer.State();
+  state.optimizer.erase(state.optimizer.begin());
+  EXPECT_THROW(trainer.Restore(state), Error);
+}
+
+// The loss that a step of all examples would have, whatever the size of a forward pass.
+TEST(Measure, IsTheMeanOverAllExamples) {
+  const auto pairs = Pairs();
+  const auto model = testing::SmallPhi();
+  const auto objective = Dpo(*model, pairs, 0.2);
+  Progress quiet;
+  const auto measured = Measure(*objective, 3, quiet);
+  TrainOptions options = Fast();
+  options.batch_size = 10;
+  Trainer trainer(*model, *objective, options);
+  const StepLog& log = trainer.Step();
+  EXPECT_NEAR(measured.at("loss"), log.loss, 1e-6);
+  EXPECT_NEAR(measured.at("logps/chosen"), log.metrics.at("logps/chosen"), 1e-5);
 }
 
 TEST(Train, RefusesBadOptions) {

@@ -192,7 +192,8 @@ TEST_F(FolderParity, CheckpointAfterDpo) {
   loss.rpo_alpha = 0.2;
   const auto objective = dpo::MakePreferenceObjective(
       *checkpoint.model, pairs, loss, dpo::ReferenceLogProbs(*checkpoint.model, pairs, 1, quiet));
-  dpo::Train(*checkpoint.model, *objective, options, [](const dpo::StepLog&) {}, quiet);
+  dpo::Trainer trainer(*checkpoint.model, *objective, options);
+  while (!trainer.done()) trainer.Step();
   const fs::path folder = temp_.path() / "trained";
   fs::create_directory(folder);
   SaveCheckpoint(*checkpoint.model, kTiny, folder);

@@ -66,7 +66,7 @@ TEST(Search, InterruptionDeliversOnlyCompleteGroups) {
 
 class Recorder : public Progress {
  public:
-  void Begin(std::string_view phase, int64_t total, std::string_view unit) override {
+  void Begin(std::string_view phase, int64_t total, std::string_view unit, int64_t) override {
     begun = fmt::format("{} {} {}", phase, total, unit);
   }
   void Update(int64_t done, std::string_view detail) override {

@@ -28,11 +28,14 @@ inline std::unique_ptr<model::PhiModel> SmallPhi(const model::PhiConfig& config 
   return model::RandomModel(config, seed);
 }
 
-// The same weights in float64.
-inline std::unique_ptr<model::PhiModel> InDouble(const model::PhiModel& phi) {
+// The same weights in another type.
+inline std::unique_ptr<model::PhiModel> InType(const model::PhiModel& phi, at::ScalarType type) {
   model::ParameterMap parameters;
-  for (const auto& [name, tensor] : phi.parameters()) parameters[name] = tensor.to(at::kDouble);
+  for (const auto& [name, tensor] : phi.parameters()) parameters[name] = tensor.to(type, /*non_blocking=*/false, /*copy=*/true);
   return std::make_unique<model::PhiModel>(phi.config(), std::move(parameters), "test");
+}
+inline std::unique_ptr<model::PhiModel> InDouble(const model::PhiModel& phi) {
+  return InType(phi, at::kDouble);
 }
 
 }  // namespace pivotal::testing

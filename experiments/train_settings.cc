@@ -1,0 +1,172 @@
+// Apache-2.0.
+#include "experiments/train_settings.h"
+
+#include "data/error.h"
+#include "data/file_sink.h"
+#include "dpo/require.h"
+#include "experiments/settings_file.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kWriter = "pivotal train";
+
+// A choice and its text in the file.
+template <typename T>
+struct Choice {
+  T& value;
+  std::string_view (*name)(std::remove_const_t<T>);
+  std::remove_const_t<T> (*parse)(const std::string&);
+};
+
+std::string_view OrderName(dpo::DataOrder order) {
+  return order == dpo::DataOrder::kFile ? "file" : "shuffled";
+}
+dpo::DataOrder ParseOrder(const std::string& name) {
+  if (name == "file") return dpo::DataOrder::kFile;
+  if (name == "shuffled") return dpo::DataOrder::kShuffled;
+  Fail("order \"{}\" is none of shuffled, file", name);
+}
+
+std::string_view HalfUpdateName(dpo::HalfUpdate update) {
+  return update == dpo::HalfUpdate::kMaster ? "master" : "stochastic";
+}
+dpo::HalfUpdate ParseHalfUpdate(const std::string& name) {
+  if (name == "master") return dpo::HalfUpdate::kMaster;
+  if (name == "stochastic") return dpo::HalfUpdate::kStochastic;
+  Fail("half_update \"{}\" is none of master, stochastic", name);
+}
+
+// Visits every setting once, for writing and for reading: f(section, key, value or Choice).
+template <typename Settings, typename F>
+void ForEachSetting(Settings& s, F&& f) {
+  auto& o = s.options;
+  f("model", "folder", s.model.folder);
+  f("model", "adapter", s.model.adapter);
+  f("model", "device", s.model.device);
+  f("model", "dtype", s.model.dtype);
+  f("model", "prompt_format", s.model.prompt_format);
+  f("model", "system", s.model.system);
+  f("data", "file", s.data);
+  f("data", "order", Choice{o.order, OrderName, ParseOrder});
+  f("loss", "sft", s.sft);
+  f("loss", "method", Choice{s.loss.method, dpo::PreferenceMethodName, dpo::ParsePreferenceMethod});
+  f("loss", "type", Choice{s.loss.type, dpo::LossTypeName, dpo::ParseLossType});
+  f("loss", "beta", s.loss.beta);
+  f("loss", "label_smoothing", s.loss.label_smoothing);
+  f("loss", "rpo_alpha", s.loss.rpo_alpha);
+  f("loss", "cpo_alpha", s.loss.cpo_alpha);
+  f("loss", "simpo_gamma", s.loss.simpo_gamma);
+  f("loss", "discopop_tau", s.loss.discopop_tau);
+  f("weights", "lora_rank", s.lora.rank);
+  f("weights", "lora_alpha", s.lora.alpha);
+  f("weights", "lora_modules", s.lora.modules);
+  f("weights", "rslora", s.lora.rslora);
+  f("weights", "merge", s.merge);
+  f("weights", "freeze", s.freeze);
+  f("weights", "activation_checkpointing", s.activation_checkpointing);
+  f("weights", "half_update", Choice{o.optimizer.half_update, HalfUpdateName, ParseHalfUpdate});
+  f("weights", "max_shard_bytes", s.max_shard_bytes);
+  f("steps", "epochs", o.epochs);
+  f("steps", "batch_size", o.batch_size);
+  f("steps", "gradient_accumulation", o.gradient_accumulation);
+  f("steps", "max_steps", o.max_steps);
+  f("steps", "seed", o.seed);
+  f("steps", "learning_rate", o.optimizer.learning_rate);
+  f("steps", "lr_schedule", Choice{o.schedule, dpo::ScheduleName, dpo::ParseSchedule});
+  f("steps", "warmup_ratio", o.warmup_ratio);
+  f("steps", "warmup_steps", o.warmup_steps);
+  f("steps", "min_learning_rate_ratio", o.min_learning_rate_ratio);
+  f("steps", "adam_beta1", o.optimizer.beta1);
+  f("steps", "adam_beta2", o.optimizer.beta2);
+  f("steps", "adam_epsilon", o.optimizer.epsilon);
+  f("steps", "weight_decay", o.optimizer.weight_decay);
+  f("steps", "max_grad_norm", o.optimizer.max_grad_norm);
+  f("held_out", "data", s.held_out.data);
+  f("held_out", "problems", s.held_out.problems.file);
+  f("held_out", "oracle", s.held_out.problems.oracle);
+  f("held_out", "oracle_timeout", s.held_out.problems.oracle_options.timeout);
+  f("held_out", "oracle_memory", s.held_out.problems.oracle_options.memory);
+  f("held_out", "allow_unsandboxed", s.held_out.problems.oracle_options.allow_unsandboxed);
+  f("held_out", "limit", s.held_out.problems.options.limit);
+  f("held_out", "max_new_tokens", s.held_out.max_new_tokens);
+  f("held_out", "every", s.held_out.every);
+  f("held_out", "metric", s.held_out.metric);
+  f("held_out", "patience", s.held_out.patience);
+  f("checkpoints", "save_steps", s.save_steps);
+  f("checkpoints", "keep", s.keep);
+}
+
+fs::path Absolute(const fs::path& path) { return path.empty() ? path : fs::absolute(path); }
+
+}  // namespace
+
+std::string HeldOutSettings::Metric() const {
+  if (!metric.empty()) return metric;
+  return problems.file.empty() ? "eval_loss" : "eval_accuracy";
+}
+
+void HeldOutSettings::Validate() const {
+  dpo::Require(every >= 0, "eval steps", "0 (after each epoch) or larger", static_cast<double>(every));
+  dpo::Require(patience >= 0, "early stop", "0 (never) or larger", static_cast<double>(patience));
+  dpo::Require(max_new_tokens >= 1, "eval max new tokens", "at least 1", max_new_tokens);
+  if (!any() && (every > 0 || patience > 0 || !metric.empty()))
+    Fail("--eval-steps, --eval-metric and --early-stop need --eval-data or --eval-problems");
+}
+
+void TrainSettings::Validate() const {
+  options.Validate();
+  if (!sft) loss.Validate();
+  held_out.Validate();
+  dpo::Require(save_steps >= 0, "save steps", "0 (off) or larger", static_cast<double>(save_steps));
+  dpo::Require(keep >= 1, "keep", "at least 1", static_cast<double>(keep));
+  if (options.optimizer.half_update == dpo::HalfUpdate::kStochastic && model.dtype != "bfloat16")
+    Fail("--bf16-update stochastic needs --dtype bfloat16, not {}", model.dtype);
+  if (!model.adapter.empty() && lora.rank > 0)
+    Fail("--adapter goes on with an adapter; it has its own rank");
+  if (merge && !Adapts()) Fail("--merge needs --lora-rank or --adapter");
+  if (Adapts() && !freeze.empty())
+    Fail("--freeze is for full fine-tuning: an adapter freezes all weights");
+}
+
+TrainInputs InputsOf(const TrainSettings& settings) {
+  return {ModelFingerprint(settings.model), data::Sha256OfFile(settings.data)};
+}
+
+void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
+                       const fs::path& run) {
+  TrainSettings s = settings;  // with paths that hold wherever it is read
+  for (fs::path* path : {&s.model.folder, &s.data, &s.held_out.data, &s.held_out.problems.file})
+    *path = Absolute(*path);
+  s.model.adapter = Absolute(s.model.adapter).string();
+  SettingsFile file(kWriter);
+  file.Set("model", "weights_sha256", inputs.weights_sha256);
+  file.Set("data", "sha256", inputs.data_sha256);
+  ForEachSetting(s, [&](const char* section, const char* key, const auto& value) {
+    if constexpr (requires { value.name; }) {
+      file.Set(section, key, std::string(value.name(value.value)));
+    } else {
+      file.Set(section, key, value);
+    }
+  });
+  file.Save(run / "train.toml");
+}
+
+TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
+  const SettingsFile file(run / "train.toml", kWriter);
+  file.Get("model", "weights_sha256", inputs.weights_sha256);
+  file.Get("data", "sha256", inputs.data_sha256);
+  TrainSettings s;
+  ForEachSetting(s, [&](const char* section, const char* key, auto&& value) {
+    if constexpr (requires { value.parse; }) {
+      value.value = value.parse(file.Get<std::string>(section, key));
+    } else {
+      file.Get(section, key, value);
+    }
+  });
+  return s;
+}
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,155 @@
+// Apache-2.0. Training that is killed at any moment goes on, and ends with the losses and weights of
+// a run that never was. PIVOTAL_KILLS sets how often it is killed (6).
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "data/file_sink.h"
+#include "kernels/philox.h"
+#include "tests/data/full_disk.h"
+#include "tests/support/run_command.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::Pivotal;
+using testing::RunCommand;
+
+class TrainKill : public ::testing::Test {
+ protected:
+  TrainKill() {
+    std::ofstream data(temp_.path() / "pairs.jsonl");
+    for (int i = 0; i < 12; ++i)
+      data << nlohmann::json{{"id", std::to_string(i)},
+                             {"prompt", "Tom has " + std::to_string(i + 2) + " boxes. How many?"},
+                             {"chosen", " " + std::to_string(i + 1)},
+                             {"rejected", " none"}} << "\n";
+  }
+
+  std::string Start(const fs::path& run, const std::string& more = "") const {
+    return "train --device cpu --model " + testing::kTinyModel + " --data " +
+           (temp_.path() / "pairs.jsonl").string() +
+           " --rpo-alpha 0.3 --learning-rate 1e-4 --batch-size 5 --epochs 5 --save-steps 2 --eval-steps 4 "
+           "--eval-data " + (temp_.path() / "pairs.jsonl").string() + " --output " + run.string() + " " + more;
+  }
+
+  fs::path Uninterrupted() const {
+    const fs::path run = temp_.path() / "whole";
+    const auto done = Pivotal(Start(run));
+    EXPECT_EQ(done.code, 0) << done.output;
+    return run;
+  }
+
+  // Stopped after its last step, before the weights were written: checkpoints 12 and 14 of 15 steps.
+  fs::path Broken() const {
+    const fs::path whole = Uninterrupted(), run = temp_.path() / "broken";
+    fs::copy(whole, run, fs::copy_options::recursive);
+    fs::remove(run / "model.safetensors");
+    return run;
+  }
+
+  testing::TempDir temp_;
+};
+
+// log.jsonl without what a clock says.
+std::string Losses(const fs::path& run) {
+  std::ifstream in(run / "log.jsonl");
+  std::string line, all;
+  while (std::getline(in, line)) {
+    auto object = nlohmann::json::parse(line);
+    object.erase("seconds");
+    all += object.dump() + "\n";
+  }
+  return all;
+}
+
+void ExpectEqual(const fs::path& run, const fs::path& whole) {
+  EXPECT_EQ(Losses(run), Losses(whole));
+  EXPECT_EQ(data::Sha256OfFile(run / "model.safetensors"),
+            data::Sha256OfFile(whole / "model.safetensors"));
+}
+
+TEST_F(TrainKill, ARunSurvivesItAtAnyMoment) {
+  const char* set = std::getenv("PIVOTAL_KILLS");
+  const int32_t kills = set == nullptr ? 6 : std::atoi(set);
+  const fs::path whole = Uninterrupted();
+  kernels::RandomStream random(1, kernels::MixStream(0, "train kill test"));
+  int32_t killed = 0;
+  for (int32_t round = 0; killed < kills; ++round) {
+    const fs::path run = temp_.path() / ("run" + std::to_string(round));
+    for (bool finished = false; !finished;) {
+      const double seconds = killed < kills ? 0.1 + 1.5 * random.Uniform() : 600;
+      const bool started = fs::exists(run / "train.toml");
+      if (!started) fs::remove_all(run);
+      const auto result =
+          RunCommand("timeout -s KILL " + std::to_string(seconds) + " " + PIVOTAL_BINARY + " " +
+                     (started ? "train --resume " + run.string() : Start(run)));
+      // A kill after the weights were written, before the process ended, leaves a finished run.
+      finished = result.code == 0 || result.output.find("the run is finished") != std::string::npos;
+      if (!finished) {
+        ASSERT_EQ(result.code, 137) << result.output;
+        ++killed;
+      }
+    }
+    ExpectEqual(run, whole);
+    fs::remove_all(run);
+  }
+}
+
+TEST_F(TrainKill, ADamagedCheckpointIsPassedOver) {
+  const fs::path run = Broken();
+  ASSERT_TRUE(fs::exists(run / "checkpoint-12"));
+  fs::resize_file(run / "checkpoint-14/optimizer/model.safetensors", 5000);
+  const auto result = Pivotal("train --resume " + run.string());
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("checkpoint-14: damaged"));
+  ExpectEqual(run, temp_.path() / "whole");
+}
+
+TEST_F(TrainKill, SaysWhenNoCheckpointIsWhole) {
+  const fs::path run = Broken();
+  fs::remove(run / "checkpoint-14/config.json");
+  std::fstream(run / "checkpoint-12/state.json") << "x";
+  const auto result = Pivotal("train --resume " + run.string());
+  EXPECT_EQ(result.code, 1);
+  EXPECT_THAT(result.output, HasSubstr("every checkpoint is damaged"));
+}
+
+TEST_F(TrainKill, AFullDiskKeepsTheCheckpointBefore) {
+  const fs::path run = Broken();
+  fs::remove_all(run / "checkpoint-14");
+  {
+    const testing::FullDisk full(1 << 20);  // the weights are larger
+    const auto result = Pivotal("train --resume " + run.string());
+    EXPECT_EQ(result.code, 1);
+    EXPECT_THAT(result.output, HasSubstr("checkpoint-14: cannot be written"));
+  }
+  EXPECT_FALSE(fs::exists(run / "checkpoint-14.tmp"));
+  const auto result = Pivotal("train --resume " + run.string());
+  EXPECT_EQ(result.code, 0) << result.output;
+  ExpectEqual(run, temp_.path() / "whole");
+}
+
+TEST_F(TrainKill, AResumedRunTakesNoOtherSettings) {
+  const fs::path run = Broken();
+  const auto flag = Pivotal("train --beta 0.2 --resume " + run.string());
+  EXPECT_NE(flag.code, 0);
+  EXPECT_THAT(flag.output, HasSubstr("--beta"));
+  std::ofstream(run / "train.toml", std::ios::app) << "\n# changed\n";
+  const auto changed = Pivotal("train --resume " + run.string());
+  EXPECT_EQ(changed.code, 1);
+  EXPECT_THAT(changed.output, HasSubstr("train.toml: has changed"));
+  const auto finished = Pivotal("train --resume " + (temp_.path() / "whole").string());
+  EXPECT_THAT(finished.output, HasSubstr("the run is finished"));
+}
+
+}  // namespace
+}  // namespace pivotal
