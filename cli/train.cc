@@ -164,6 +164,8 @@ void AddTrain(CLI::App& app) {
       ->check(CLI::IsMember({"shuffled", "file"}))->capture_default_str();
   sub->add_option("--seed", options.seed, "of the shuffled order, of new adapters and of rounding")
       ->capture_default_str();
+  sub->add_flag("!--no-reference-cache", settings.reference_cache,
+                "score the pairs under the reference again; else that is kept in DATA.reference.json");
   sub->add_option("--save-steps", settings.save_steps,
                   "write OUTPUT/checkpoint-STEP every N steps; 0: only on Ctrl-C")
       ->check(CLI::Range(0, 1 << 30))->capture_default_str();

@@ -6,11 +6,12 @@
 
 namespace pivotal::experiments {
 
-HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model, Progress& progress)
+HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
+                 const std::string& weights_sha256, Progress& progress)
     : settings_(settings), model_(model) {
   const HeldOutSettings& held_out = settings.held_out;
   if (!held_out.data.empty()) {
-    task_ = MakeTrainTask(settings, held_out.data, model, progress);
+    task_ = MakeTrainTask(settings, held_out.data, model, weights_sha256, progress);
     if (task_->objective->size() == 0) Fail("{}: no example", held_out.data.string());
   }
   if (!held_out.problems.file.empty()) {

@@ -15,9 +15,11 @@ namespace pivotal::experiments {
 
 class HeldOut {
  public:
-  // Reads what `settings.held_out` names; `model`, which outlives it, is the reference as it is now.
+  // Reads what `settings.held_out` names; `model`, which outlives it, is the reference as it is now, with
+  // weights of the fingerprint `weights_sha256`.
   // Throws Error for bad files, or a metric that is not measured.
-  HeldOut(const TrainSettings& settings, const LoadedModel& model, Progress& progress);
+  HeldOut(const TrainSettings& settings, const LoadedModel& model,
+          const std::string& weights_sha256, Progress& progress);
 
   // "eval_loss" and "eval_rewards/margins", ... over the examples, "eval_accuracy" over the problems.
   std::map<std::string, double> Measure(Progress& progress) const;

@@ -16,16 +16,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// The model that the adapter, if there is one, belongs to.
+LoadedModel LoadBase(const TrainSettings& settings) {
+  ModelSettings base = settings.model;
+  base.adapter.clear();
+  return LoadModel(base);
+}
+
 // What training needs, loaded and checked before the output folder is touched.
 class Job {
  public:
-  Job(const TrainSettings& settings, Progress& progress)
-      : settings_(settings), model_(LoadBase(settings)) {
+  Job(const TrainSettings& settings, LoadedModel base, const TrainInputs& inputs, Progress& progress)
+      : settings_(settings), model_(std::move(base)) {
     phi().set_activation_checkpointing(settings.activation_checkpointing);
     const auto adapter = MakeAdapter();
     if (adapter == nullptr) phi().set_frozen(model::FrozenWeights(phi(), settings.freeze));
-    task_ = MakeTrainTask(settings, settings.data, model_, progress);
-    if (settings.held_out.any()) held_out_.emplace(settings, model_, progress);
+    task_ = MakeTrainTask(settings, settings.data, model_, inputs.weights_sha256, progress);
+    if (settings.held_out.any())
+      held_out_.emplace(settings, model_, inputs.weights_sha256, progress);
     if (adapter != nullptr) phi().set_adapter(adapter);  // not before: the model alone is the reference
   }
 
@@ -49,12 +57,6 @@ class Job {
   }
 
  private:
-  static LoadedModel LoadBase(const TrainSettings& settings) {
-    settings.Validate();
-    ModelSettings base = settings.model;
-    base.adapter.clear();
-    return LoadModel(base);
-  }
   std::shared_ptr<const model::Adapter> MakeAdapter() const {
     if (!settings_.model.adapter.empty()) return model::LoadAdapter(settings_.model.adapter, phi());
     if (settings_.lora.rank > 0) return model::NewAdapter(phi(), settings_.lora, settings_.options.seed);
@@ -184,11 +186,24 @@ bool HoldsResult(const fs::path& output) {
   return false;
 }
 
+void RequireUnchanged(const TrainSettings& settings, const TrainInputs& now, const TrainInputs& then,
+                      const fs::path& output) {
+  const auto require = [&](const fs::path& path, const std::string& a, const std::string& b) {
+    if (a != b)
+      Fail("{}: has changed since {} was started; start a new run", path.string(), output.string());
+  };
+  require(settings.model.folder, now.weights_sha256, then.weights_sha256);
+  require(settings.model.adapter, now.adapter_sha256, then.adapter_sha256);
+  require(settings.data, now.data_sha256, then.data_sha256);
+}
+
 }  // namespace
 
 TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, Progress& progress) {
-  const Job job(settings, progress);
+  settings.Validate();
+  LoadedModel base = LoadBase(settings);
   const TrainInputs inputs = InputsOf(settings);
+  const Job job(settings, std::move(base), inputs, progress);
   data::CreateOutputFolder(output);
   const data::RunLock lock(output);
   data::RequireAbsent(output / "train.toml");  // of a process that was quicker
@@ -201,15 +216,9 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   settings = LoadTrainSettings(output, inputs);
   const data::RunLock lock(output);
   if (HoldsResult(output)) Fail("{}: the run is finished; start a new one for more steps", output.string());
-  const TrainInputs now = InputsOf(settings);
-  if (now.weights_sha256 != inputs.weights_sha256)
-    Fail("{}: the weights have changed since {} was started; start a new run",
-         settings.model.folder.string(), output.string());
-  if (now.data_sha256 != inputs.data_sha256)
-    Fail("{}: has changed since {} was started; start a new run", settings.data.string(),
-         output.string());
+  RequireUnchanged(settings, InputsOf(settings), inputs, output);
   const auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
-  const Job job(settings, progress);
+  const Job job(settings, LoadBase(settings), inputs, progress);
   if (found.state.step > 0) job.Load(found.folder);
   return Run(job, found, output, lock, progress).Finish();
 }

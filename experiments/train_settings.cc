@@ -50,6 +50,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("model", "prompt_format", s.model.prompt_format);
   f("model", "system", s.model.system);
   f("data", "file", s.data);
+  f("data", "reference_cache", s.reference_cache);
   f("data", "order", Choice{o.order, OrderName, ParseOrder});
   f("loss", "sft", s.sft);
   f("loss", "method", Choice{s.loss.method, dpo::PreferenceMethodName, dpo::ParsePreferenceMethod});
@@ -132,7 +133,9 @@ void TrainSettings::Validate() const {
 }
 
 TrainInputs InputsOf(const TrainSettings& settings) {
-  return {ModelFingerprint(settings.model), data::Sha256OfFile(settings.data)};
+  const std::string& adapter = settings.model.adapter;
+  return {model::WeightsFingerprint(settings.model.folder), data::Sha256OfFile(settings.data),
+          adapter.empty() ? "" : model::AdapterFingerprint(adapter)};
 }
 
 void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
@@ -143,6 +146,7 @@ void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
   s.model.adapter = Absolute(s.model.adapter).string();
   SettingsFile file(kWriter);
   file.Set("model", "weights_sha256", inputs.weights_sha256);
+  file.Set("model", "adapter_sha256", inputs.adapter_sha256);
   file.Set("data", "sha256", inputs.data_sha256);
   ForEachSetting(s, [&](const char* section, const char* key, const auto& value) {
     if constexpr (requires { value.name; }) {
@@ -157,6 +161,7 @@ void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
 TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
   const SettingsFile file(run / "train.toml", kWriter);
   file.Get("model", "weights_sha256", inputs.weights_sha256);
+  file.Get("model", "adapter_sha256", inputs.adapter_sha256);
   file.Get("data", "sha256", inputs.data_sha256);
   TrainSettings s;
   ForEachSetting(s, [&](const char* section, const char* key, auto&& value) {

@@ -41,6 +41,7 @@ struct TrainSettings {
   bool merge = false;               // write the trained adapter's weights added to the model's
   std::vector<std::string> freeze;  // model::FrozenWeights; without an adapter only
   bool activation_checkpointing = false;
+  bool reference_cache = true;      // keep the reference's log-probabilities beside the pairs
   HeldOutSettings held_out;
   int64_t save_steps = 0;           // a checkpoint every so many steps; 0: only on a stop request
   int64_t keep = 2;                 // checkpoints that stay, the newest
@@ -57,7 +58,7 @@ struct TrainSettings {
 // What training starts from; checked again before it goes on.
 struct TrainInputs {
   std::string weights_sha256, data_sha256;
-  bool operator==(const TrainInputs&) const = default;
+  std::string adapter_sha256;  // "": none
 };
 TrainInputs InputsOf(const TrainSettings& settings);
 

@@ -1,11 +1,15 @@
 // Apache-2.0.
 #include "experiments/train_task.h"
 
+#include "experiments/reference_cache.h"
+
 namespace pivotal::experiments {
 
 std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
                                                const std::filesystem::path& file,
-                                               const LoadedModel& model, Progress& progress) {
+                                               const LoadedModel& model,
+                                               const std::string& weights_sha256,
+                                               Progress& progress) {
   const data::TextCoding coding{model.tokenizer(), model.prompt_format};
   auto task = std::make_unique<TrainTask>();
   if (settings.sft) {
@@ -15,8 +19,11 @@ std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
   }
   task->pairs = data::LoadPairs(file, coding);
   at::Tensor reference;
+  const int64_t batch = settings.options.batch_size;
   if (settings.loss.UsesReference())
-    reference = dpo::ReferenceLogProbs(model.phi(), task->pairs, settings.options.batch_size, progress);
+    reference = settings.reference_cache
+                    ? CachedReference(file, task->pairs, model.phi(), weights_sha256, batch, progress)
+                    : dpo::ReferenceLogProbs(model.phi(), task->pairs, batch, progress);
   task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss, reference);
   return task;
 }

@@ -19,9 +19,11 @@ struct TrainTask {
   std::unique_ptr<dpo::Objective> objective;
 };
 
-// The examples of `file` under the loss of `settings`. The reference is `model` as it is now.
+// The examples of `file` under the loss of `settings`. The reference is `model` as it is now, whose
+// weights have the fingerprint `weights_sha256`.
 std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
                                                const std::filesystem::path& file,
-                                               const LoadedModel& model, Progress& progress);
+                                               const LoadedModel& model,
+                                               const std::string& weights_sha256, Progress& progress);
 
 }  // namespace pivotal::experiments

@@ -104,6 +104,29 @@ TEST_F(TrainKill, ARunSurvivesItAtAnyMoment) {
   }
 }
 
+// Every state that training can have goes into a checkpoint.
+TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
+  const std::string kinds[] = {
+      "--lora-rank 4", "--lora-rank 4 --merge --activation-checkpointing", "--freeze layers.0-1",
+      "--dtype bfloat16", "--dtype bfloat16 --bf16-update stochastic", "--objective simpo"};
+  for (std::size_t i = 0; i < std::size(kinds); ++i) {
+    const fs::path whole = temp_.path() / ("whole" + std::to_string(i)), run = temp_.path() / "run";
+    const auto done = Pivotal(Start(whole, kinds[i]));
+    ASSERT_EQ(done.code, 0) << kinds[i] << done.output;
+    fs::remove_all(run);
+    fs::copy(whole, run, fs::copy_options::recursive);
+    const std::string result = fs::exists(run / "model.safetensors") ? "model" : "adapter_model";
+    fs::remove(run / (result + ".safetensors"));
+    fs::remove(run / "adapter_config.json");
+    fs::remove_all(run / "checkpoint-14");
+    const auto resumed = Pivotal("train --resume " + run.string());
+    ASSERT_EQ(resumed.code, 0) << kinds[i] << resumed.output;
+    EXPECT_EQ(Losses(run), Losses(whole)) << kinds[i];
+    EXPECT_EQ(data::Sha256OfFile(run / (result + ".safetensors")),
+              data::Sha256OfFile(whole / (result + ".safetensors"))) << kinds[i];
+  }
+}
+
 TEST_F(TrainKill, ADamagedCheckpointIsPassedOver) {
   const fs::path run = Broken();
   ASSERT_TRUE(fs::exists(run / "checkpoint-12"));
