@@ -63,7 +63,7 @@ def table(family):
 
 def beside():
     """The default beside codelion/pts's parameters: the middle of a segment, 10 samples."""
-    pair = {"anchored": "min-yield 0.003", "subdivide-length": "samples 10"}
+    pair = {"anchored": "min-yield 0.0015", "subdivide-length": "samples 10"}
     print("| | " + " | ".join(f"{strategy}, {setting}" for strategy, setting in pair.items()) + " |")
     print("|---" * (len(pair) + 1) + "|")
     for family in families:

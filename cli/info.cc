@@ -28,13 +28,6 @@ std::string Count(int64_t value) {
   return fmt::format("{}", value);
 }
 
-std::string Bytes(int64_t value) {
-  const auto number = static_cast<double>(value);
-  if (value >= int64_t{100} << 20) return fmt::format("{:.2f} GiB", number / (1 << 30));
-  if (value >= 100 << 10) return fmt::format("{:.2f} MiB", number / (1 << 20));
-  return fmt::format("{:.1f} KiB", number / (1 << 10));
-}
-
 void PrintShape(const model::PhiConfig& c, const model::Footprint& f) {
   fmt::print("architecture     {}\n", model::ArchitectureName(c.architecture));
   fmt::print("parameters       {} ({})", f.parameters, Count(f.parameters));
@@ -62,7 +55,7 @@ void PrintFiles(const fs::path& folder) {
   int64_t bytes = 0;
   for (const std::string& name : reader.Names())
     bytes += static_cast<int64_t>(reader.Get(name).bytes.size());
-  fmt::print("weights          {} in {} file{}, {}\n", Bytes(bytes), reader.Files().size(),
+  fmt::print("weights          {} in {} file{}, {}\n", model::BytesText(bytes), reader.Files().size(),
              reader.Files().size() == 1 ? "" : "s",
              reader.Names().empty() ? "empty" : data::DTypeName(reader.Get(reader.Names()[0]).dtype));
 }
@@ -74,7 +67,7 @@ void Run(const Flags& flags) {
   PrintShape(config, needs[0]);
   PrintFiles(flags.folder);
   const auto row = [&](const std::string& name, int64_t model::Footprint::*field) {
-    fmt::print("{:<32} {:>14} {:>22}\n", name, Bytes(needs[0].*field), Bytes(needs[1].*field));
+    fmt::print("{:<32} {:>14} {:>22}\n", name, model::BytesText(needs[0].*field), model::BytesText(needs[1].*field));
   };
   fmt::print("\n{:<32} {:>14} {:>22}\n", "memory, without activations", "float32", "bfloat16, float16");
   row("inference: weights", &model::Footprint::weights);

@@ -86,6 +86,8 @@ void AddMemoryFlags(CLI::App& sub, experiments::TrainSettings& settings) {
       ->delimiter(',')->take_all();
   sub.add_flag("--activation-checkpointing", settings.activation_checkpointing,
                "keep only the input of each layer, and compute it twice: less memory, more time");
+  sub.add_flag("--ignore-memory-plan", settings.ignore_memory_plan,
+               "begin although the memory that is free should not be enough");
   sub.add_option("--bf16-update", settings.options.optimizer.half_update,
                  "of 16-bit weights: master (float32 copies), or stochastic (rounding; bfloat16)")
       ->transform(CLI::CheckedTransformer(std::map<std::string, dpo::HalfUpdate>{

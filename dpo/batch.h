@@ -39,6 +39,8 @@ class BatchBuilder {
   int64_t Add(std::span<const TokenId> prompt, std::span<const TokenId> completion,
               std::span<const float> weights = {});
   Batch Build();
+  // Tokens of the forest that Build() would make, and nothing else of it.
+  int64_t Nodes() { return forest_.Build(at::kCPU).tokens.size(0); }
 
  private:
   struct Target {

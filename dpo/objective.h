@@ -32,6 +32,8 @@ class Objective {
   virtual std::vector<std::vector<int64_t>> Groups() const = 0;
   // Tokens that example i puts through the model on its own.
   virtual int64_t Length(int64_t example) const = 0;
+  // Tokens that go through the model for `examples` together: what they share counts once.
+  virtual int64_t PackedLength(std::span<const int64_t> examples) const = 0;
   // For error messages.
   virtual std::string Name(int64_t example) const = 0;
   // The share of `examples` in the mean over `step`, all examples of an optimizer step: the shares of

@@ -51,25 +51,18 @@ class PreferenceObjective : public Objective {
   std::string Name(int64_t i) const override { return pairs_[i].id; }
 
   std::vector<std::vector<int64_t>> Groups() const override { return Trunks(pairs_); }
+  int64_t PackedLength(std::span<const int64_t> examples) const override {
+    return Pack(examples).Nodes();
+  }
 
   LossTerms Compute(std::span<const int64_t> examples,
                     std::span<const int64_t> step) const override {
     const auto count = static_cast<int64_t>(examples.size());
     const auto pairs = static_cast<double>(step.size());
-    BatchBuilder builder(model_);
-    bool single_tokens = true;
-    for (int64_t i : examples) {
-      const auto& pair = pairs_[i];
-      AddSides(builder, pair);
-      single_tokens = single_tokens && pair.chosen_ids.size() == 1 && pair.rejected_ids.size() == 1;
-    }
-    if (ReadsPrompts()) {
-      for (int64_t i : examples) {
-        const auto prompt = std::span(pairs_[i].prompt_ids);
-        if (prompt.size() > 1) builder.Add(prompt.first(1), prompt.subspan(1));
-      }
-    }
-    const Batch batch = builder.Build();
+    const bool single_tokens = std::ranges::all_of(examples, [&](int64_t i) {
+      return pairs_[i].chosen_ids.size() == 1 && pairs_[i].rejected_ids.size() == 1;
+    });
+    const Batch batch = Pack(examples).Build();
     const bool constant = single_tokens && !batch.target_weight.defined() && options_.ReadsDifferenceOnly();
     const at::Tensor logps = PerCompletion(
         batch, TargetLogProbs(model_, batch,
@@ -111,6 +104,17 @@ class PreferenceObjective : public Objective {
   }
 
  private:
+  BatchBuilder Pack(std::span<const int64_t> examples) const {
+    BatchBuilder builder(model_);
+    for (int64_t i : examples) AddSides(builder, pairs_[i]);
+    if (ReadsPrompts()) {
+      for (int64_t i : examples) {
+        const auto prompt = std::span(pairs_[i].prompt_ids);
+        if (prompt.size() > 1) builder.Add(prompt.first(1), prompt.subspan(1));
+      }
+    }
+    return builder;
+  }
   // Of the negative log-likelihood of chosen sides, a mean over the tokens of a step.
   double NllWeight() const {
     switch (options_.method) {

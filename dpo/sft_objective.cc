@@ -21,19 +21,26 @@ class SftObjective : public Objective {
     return static_cast<int64_t>(examples_[i].prompt_ids.size() + examples_[i].completion_ids.size()) - 1;
   }
   std::vector<std::vector<int64_t>> Groups() const override { return Alone(size()); }
+  int64_t PackedLength(std::span<const int64_t> examples) const override {
+    return Pack(examples).Nodes();
+  }
   std::string Name(int64_t i) const override { return fmt::format("example {}", i + 1); }
 
   LossTerms Compute(std::span<const int64_t> examples,
                     std::span<const int64_t> step) const override {
     int64_t tokens = 0;
     for (int64_t i : step) tokens += static_cast<int64_t>(examples_[i].completion_ids.size());
-    BatchBuilder builder(model_);
-    for (int64_t i : examples) builder.Add(examples_[i].prompt_ids, examples_[i].completion_ids);
-    const at::Tensor logprobs = TargetLogProbs(model_, builder.Build());
+    const at::Tensor logprobs = TargetLogProbs(model_, Pack(examples).Build());
     return {-logprobs.sum() / static_cast<double>(tokens), {}};
   }
 
  private:
+  BatchBuilder Pack(std::span<const int64_t> examples) const {
+    BatchBuilder builder(model_);
+    for (int64_t i : examples) builder.Add(examples_[i].prompt_ids, examples_[i].completion_ids);
+    return builder;
+  }
+
   const model::PhiModel& model_;
   std::span<const data::PromptCompletion> examples_;
 };

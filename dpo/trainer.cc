@@ -13,6 +13,26 @@
 #include "dpo/require.h"
 
 namespace pivotal::dpo {
+namespace {
+
+// Examples of each step of an epoch.
+std::vector<std::vector<int64_t>> StepsOf(const Objective& objective,
+                                          const std::vector<std::vector<int64_t>>& groups,
+                                          const TrainOptions& options, int64_t epoch) {
+  return options.order == DataOrder::kFile
+             ? PlanInOrder(objective.size(), options.StepSize())
+             : PlanEpoch(groups, options.StepSize(), options.seed, epoch);
+}
+
+// Those of each forward pass of a step.
+std::vector<std::span<const int64_t>> Passes(std::span<const int64_t> step, int64_t batch_size) {
+  std::vector<std::span<const int64_t>> passes;
+  for (; !step.empty(); step = step.subspan(passes.back().size()))
+    passes.push_back(step.first(std::min(static_cast<std::size_t>(batch_size), step.size())));
+  return passes;
+}
+
+}  // namespace
 
 void TrainOptions::Validate() const {
   Require(optimizer.learning_rate > 0 && std::isfinite(optimizer.learning_rate), "learning rate",
@@ -37,7 +57,7 @@ Trainer::Trainer(const model::PhiModel& model, const Objective& objective,
       groups_(objective.Groups()) {
   options.Validate();
   if (objective.size() == 0) Fail("nothing to train on: the data holds no example");
-  steps_per_epoch_ = (objective.size() + StepSize() - 1) / StepSize();
+  steps_per_epoch_ = (objective.size() + options.StepSize() - 1) / options.StepSize();
   log_.total_steps = steps_per_epoch_ * options.epochs;
   if (options.max_steps > 0) log_.total_steps = std::min(log_.total_steps, options.max_steps);
   const auto by_ratio = static_cast<int64_t>(std::ceil(options.warmup_ratio * log_.total_steps));
@@ -47,9 +67,7 @@ Trainer::Trainer(const model::PhiModel& model, const Objective& objective,
 
 const std::vector<int64_t>& Trainer::Examples(int64_t step) {
   if (const int64_t epoch = step / steps_per_epoch_; epoch != planned_epoch_) {
-    plan_ = options_.order == DataOrder::kFile
-                ? PlanInOrder(objective_.size(), StepSize())
-                : PlanEpoch(groups_, StepSize(), options_.seed, epoch);
+    plan_ = StepsOf(objective_, groups_, options_, epoch);
     planned_epoch_ = epoch;
   }
   return plan_[step % steps_per_epoch_];
@@ -59,9 +77,7 @@ const StepLog& Trainer::Step() {
   const std::span<const int64_t> step = Examples(log_.step);
   log_.loss = 0;
   log_.metrics.clear();
-  for (std::size_t first = 0; first < step.size(); first += options_.batch_size) {
-    const auto batch =
-        step.subspan(first, std::min<std::size_t>(options_.batch_size, step.size() - first));
+  for (const auto batch : Passes(step, options_.batch_size)) {
     const LossTerms terms = objective_.Compute(batch, step);
     const double loss = terms.loss.item<double>();
     if (!std::isfinite(loss)) FailAt("loss", loss, batch);
@@ -100,6 +116,14 @@ void Trainer::Restore(const TrainState& state) {
   log_.examples = state.examples;
   log_.seconds = earlier_seconds_ = state.seconds;
   start_ = std::chrono::steady_clock::now();
+}
+
+int64_t LargestPass(const Objective& objective, const TrainOptions& options) {
+  int64_t largest = 0;
+  for (const auto& step : StepsOf(objective, objective.Groups(), options, 0))
+    for (const auto pass : Passes(step, options.batch_size))
+      largest = std::max(largest, objective.PackedLength(pass));
+  return largest;
 }
 
 std::map<std::string, double> Measure(const Objective& objective, int64_t batch,

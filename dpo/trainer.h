@@ -30,6 +30,7 @@ struct TrainOptions {
   double min_learning_rate_ratio = 0;  // line and cosine end at this share of the peak
   DataOrder order = DataOrder::kShuffled;
   uint64_t seed = 1;                   // of the shuffled order
+  int64_t StepSize() const { return batch_size * gradient_accumulation; }  // examples
   // Throws Error that names the field and its range.
   void Validate() const;
 };
@@ -75,7 +76,6 @@ class Trainer {
   void Restore(const TrainState& state);
 
  private:
-  int64_t StepSize() const { return options_.batch_size * options_.gradient_accumulation; }
   const std::vector<int64_t>& Examples(int64_t step);
   [[noreturn]] void FailAt(const char* what, double value, std::span<const int64_t> examples) const;
 
@@ -91,6 +91,9 @@ class Trainer {
   double earlier_seconds_ = 0;  // before Restore()
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
+
+// Tokens that the largest forward pass of the first epoch puts through the model.
+int64_t LargestPass(const Objective& objective, const TrainOptions& options);
 
 // Loss ("loss") and metrics over all examples, `batch` to a forward pass, without gradients. Throws
 // Interrupted on a stop request.

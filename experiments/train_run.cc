@@ -1,14 +1,19 @@
 // Apache-2.0.
 #include "experiments/train_run.h"
 
+#include <spdlog/spdlog.h>
+
 #include <optional>
 
 #include "data/error.h"
 #include "data/file_sink.h"
 #include "data/run_lock.h"
 #include "experiments/held_out.h"
+#include "experiments/memory_plan.h"
 #include "experiments/train_log.h"
 #include "experiments/train_task.h"
+#include "model/footprint.h"
+#include "model/free_memory.h"
 #include "model/freeze.h"
 
 namespace pivotal::experiments {
@@ -20,6 +25,8 @@ namespace fs = std::filesystem;
 LoadedModel LoadBase(const TrainSettings& settings) {
   ModelSettings base = settings.model;
   base.adapter.clear();
+  if (!settings.ignore_memory_plan)
+    RequireWeightsFit(settings, model::FreeMemory(model::ParseDevice(base.device)));
   return LoadModel(base);
 }
 
@@ -35,6 +42,7 @@ class Job {
     if (settings.held_out.any())
       held_out_.emplace(settings, model_, inputs.weights_sha256, progress);
     if (adapter != nullptr) phi().set_adapter(adapter);  // not before: the model alone is the reference
+    CheckMemory();
   }
 
   const TrainSettings& settings() const { return settings_; }
@@ -57,6 +65,16 @@ class Job {
   }
 
  private:
+  void CheckMemory() const {
+    const int64_t tokens = dpo::LargestPass(objective(), settings_.options);
+    int64_t alone = 0;
+    for (int64_t i = 0; i < objective().size(); ++i)
+      alone = std::max(alone, objective().PackedLength({&i, 1}));
+    const int64_t free = model::FreeMemory(phi().options().device());
+    spdlog::info("memory: {}; {} free beside the weights", Text(PlanMemory(settings_, phi(), tokens)),
+                 model::BytesText(free));
+    if (!settings_.ignore_memory_plan) RequireFits(settings_, phi(), tokens, alone, free);
+  }
   std::shared_ptr<const model::Adapter> MakeAdapter() const {
     if (!settings_.model.adapter.empty()) return model::LoadAdapter(settings_.model.adapter, phi());
     if (settings_.lora.rank > 0) return model::NewAdapter(phi(), settings_.lora, settings_.options.seed);

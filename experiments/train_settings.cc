@@ -68,6 +68,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("weights", "merge", s.merge);
   f("weights", "freeze", s.freeze);
   f("weights", "activation_checkpointing", s.activation_checkpointing);
+  f("weights", "ignore_memory_plan", s.ignore_memory_plan);
   f("weights", "half_update", Choice{o.optimizer.half_update, HalfUpdateName, ParseHalfUpdate});
   f("weights", "max_shard_bytes", s.max_shard_bytes);
   f("steps", "epochs", o.epochs);

@@ -41,6 +41,7 @@ struct TrainSettings {
   bool merge = false;               // write the trained adapter's weights added to the model's
   std::vector<std::string> freeze;  // model::FrozenWeights; without an adapter only
   bool activation_checkpointing = false;
+  bool ignore_memory_plan = false;  // begin although it should not fit
   bool reference_cache = true;      // keep the reference's log-probabilities beside the pairs
   HeldOutSettings held_out;
   int64_t save_steps = 0;           // a checkpoint every so many steps; 0: only on a stop request

@@ -1,6 +1,10 @@
 // Apache-2.0.
 #include "model/footprint.h"
 
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "model/weights.h"
 
 namespace pivotal::model {
@@ -25,6 +29,44 @@ Footprint FootprintOf(const PhiConfig& config, int64_t element, int64_t lora_ran
   f.full_fine_tuning = f.parameters * (2 * element + 2 * 4 + master);
   f.lora_fine_tuning = f.weights + f.lora_parameters * 4 * 4;
   return f;
+}
+
+TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingShape& shape) {
+  int64_t parameters = 0, largest = 0;
+  CollectWeights(config, [&](const std::string&, const std::vector<int64_t>& dims, Init) {
+    int64_t size = 1;
+    for (int64_t dim : dims) size *= dim;
+    parameters += size;
+    largest = std::max(largest, size);
+    return at::Tensor();
+  });
+  const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
+  const int64_t queries = config.num_attention_heads * config.head_dim;
+  const int64_t keys = config.num_key_value_heads * config.head_dim;
+  const bool gated = config.mlp != PhiConfig::Mlp::kGelu;
+  const int64_t experts = config.num_experts > 0 ? 2 : 1;  // that a token passes through
+  // Kept of a token by one layer: inputs of norms and of matrices, rotated queries and keys, keys and
+  // values repeated for each query head, what attention gives, both sides of the gate and their product.
+  const int64_t layer = 4 * hidden + 2 * queries + 2 * keys + 4 * queries + experts * (gated ? 4 : 2) * inner;
+  const int64_t kept = shape.activation_checkpointing
+                           ? config.num_hidden_layers * hidden + layer
+                           : config.num_hidden_layers * layer;
+  constexpr int64_t kLogits = int64_t{3} << 25;    // dpo/batch.cc has 2^23 of them at once, thrice
+  constexpr int64_t kLibTorch = int64_t{250} << 20;
+  TrainingFootprint f;
+  f.weights = parameters * shape.element;
+  f.gradients = shape.trained * shape.trained_element;
+  f.optimizer = shape.trained * (2 * 4 + (shape.master ? 4 : 0));
+  f.activations = shape.tokens * kept * shape.element * 6 / 5;  // a fifth for what passes by
+  f.working = kLogits + kLibTorch + 2 * 4 * std::min(largest, shape.trained);
+  return f;
+}
+
+std::string BytesText(int64_t bytes) {
+  const auto number = static_cast<double>(bytes);
+  if (bytes >= int64_t{100} << 20) return fmt::format("{:.2f} GiB", number / (1 << 30));
+  if (bytes >= 100 << 10) return fmt::format("{:.2f} MiB", number / (1 << 20));
+  return fmt::format("{:.1f} KiB", number / (1 << 10));
 }
 
 }  // namespace pivotal::model

@@ -12,7 +12,7 @@
 namespace pivotal::pts {
 namespace {
 
-constexpr int32_t kCurves = 96;
+constexpr int32_t kCurves = 1024;
 constexpr int32_t kUnit = 4;           // rollouts that are planned together
 constexpr double kLeastMass = 1e-3;    // of a stratum that is worth rollouts
 constexpr double kLeastSpread = 1e-6;  // variance of q below which nothing is to be learnt

@@ -31,7 +31,7 @@ struct StrategyOptions {
   // Of kAnchored alone:
   double tolerance = 0.05;    // a token with abs(d_k) this near the gap may be decided either way
   double confidence = 0.95;   // one-sided, of abs(d_k) >= gap - tolerance, for a token that is reported
-  double min_yield = 0.003;   // explore while as many tokens as a response has settle this many tokens
+  double min_yield = 0.0015;  // explore while as many tokens as a response has settle this many tokens
   int32_t max_rollouts = 1024;  // for each response; never more
   // Throws Error that names the field and its range.
   void Validate() const;
