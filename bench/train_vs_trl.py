@@ -10,6 +10,7 @@ reference is not timed, unless TRL does it in each step.
 Models: `tiny` is experiments/tiny, `random` a Phi-3 of 91M random weights. Pairs of random ids:
   pivotal  1 to 8 pairs of single tokens on each trunk of 64 to 512 tokens, their prompts its prefixes, as search finds them
   full     prompts of 128 tokens, sides of 64
+  KxL      K pairs of single tokens on each trunk of L tokens, e.g. 4x128; plot_train.py draws these
 (for tiny, whose positions end at 256, trunks end at 248).
 """
 import argparse
@@ -18,6 +19,7 @@ import os
 import pathlib
 import platform
 import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -59,6 +61,28 @@ def full_pairs(r, count, _):
 
 
 SHAPES = {"pivotal": pivotal_pairs, "full": full_pairs}
+
+
+def trunk_pairs(each, length):
+    """`each` pairs on trunks of `length` tokens: the last at its end, the others at places of its last three quarters."""
+    def pairs(r, count, _):
+        made = []
+        while len(made) < count:
+            trunk = [1] + [r.randrange(10, VOCABULARY) for _ in range(length - 1)]
+            for position in [*sorted(r.sample(range(length // 4, length), each - 1)), length]:
+                chosen, rejected = r.sample(range(10, VOCABULARY), 2)
+                made.append((trunk[:position], [chosen], [rejected]))
+        return made[:count]
+    return pairs
+
+
+def shape_of(name):
+    """What makes pairs of a shape."""
+    if name in SHAPES:
+        return SHAPES[name]
+    if match := re.fullmatch(r"(\d+)x(\d+)", name):
+        return trunk_pairs(int(match[1]), int(match[2]))
+    raise argparse.ArgumentTypeError(f"{name} is none of {', '.join(SHAPES)}, KxL")
 
 
 def write_pairs(path, pairs):
@@ -105,7 +129,7 @@ def summary(runs):
 def compare(a, model, folder, shape, scratch):
     pairs = scratch / f"{model}-{shape}.jsonl"
     longest = 248 if model == "tiny" else 512
-    write_pairs(pairs, SHAPES[shape](random.Random(7), a.steps * BATCH, longest))
+    write_pairs(pairs, shape_of(shape)(random.Random(7), a.steps * BATCH, longest))
     ours, theirs = [], []
     for _ in range(a.repeats):
         ours.append(run_pivotal(a, folder, pairs, scratch / "out"))
@@ -129,7 +153,8 @@ def main():
     parser.add_argument("pivotal", type=pathlib.Path)
     parser.add_argument("python")
     parser.add_argument("--models", nargs="+", choices=["tiny", "random"], default=["tiny", "random"])
-    parser.add_argument("--shapes", nargs="+", choices=list(SHAPES), default=list(SHAPES))
+    parser.add_argument("--shapes", nargs="+", default=list(SHAPES), metavar="pivotal|full|KxL",
+                        type=lambda name: name if shape_of(name) else None)
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

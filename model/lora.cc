@@ -203,7 +203,8 @@ void MergeAdapter(PhiModel& model) {
 }
 
 std::string AdapterFingerprint(const fs::path& folder) {
-  return data::Sha256OfFile(folder / kWeightsFile);
+  const std::string config = data::ReadFile(folder / kConfigFile);
+  return data::Sha256OfText(config + data::Sha256OfFile(folder / kWeightsFile));
 }
 
 }  // namespace pivotal::model

@@ -50,7 +50,7 @@ void SaveAdapter(const Adapter& adapter, const std::filesystem::path& base,
 // Adds the model's adapter into its weights, and takes it off.
 void MergeAdapter(PhiModel& model);
 
-// SHA-256 of adapter_model.safetensors.
+// SHA-256 that changes with either file.
 std::string AdapterFingerprint(const std::filesystem::path& folder);
 
 }  // namespace pivotal::model
