@@ -13,6 +13,7 @@
 #include "data/preference_pair.h"
 #include "data/progress.h"
 #include "dpo/loss.h"
+#include "dpo/ranks.h"
 #include "model/phi_model.h"
 
 namespace pivotal::dpo {
@@ -44,6 +45,10 @@ class Objective {
 // pair's weights: [P, 2], float64, on the CPU. `batch`: pairs per forward pass.
 at::Tensor ReferenceLogProbs(const model::PhiModel& model,
                              std::span<const data::PreferencePair> pairs, int64_t batch,
+                             Progress& progress);
+// The same on all ranks, of which each computes a share. Throws Interrupted on all if one is asked to stop.
+at::Tensor ReferenceLogProbs(const model::PhiModel& model,
+                             std::span<const data::PreferencePair> pairs, int64_t batch, Ranks& ranks,
                              Progress& progress);
 
 // A preference loss (dpo/loss.h), a mean over pairs. `reference`: ReferenceLogProbs() of the reference
