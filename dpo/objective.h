@@ -46,10 +46,10 @@ class Objective {
 at::Tensor ReferenceLogProbs(const model::PhiModel& model,
                              std::span<const data::PreferencePair> pairs, int64_t batch,
                              Progress& progress);
-// The same on all ranks, of which each computes a share. Throws Interrupted on all if one is asked to stop.
+// The same on all ranks, of which each computes a share.
 at::Tensor ReferenceLogProbs(const model::PhiModel& model,
-                             std::span<const data::PreferencePair> pairs, int64_t batch, Ranks& ranks,
-                             Progress& progress);
+                             std::span<const data::PreferencePair> pairs, int64_t batch,
+                             Progress& progress, Ranks& ranks);
 
 // A preference loss (dpo/loss.h), a mean over pairs. `reference`: ReferenceLogProbs() of the reference
 // model; undefined where the method has none. Pairs of one trunk go through the model together; where

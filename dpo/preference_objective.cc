@@ -166,20 +166,16 @@ at::Tensor ReferenceLogProbs(const model::PhiModel& model,
 }
 
 at::Tensor ReferenceLogProbs(const model::PhiModel& model,
-                             std::span<const data::PreferencePair> pairs, int64_t batch, Ranks& ranks,
-                             Progress& progress) {
+                             std::span<const data::PreferencePair> pairs, int64_t batch,
+                             Progress& progress, Ranks& ranks) {
   const auto count = static_cast<int64_t>(pairs.size());
   const int64_t first = count * ranks.rank() / ranks.size();
   const int64_t size = count * (ranks.rank() + 1) / ranks.size() - first;
   const at::Tensor reference = at::zeros({count, 2}, at::TensorOptions(at::kDouble));
-  bool stopped = false;
-  try {
+  ranks.Together([&] {
     reference.narrow(0, first, size)
         .copy_(ReferenceLogProbs(model, pairs.subspan(first, size), batch, progress));
-  } catch (const Interrupted&) {
-    stopped = true;
-  }
-  if (ranks.Any(stopped)) throw Interrupted("stopped while scoring the reference");
+  });
   ranks.Sum(reference);
   return reference;
 }

@@ -3,6 +3,10 @@
 
 #include <ATen/ops/full.h>
 
+#include <string>
+
+#include "data/error.h"
+
 namespace pivotal::dpo {
 
 void Ranks::Sum(const at::Tensor& values) {
@@ -17,6 +21,16 @@ double Ranks::Sum(double here) {
 }
 
 bool Ranks::Any(bool here) { return Sum(here ? 1.0 : 0.0) > 0; }
+
+void Ranks::Together(const std::function<void()>& part) {
+  std::string why;
+  try {
+    part();
+  } catch (const Interrupted& stop) {
+    why = stop.what();
+  }
+  if (Any(!why.empty())) throw Interrupted(why.empty() ? "stopped" : why);
+}
 
 Ranks& Alone() {
   static Ranks alone;

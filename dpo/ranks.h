@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <memory>
 #include <string_view>
 
@@ -30,6 +31,8 @@ class Ranks {
   double Sum(double here);
   // True on all ranks if it is on one.
   bool Any(bool here);
+  // Does this rank's part of a job. If that is Interrupted on one rank, all ranks throw Interrupted.
+  void Together(const std::function<void()>& part);
 };
 
 // One rank alone.
