@@ -1,5 +1,6 @@
 // Apache-2.0. pivotal train
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <limits>
 #include <memory>
@@ -44,6 +45,7 @@ void Run(Flags& flags) {
   flags.settings.options.schedule = dpo::ParseSchedule(flags.schedule);
   flags.settings.loss.type = dpo::ParseLossType(flags.loss);
   const auto ranks = dpo::JoinRanks();
+  if (ranks->rank() != 0) spdlog::set_level(spdlog::level::off);  // what rank 0 says is enough
   ConsoleProgress progress(/*visible=*/ranks->rank() == 0);
   const bool resume = !flags.resume.empty();
   try {

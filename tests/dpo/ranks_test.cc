@@ -6,12 +6,14 @@
 #include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <stdlib.h>
 
 #include <atomic>
 #include <chrono>
 #include <cmath>
 
 #include "data/error.h"
+#include "dpo/launched_ranks.h"
 #include "dpo/trainer.h"
 #include "model/lora.h"
 #include "tests/support/small_phi.h"
@@ -271,6 +273,18 @@ TEST(SeveralRanks, StopTogetherWhenOneIsAsked) {
     }
   });
   EXPECT_EQ(stopped, 3);
+}
+
+TEST(LaunchedRanks, AreReadFromTheLaunchersEnvironment) {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}) ::unsetenv(name);
+  EXPECT_EQ(LaunchedRanks(), 1);
+  ::setenv("SLURM_NTASKS", "8", 1);  // a batch script's
+  EXPECT_EQ(LaunchedRanks(), 1);
+  EXPECT_EQ(JoinRanks()->size(), 1);
+  ::setenv("OMPI_COMM_WORLD_SIZE", "4", 1);
+  EXPECT_EQ(LaunchedRanks(), 4);
+  ::unsetenv("SLURM_NTASKS");
+  ::unsetenv("OMPI_COMM_WORLD_SIZE");
 }
 
 }  // namespace
