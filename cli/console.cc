@@ -45,6 +45,8 @@ void ReleaseStopHandler() {
   std::signal(SIGTERM, SIG_DFL);
 }
 
+std::string_view FirstLine(std::string_view text) { return text.substr(0, text.find('\n')); }
+
 void PrintStderr(const std::string& text) {
   std::fputs(text.c_str(), stderr);
   std::fflush(stderr);
@@ -54,7 +56,8 @@ bool UsesColour(int file_descriptor) {
   return isatty(file_descriptor) != 0 && std::getenv("NO_COLOR") == nullptr;
 }
 
-ConsoleProgress::ConsoleProgress() : terminal_(isatty(STDERR_FILENO) != 0) {}
+ConsoleProgress::ConsoleProgress(bool visible)
+    : visible_(visible), terminal_(isatty(STDERR_FILENO) != 0) {}
 
 void ConsoleProgress::Begin(std::string_view phase, int64_t total, std::string_view unit,
                             int64_t done) {
@@ -79,6 +82,7 @@ void ConsoleProgress::End() { Show(true); }
 bool ConsoleProgress::StopRequested() const { return stop_requested; }
 
 void ConsoleProgress::Show(bool last) {
+  if (!visible_) return;
   shown_ = Clock::now();
   const double seconds = std::chrono::duration<double>(shown_ - start_).count();
   const double rate = seconds > 0 ? static_cast<double>(done_ - begin_) / seconds : 0;

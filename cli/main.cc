@@ -13,13 +13,6 @@
 #include "data/error.h"
 #include "data/file_sink.h"
 
-namespace {
-
-// First line only: LibTorch appends a C++ stack trace to its messages.
-std::string_view FirstLine(std::string_view text) { return text.substr(0, text.find('\n')); }
-
-}  // namespace
-
 int main(int argc, char** argv) {
   CLI::App app("Pivotal: finds the tokens that decide whether a language model solves a problem, and "
                "trains the model on exactly those decisions.", "pivotal");
@@ -54,7 +47,7 @@ int main(int argc, char** argv) {
     pivotal::cli::PrintStderr(fmt::format("\npivotal: {}\n", stop.what()));
     return 130;
   } catch (const std::exception& error) {
-    pivotal::cli::PrintStderr(fmt::format("pivotal: {}\n", FirstLine(error.what())));
+    pivotal::cli::PrintStderr(fmt::format("pivotal: {}\n", pivotal::cli::FirstLine(error.what())));
     return 1;
   }
 }

@@ -1,11 +1,14 @@
 // Apache-2.0. pivotal train
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <limits>
 #include <memory>
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "data/error.h"
+#include "dpo/ranks.h"
 #include "experiments/train_run.h"
 
 namespace pivotal::cli {
@@ -18,6 +21,21 @@ struct Flags {
   std::filesystem::path output, resume;
 };
 
+void Print(const experiments::TrainResult& result, const experiments::TrainSettings& settings,
+           const std::filesystem::path& output) {
+  const dpo::StepLog& last = result.last;
+  fmt::print("{} steps in {:.1f} s, last loss {:.4f}", last.step, last.seconds, last.loss);
+  if (const auto margin = last.metrics.find("rewards/margins"); margin != last.metrics.end())
+    fmt::print(", reward margin {:.3f}, reward accuracy {:.2f}", margin->second,
+               last.metrics.at("rewards/accuracies"));
+  fmt::print("\n{} and log.jsonl in {}\n", settings.WritesAdapter() ? "adapter" : "model", output.string());
+  if (result.early)
+    fmt::print("ended after {} evaluations without a better one\n", settings.held_out.patience);
+  if (result.best.step > 0)
+    fmt::print("best {} {:.4g} at step {}, in {}\n", settings.held_out.Metric(), result.best.value,
+               result.best.step, experiments::BestFolder(output, result.best.step).string());
+}
+
 void Run(Flags& flags) {
   flags.settings.sft = flags.objective == "sft";
   if (!flags.settings.sft)
@@ -26,23 +44,20 @@ void Run(Flags& flags) {
       flags.order == "file" ? dpo::DataOrder::kFile : dpo::DataOrder::kShuffled;
   flags.settings.options.schedule = dpo::ParseSchedule(flags.schedule);
   flags.settings.loss.type = dpo::ParseLossType(flags.loss);
-  ConsoleProgress progress;
+  const auto ranks = dpo::JoinRanks();
+  if (ranks->rank() != 0) spdlog::set_level(spdlog::level::off);  // what rank 0 says is enough
+  ConsoleProgress progress(/*visible=*/ranks->rank() == 0);
   const bool resume = !flags.resume.empty();
-  const auto& output = resume ? flags.resume : flags.output;
-  const auto result = resume ? experiments::ResumeTraining(output, flags.settings, progress)
-                             : experiments::RunTraining(flags.settings, output, progress);
-  const dpo::StepLog& last = result.last;
-  fmt::print("{} steps in {:.1f} s, last loss {:.4f}", last.step, last.seconds, last.loss);
-  if (const auto margin = last.metrics.find("rewards/margins"); margin != last.metrics.end())
-    fmt::print(", reward margin {:.3f}, reward accuracy {:.2f}", margin->second,
-               last.metrics.at("rewards/accuracies"));
-  fmt::print("\n{} and log.jsonl in {}\n", flags.settings.WritesAdapter() ? "adapter" : "model",
-             output.string());
-  if (result.early)
-    fmt::print("ended after {} evaluations without a better one\n", flags.settings.held_out.patience);
-  if (result.best.step > 0)
-    fmt::print("best {} {:.4g} at step {}, in {}\n", flags.settings.held_out.Metric(), result.best.value,
-               result.best.step, experiments::BestFolder(output, result.best.step).string());
+  try {
+    const auto result = resume ? experiments::ResumeTraining(flags.resume, flags.settings, progress, *ranks)
+                               : experiments::RunTraining(flags.settings, flags.output, progress, *ranks);
+    if (ranks->rank() == 0) Print(result, flags.settings, resume ? flags.resume : flags.output);
+  } catch (const Interrupted&) {
+    if (ranks->rank() == 0) throw;  // all ranks stop together, and one says so
+  } catch (const std::exception& error) {
+    ranks->Abandon(FirstLine(error.what()));
+    throw;
+  }
 }
 
 void AddLossFlags(CLI::App& sub, Flags& flags) {
@@ -117,7 +132,8 @@ void AddHeldOutFlags(CLI::App& sub, experiments::HeldOutSettings& held_out) {
 }  // namespace
 
 void AddTrain(CLI::App& app) {
-  auto* sub = app.add_subcommand("train", "Train a model on preference pairs (DPO) or completions");
+  auto* sub = app.add_subcommand("train", "Train a model on preference pairs (DPO) or completions; with "
+                                          "mpirun -n N, on N processes that share each step's examples");
   auto flags = std::make_shared<Flags>();
   auto& settings = flags->settings;
   auto& options = settings.options;

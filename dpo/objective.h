@@ -13,6 +13,7 @@
 #include "data/preference_pair.h"
 #include "data/progress.h"
 #include "dpo/loss.h"
+#include "dpo/ranks.h"
 #include "model/phi_model.h"
 
 namespace pivotal::dpo {
@@ -47,6 +48,10 @@ class Objective {
 at::Tensor ReferenceLogProbs(const model::PhiModel& model,
                              std::span<const data::PreferencePair> pairs, int64_t batch,
                              Progress& progress);
+// The same on all ranks, of which each computes a share.
+at::Tensor ReferenceLogProbs(const model::PhiModel& model,
+                             std::span<const data::PreferencePair> pairs, int64_t batch,
+                             Progress& progress, Ranks& ranks);
 
 // A preference loss (dpo/loss.h), a mean over pairs. `reference`: ReferenceLogProbs() of the reference
 // model; undefined where the method has none. Pairs of one trunk go through the model together; where

@@ -3,6 +3,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
@@ -22,37 +23,91 @@ bool IsHalf(const at::Tensor& t) {
   return t.scalar_type() == at::kBFloat16 || t.scalar_type() == at::kHalf;
 }
 
+at::ScalarType WideType(const at::Tensor& t) { return IsHalf(t) ? at::kFloat : t.scalar_type(); }
+
 }  // namespace
 
-AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options)
-    : options_(options), step_(at::zeros({}, model.options().dtype(at::kFloat))) {
-  for (const auto& [name, tensor] : model.Trainable()) {
+AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options, Ranks& ranks)
+    : options_(options), ranks_(ranks), step_(at::zeros({}, model.options().dtype(at::kFloat))) {
+  const model::ParameterMap trainable = model.Trainable();
+  const std::vector<Bucket> buckets = PlanBuckets(trainable, ranks.size());
+  std::map<std::string, int> owners;
+  for (const Bucket& bucket : buckets)
+    for (const std::string& name : bucket.names) owners[name] = bucket.owner;
+  for (const auto& [name, tensor] : trainable) {
     Slot& slot = slots_.emplace_back();
     slot.name = name;
     slot.parameter = tensor;
     slot.parameter.requires_grad_(true);
+    slot.owner = owners.at(name);
     slot.weight_decay = tensor.dim() >= 2 ? options.weight_decay : 0.0;
-    const at::Tensor value = tensor.detach();
-    const bool half = IsHalf(value);
-    const at::Tensor moments = at::zeros_like(value, half ? value.options().dtype(at::kFloat) : value.options());
-    slot.first_moment = moments;
-    slot.second_moment = moments.clone();
-    if (!half) {
-      slot.master = value;
-    } else if (options.half_update == HalfUpdate::kMaster) {
-      slot.master = value.to(at::kFloat);
-    } else if (value.scalar_type() != at::kBFloat16) {
-      Fail("stochastic rounding is for bfloat16 weights; {} is {}", name,
-           c10::toString(value.scalar_type()));
-    }
+    if (Owns(slot)) MakeState(slot);
   }
+  exchange_ = std::make_unique<GradientExchange>(trainable, buckets, ranks);
 }
 
 AdamW::~AdamW() {
+  exchange_.reset();
   for (Slot& slot : slots_) {
     slot.parameter.mutable_grad().reset();
     slot.parameter.requires_grad_(false);
   }
+}
+
+void AdamW::MakeState(Slot& slot) const {
+  const at::Tensor value = slot.parameter.detach();
+  const bool half = IsHalf(value);
+  const at::Tensor moments = at::zeros_like(value, value.options().dtype(WideType(value)));
+  slot.first_moment = moments;
+  slot.second_moment = moments.clone();
+  if (!half) {
+    slot.master = value;
+  } else if (options_.half_update == HalfUpdate::kMaster) {
+    slot.master = value.to(at::kFloat);
+  } else if (value.scalar_type() != at::kBFloat16) {
+    Fail("stochastic rounding is for bfloat16 weights; {} is {}", slot.name,
+         c10::toString(value.scalar_type()));
+  }
+}
+
+template <typename F>
+void AdamW::ForState(const Slot& slot, F f) const {
+  f("first_moment." + slot.name, slot.first_moment);
+  f("second_moment." + slot.name, slot.second_moment);
+  if (IsHalf(slot.parameter) && options_.half_update == HalfUpdate::kMaster)
+    f("master." + slot.name, slot.master);
+}
+
+std::map<std::string, at::Tensor> AdamW::State() const {
+  std::map<std::string, at::Tensor> state;
+  for (const Slot& slot : slots_) {
+    ForState(slot, [&](const std::string& name, at::Tensor tensor) {
+      if (!Owns(slot))
+        tensor = at::empty(slot.parameter.sizes(), slot.parameter.options().dtype(WideType(slot.parameter)));
+      ranks_.Broadcast(tensor, slot.owner);
+      if (Owns(slot) || ranks_.rank() == 0) state[name] = tensor;
+    });
+  }
+  return state;
+}
+
+void AdamW::Restore(const std::map<std::string, at::Tensor>& state, int64_t steps) {
+  const c10::NoGradGuard no_grad;
+  for (const Slot& slot : slots_) {
+    if (!Owns(slot)) continue;
+    ForState(slot, [&](const std::string& name, at::Tensor tensor) {
+      const auto it = state.find(name);
+      if (it == state.end() || it->second.sizes() != tensor.sizes())
+        Fail("the saved optimizer state is of other weights: {} does not fit", name);
+      tensor.copy_(it->second);
+    });
+  }
+  CountSteps(steps);
+}
+
+void AdamW::CountSteps(int64_t steps) {
+  steps_ = steps;
+  step_.fill_(steps);
 }
 
 void AdamW::Update(Slot& slot, const at::Tensor& gradient, double learning_rate,
@@ -68,49 +123,31 @@ void AdamW::Update(Slot& slot, const at::Tensor& gradient, double learning_rate,
   }
 }
 
-std::map<std::string, at::Tensor> AdamW::State() const {
-  std::map<std::string, at::Tensor> state;
+double AdamW::GradNorm() const {
+  std::vector<at::Tensor> norms;
   for (const Slot& slot : slots_) {
-    state["first_moment." + slot.name] = slot.first_moment;
-    state["second_moment." + slot.name] = slot.second_moment;
-    if (IsHalf(slot.parameter) && slot.master.defined()) state["master." + slot.name] = slot.master;
+    const at::Tensor& gradient = slot.parameter.grad();
+    norms.push_back(gradient.defined()
+                        ? at::linalg_vector_norm(gradient, 2, {}, false, slot.first_moment.scalar_type())
+                              .to(at::kFloat)
+                        : at::zeros_like(step_));
   }
-  return state;
-}
-
-void AdamW::Restore(const std::map<std::string, at::Tensor>& state, int64_t steps) {
-  const c10::NoGradGuard no_grad;
-  for (auto& [name, tensor] : State()) {
-    const auto it = state.find(name);
-    if (it == state.end() || it->second.sizes() != tensor.sizes())
-      Fail("the saved optimizer state is of other weights: {} does not fit", name);
-    at::Tensor(tensor).copy_(it->second);
-  }
-  steps_ = steps;
-  step_.fill_(steps);
+  const at::Tensor all = at::stack(norms);
+  ranks_.Sum(all);  // each has its owner's norm alone
+  return at::linalg_vector_norm(all).item<double>();
 }
 
 double AdamW::Step(double factor) {
   const c10::NoGradGuard no_grad;
-  std::vector<at::Tensor> norms;
-  for (const Slot& slot : slots_) {
-    const at::Tensor& gradient = slot.parameter.grad();
-    if (!gradient.defined()) continue;
-    norms.push_back(at::linalg_vector_norm(gradient, 2, {}, false, slot.first_moment.scalar_type())
-                        .to(at::kFloat));
-  }
-  const double norm =
-      norms.empty() ? 0.0 : at::linalg_vector_norm(at::stack(norms)).item<double>();
+  exchange_->Finish();
+  const double norm = GradNorm();
   const bool finite = std::isfinite(norm);
   const double clip = options_.max_grad_norm > 0 && norm > options_.max_grad_norm
                           ? options_.max_grad_norm / norm : 1.0;
-  if (finite) {
-    step_.add_(1);
-    ++steps_;
-  }
+  if (finite) CountSteps(steps_ + 1);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];
-    if (finite) {
+    if (finite && Owns(slot)) {
       at::Tensor gradient = slot.parameter.grad().defined()
                                 ? slot.parameter.grad().to(slot.first_moment.scalar_type())
                                 : at::zeros_like(slot.first_moment);
@@ -120,6 +157,8 @@ double AdamW::Step(double factor) {
     }
     slot.parameter.mutable_grad().reset();
   }
+  if (finite)
+    for (const Slot& slot : slots_) ranks_.Broadcast(slot.parameter, slot.owner);
   return norm;
 }
 

@@ -3,6 +3,7 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/tensor.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -166,6 +167,21 @@ at::Tensor ReferenceLogProbs(const model::PhiModel& model,
   }
   progress.End();
   return reference.clone();
+}
+
+at::Tensor ReferenceLogProbs(const model::PhiModel& model,
+                             std::span<const data::PreferencePair> pairs, int64_t batch,
+                             Progress& progress, Ranks& ranks) {
+  const auto count = static_cast<int64_t>(pairs.size());
+  const int64_t first = count * ranks.rank() / ranks.size();
+  const int64_t size = count * (ranks.rank() + 1) / ranks.size() - first;
+  const at::Tensor reference = at::zeros({count, 2}, at::TensorOptions(at::kDouble));
+  ranks.Together([&] {
+    reference.narrow(0, first, size)
+        .copy_(ReferenceLogProbs(model, pairs.subspan(first, size), batch, progress));
+  });
+  ranks.Sum(reference);
+  return reference;
 }
 
 std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,

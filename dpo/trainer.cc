@@ -2,6 +2,7 @@
 #include "dpo/trainer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
@@ -11,6 +12,7 @@
 #include "data/error.h"
 #include "dpo/batch_plan.h"
 #include "dpo/require.h"
+#include "dpo/step_share.h"
 
 namespace pivotal::dpo {
 namespace {
@@ -30,6 +32,18 @@ std::vector<std::span<const int64_t>> Passes(std::span<const int64_t> step, int6
   for (; !step.empty(); step = step.subspan(passes.back().size()))
     passes.push_back(step.first(std::min(static_cast<std::size_t>(batch_size), step.size())));
   return passes;
+}
+
+// Sums over ranks on rank 0. A rank whose share is empty has no names; rank 0's never is.
+void SumOverRanks(std::map<std::string, double>& sums, Ranks& ranks) {
+  if (ranks.size() == 1) return;
+  const double count = ranks.Sum(ranks.rank() == 0 ? static_cast<double>(sums.size()) : 0.0);
+  const at::Tensor values = at::zeros({static_cast<int64_t>(count)}, at::TensorOptions(at::kDouble));
+  auto* value = values.data_ptr<double>();
+  for (const auto& [name, share] : sums) *value++ = share;
+  ranks.Reduce(values, 0);
+  value = values.data_ptr<double>();
+  for (auto& [name, sum] : sums) sum = *value++;
 }
 
 }  // namespace
@@ -52,9 +66,10 @@ void TrainOptions::Validate() const {
 }
 
 Trainer::Trainer(const model::PhiModel& model, const Objective& objective,
-                 const TrainOptions& options)
-    : objective_(objective), options_(options), optimizer_(model, options.optimizer),
-      groups_(objective.Groups()) {
+                 const TrainOptions& options, Ranks& ranks)
+    : objective_(objective), options_(options), ranks_(ranks),
+      optimizer_(model, options.optimizer, ranks), groups_(objective.Groups()),
+      group_of_(GroupOf(groups_)) {
   options.Validate();
   if (objective.size() == 0) Fail("nothing to train on: the data holds no example");
   steps_per_epoch_ = (objective.size() + options.StepSize() - 1) / options.StepSize();
@@ -75,21 +90,26 @@ const std::vector<int64_t>& Trainer::Examples(int64_t step) {
 
 const StepLog& Trainer::Step() {
   const std::span<const int64_t> step = Examples(log_.step);
-  log_.loss = 0;
-  log_.metrics.clear();
-  for (const auto batch : Passes(step, options_.batch_size)) {
+  const auto share = ShareOf(step, group_of_, ranks_.rank(), ranks_.size());
+  std::map<std::string, double> sums;
+  for (const auto batch : Passes(share, options_.batch_size)) {
     const LossTerms terms = objective_.Compute(batch, step);
     const double loss = terms.loss.item<double>();
     if (!std::isfinite(loss)) FailAt("loss", loss, batch);
-    log_.loss += loss;
-    for (const auto& [name, value] : terms.metrics) log_.metrics[name] += value;
-    for (int64_t i : batch) log_.tokens += objective_.Length(i);
+    sums["loss"] += loss;
+    for (const auto& [name, value] : terms.metrics) sums[name] += value;
+    if (&batch.back() == &share.back()) optimizer_.BeginExchange();
     terms.loss.backward();
   }
   const double factor = schedule_.Factor(log_.step);
   log_.learning_rate = factor * options_.optimizer.learning_rate;
   log_.grad_norm = optimizer_.Step(factor);
   if (!std::isfinite(log_.grad_norm)) FailAt("gradient norm", log_.grad_norm, step);
+  SumOverRanks(sums, ranks_);
+  log_.loss = sums["loss"];
+  sums.erase("loss");
+  log_.metrics = std::move(sums);
+  for (int64_t i : step) log_.tokens += objective_.Length(i);
   ++log_.step;
   log_.examples += std::ssize(step);
   log_.epoch = static_cast<double>(log_.step) / static_cast<double>(steps_per_epoch_);
@@ -127,19 +147,22 @@ int64_t LargestPass(const Objective& objective, const TrainOptions& options) {
 }
 
 std::map<std::string, double> Measure(const Objective& objective, int64_t batch,
-                                      Progress& progress) {
+                                      Progress& progress, Ranks& ranks) {
   const c10::NoGradGuard no_grad;
+  const auto groups = objective.Groups();
   std::vector<int64_t> all;
-  for (const auto& group : objective.Groups()) all.insert(all.end(), group.begin(), group.end());
+  for (const auto& group : groups) all.insert(all.end(), group.begin(), group.end());
+  const auto share = ShareOf(all, GroupOf(groups), ranks.rank(), ranks.size());
   std::map<std::string, double> sums;
-  const auto size = static_cast<int64_t>(all.size());
-  for (int64_t first = 0; first < size; first += batch) {
-    if (progress.StopRequested()) throw Interrupted("stopped while measuring held-out examples");
-    const LossTerms terms = objective.Compute(
-        std::span(all).subspan(first, std::min(batch, size - first)), all);
-    sums["loss"] += terms.loss.item<double>();
-    for (const auto& [name, value] : terms.metrics) sums[name] += value;
-  }
+  ranks.Together([&] {
+    for (const auto pass : Passes(share, batch)) {
+      if (progress.StopRequested()) throw Interrupted("stopped while measuring held-out examples");
+      const LossTerms terms = objective.Compute(pass, all);
+      sums["loss"] += terms.loss.item<double>();
+      for (const auto& [name, value] : terms.metrics) sums[name] += value;
+    }
+  });
+  SumOverRanks(sums, ranks);
   return sums;
 }
 

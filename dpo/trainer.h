@@ -55,9 +55,14 @@ struct TrainState {
 // Trains the weights of `model`, which `objective` was made for, in place, a step at a time:
 //   while (!trainer.done()) trainer.Step();
 // Both must outlive it. Throws Error if an option is out of its range or there is no example.
+//
+// Several ranks make the same steps, each on its share of a step's examples, in forward passes of at
+// most `batch_size`. Weights are the same on all after each; the loss and metrics of rank 0's log are
+// those of all shares. After an Error on one rank the others wait for it: Ranks::Abandon().
 class Trainer {
  public:
-  Trainer(const model::PhiModel& model, const Objective& objective, const TrainOptions& options);
+  Trainer(const model::PhiModel& model, const Objective& objective, const TrainOptions& options,
+          Ranks& ranks = Alone());
 
   int64_t total_steps() const { return log_.total_steps; }
   int64_t steps_per_epoch() const { return steps_per_epoch_; }
@@ -69,7 +74,8 @@ class Trainer {
   // not finite; weights stay as they were before that step.
   const StepLog& Step();
 
-  // Handles on the optimizer's tensors: the next step changes them.
+  // Handles on the optimizer's tensors: the next step changes them. All ranks must ask; rank 0 gets the
+  // whole.
   TrainState State() const;
   // Goes on after `state.step`, on weights of that moment, as if training had never stopped. Throws
   // Error if the state is of other weights.
@@ -81,8 +87,10 @@ class Trainer {
 
   const Objective& objective_;
   TrainOptions options_;
+  Ranks& ranks_;
   AdamW optimizer_;
   std::vector<std::vector<int64_t>> groups_;
+  std::vector<int64_t> group_of_;  // an example
   int64_t steps_per_epoch_ = 1;
   int64_t planned_epoch_ = -1;
   std::vector<std::vector<int64_t>> plan_;  // of that epoch
@@ -95,8 +103,9 @@ class Trainer {
 // Tokens that the largest forward pass of the first epoch puts through the model.
 int64_t LargestPass(const Objective& objective, const TrainOptions& options);
 
-// Loss ("loss") and metrics over all examples, `batch` to a forward pass, without gradients. Throws
-// Interrupted on a stop request.
-std::map<std::string, double> Measure(const Objective& objective, int64_t batch, Progress& progress);
+// Loss ("loss") and metrics over all examples, `batch` to a forward pass, without gradients; whole on
+// rank 0. Throws Interrupted on a stop request.
+std::map<std::string, double> Measure(const Objective& objective, int64_t batch, Progress& progress,
+                                      Ranks& ranks = Alone());
 
 }  // namespace pivotal::dpo

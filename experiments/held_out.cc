@@ -7,11 +7,11 @@
 namespace pivotal::experiments {
 
 HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
-                 const std::string& weights_sha256, Progress& progress)
-    : settings_(settings), model_(model) {
+                 const std::string& weights_sha256, Progress& progress, dpo::Ranks& ranks)
+    : settings_(settings), model_(model), ranks_(ranks) {
   const HeldOutSettings& held_out = settings.held_out;
   if (!held_out.data.empty()) {
-    task_ = MakeTrainTask(settings, held_out.data, model, weights_sha256, progress);
+    task_ = MakeTrainTask(settings, held_out.data, model, weights_sha256, progress, ranks);
     if (task_->objective->size() == 0) Fail("{}: no example", held_out.data.string());
   }
   if (!held_out.problems.file.empty()) {
@@ -33,14 +33,17 @@ std::map<std::string, double> HeldOut::Measure(Progress& progress) const {
   std::map<std::string, double> measured;
   if (task_ != nullptr) {
     for (const auto& [name, value] :
-         dpo::Measure(*task_->objective, settings_.options.batch_size, progress))
+         dpo::Measure(*task_->objective, settings_.options.batch_size, progress, ranks_))
       measured["eval_" + name] = value;
   }
   if (!problems_.empty()) {
     SamplingSettings sampling;
     sampling.max_new_tokens = settings_.held_out.max_new_tokens;
-    measured["eval_accuracy"] =
-        Evaluate(model_, problems_, *oracle_, sampling, 0, progress).Greedy().mean;
+    ranks_.Together([&] {
+      if (ranks_.rank() == 0)
+        measured["eval_accuracy"] =
+            Evaluate(model_, problems_, *oracle_, sampling, 0, progress).Greedy().mean;
+    });
   }
   return measured;
 }

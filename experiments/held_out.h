@@ -19,14 +19,16 @@ class HeldOut {
   // weights of the fingerprint `weights_sha256`.
   // Throws Error for bad files, or a metric that is not measured.
   HeldOut(const TrainSettings& settings, const LoadedModel& model,
-          const std::string& weights_sha256, Progress& progress);
+          const std::string& weights_sha256, Progress& progress, dpo::Ranks& ranks);
 
-  // "eval_loss" and "eval_rewards/margins", ... over the examples, "eval_accuracy" over the problems.
+  // "eval_loss" and "eval_rewards/margins", ... over the examples, "eval_accuracy" over the problems. Whole
+  // on rank 0, which solves the problems alone.
   std::map<std::string, double> Measure(Progress& progress) const;
 
  private:
   const TrainSettings& settings_;
   const LoadedModel& model_;
+  dpo::Ranks& ranks_;
   std::unique_ptr<const TrainTask> task_;
   std::vector<data::Problem> problems_;
   std::unique_ptr<const pts::Oracle> oracle_;

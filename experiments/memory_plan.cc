@@ -11,20 +11,6 @@ using model::BytesText;
 using model::TrainingFootprint;
 using model::TrainingShape;
 
-TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& model, int64_t tokens) {
-  TrainingShape shape;
-  shape.element = static_cast<int64_t>(model.options().dtype().itemsize());
-  shape.tokens = tokens;
-  shape.activation_checkpointing = settings.activation_checkpointing;
-  for (const auto& [name, tensor] : model.Trainable()) {
-    shape.trained += tensor.numel();
-    shape.trained_element = static_cast<int64_t>(tensor.element_size());
-  }
-  shape.master = shape.trained_element < 4 &&
-                 settings.options.optimizer.half_update == dpo::HalfUpdate::kMaster;
-  return shape;
-}
-
 // Ways to need less, one added to the other.
 std::vector<std::pair<std::string, TrainingShape>> Savings(TrainingShape shape, int64_t alone,
                                                            const model::PhiConfig& config) {
@@ -78,20 +64,30 @@ void RequireWeightsFit(const TrainSettings& settings, int64_t free) {
        BytesText(free), element == 4 ? "--dtype bfloat16, or " : "");
 }
 
-TrainingFootprint PlanMemory(const TrainSettings& settings, const model::PhiModel& model,
-                             int64_t tokens) {
-  return model::TrainingFootprintOf(model.config(), ShapeOf(settings, model, tokens));
+TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& model, int64_t tokens,
+                      int64_t ranks) {
+  TrainingShape shape;
+  shape.element = static_cast<int64_t>(model.options().dtype().itemsize());
+  shape.tokens = tokens;
+  shape.ranks = ranks;
+  shape.activation_checkpointing = settings.activation_checkpointing;
+  for (const auto& [name, tensor] : model.Trainable()) {
+    shape.trained += tensor.numel();
+    shape.trained_element = static_cast<int64_t>(tensor.element_size());
+  }
+  shape.master = shape.trained_element < 4 &&
+                 settings.options.optimizer.half_update == dpo::HalfUpdate::kMaster;
+  return shape;
 }
 
-void RequireFits(const TrainSettings& settings, const model::PhiModel& model, int64_t tokens,
-                 int64_t alone, int64_t free) {
-  const TrainingShape shape = ShapeOf(settings, model, tokens);
-  const TrainingFootprint plan = model::TrainingFootprintOf(model.config(), shape);
+void RequireFits(const model::PhiConfig& config, const TrainingShape& shape, int64_t alone,
+                 int64_t free) {
+  const TrainingFootprint plan = model::TrainingFootprintOf(config, shape);
   const int64_t room = free + plan.weights;  // these are loaded
   if (plan.Total() <= room) return;
   std::string advice = "nothing helps here but a larger machine";
-  for (const auto& [flags, less] : Savings(shape, alone, model.config())) {
-    const int64_t total = model::TrainingFootprintOf(model.config(), less).Total();
+  for (const auto& [flags, less] : Savings(shape, alone, config)) {
+    const int64_t total = model::TrainingFootprintOf(config, less).Total();
     if (total > room) continue;
     advice = fmt::format("{} needs {}", flags, BytesText(total));
     break;

@@ -15,14 +15,14 @@ namespace pivotal::experiments {
 // are loaded.
 void RequireWeightsFit(const TrainSettings& settings, int64_t free);
 
-// What training with `settings` needs, `tokens` going through the model at once.
-model::TrainingFootprint PlanMemory(const TrainSettings& settings, const model::PhiModel& model,
-                                    int64_t tokens);
+// What is trained, `tokens` going through the model at once on each of `ranks`.
+model::TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& model,
+                             int64_t tokens, int64_t ranks = 1);
 
-// Throws Error with what would fit instead if `plan`, of which the weights are loaded, needs more than
+// Throws Error with what would fit instead if training, of which the weights are loaded, needs more than
 // `free` bytes. `alone`: tokens of the longest example.
-void RequireFits(const TrainSettings& settings, const model::PhiModel& model, int64_t tokens,
-                 int64_t alone, int64_t free);
+void RequireFits(const model::PhiConfig& config, const model::TrainingShape& shape, int64_t alone,
+                 int64_t free);
 
 // "weights 1.50 GiB, gradients ..., in all ..."
 std::string Text(const model::TrainingFootprint& plan);

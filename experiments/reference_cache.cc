@@ -78,13 +78,19 @@ fs::path ReferenceCachePath(const fs::path& file) { return file.string() + ".ref
 
 at::Tensor CachedReference(const fs::path& file, std::span<const data::PreferencePair> pairs,
                            const model::PhiModel& model, const std::string& weights_sha256,
-                           int64_t batch, Progress& progress) {
+                           int64_t batch, Progress& progress, dpo::Ranks& ranks) {
   const fs::path path = ReferenceCachePath(file);
+  const auto count = std::ssize(pairs);
+  const bool files = ranks.rank() == 0;
   Json key = KeyOf(pairs, model, weights_sha256);
-  at::Tensor logps = Read(path, key, std::ssize(pairs));
-  if (logps.defined()) return logps;
-  logps = dpo::ReferenceLogProbs(model, pairs, batch, progress).contiguous();
-  Write(path, std::move(key), logps);
+  at::Tensor logps = files ? Read(path, key, count) : at::Tensor();
+  if (ranks.Any(logps.defined())) {
+    if (!files) logps = at::empty({count, 2}, at::TensorOptions(at::kDouble));
+    ranks.Broadcast(logps, 0);
+    return logps;
+  }
+  logps = dpo::ReferenceLogProbs(model, pairs, batch, progress, ranks).contiguous();
+  if (files) Write(path, std::move(key), logps);
   return logps;
 }
 

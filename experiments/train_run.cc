@@ -33,16 +33,17 @@ LoadedModel LoadBase(const TrainSettings& settings) {
 // What training needs, loaded and checked before the output folder is touched.
 class Job {
  public:
-  Job(const TrainSettings& settings, LoadedModel base, const TrainInputs& inputs, Progress& progress)
+  Job(const TrainSettings& settings, LoadedModel base, const TrainInputs& inputs, Progress& progress,
+      dpo::Ranks& ranks)
       : settings_(settings), model_(std::move(base)) {
     phi().set_activation_checkpointing(settings.activation_checkpointing);
     const auto adapter = MakeAdapter();
     if (adapter == nullptr) phi().set_frozen(model::FrozenWeights(phi(), settings.freeze));
-    task_ = MakeTrainTask(settings, settings.data, model_, inputs.weights_sha256, progress);
+    task_ = MakeTrainTask(settings, settings.data, model_, inputs.weights_sha256, progress, ranks);
     if (settings.held_out.any())
-      held_out_.emplace(settings, model_, inputs.weights_sha256, progress);
+      held_out_.emplace(settings, model_, inputs.weights_sha256, progress, ranks);
     if (adapter != nullptr) phi().set_adapter(adapter);  // not before: the model alone is the reference
-    CheckMemory();
+    CheckMemory(ranks);
   }
 
   const TrainSettings& settings() const { return settings_; }
@@ -65,15 +66,15 @@ class Job {
   }
 
  private:
-  void CheckMemory() const {
-    const int64_t tokens = dpo::LargestPass(objective(), settings_.options);
+  void CheckMemory(dpo::Ranks& ranks) const {
+    const auto shape = ShapeOf(settings_, phi(), dpo::LargestPass(objective(), settings_.options), ranks.size());
     int64_t alone = 0;
     for (int64_t i = 0; i < objective().size(); ++i)
       alone = std::max(alone, objective().PackedLength({&i, 1}));
-    const int64_t free = model::FreeMemory(phi().options().device());
-    spdlog::info("memory: {}; {} free beside the weights", Text(PlanMemory(settings_, phi(), tokens)),
-                 model::BytesText(free));
-    if (!settings_.ignore_memory_plan) RequireFits(settings_, phi(), tokens, alone, free);
+    const int64_t free = model::FreeMemory(phi().options().device()) / ranks.neighbours();
+    spdlog::info("memory: {}; {} free beside the weights",
+                 Text(model::TrainingFootprintOf(phi().config(), shape)), model::BytesText(free));
+    if (!settings_.ignore_memory_plan) RequireFits(phi().config(), shape, alone, free);
   }
   std::shared_ptr<const model::Adapter> MakeAdapter() const {
     if (!settings_.model.adapter.empty()) return model::LoadAdapter(settings_.model.adapter, phi());
@@ -96,14 +97,16 @@ dpo::TrainOptions OptionsOf(const TrainSettings& settings) {
 // Steps, and what comes between them: evaluations, checkpoints, the end.
 class Run {
  public:
-  // Goes on from `start`, whose weights the model has.
-  Run(const Job& job, const TrainCheckpoint& start, const fs::path& output, const data::RunLock& lock,
-      Progress& progress)
+  // Goes on from `start`, whose weights the model has. `lock` is rank 0's, which alone
+  // writes; null on the others.
+  Run(const Job& job, const TrainCheckpoint& start, const fs::path& output, const data::RunLock* lock,
+      Progress& progress, dpo::Ranks& ranks)
       : job_(job), settings_(job.settings()), output_(output), lock_(lock), progress_(progress),
-        trainer_(job.phi(), job.objective(), OptionsOf(settings_)),
-        log_(output / "log.jsonl", start.state.step), best_(start.best), saved_(start.state.step) {
+        ranks_(ranks), trainer_(job.phi(), job.objective(), OptionsOf(settings_), ranks),
+        best_(start.best), saved_(start.state.step) {
+    if (lock_ != nullptr) log_.emplace(output / "log.jsonl", start.state.step);
     if (start.state.step > 0) trainer_.Restore(start.state);
-    if (best_.step > 0 && !fs::exists(BestFolder(output, best_.step)))
+    if (ranks.Any(best_.step > 0 && !fs::exists(BestFolder(output, best_.step))))
       best_.step = 0;  // of an evaluation after the checkpoint, and that will come again
   }
 
@@ -111,21 +114,29 @@ class Run {
     ShowSteps();
     while (true) {
       const int64_t step = trainer_.log().step;
-      const bool stop = progress_.StopRequested();
+      const bool stop = ranks_.Any(progress_.StopRequested());
       if (!stop && EvaluationDue()) Evaluate();
       if (trainer_.done() || EndsEarly()) break;
       if (stop || (settings_.save_steps > 0 && step % settings_.save_steps == 0)) SaveCheckpoint();
       if (stop) Interrupt(fmt::format("stopped after step {} of {}", step, trainer_.total_steps()));
-      log_.Add(trainer_.Step());
+      trainer_.Step();
+      if (log_) log_->Add(trainer_.log());
       progress_.Update(trainer_.log().step, Detail());
     }
     progress_.End();
-    lock_.Check();
-    job_.SaveResult(output_);
+    Write([&] { job_.SaveResult(output_); });
     return {trainer_.log(), best_, !trainer_.done()};
   }
 
  private:
+  // On rank 0 alone, while it is still the one that writes here.
+  template <typename F>
+  void Write(F f) {
+    if (lock_ == nullptr) return;
+    lock_->Check();
+    f();
+  }
+
   void ShowSteps() {
     progress_.Begin("train", trainer_.total_steps(), "steps", trainer_.log().step);
   }
@@ -146,12 +157,11 @@ class Run {
       SaveCheckpoint();
       Interrupt(stop.what());
     }
-    log_.Add(step, measured);
+    if (log_) log_->Add(step, measured);
     const std::string metric = settings_.held_out.Metric();
-    const double value = measured.at(metric);
+    const double value = ranks_.Sum(lock_ != nullptr ? measured.at(metric) : 0.0);
     if (best_.step == 0 || IsBetter(metric, value, best_.value)) {
-      lock_.Check();
-      SaveBest(step, [this](const fs::path& folder) { job_.Save(folder); }, output_);
+      Write([&] { SaveBest(step, [this](const fs::path& folder) { job_.Save(folder); }, output_); });
       best_ = {step, value, 0, step};
     } else {
       ++best_.since;
@@ -167,9 +177,11 @@ class Run {
 
   void SaveCheckpoint() {
     if (trainer_.log().step == saved_) return;
-    lock_.Check();
-    SaveTrainCheckpoint(trainer_.State(), best_, [this](const fs::path& folder) { job_.Save(folder); },
-                        output_, settings_.keep);
+    const dpo::TrainState state = trainer_.State();
+    Write([&] {
+      SaveTrainCheckpoint(state, best_, [this](const fs::path& folder) { job_.Save(folder); }, output_,
+                          settings_.keep);
+    });
     saved_ = trainer_.log().step;
   }
 
@@ -189,10 +201,11 @@ class Run {
   const Job& job_;
   const TrainSettings& settings_;
   fs::path output_;
-  const data::RunLock& lock_;
+  const data::RunLock* lock_;
   Progress& progress_;
+  dpo::Ranks& ranks_;
   dpo::Trainer trainer_;
-  TrainLog log_;
+  std::optional<TrainLog> log_;  // rank 0's
   Best best_;
   int64_t saved_;           // the step that was saved last
   std::string evaluation_;  // the last, in words
@@ -217,28 +230,34 @@ void RequireUnchanged(const TrainSettings& settings, const TrainInputs& now, con
 
 }  // namespace
 
-TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, Progress& progress) {
+TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, Progress& progress,
+                        dpo::Ranks& ranks) {
   settings.Validate();
   LoadedModel base = LoadBase(settings);
   const TrainInputs inputs = InputsOf(settings);
-  const Job job(settings, std::move(base), inputs, progress);
-  data::CreateOutputFolder(output);
-  const data::RunLock lock(output);
-  data::RequireAbsent(output / "train.toml");  // of a process that was quicker
-  SaveTrainSettings(settings, inputs, output);
-  return Run(job, {}, output, lock, progress).Finish();
+  const Job job(settings, std::move(base), inputs, progress, ranks);
+  std::optional<data::RunLock> lock;
+  if (ranks.rank() == 0) {
+    data::CreateOutputFolder(output);
+    lock.emplace(output);
+    data::RequireAbsent(output / "train.toml");  // of a process that was quicker
+    SaveTrainSettings(settings, inputs, output);
+  }
+  return Run(job, {}, output, lock ? &*lock : nullptr, progress, ranks).Finish();
 }
 
-TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Progress& progress) {
+TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Progress& progress,
+                           dpo::Ranks& ranks) {
   TrainInputs inputs;
   settings = LoadTrainSettings(output, inputs);
-  const data::RunLock lock(output);
+  std::optional<data::RunLock> lock;
+  if (ranks.rank() == 0) lock.emplace(output);
   if (HoldsResult(output)) Fail("{}: the run is finished; start a new one for more steps", output.string());
   RequireUnchanged(settings, InputsOf(settings), inputs, output);
   const auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
-  const Job job(settings, LoadBase(settings), inputs, progress);
+  const Job job(settings, LoadBase(settings), inputs, progress, ranks);
   if (found.state.step > 0) job.Load(found.folder);
-  return Run(job, found, output, lock, progress).Finish();
+  return Run(job, found, output, lock ? &*lock : nullptr, progress, ranks).Finish();
 }
 
 }  // namespace pivotal::experiments

@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "data/progress.h"
+#include "dpo/ranks.h"
 #include "experiments/train_checkpoint.h"
 #include "experiments/train_settings.h"
 
@@ -22,14 +23,17 @@ struct TrainResult {
 // the best evaluation, checkpoint-<step>. Throws Error before anything is written if a setting, the
 // data or the model is bad or the folder is not empty. On a stop request a checkpoint is written and
 // Interrupted is thrown.
+//
+// Several ranks make the steps together; rank 0 writes the files and knows the result. An Error on one rank
+// leaves the others waiting: Ranks::Abandon().
 TrainResult RunTraining(const TrainSettings& settings, const std::filesystem::path& output,
-                        Progress& progress);
+                        Progress& progress, dpo::Ranks& ranks = dpo::Alone());
 
 // Goes on with a run from its newest whole checkpoint (from its start if it has none) under the
 // settings of its train.toml, which are given back; on the CPU it ends as if it had never stopped, bit
 // by bit. log.jsonl is cut back to the checkpoint. Throws Error if the run is finished, its data or the
 // weights that it began with have changed, or no checkpoint is whole.
 TrainResult ResumeTraining(const std::filesystem::path& output, TrainSettings& settings,
-                           Progress& progress);
+                           Progress& progress, dpo::Ranks& ranks = dpo::Alone());
 
 }  // namespace pivotal::experiments

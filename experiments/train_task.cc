@@ -9,7 +9,7 @@ std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
                                                const std::filesystem::path& file,
                                                const LoadedModel& model,
                                                const std::string& weights_sha256,
-                                               Progress& progress) {
+                                               Progress& progress, dpo::Ranks& ranks) {
   const data::TextCoding coding{model.tokenizer(), model.prompt_format};
   auto task = std::make_unique<TrainTask>();
   if (settings.sft) {
@@ -22,8 +22,9 @@ std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
   const int64_t batch = settings.options.batch_size;
   if (settings.loss.UsesReference())
     reference = settings.reference_cache
-                    ? CachedReference(file, task->pairs, model.phi(), weights_sha256, batch, progress)
-                    : dpo::ReferenceLogProbs(model.phi(), task->pairs, batch, progress);
+                    ? CachedReference(file, task->pairs, model.phi(), weights_sha256, batch, progress,
+                                      ranks)
+                    : dpo::ReferenceLogProbs(model.phi(), task->pairs, batch, progress, ranks);
   task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss, reference);
   return task;
 }

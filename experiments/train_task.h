@@ -24,6 +24,7 @@ struct TrainTask {
 std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
                                                const std::filesystem::path& file,
                                                const LoadedModel& model,
-                                               const std::string& weights_sha256, Progress& progress);
+                                               const std::string& weights_sha256, Progress& progress,
+                                               dpo::Ranks& ranks);
 
 }  // namespace pivotal::experiments

@@ -56,7 +56,7 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   TrainingFootprint f;
   f.weights = parameters * shape.element;
   f.gradients = shape.trained * shape.trained_element;
-  f.optimizer = shape.trained * (2 * 4 + (shape.master ? 4 : 0));
+  f.optimizer = shape.trained * (2 * 4 + (shape.master ? 4 : 0)) / shape.ranks;
   f.activations = shape.tokens * kept * shape.element * 6 / 5;  // a fifth for what passes by
   f.working = kLogits + kLibTorch + 2 * 4 * std::min(largest, shape.trained);
   return f;

@@ -29,11 +29,12 @@ struct TrainingShape {
   int64_t trained = 0;            // numbers that are trained
   int64_t trained_element = 4;    // bytes of one of them: adapters are in float32
   bool master = false;            // float32 copies of what is trained
+  int64_t ranks = 1;              // that share the optimizer's state
   int64_t tokens = 0;             // that go through the model at once
   bool activation_checkpointing = false;
 };
 
-// Bytes of training with AdamW at their peak. An estimate, activations by what each layer keeps for the
+// Bytes of training with AdamW at their peak, on one rank. An estimate, activations by what each layer keeps for the
 // backward pass: with 91M weights on the CPU the peak of the process was between 0.8 and 1.1 of it.
 struct TrainingFootprint {
   int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0;

@@ -1,0 +1,117 @@
+// Apache-2.0.
+#include "dpo/mpi_ranks.h"
+
+#include <fmt/format.h>
+#include <mpi.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <cstdio>
+#include <thread>
+
+#include "data/error.h"
+#include "dpo/launched_ranks.h"
+
+namespace pivotal::dpo {
+namespace {
+
+constexpr int64_t kPiece = int64_t{1} << 28;  // elements: MPI counts in int
+
+// MPI's own blocking calls turn in a loop, on a core that the backward pass could use.
+void Wait(MPI_Request request) {
+  using Clock = std::chrono::steady_clock;
+  const Clock::time_point patience = Clock::now() + std::chrono::microseconds(100);
+  for (int done = 0;;) {
+    MPI_Test(&request, &done, MPI_STATUS_IGNORE);
+    if (done != 0) return;
+    if (Clock::now() < patience) {
+      std::this_thread::yield();
+    } else {
+      std::this_thread::sleep_for(std::chrono::microseconds(20));
+    }
+  }
+}
+
+// f(first byte, elements) for each piece of `values`.
+template <typename F>
+void ForPieces(const at::Tensor& values, F f) {
+  auto* bytes = static_cast<char*>(values.data_ptr());
+  for (int64_t first = 0; first < values.numel(); first += kPiece)
+    f(bytes + first * values.element_size(),
+      static_cast<int>(std::min(kPiece, values.numel() - first)));
+}
+
+MPI_Datatype SummedType(const at::Tensor& values) {
+  switch (values.scalar_type()) {
+    case at::kFloat: return MPI_FLOAT;
+    case at::kDouble: return MPI_DOUBLE;
+    default: Fail("ranks sum float32 and float64, not {}", c10::toString(values.scalar_type()));
+  }
+}
+
+// `values` in the host's memory: themselves, or a copy.
+at::Tensor OnHost(const at::Tensor& values) {
+  if (!values.is_contiguous()) Fail("ranks exchange contiguous tensors only");
+  return values.is_cpu() ? values : values.cpu();
+}
+
+}  // namespace
+
+MpiRanks::MpiRanks() {
+  int provided = 0;
+  MPI_Init_thread(nullptr, nullptr, MPI_THREAD_SERIALIZED, &provided);
+  MPI_Comm_rank(MPI_COMM_WORLD, &rank_);
+  MPI_Comm_size(MPI_COMM_WORLD, &size_);
+  MPI_Comm machine;
+  MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
+  MPI_Comm_size(machine, &neighbours_);
+  MPI_Comm_free(&machine);
+  if (provided < MPI_THREAD_SERIALIZED)
+    Abandon("this MPI can't be called from several threads; build one with MPI_THREAD_SERIALIZED");
+}
+
+MpiRanks::~MpiRanks() { MPI_Finalize(); }
+
+void MpiRanks::Reduce(const at::Tensor& values, int root) {
+  const MPI_Datatype type = SummedType(values);
+  const at::Tensor host = OnHost(values);
+  ForPieces(host, [&](char* piece, int count) {
+    MPI_Request request;
+    MPI_Ireduce(rank_ == root ? MPI_IN_PLACE : piece, piece, count, type, MPI_SUM, root, MPI_COMM_WORLD,
+                &request);
+    Wait(request);
+  });
+  if (rank_ == root && !host.is_same(values)) values.copy_(host);
+}
+
+void MpiRanks::Broadcast(const at::Tensor& values, int root) {
+  const at::Tensor host = OnHost(values);
+  MPI_Datatype element;
+  MPI_Type_contiguous(static_cast<int>(host.element_size()), MPI_BYTE, &element);
+  MPI_Type_commit(&element);
+  ForPieces(host, [&](char* piece, int count) {
+    MPI_Request request;
+    MPI_Ibcast(piece, count, element, root, MPI_COMM_WORLD, &request);
+    Wait(request);
+  });
+  MPI_Type_free(&element);
+  if (rank_ != root && !host.is_same(values)) values.copy_(host);
+}
+
+void MpiRanks::Abandon(std::string_view why) {
+  if (size_ == 1) return;
+  // Where all fail alike, rank 0's line is the one that is seen: it ends the others meanwhile, which
+  // takes Open MPI more than a second.
+  if (rank_ != 0) std::this_thread::sleep_for(std::chrono::seconds(3));
+  std::fputs(fmt::format("pivotal: rank {} of {}: {}\n", rank_, size_, why).c_str(), stderr);
+  std::fflush(stderr);
+  MPI_Abort(MPI_COMM_WORLD, 1);
+}
+
+std::unique_ptr<Ranks> JoinRanks() {
+  if (LaunchedRanks() == 1) return std::make_unique<Ranks>();
+  return std::make_unique<MpiRanks>();
+}
+
+}  // namespace pivotal::dpo

@@ -1,0 +1,141 @@
+// Apache-2.0. Training on several processes through mpirun.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "data/file_sink.h"
+#include "data/safetensors.h"
+#include "tests/support/run_command.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+using testing::kTinyModel;
+using testing::RunCommand;
+
+class TrainRanks : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    if (RunCommand("mpirun --version").code != 0) GTEST_SKIP() << "mpirun is not installed";
+    if (!PIVOTAL_WITH_MPI) GTEST_SKIP() << "built without MPI";
+    std::ofstream pairs(Path("pairs.jsonl"));
+    for (int i = 2; i < 13; ++i)
+      pairs << R"({"prompt": "Question: )" << i << R"( boxes of 14 pens\nAnswer: ", "chosen": "14*)" << i
+            << R"(", "rejected": "14+)" << i << "\"}\n";
+  }
+  std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
+  static std::string Mpirun(int ranks) {
+    return "mpirun --allow-run-as-root --oversubscribe --bind-to none -n " + std::to_string(ranks) + " ";
+  }
+  std::string Train(const std::string& arguments) const {
+    return std::string(PIVOTAL_BINARY) + " train --model " + kTinyModel + " --data " + Path("pairs.jsonl") +
+           " --learning-rate 1e-3 --batch-size 4 --epochs 2 --rpo-alpha 0.1 " + arguments + " --output ";
+  }
+  std::vector<nlohmann::json> Log(const std::string& output) const {
+    std::ifstream in(Path(output + "/log.jsonl"));
+    std::vector<nlohmann::json> lines;
+    for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
+    return lines;
+  }
+  testing::TempDir temp_;
+};
+
+// Largest difference between float32 weights of two folders' files, over the largest weight.
+double Difference(const std::string& file, const std::string& other) {
+  const data::SafetensorsReader a(file), b(other);
+  double difference = 0, largest = 0;
+  for (const std::string& name : a.Names()) {
+    const auto left = a.Get(name).bytes, right = b.Get(name).bytes;
+    for (std::size_t i = 0; i < left.size(); i += sizeof(float)) {
+      float x, y;
+      std::memcpy(&x, left.data() + i, sizeof x);
+      std::memcpy(&y, right.data() + i, sizeof y);
+      difference = std::max(difference, std::abs(static_cast<double>(x) - y));
+      largest = std::max(largest, std::abs(static_cast<double>(x)));
+    }
+  }
+  return difference / largest;
+}
+
+TEST_F(TrainRanks, GiveTheLossesAndWeightsOfOneRank) {
+  const std::string command = Train("--gradient-accumulation 2 --activation-checkpointing --eval-steps 2 --eval-data " +
+                                    Path("pairs.jsonl"));
+  const auto one = RunCommand(command + Path("one"));
+  ASSERT_EQ(one.code, 0) << one.output;
+  const auto want = Log("one");
+  ASSERT_EQ(want.size(), 6u) << "steps of 8 and 3, two evaluations";
+  fs::remove(Path("pairs.jsonl.reference.json"));  // to be made by two, and read by four
+  for (int ranks : {2, 4}) {  // 4: one has nothing to do in steps of 3
+    const std::string output = "many" + std::to_string(ranks);
+    const auto many = RunCommand(Mpirun(ranks) + command + Path(output));
+    ASSERT_EQ(many.code, 0) << many.output;
+    EXPECT_EQ(many.output.find("model and log.jsonl"), many.output.rfind("model and log.jsonl")) << "told once";
+    EXPECT_EQ(many.output.find("reference "), ranks == 2 ? many.output.rfind("reference ") : std::string::npos);
+    const auto got = Log(output);
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      for (const auto& [name, value] : want[i].items()) {
+        if (name == "seconds" || name.ends_with("accuracies")) continue;  // of margins that may be 0
+        EXPECT_NEAR(got[i].at(name).get<double>(), value.get<double>(),
+                    1e-5 * std::max(1.0, std::abs(value.get<double>()))) << name << " " << i;
+      }
+    }
+    EXPECT_LE(Difference(Path("one"), Path(output)), 1e-5);
+  }
+}
+
+TEST_F(TrainRanks, AFaultThatAllMeetIsToldOnce) {
+  const auto run = RunCommand(Mpirun(2) + Train("--freeze nothing") + Path("out"));
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.output, HasSubstr("pivotal: rank 0 of 2: "));
+  EXPECT_EQ(run.output.find("rank 1 of 2"), std::string::npos) << run.output;
+}
+
+TEST_F(TrainRanks, AFaultOfOneEndsAll) {
+  // Rank 1 is given a file that is not there.
+  const auto start = std::chrono::steady_clock::now();
+  const auto run = RunCommand(Mpirun(2) + "sh -c 'test $OMPI_COMM_WORLD_RANK = 0 || rank=--data=none.jsonl; exec " +
+                              Train("--epochs 100000 $rank") + Path("out") + "'");
+  EXPECT_NE(run.code, 0);
+  EXPECT_THAT(run.output, HasSubstr("pivotal: rank 1 of 2: none.jsonl"));
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(1));
+}
+
+TEST_F(TrainRanks, OneThatIsKilledEndsAll) {
+  const auto start = std::chrono::steady_clock::now();
+  const auto run = RunCommand(
+      Mpirun(2) + "sh -c 'if test $OMPI_COMM_WORLD_RANK = 1; then ( until test -s " + Path("out/log.jsonl") +
+      "; do sleep 0.1; done; kill -9 $$ ) & fi; exec " + Train("--epochs 100000") + Path("out") + "'");
+  EXPECT_EQ(run.code, 137) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("signal 9 (Killed)"));
+  EXPECT_FALSE(Log("out").empty());
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(1));
+}
+
+TEST_F(TrainRanks, AnInterruptOfOneStopsAllAndTheyGoOn) {
+  const std::string command = Train("--epochs 16 --lora-rank 4");
+  const auto whole = RunCommand(Mpirun(2) + command + Path("whole"));
+  ASSERT_EQ(whole.code, 0) << whole.output;
+  const auto stopped = RunCommand(
+      Mpirun(2) + "sh -c 'if test $OMPI_COMM_WORLD_RANK = 1; then ( until test -s " + Path("out/log.jsonl") +
+      "; do sleep 0.1; done; kill -TERM $$ ) & fi; exec " + command + Path("out") + "'");
+  ASSERT_EQ(stopped.code, 130) << stopped.output;
+  EXPECT_THAT(stopped.output, HasSubstr("goes on from there"));
+  const auto resumed = RunCommand(Mpirun(2) + PIVOTAL_BINARY + " train --resume " + Path("out"));
+  ASSERT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_TRUE(data::ReadFile(Path("whole/adapter_model.safetensors")) ==
+              data::ReadFile(Path("out/adapter_model.safetensors")));
+}
+
+}  // namespace
+}  // namespace pivotal

@@ -1,0 +1,294 @@
+// Apache-2.0. Training on several ranks against one rank alone.
+#include "dpo/ranks.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/full_like.h>
+#include <ATen/ops/tensor.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <atomic>
+#include <chrono>
+#include <cmath>
+
+#include "data/error.h"
+#include "dpo/launched_ranks.h"
+#include "dpo/trainer.h"
+#include "model/lora.h"
+#include "tests/support/small_phi.h"
+#include "tests/support/thread_ranks.h"
+
+namespace pivotal::dpo {
+namespace {
+
+// Twelve pairs on five trunks; the last have sides of several tokens, so gradients go through chunks of
+// the vocabulary.
+std::vector<data::PreferencePair> Pairs() {
+  std::vector<data::PreferencePair> pairs;
+  for (TokenId i = 0; i < 12; ++i) {
+    auto& pair = pairs.emplace_back();
+    pair.id = "pair-" + std::to_string(i);
+    pair.prompt_ids = {1, 10 + i / 3, 20};
+    if (i % 3 == 2) pair.prompt_ids.push_back(21 + i);
+    pair.chosen_ids = {30 + i};
+    pair.rejected_ids = {45};
+    if (i > 7) pair.chosen_ids.push_back(46), pair.rejected_ids.push_back(47);
+  }
+  return pairs;
+}
+
+// What is trained, and how; all in float64, where a gradient that is lost or counted twice can't hide.
+struct Case {
+  std::string name;
+  bool tied = false, checkpointing = false, lora = false;
+  int64_t gradient_accumulation = 1;
+};
+
+struct Outcome {
+  std::vector<StepLog> logs;
+  std::map<std::string, double> measured;
+  model::ParameterMap weights;
+};
+
+std::unique_ptr<model::PhiModel> Model(const Case& c) {
+  model::PhiConfig config = testing::SmallConfig();
+  config.tie_word_embeddings = c.tied;
+  auto model = testing::InDouble(*testing::SmallPhi(config));
+  model->set_activation_checkpointing(c.checkpointing);
+  if (c.lora) model->set_adapter(model::NewAdapter(*model, {.rank = 2}, 1));
+  return model;
+}
+
+Outcome TrainOn(const Case& c, Ranks& ranks) {
+  const auto pairs = Pairs();
+  const auto model = Model(c);
+  Progress quiet;
+  LossOptions loss;
+  loss.rpo_alpha = 0.2;
+  const at::Tensor reference = ReferenceLogProbs(*model, pairs, 4, quiet, ranks);
+  TrainOptions options;
+  options.optimizer.learning_rate = 1e-2;
+  options.optimizer.weight_decay = 0.01;
+  options.batch_size = 5;  // epochs of 12 end with a step of 2: less than three ranks
+  options.gradient_accumulation = c.gradient_accumulation;
+  options.epochs = 3;
+  Outcome outcome;
+  const auto objective = MakePreferenceObjective(*model, pairs, loss, reference);
+  for (Trainer trainer(*model, *objective, options, ranks); !trainer.done();)
+    outcome.logs.push_back(trainer.Step());
+  outcome.measured = Measure(*objective, 4, quiet, ranks);
+  for (const auto& [name, tensor] : model->Trainable()) outcome.weights[name] = tensor.detach().clone();
+  return outcome;
+}
+
+class RankCases : public ::testing::TestWithParam<Case> {};
+
+TEST_P(RankCases, EndWhereOneRankAloneEnds) {
+  const Outcome alone = TrainOn(GetParam(), Alone());
+  const double tolerance = 1e-9;
+  for (int count : {2, 3}) {
+    std::vector<Outcome> outcomes(count);
+    testing::RunRanks(count, [&](Ranks& ranks) { outcomes[ranks.rank()] = TrainOn(GetParam(), ranks); });
+    ASSERT_EQ(outcomes[0].logs.size(), alone.logs.size());
+    for (std::size_t i = 0; i < alone.logs.size(); ++i) {
+      const StepLog &got = outcomes[0].logs[i], &want = alone.logs[i];
+      EXPECT_NEAR(got.loss, want.loss, tolerance);
+      EXPECT_NEAR(got.grad_norm, want.grad_norm, 1e-6 * want.grad_norm) << "a float32";
+      EXPECT_EQ(got.tokens, want.tokens);
+      ASSERT_EQ(got.metrics.size(), want.metrics.size());
+      const bool signs = std::abs(want.metrics.at("rewards/margins")) > tolerance;  // of margins, not of noise
+      for (const auto& [name, value] : want.metrics) {
+        if (!signs && name == "rewards/accuracies") continue;
+        EXPECT_NEAR(got.metrics.at(name), value, tolerance) << name;
+      }
+    }
+    for (const auto& [name, value] : alone.measured)
+      EXPECT_NEAR(outcomes[0].measured.at(name), value, tolerance) << name;
+    for (const auto& [name, weight] : alone.weights) {
+      for (const Outcome& outcome : outcomes) {
+        EXPECT_TRUE(outcome.weights.at(name).equal(outcomes[0].weights.at(name))) << name;
+        EXPECT_LE((outcome.weights.at(name) - weight).abs().max().item<double>(), tolerance) << name;
+      }
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, RankCases,
+    ::testing::Values(Case{.name = "Full"}, Case{.name = "Tied", .tied = true},
+                      Case{.name = "Checkpointing", .tied = true, .checkpointing = true},
+                      Case{.name = "Accumulation", .tied = true, .gradient_accumulation = 2},
+                      Case{.name = "Lora", .checkpointing = true, .lora = true}),
+    [](const auto& info) { return info.param.name; });
+
+// Weights after two steps with known gradients, the second after the state went through `between`.
+template <typename F>
+model::ParameterMap TwoSteps(Ranks& ranks, F between) {
+  const auto model = testing::SmallPhi();
+  AdamW optimizer(*model, {.learning_rate = 1e-2}, ranks);
+  for (int t = 1; t <= 2; ++t) {
+    for (const auto& [name, tensor] : model->parameters())
+      at::Tensor(tensor).mutable_grad() = tensor.detach() * (t / 4.0 / ranks.size());
+    optimizer.Step(1);
+    if (t == 1) between(optimizer);
+  }
+  return model->parameters();
+}
+
+TEST(SeveralRanks, EachKeepsAPartOfTheStateAndRank0AsksForAll) {
+  std::map<std::string, at::Tensor> whole;
+  const auto want = TwoSteps(Alone(), [&](AdamW& optimizer) {
+    for (const auto& [name, tensor] : optimizer.State()) whole[name] = tensor.clone();
+  });
+  int64_t elements = 0;
+  for (const auto& [name, tensor] : whole) elements += tensor.numel();
+  testing::RunRanks(4, [&](Ranks& ranks) {
+    const auto got = TwoSteps(ranks, [&](AdamW& optimizer) {
+      const auto state = optimizer.State();
+      int64_t kept = 0;
+      for (const auto& [name, tensor] : state) {
+        kept += tensor.numel();
+        EXPECT_TRUE(tensor.equal(whole.at(name))) << name;
+        tensor.add_(1);  // handles: to be written over by the state of one rank
+      }
+      EXPECT_EQ(state.size() == whole.size(), ranks.rank() == 0);
+      EXPECT_TRUE(ranks.rank() == 0 || kept < elements * 0.4) << kept;
+      optimizer.Restore(whole, 1);
+    });
+    for (const auto& [name, weight] : want) EXPECT_TRUE(got.at(name).equal(weight)) << name;
+  });
+}
+
+// 16-bit weights after a few steps with gradients that add up to 0.5 without rounding.
+model::ParameterMap HalfWeights(HalfUpdate update, Ranks& ranks) {
+  model::ParameterMap rounded;
+  const auto small = testing::SmallPhi();
+  for (const auto& [name, tensor] : small->parameters()) rounded[name] = tensor.to(at::kBFloat16);
+  const model::PhiModel model(small->config(), rounded, "test");
+  AdamW optimizer(model, {.learning_rate = 1e-3, .half_update = update}, ranks);
+  for (int t = 0; t < 5; ++t) {
+    for (auto& [name, tensor] : rounded)
+      tensor.mutable_grad() = at::full_like(tensor.detach(), 0.5 / ranks.size());
+    optimizer.Step(1);
+  }
+  return rounded;
+}
+
+TEST(SeveralRanks, Round16BitWeightsAsOneRankDoes) {
+  for (const HalfUpdate update : {HalfUpdate::kMaster, HalfUpdate::kStochastic}) {
+    const auto want = HalfWeights(update, Alone());
+    std::vector<model::ParameterMap> got(4);
+    testing::RunRanks(4, [&](Ranks& ranks) { got[ranks.rank()] = HalfWeights(update, ranks); });
+    for (const auto& weights : got)
+      for (const auto& [name, weight] : want) EXPECT_TRUE(weights.at(name).equal(weight)) << name;
+  }
+}
+
+// Two ranks of which the other holds zeros.
+class CountingRanks : public Ranks {
+ public:
+  int size() const override { return 2; }
+  void Reduce(const at::Tensor&, int) override { ++reduced; }
+  std::atomic<int> reduced = 0;
+};
+
+TEST(GradientExchange, SendsWhileTheBackwardPassGoesOn) {
+  const auto model = testing::SmallPhi();
+  CountingRanks ranks;
+  AdamW optimizer(*model, {}, ranks);
+  const at::Tensor embedding = model->parameters().at("model.embed_tokens.weight");
+  bool sent = false;
+  const auto wait = [&](const at::Tensor&) {  // the last gradient of the pass
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (!sent && std::chrono::steady_clock::now() < end) sent = ranks.reduced > 0;
+  };
+  const unsigned hook = embedding.register_hook(wait);
+  optimizer.BeginExchange();
+  model->Logits(model->Hidden(at::tensor({1, 5, 9}, at::kLong).view({1, 3}))).sum().backward();
+  embedding.remove_hook(hook);
+  EXPECT_TRUE(sent);
+}
+
+TEST(GradientExchange, RefusesAGradientAfterItsBucketWasSent) {
+  const auto model = testing::SmallPhi();
+  model->set_activation_checkpointing(true);  // else a weight gathers the gradients of both passes first
+  CountingRanks ranks;
+  AdamW optimizer(*model, {}, ranks);
+  const at::Tensor tokens = at::tensor({1, 5, 9}, at::kLong).view({1, 3});
+  const at::Tensor twice = model->Hidden(tokens).sum() + model->Hidden(tokens).sum();
+  optimizer.BeginExchange();
+  EXPECT_THROW(twice.backward(), Error);
+}
+
+// Example 5 has a loss of 0 whose gradient is not finite.
+class Cliff : public Objective {
+ public:
+  explicit Cliff(const model::PhiModel& model) : weight_(model.Trainable().at("lm_head.weight")) {}
+  int64_t size() const override { return 6; }
+  int64_t Length(int64_t) const override { return 1; }
+  int64_t PackedLength(std::span<const int64_t> examples) const override {
+    return std::ssize(examples);
+  }
+  std::string Name(int64_t i) const override { return "example " + std::to_string(i); }
+  std::vector<std::vector<int64_t>> Groups() const override { return {{0, 1, 2, 3, 4, 5}}; }
+  LossTerms Compute(std::span<const int64_t> examples, std::span<const int64_t>) const override {
+    return {examples.back() == 5 ? (weight_.sum() * 0).sqrt() : weight_.sum() * 0, {}};
+  }
+
+ private:
+  at::Tensor weight_;
+};
+
+TEST(SeveralRanks, StopTogetherAtAGradientThatIsNotFinite) {
+  std::vector<std::string> errors(3);
+  testing::RunRanks(3, [&](Ranks& ranks) {
+    const auto model = testing::SmallPhi();
+    try {
+      const Cliff cliff(*model);
+      Trainer(*model, cliff, {}, ranks).Step();
+    } catch (const Error& error) {
+      errors[ranks.rank()] = error.what();
+    }
+  });
+  EXPECT_THAT(errors, ::testing::Each(errors[0]));
+  EXPECT_THAT(errors[0], ::testing::HasSubstr("step 1: the gradient norm is"));
+  EXPECT_THAT(errors[0], ::testing::HasSubstr("example 5"));
+}
+
+// Asks to stop.
+class Stopping : public Progress {
+ public:
+  bool StopRequested() const override { return true; }
+};
+
+TEST(SeveralRanks, StopTogetherWhenOneIsAsked) {
+  std::atomic<int> stopped = 0;
+  testing::RunRanks(3, [&](Ranks& ranks) {
+    const auto pairs = Pairs();
+    const auto model = testing::SmallPhi();
+    Progress quiet;
+    Stopping stopping;
+    try {
+      ReferenceLogProbs(*model, pairs, 4, ranks.rank() == 1 ? stopping : quiet, ranks);
+    } catch (const Interrupted&) {
+      ++stopped;
+    }
+  });
+  EXPECT_EQ(stopped, 3);
+}
+
+TEST(LaunchedRanks, AreReadFromTheLaunchersEnvironment) {
+  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}) ::unsetenv(name);
+  EXPECT_EQ(LaunchedRanks(), 1);
+  ::setenv("SLURM_NTASKS", "8", 1);  // a batch script's
+  EXPECT_EQ(LaunchedRanks(), 1);
+  EXPECT_EQ(JoinRanks()->size(), 1);
+  ::setenv("OMPI_COMM_WORLD_SIZE", "4", 1);
+  EXPECT_EQ(LaunchedRanks(), 4);
+  ::unsetenv("SLURM_NTASKS");
+  ::unsetenv("OMPI_COMM_WORLD_SIZE");
+}
+
+}  // namespace
+}  // namespace pivotal::dpo
