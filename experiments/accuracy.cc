@@ -73,7 +73,8 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<data::Problem>& pr
     for (std::size_t i = 0; i < group.size(); ++i) {
       accuracy.problems.push_back({group[i].id, samples, CountSuccesses(group[i], drawn[i], judge),
                                    CountSuccesses(group[i], best[i], judge) == 1});
-      solved += accuracy.problems.back().Mean();
+      const ProblemScore& score = accuracy.problems.back();
+      solved += samples > 0 ? score.Mean() : static_cast<double>(score.greedy);
     }
     const auto done = static_cast<int64_t>(accuracy.problems.size());
     progress.Update(done, fmt::format("accuracy {:.1f}%", 100.0 * solved / static_cast<double>(done)));

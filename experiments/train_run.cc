@@ -123,7 +123,7 @@ class Run {
       if (log_) log_->Add(trainer_.log());
       progress_.Update(trainer_.log().step, Detail());
     }
-    progress_.End();
+    EndSteps();
     Write([&] { job_.SaveResult(output_); });
     return {trainer_.log(), best_, !trainer_.done()};
   }
@@ -139,6 +139,11 @@ class Run {
 
   void ShowSteps() {
     progress_.Begin("train", trainer_.total_steps(), "steps", trainer_.log().step);
+    shows_steps_ = true;
+  }
+  void EndSteps() {
+    if (shows_steps_) progress_.End();
+    shows_steps_ = false;
   }
 
   bool EvaluationDue() const {
@@ -150,6 +155,7 @@ class Run {
 
   void Evaluate() {
     const int64_t step = trainer_.log().step;
+    EndSteps();
     std::map<std::string, double> measured;
     try {
       measured = job_.held_out()->Measure(progress_);
@@ -168,7 +174,7 @@ class Run {
       best_.evaluated = step;
     }
     evaluation_ = fmt::format(", {} {:.4g} (best {:.4g})", metric, value, best_.value);
-    ShowSteps();
+    if (!trainer_.done()) ShowSteps();
   }
 
   bool EndsEarly() const {
@@ -209,6 +215,7 @@ class Run {
   Best best_;
   int64_t saved_;           // the step that was saved last
   std::string evaluation_;  // the last, in words
+  bool shows_steps_ = false;  // the progress that is shown is that of the steps
 };
 
 bool HoldsResult(const fs::path& output) {
