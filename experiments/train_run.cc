@@ -68,9 +68,10 @@ class Job {
  private:
   void CheckMemory(dpo::Ranks& ranks) const {
     const auto shape = ShapeOf(settings_, phi(), dpo::LargestPass(objective(), settings_.options), ranks.size());
-    int64_t alone = 0;
-    for (int64_t i = 0; i < objective().size(); ++i)
-      alone = std::max(alone, objective().PackedLength({&i, 1}));
+    int64_t longest = 0;
+    for (int64_t i = 1; i < objective().size(); ++i)
+      if (objective().Length(i) > objective().Length(longest)) longest = i;
+    const int64_t alone = objective().size() > 0 ? objective().PackedLength({&longest, 1}) : 0;
     const int64_t free = model::FreeMemory(phi().options().device()) / ranks.neighbours();
     spdlog::info("memory: {}; {} free beside the weights",
                  Text(model::TrainingFootprintOf(phi().config(), shape)), model::BytesText(free));
