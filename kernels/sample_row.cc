@@ -3,89 +3,40 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <stdexcept>
-#include <vector>
+
+#include "kernels/cpu_kernels.h"
 
 namespace pivotal::kernels {
 namespace {
 
-// Index of the largest logit, lowest id on ties. Throws for NaN and +inf.
-std::size_t ArgMax(std::span<const float> logits) {
+// Throws for NaN, +inf and a row of -inf.
+float Largest(std::span<const float> logits) {
   if (logits.empty()) throw std::invalid_argument("sampling: a row without logits");
-  std::size_t best = 0;
-  bool finite = true;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    finite &= logits[i] < std::numeric_limits<float>::infinity();  // false for NaN too
-    if (logits[i] > logits[best]) best = i;
-  }
-  if (!finite || logits[best] == -std::numeric_limits<float>::infinity())
+  const float max = Kernels().row_max(logits.data(), static_cast<int64_t>(logits.size()));
+  if (!std::isfinite(max))
     throw std::invalid_argument("sampling: a row of logits with NaN, +inf or only -inf");
-  return best;
+  return max;
 }
 
-// weights[i] = exp((logits[i] - max) / temperature); returns their sum.
-double Exponentiate(std::span<const float> logits, double temperature, float max,
-                    std::span<float> weights) {
-  const float scale = static_cast<float>(1.0 / temperature);
-  double sum = 0;
-  for (std::size_t i = 0; i < logits.size(); ++i) {
-    weights[i] = std::exp((logits[i] - max) * scale);
-    sum += weights[i];
-  }
-  return sum;
-}
-
-// Zeroes the weights that the filters remove; returns the sum of the rest. The top weight is 1.
-double Filter(const SamplingParams& params, double sum, std::span<float> weights) {
+// Zeroes all but the first of the k heaviest weights that hold `top_p` of these k's mass. The heaviest
+// come first in `order`, as many as are needed.
+void KeepTop(std::span<float> weights, int64_t k, double top_p, std::vector<int32_t>& order) {
   const auto vocab = static_cast<int64_t>(weights.size());
-  const bool by_k = params.top_k > 0 && params.top_k < vocab;
-  if (by_k || params.top_p < 1.0) {
-    std::vector<int32_t> order(weights.size());
-    std::iota(order.begin(), order.end(), 0);
-    std::sort(order.begin(), order.end(), [&](int32_t a, int32_t b) {
-      return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
-    });
-    const int64_t k = by_k ? params.top_k : vocab;
-    double mass = 0;
-    for (int64_t i = 0; i < k; ++i) mass += weights[order[i]];
-    double before = 0;  // mass of the tokens ahead in the order
-    int64_t keep = 0;
-    while (keep < k && (keep == 0 || before < params.top_p * mass)) before += weights[order[keep++]];
-    for (int64_t i = keep; i < vocab; ++i) weights[order[i]] = 0;
-    sum = before;
-  }
-  if (params.min_p > 0) {
-    sum = 0;
-    for (float& w : weights) {
-      if (w < params.min_p) w = 0;
-      sum += w;
-    }
-  }
-  return sum;
-}
-
-// weights [V]: proportional to the policy; returns their sum.
-double Weigh(std::span<const float> logits, const SamplingParams& params,
-             std::span<float> weights) {
-  const std::size_t top = ArgMax(logits);
-  if (params.temperature == 0) {
-    std::fill(weights.begin(), weights.end(), 0.0f);
-    weights[top] = 1.0f;
-    return 1.0;
-  }
-  return Filter(params, Exponentiate(logits, params.temperature, logits[top], weights), weights);
-}
-
-// Zeroes the weights of `excluded`; returns the sum of the rest, added up anew: what is left may be
-// a millionth of the whole.
-double StrikeOut(std::span<const int32_t> excluded, double sum, std::span<float> weights) {
-  if (excluded.empty()) return sum;
-  for (int32_t id : excluded) weights[id] = 0;
-  const double left = std::accumulate(weights.begin(), weights.end(), 0.0);
-  if (left == 0) throw std::invalid_argument("sampling: every token that the policy allows is excluded");
-  return left;
+  order.resize(weights.size());
+  std::iota(order.begin(), order.end(), 0);
+  const auto heavier = [&](int32_t a, int32_t b) {
+    return weights[a] != weights[b] ? weights[a] > weights[b] : a < b;
+  };
+  if (k < vocab) std::nth_element(order.begin(), order.begin() + k, order.end(), heavier);
+  std::sort(order.begin(), order.begin() + k, heavier);
+  double mass = 0;
+  for (int64_t i = 0; i < k; ++i) mass += weights[order[i]];
+  double before = 0;  // mass of the tokens ahead in the order
+  int64_t keep = 0;
+  while (keep < k && (keep == 0 || before < top_p * mass)) before += weights[order[keep++]];
+  for (int64_t i = keep; i < vocab; ++i) weights[order[i]] = 0;
 }
 
 }  // namespace
@@ -98,28 +49,74 @@ void SamplingParams::Validate() const {
   if (!(min_p >= 0 && min_p < 1)) throw std::invalid_argument("min_p must be in [0, 1)");
 }
 
-Draw SampleRow(std::span<const float> logits, const SamplingParams& params, double uniform,
-               std::span<float> workspace, std::span<const int32_t> excluded) {
-  const auto weights = workspace.first(logits.size());
-  if (params.temperature == 0 && excluded.empty())
-    return {static_cast<int32_t>(ArgMax(logits)), 0.0f};
-  const double sum = Weigh(logits, params, weights);
-  const double target = uniform * StrikeOut(excluded, sum, weights);
+void RowSampler::AddUp() {
+  for (std::size_t chunk = 0; chunk < chunks_.size(); ++chunk) {
+    const auto first = weights_.begin() + static_cast<std::ptrdiff_t>(chunk) * kSumChunk;
+    const auto size = std::min<std::ptrdiff_t>(kSumChunk, weights_.end() - first);
+    chunks_[chunk] = std::accumulate(first, first + size, 0.0f);
+  }
+}
+
+void RowSampler::Take(std::span<float> logits, std::span<const int32_t> excluded) {
+  weights_ = logits;
+  const auto vocab = static_cast<int64_t>(logits.size());
+  const float max = Largest(logits);
+  chunks_.resize((logits.size() + kSumChunk - 1) / kSumChunk);
+  const auto total = [this] { return std::accumulate(chunks_.begin(), chunks_.end(), 0.0); };
+  if (params_.temperature == 0) {
+    const auto top = std::find(logits.begin(), logits.end(), max) - logits.begin();
+    std::fill(logits.begin(), logits.end(), 0.0f);
+    logits[static_cast<std::size_t>(top)] = 1.0f;
+    AddUp();
+  } else {
+    Kernels().row_exp(logits.data(), vocab, max, static_cast<float>(1.0 / params_.temperature), logits.data(),
+                      chunks_.data());
+    const bool by_k = params_.top_k > 0 && params_.top_k < vocab;
+    if (by_k || params_.top_p < 1.0) KeepTop(weights_, by_k ? params_.top_k : vocab, params_.top_p, order_);
+    if (params_.min_p > 0)
+      for (float& w : weights_) w = w < params_.min_p ? 0 : w;  // the top weight is 1
+    if (by_k || params_.top_p < 1.0 || params_.min_p > 0) AddUp();
+  }
+  sum_ = left_ = total();
+  if (excluded.empty()) return;
+  for (int32_t id : excluded) weights_[id] = 0;
+  AddUp();  // anew: what is left may be a millionth of the whole
+  left_ = total();
+  if (left_ == 0) throw std::invalid_argument("sampling: every token that the policy allows is excluded");
+}
+
+Draw RowSampler::Sample(double uniform) const {
+  const double target = uniform * left_;
   double running = 0;
-  std::size_t last = 0;
-  for (std::size_t i = 0; i < weights.size(); ++i) {
-    if (weights[i] == 0) continue;
-    last = i;
-    running += weights[i];
+  std::size_t chunk = 0;
+  while (chunk + 1 < chunks_.size() && running + chunks_[chunk] <= target) running += chunks_[chunk++];
+  while (chunks_[chunk] == 0) running -= chunks_[--chunk];  // by rounding beyond all that is left
+  const std::size_t first = chunk * kSumChunk, end = std::min(weights_.size(), first + kSumChunk);
+  std::size_t token = first;
+  for (std::size_t i = first; i < end; ++i) {
+    if (weights_[i] == 0) continue;
+    token = i;
+    running += weights_[i];
     if (running > target) break;
   }
-  return {static_cast<int32_t>(last), static_cast<float>(std::log(weights[last] / sum))};
+  return {static_cast<int32_t>(token), static_cast<float>(std::log(weights_[token] / sum_))};
+}
+
+Draw SampleRow(std::span<const float> logits, const SamplingParams& params, double uniform,
+               std::span<float> workspace, std::span<const int32_t> excluded) {
+  const auto row = workspace.first(logits.size());
+  std::copy(logits.begin(), logits.end(), row.begin());
+  RowSampler sampler(params);
+  sampler.Take(row, excluded);
+  return sampler.Sample(uniform);
 }
 
 void PolicyRow(std::span<const float> logits, const SamplingParams& params,
                std::span<float> probabilities) {
-  const double sum = Weigh(logits, params, probabilities);
-  for (float& p : probabilities) p = static_cast<float>(p / sum);
+  std::copy(logits.begin(), logits.end(), probabilities.begin());
+  RowSampler sampler(params);
+  sampler.Take(probabilities.first(logits.size()));
+  for (float& p : probabilities.first(logits.size())) p = static_cast<float>(p / sampler.sum());
 }
 
 }  // namespace pivotal::kernels

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace pivotal::kernels {
 
@@ -22,10 +23,37 @@ struct Draw {
   float logprob = 0;  // natural log of the token's probability under the policy
 };
 
-// Draws from softmax(logits) after the filters. `logits` [V]; `uniform` in [0, 1). Tokens at equal
-// logits are ordered by id. `workspace` [V] is overwritten. The ids of `excluded` are struck out and
-// the others keep their proportions, but `logprob` is the token's without that. Non-finite logits
-// other than -inf throw std::invalid_argument, and so does a policy with nothing but `excluded`.
+// Draws from softmax(logits) after the filters, as often as wanted after one pass over the row. Tokens at
+// equal logits are ordered by id. An object serves one thread, and allocates on its first row alone,
+// but where tokens are put in order (top-k, top-p).
+class RowSampler {
+ public:
+  explicit RowSampler(const SamplingParams& params) : params_(params) {}
+
+  // Takes a row: `logits` [V] become weights in proportion to the policy, and must stay as they are for the
+  // draws. The ids of `excluded` are struck out of the draws, where the others keep their proportions.
+  // Logits with NaN, +inf or only -inf throw std::invalid_argument, and so does a policy with
+  // nothing but `excluded`.
+  void Take(std::span<float> logits, std::span<const int32_t> excluded = {});
+
+  // `uniform` in [0, 1). The log-probability is the token's with nothing excluded.
+  Draw Sample(double uniform) const;
+
+  // Sum of the weights, excluded ones too: weights / sum() is the policy. After a row without `excluded`.
+  double sum() const { return sum_; }
+
+ private:
+  void AddUp();
+
+  SamplingParams params_;
+  std::span<float> weights_;
+  std::vector<float> chunks_;  // sums of kSumChunk weights each
+  std::vector<int32_t> order_;
+  double sum_ = 0;   // of all that the filters left
+  double left_ = 0;  // without the excluded
+};
+
+// One draw; `workspace` [V] is overwritten.
 Draw SampleRow(std::span<const float> logits, const SamplingParams& params, double uniform,
                std::span<float> workspace, std::span<const int32_t> excluded = {});
 

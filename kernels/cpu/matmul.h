@@ -1,0 +1,180 @@
+// Apache-2.0. Matrix products with packed panels. Every element is one chain of fused products over
+// the inputs in their order, so it doesn't depend on how rows and panels are cut, nor on threads.
+#pragma once
+
+
+#include "kernels/cpu/simd.h"
+#include "kernels/packed_matrix.h"
+
+namespace pivotal::kernels {
+namespace {
+
+constexpr int kPanelVecs = kPanel / kLanes;
+// Rows of a tile, so that its sums stay in registers.
+constexpr int kTileRows = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 2;
+// Inputs whose panel stays in the first-level cache.
+constexpr int64_t kDepth = 256;
+
+// c[m][p * 16 ..] (+)= sum_k a[m][k] b[p][k * step ..], for M rows and P panels; scale[p * 16 ..]
+// multiplies weights.
+template <int M, int P, bool kScaled, typename W>
+inline void Tile(const float* const* a, const W* const* b, int64_t step, int64_t depth, const float* scale,
+                 float* const* c, bool add) {
+  Vec sum[M][P][kPanelVecs];
+  Vec factor[P][kPanelVecs];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int v = 0; v < kPanelVecs; ++v)
+        sum[m][p][v] = add ? Load(c[m] + p * kPanel + v * kLanes) : Zero();
+  if constexpr (kScaled) {
+    for (int p = 0; p < P; ++p)
+      for (int v = 0; v < kPanelVecs; ++v) factor[p][v] = Load(scale + p * kPanel + v * kLanes);
+  }
+  for (int64_t k = 0; k < depth; ++k) {
+    Vec weights[P][kPanelVecs];
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int v = 0; v < kPanelVecs; ++v) {
+        weights[p][v] = LoadWeights(b[p] + k * step + v * kLanes);
+        if constexpr (kScaled) weights[p][v] = weights[p][v] * factor[p][v];
+      }
+#pragma GCC unroll 16
+    for (int m = 0; m < M; ++m) {
+      const Vec x = Broadcast(a[m][k]);
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int v = 0; v < kPanelVecs; ++v) sum[m][p][v] = Fma(x, weights[p][v], sum[m][p][v]);
+    }
+  }
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int v = 0; v < kPanelVecs; ++v) Store(c[m] + p * kPanel + v * kLanes, sum[m][p][v]);
+}
+
+// Panels at once for a tile of M rows: enough sums to hide the latency of a product.
+template <int M>
+constexpr int kTilePanels = M * kPanelVecs >= 8 ? 1 : M * kPanelVecs >= 4 ? 2 : 4;
+
+// As Tile, for 1..kTileRows rows and any number of panels `b_step` weights apart.
+template <bool kScaled, typename W, int M = kTileRows>
+void Rows(int64_t rows, const float* const* a, const W* b, int64_t b_step, int64_t panels, int64_t step,
+          int64_t depth, const float* scale, float* const* c, bool add) {
+  if constexpr (M > 1) {
+    if (rows < M) {
+      Rows<kScaled, W, M - 1>(rows, a, b, b_step, panels, step, depth, scale, c, add);
+      return;
+    }
+  }
+  constexpr int P = kTilePanels<M>;
+  float* at[M];
+  int64_t panel = 0;
+  const auto advance = [&](int64_t p) {
+    for (int m = 0; m < M; ++m) at[m] = c[m] + p * kPanel;
+  };
+  for (; panel + P <= panels; panel += P) {
+    advance(panel);
+    const W* from[P];
+    for (int p = 0; p < P; ++p) from[p] = b + (panel + p) * b_step;
+    Tile<M, P, kScaled>(a, from, step, depth, kScaled ? scale + panel * kPanel : nullptr, at, add);
+  }
+  for (; panel < panels; ++panel) {
+    advance(panel);
+    const W* from = b + panel * b_step;
+    Tile<M, 1, kScaled>(a, &from, step, depth, kScaled ? scale + panel * kPanel : nullptr, at, add);
+  }
+}
+
+// A panel's weights as float32 [depth, 16].
+template <bool kScaled, typename W>
+void Unpack(const W* panel, int64_t depth, const float* scale, float* out) {
+  for (int64_t k = 0; k < depth; ++k)
+    for (int v = 0; v < kPanelVecs; ++v) {
+      Vec weights = LoadWeights(panel + k * kPanel + v * kLanes);
+      if constexpr (kScaled) weights = weights * Load(scale + v * kLanes);
+      Store(out + k * kPanel + v * kLanes, weights);
+    }
+}
+
+// Starts y's rows as the bias, where they don't hold what is added to.
+inline void StartRows(const MatmulTask& task) {
+  const PackedMatrix& w = *task.weights;
+  const float* bias = w.bias();
+  if (bias == nullptr) return;
+  for (int64_t row = 0; row < task.rows; ++row) {
+    float* y = task.y + row * task.y_stride;
+    for (int64_t n = task.first_panel * kPanel; n < task.last_panel * kPanel; n += kLanes)
+      Store(y + n, task.add ? Load(y + n) + Load(bias + n) : Load(bias + n));
+  }
+}
+
+template <bool kScaled, typename W>
+void MatmulOf(const MatmulTask& task, const W* weights) {
+  constexpr int64_t kBlockRows = 96;  // whose inputs stay in the second-level cache
+  const PackedMatrix& w = *task.weights;
+  const bool add = task.add || w.bias() != nullptr;
+  const int64_t panel_size = w.inputs() * kPanel;
+  const float* a[kTileRows] = {};
+  float* c[kTileRows] = {};
+  const auto point = [&](int64_t row, int64_t rows, int64_t k, int64_t panel) {
+    for (int64_t m = 0; m < rows; ++m) {
+      a[m] = task.x + (row + m) * task.x_stride + k;
+      c[m] = task.y + (row + m) * task.y_stride + panel * kPanel;
+    }
+  };
+  if (task.rows <= kTileRows) {
+    point(0, task.rows, 0, task.first_panel);
+    Rows<kScaled>(task.rows, a, weights + task.first_panel * panel_size, panel_size,
+                  task.last_panel - task.first_panel, kPanel, w.inputs(),
+                  kScaled ? w.scale() + task.first_panel * kPanel : nullptr, c, add);
+    return;
+  }
+  alignas(64) float unpacked[kDepth * kPanel];
+  for (int64_t block = 0; block < task.rows; block += kBlockRows) {
+    const int64_t end = Least(block + kBlockRows, task.rows);
+    for (int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
+      for (int64_t k = 0; k < w.inputs(); k += kDepth) {
+        const int64_t depth = Least(kDepth, w.inputs() - k);
+        const W* from = weights + panel * panel_size + k * kPanel;
+        const float* as_float = nullptr;
+        if constexpr (std::is_same_v<W, float>) {
+          as_float = from;
+        } else {
+          Unpack<kScaled>(from, depth, kScaled ? w.scale() + panel * kPanel : nullptr, unpacked);
+          as_float = unpacked;
+        }
+        // Tiles of nearly equal height: 64 rows are 10 of 6 and one of 4, 7 are 4 and 3.
+        for (int64_t row = block; row < end;) {
+          const int64_t left = end - row;
+          const int64_t rows = left >= 2 * kTileRows ? kTileRows
+                               : left > kTileRows ? (left + 1) / 2 : left;
+          point(row, rows, k, panel);
+          Rows<false>(rows, a, as_float, 0, 1, kPanel, depth, nullptr, c, add || k > 0);
+          row += rows;
+        }
+      }
+    }
+  }
+}
+
+void Matmul(const MatmulTask& task) {
+  if (task.rows == 0) return;
+  StartRows(task);
+  const void* data = task.weights->data();
+  switch (task.weights->type()) {
+    case WeightType::kFloat32: MatmulOf<false>(task, static_cast<const float*>(data)); break;
+    case WeightType::kBfloat16: MatmulOf<false>(task, static_cast<const uint16_t*>(data)); break;
+    case WeightType::kFloat16: MatmulOf<false>(task, static_cast<const _Float16*>(data)); break;
+    case WeightType::kInt8: MatmulOf<true>(task, static_cast<const int8_t*>(data)); break;
+  }
+}
+
+}  // namespace
+}  // namespace pivotal::kernels

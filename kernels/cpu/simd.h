@@ -1,0 +1,162 @@
+// Apache-2.0. Vectors of float32 for the instruction set that the including file is compiled for.
+// Everything has internal linkage: the same names mean other code in other files. For the same reason
+// nothing here calls templates of the standard library, of which the linker keeps one copy for all.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+#include <type_traits>
+
+#if defined(__AVX2__) || defined(__AVX512F__)
+#include <immintrin.h>
+#endif
+
+namespace pivotal::kernels {
+namespace {
+
+#if defined(__AVX512F__)
+using Vec = __m512;
+#elif defined(__AVX2__)
+using Vec = __m256;
+#else
+using Vec = float __attribute__((vector_size(16)));
+#endif
+constexpr int kLanes = sizeof(Vec) / sizeof(float);
+using IntVec = int32_t __attribute__((vector_size(sizeof(Vec))));
+
+constexpr float kInfinity = __builtin_inff();
+
+inline int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t Most(int64_t a, int64_t b) { return a > b ? a : b; }
+inline void Fill(float* first, const float* last, float value) {
+  for (; first < last; ++first) *first = value;
+}
+
+inline Vec Load(const float* p) {
+  Vec v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+inline void Store(float* p, Vec v) { std::memcpy(p, &v, sizeof(v)); }
+inline Vec Broadcast(float x) { return x - Vec{}; }
+inline Vec Zero() { return Vec{}; }
+
+// a * b + c, rounded once where the instruction set has that.
+inline Vec Fma(Vec a, Vec b, Vec c) {
+#if defined(__AVX512F__)
+  return _mm512_fmadd_ps(a, b, c);
+#elif defined(__AVX2__)
+  return _mm256_fmadd_ps(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+inline float Fma(float a, float b, float c) {
+#if defined(__AVX2__) || defined(__AVX512F__)
+  return __builtin_fmaf(a, b, c);
+#else
+  return a * b + c;
+#endif
+}
+
+inline Vec Max(Vec a, Vec b) { return a > b ? a : b; }
+inline Vec Min(Vec a, Vec b) { return a < b ? a : b; }
+inline IntVec Bits(Vec v) {
+  IntVec bits;
+  std::memcpy(&bits, &v, sizeof(v));
+  return bits;
+}
+inline Vec FromBits(IntVec bits) {
+  Vec v;
+  std::memcpy(&v, &bits, sizeof(v));
+  return v;
+}
+
+// Weights in storage types, as float32.
+inline Vec LoadWeights(const float* p) { return Load(p); }
+inline Vec LoadWeights(const uint16_t* bfloat16) {
+#if defined(__AVX512F__)
+  __m256i half;
+  std::memcpy(&half, bfloat16, sizeof(half));
+  return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_cvtepu16_epi32(half), 16));
+#elif defined(__AVX2__)
+  __m128i half;
+  std::memcpy(&half, bfloat16, sizeof(half));
+  return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
+#else
+  IntVec bits;
+  for (int i = 0; i < kLanes; ++i) bits[i] = static_cast<int32_t>(static_cast<uint32_t>(bfloat16[i]) << 16);
+  return FromBits(bits);
+#endif
+}
+inline Vec LoadWeights(const _Float16* p) {
+#if defined(__AVX512F__)
+  __m256i half;
+  std::memcpy(&half, p, sizeof(half));
+  return _mm512_cvtph_ps(half);
+#elif defined(__AVX2__)
+  __m128i half;
+  std::memcpy(&half, p, sizeof(half));
+  return _mm256_cvtph_ps(half);
+#else
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(p[i]);
+  return v;
+#endif
+}
+inline Vec LoadWeights(const int8_t* p) {
+#if defined(__AVX512F__)
+  __m128i bytes;
+  std::memcpy(&bytes, p, sizeof(bytes));
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
+#elif defined(__AVX2__)
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+#else
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
+// Sums that don't depend on the width of a vector are kept in sixteen lanes.
+struct Lanes16 {
+  Vec part[16 / kLanes];
+};
+
+// Of sixteen lanes, pairwise: always in the same order.
+inline float Sum(const Lanes16& lanes) {
+  float values[16];
+  std::memcpy(values, &lanes, sizeof(values));
+  for (int width = 8; width > 0; width /= 2)
+    for (int i = 0; i < width; ++i) values[i] += values[i + width];
+  return values[0];
+}
+inline float MaxOf(const Lanes16& lanes) {
+  float values[16];
+  std::memcpy(values, &lanes, sizeof(values));
+  float max = values[0];
+  for (int i = 1; i < 16; ++i) max = values[i] > max ? values[i] : max;
+  return max;
+}
+
+// exp(x), within 2 units in the last place above -87; 0 below, capped at exp(88). Cephes' polynomial.
+inline Vec Exp(Vec x) {
+  const Vec magic = Broadcast(12582912.0f);  // 1.5 * 2^23: the sum's last bits are the nearest integer
+  const Vec capped = Min(Max(x, Broadcast(-87.0f)), Broadcast(88.0f));
+  const Vec shifted = Fma(capped, Broadcast(1.44269504088896341f), magic);
+  const Vec n = shifted - magic;
+  Vec r = Fma(n, Broadcast(-0.693359375f), capped);
+  r = Fma(n, Broadcast(2.12194440e-4f), r);
+  Vec p = Broadcast(1.9875691500e-4f);
+  p = Fma(p, r, Broadcast(1.3981999507e-3f));
+  p = Fma(p, r, Broadcast(8.3334519073e-3f));
+  p = Fma(p, r, Broadcast(4.1665795894e-2f));
+  p = Fma(p, r, Broadcast(1.6666665459e-1f));
+  p = Fma(p, r, Broadcast(5.0000001201e-1f));
+  p = Fma(p, r * r, r) + Broadcast(1.0f);
+  const Vec scaled = FromBits(Bits(p) + (Bits(shifted) << 23));
+  return x < Broadcast(-87.0f) ? Zero() : scaled;
+}
+
+}  // namespace
+}  // namespace pivotal::kernels

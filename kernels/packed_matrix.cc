@@ -1,0 +1,118 @@
+// Apache-2.0.
+#include "kernels/packed_matrix.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <new>
+
+namespace pivotal::kernels {
+namespace {
+
+constexpr std::pair<WeightType, std::string_view> kNames[] = {{WeightType::kFloat32, "fp32"},
+                                                              {WeightType::kBfloat16, "bf16"},
+                                                              {WeightType::kFloat16, "fp16"},
+                                                              {WeightType::kInt8, "int8"}};
+
+// Round to nearest, ties to even; NaN stays NaN.
+uint16_t ToBfloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  if (std::isnan(value)) return static_cast<uint16_t>((bits >> 16) | 0x40);
+  return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
+}
+
+// One scale for all of `row`, so that its largest weight is 127.
+float ScaleOf(const float* row, int64_t size) {
+  float largest = 0;
+  for (int64_t i = 0; i < size; ++i) largest = std::max(largest, std::fabs(row[i]));
+  return largest / 127.0f;
+}
+
+template <typename T, typename Convert>
+void Scatter(const float* row, int64_t inputs, T* first, Convert convert) {
+  for (int64_t k = 0; k < inputs; ++k) first[k * kPanel] = convert(row[k]);
+}
+
+}  // namespace
+
+std::string_view WeightTypeName(WeightType type) {
+  return std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& n) { return n.first == type; })->second;
+}
+
+std::optional<WeightType> FindWeightType(std::string_view name) {
+  for (const auto& [type, known] : kNames)
+    if (known == name) return type;
+  return std::nullopt;
+}
+
+std::size_t WeightBytes(WeightType type) {
+  switch (type) {
+    case WeightType::kFloat32: return 4;
+    case WeightType::kInt8: return 1;
+    default: return 2;
+  }
+}
+
+void FreeAligned::operator()(void* p) const { std::free(p); }
+
+AlignedArray<std::byte> AllocateBytes(std::size_t bytes) {
+  void* p = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+  if (p == nullptr) throw std::bad_alloc();
+  return AlignedArray<std::byte>(static_cast<std::byte*>(p));
+}
+
+AlignedArray<float> AllocateFloats(std::size_t count) {
+  auto bytes = AllocateBytes(count * sizeof(float));
+  std::memset(bytes.get(), 0, count * sizeof(float));
+  return AlignedArray<float>(reinterpret_cast<float*>(bytes.release()));
+}
+
+PackedMatrix::PackedMatrix(int64_t outputs, int64_t inputs, WeightType type)
+    : outputs_(outputs), inputs_(inputs), type_(type) {
+  const auto size = static_cast<std::size_t>(padded_outputs() * inputs) * WeightBytes(type);
+  data_ = AllocateBytes(size);
+  const auto last = static_cast<std::size_t>((panels() - 1) * kPanel * inputs) * WeightBytes(type);
+  std::memset(data_.get() + last, 0, size - last);  // the outputs that aren't
+  if (type == WeightType::kInt8) scale_ = AllocateFloats(static_cast<std::size_t>(padded_outputs()));
+}
+
+void PackedMatrix::SetRows(int64_t first, int64_t count, const float* rows) {
+  for (int64_t n = first; n < first + count; ++n, rows += inputs_) {
+    const int64_t place = n / kPanel * inputs_ * kPanel + n % kPanel;
+    switch (type_) {
+      case WeightType::kFloat32:
+        Scatter(rows, inputs_, reinterpret_cast<float*>(data_.get()) + place, [](float w) { return w; });
+        break;
+      case WeightType::kBfloat16:
+        Scatter(rows, inputs_, reinterpret_cast<uint16_t*>(data_.get()) + place, ToBfloat16);
+        break;
+      case WeightType::kFloat16:
+        Scatter(rows, inputs_, reinterpret_cast<_Float16*>(data_.get()) + place,
+                [](float w) { return static_cast<_Float16>(w); });
+        break;
+      case WeightType::kInt8: {
+        scale_[n] = ScaleOf(rows, inputs_);
+        const float inverse = scale_[n] > 0 ? 1.0f / scale_[n] : 0.0f;
+        Scatter(rows, inputs_, reinterpret_cast<int8_t*>(data_.get()) + place, [inverse](float w) {
+          return static_cast<int8_t>(std::lrint(std::clamp(w * inverse, -127.0f, 127.0f)));
+        });
+        break;
+      }
+    }
+  }
+}
+
+void PackedMatrix::SetBias(const float* bias) {
+  bias_ = AllocateFloats(static_cast<std::size_t>(padded_outputs()));
+  std::copy(bias, bias + outputs_, bias_.get());
+}
+
+std::size_t PackedMatrix::bytes() const {
+  const auto padded = static_cast<std::size_t>(padded_outputs());
+  return padded * static_cast<std::size_t>(inputs_) * WeightBytes(type_) +
+         (bias_ ? padded * 4 : 0) + (scale_ ? padded * 4 : 0);
+}
+
+}  // namespace pivotal::kernels

@@ -1,0 +1,143 @@
+// Apache-2.0.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <span>
+#include <vector>
+
+#include "kernels/cpu_kernels.h"
+#include "kernels/philox.h"
+
+namespace pivotal::kernels {
+namespace {
+
+std::vector<float> Random(int64_t count, uint64_t seed) {
+  RandomStream random(seed, 0);
+  std::vector<float> values(static_cast<std::size_t>(count));
+  for (float& v : values) v = static_cast<float>(2 * random.Uniform() - 1);
+  return values;
+}
+
+struct Case {
+  Isa isa;
+  WeightType type;
+};
+std::vector<Case> AllCases() {
+  std::vector<Case> cases;
+  for (Isa isa : SupportedIsas())
+    for (WeightType type : {WeightType::kFloat32, WeightType::kBfloat16, WeightType::kFloat16, WeightType::kInt8})
+      cases.push_back({isa, type});
+  return cases;
+}
+
+class Matmul : public ::testing::TestWithParam<Case> {
+ protected:
+  // y = x W^T + bias, cut into `cuts` shares of panels.
+  std::vector<float> Product(const PackedMatrix& w, const std::vector<float>& x, int64_t rows, bool add, int cuts) {
+    std::vector<float> y = add ? Random(rows * w.padded_outputs(), 5) : std::vector<float>(rows * w.padded_outputs());
+    for (int cut = 0; cut < cuts; ++cut)
+      KernelsFor(GetParam().isa).matmul({x.data(), w.inputs(), rows, &w, y.data(), w.padded_outputs(), add,
+                                         w.panels() * cut / cuts, w.panels() * (cut + 1) / cuts});
+    return y;
+  }
+};
+
+// What the stored type keeps of a weight.
+double Stored(float weight, WeightType type, float largest) {
+  switch (type) {
+    case WeightType::kBfloat16: {
+      int exponent = 0;
+      const double mantissa = std::frexp(static_cast<double>(weight), &exponent);
+      return std::ldexp(std::nearbyint(std::ldexp(mantissa, 8)), exponent - 8);
+    }
+    case WeightType::kFloat16: {
+      int exponent = 0;
+      const double mantissa = std::frexp(static_cast<double>(weight), &exponent);
+      const int bits = std::min(11, exponent + 24);  // fewer below 2^-14
+      return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits)), exponent - bits);
+    }
+    case WeightType::kInt8: {
+      const double scale = static_cast<double>(largest) / 127;
+      return std::nearbyint(weight / scale) * scale;
+    }
+    default: return weight;
+  }
+}
+
+TEST_P(Matmul, IsTheProductInDouble) {
+  constexpr int64_t kInputs = 301;  // more than one block of inputs, not a multiple of a vector
+  for (const int64_t outputs : {1, 16, 37, 130}) {
+    const auto weights = Random(outputs * kInputs, 2), bias = Random(outputs, 3);
+    PackedMatrix packed(outputs, kInputs, GetParam().type);
+    packed.SetRows(0, outputs, weights.data());
+    packed.SetBias(bias.data());
+    std::vector<double> stored;
+    for (int64_t n = 0; n < outputs; ++n) {
+      const std::span row = std::span(weights).subspan(n * kInputs, kInputs);
+      float largest = 0;
+      for (float w : row) largest = std::max(largest, std::fabs(w));
+      for (float w : row) stored.push_back(Stored(w, GetParam().type, largest));
+    }
+    for (const int64_t rows : {1, 2, 5, 6, 7, 13, 24, 100}) {
+      const auto x = Random(rows * kInputs, 4);
+      for (const bool add : {false, true}) {
+        const auto y = Product(packed, x, rows, add, 2);
+        const auto before = Random(rows * packed.padded_outputs(), 5);
+        for (int64_t n = 0; n < outputs; ++n) {
+          for (int64_t m = 0; m < rows; ++m) {
+            double want = bias[n] + (add ? before[m * packed.padded_outputs() + n] : 0.0), size = 0;
+            for (int64_t k = 0; k < kInputs; ++k) {
+              const double w = stored[n * kInputs + k];
+              want += x[m * kInputs + k] * w;
+              size += std::fabs(x[m * kInputs + k] * w);
+            }
+            // Rounding of 301 sums; of int8 also that of the product with its scale.
+            const double bound = 6e-8 * (std::sqrt(2.0 * kInputs) + 2) * (size + 2);
+            ASSERT_NEAR(y[m * packed.padded_outputs() + n], want, bound)
+                << "row " << m << " of " << rows << ", output " << n << " of " << outputs;
+          }
+        }
+      }
+    }
+  }
+}
+
+TEST_P(Matmul, DoesNotDependOnCuts) {
+  constexpr int64_t kInputs = 530, kOutputs = 150, kRows = 41;
+  const auto weights = Random(kOutputs * kInputs, 2), x = Random(kRows * kInputs, 4);
+  PackedMatrix packed(kOutputs, kInputs, GetParam().type);
+  packed.SetRows(0, kOutputs, weights.data());
+  const auto whole = Product(packed, x, kRows, false, 1);
+  EXPECT_EQ(Product(packed, x, kRows, false, 4), whole);
+  for (int64_t row = 0; row < kRows; ++row) {  // one by one, and a few together
+    for (const int64_t count : {1, 3, 8}) {
+      if (row + count > kRows) continue;
+      const std::vector<float> part(x.begin() + row * kInputs, x.begin() + (row + count) * kInputs);
+      const auto y = Product(packed, part, count, false, 1);
+      ASSERT_EQ(std::memcmp(y.data(), whole.data() + row * packed.padded_outputs(), y.size() * sizeof(float)), 0)
+          << count << " rows from " << row;
+    }
+  }
+}
+
+// AVX2 and AVX-512 fuse alike; without fused products the last bits differ.
+TEST(MatmulIsas, AgreeToTheBit) {
+  if (SupportedIsas().size() < 3) GTEST_SKIP() << "this CPU has no AVX-512 to compare with AVX2";
+  constexpr int64_t kInputs = 300, kOutputs = 64, kRows = 20;
+  const auto weights = Random(kOutputs * kInputs, 2), x = Random(kRows * kInputs, 4);
+  PackedMatrix packed(kOutputs, kInputs, WeightType::kFloat32);
+  packed.SetRows(0, kOutputs, weights.data());
+  std::vector<float> a(kRows * kOutputs), b(a.size());
+  KernelsFor(Isa::kAvx2).matmul({x.data(), kInputs, kRows, &packed, a.data(), kOutputs, false, 0, packed.panels()});
+  KernelsFor(Isa::kAvx512).matmul({x.data(), kInputs, kRows, &packed, b.data(), kOutputs, false, 0, packed.panels()});
+  EXPECT_EQ(a, b);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, Matmul, ::testing::ValuesIn(AllCases()), [](const auto& info) {
+  return std::string(IsaName(info.param.isa)) + "_" + std::string(WeightTypeName(info.param.type));
+});
+
+}  // namespace
+}  // namespace pivotal::kernels

@@ -1,0 +1,45 @@
+// Apache-2.0.
+#include "kernels/thread_team.h"
+
+#include <gtest/gtest.h>
+
+#include <numeric>
+
+namespace pivotal::kernels {
+namespace {
+
+TEST(ThreadTeam, EveryRankRunsOnceAndMeets) {
+  for (const int size : {1, 2, 3}) {
+    ThreadTeam team(size);
+    ASSERT_EQ(team.size(), size);
+    for (int round = 0; round < 20; ++round) {
+      std::vector<int> before(size, 0), after(size, 0);
+      team.Run([&](int rank) {
+        before[rank] = rank + 1;
+        team.Meet();
+        after[rank] = std::accumulate(before.begin(), before.end(), 0);  // of all ranks
+        team.Meet();
+        before[rank] = 0;
+      });
+      for (int sum : after) ASSERT_EQ(sum, size * (size + 1) / 2);
+    }
+  }
+}
+
+TEST(ThreadTeam, PartsCoverAllOnce) {
+  for (const int64_t count : {0, 1, 15, 16, 17, 100})
+    for (const int size : {1, 2, 3, 7})
+      for (const int64_t grain : {1, 16}) {
+        int64_t next = 0;
+        for (int rank = 0; rank < size; ++rank) {
+          const Part part = PartOf(count, rank, size, grain);
+          ASSERT_EQ(part.first, next);
+          ASSERT_TRUE(part.first % grain == 0 || part.first == count);
+          next = part.last;
+        }
+        ASSERT_EQ(next, count);
+      }
+}
+
+}  // namespace
+}  // namespace pivotal::kernels
