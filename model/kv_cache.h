@@ -1,4 +1,4 @@
-// Apache-2.0. Keys and values of past tokens.
+// Apache-2.0. Keys and values of past tokens, as LibTorch's operators read them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -9,19 +9,31 @@
 
 namespace pivotal::model {
 
+// Where a forward pass keeps keys and values, and finds those of the past.
+class Past {
+ public:
+  virtual ~Past() = default;
+
+  // Stores keys and values [B, T, KV heads, D] of sequences 0..B-1 at `positions` [B, T] (int64).
+  virtual void Write(int64_t layer, const at::Tensor& keys, const at::Tensor& values,
+                     const at::Tensor& positions) = 0;
+
+  // [rows, length, KV heads, D], by position. What lies past a sequence's length is masked by callers, and finite.
+  virtual at::Tensor Keys(int64_t layer, int64_t rows, int64_t length) const = 0;
+  virtual at::Tensor Values(int64_t layer, int64_t rows, int64_t length) const = 0;
+};
+
 // `slots` sequences of up to `capacity` tokens: per layer, keys and values [slots, capacity, KV
-// heads, D]. Slots are filled from position 0; what lies past a slot's length is masked by callers.
-class KvCache {
+// heads, D]. Slots are filled from position 0.
+class KvCache : public Past {
  public:
   KvCache(const PhiConfig& config, int64_t slots, int64_t capacity, const at::TensorOptions& options);
 
-  // Stores keys and values [B, T, KV heads, D] of slots 0..B-1 at `positions` [B, T] (int64).
   void Write(int64_t layer, const at::Tensor& keys, const at::Tensor& values,
-             const at::Tensor& positions);
-
-  // Views [rows, length, KV heads, D].
-  at::Tensor Keys(int64_t layer, int64_t rows, int64_t length) const;
-  at::Tensor Values(int64_t layer, int64_t rows, int64_t length) const;
+             const at::Tensor& positions) override;
+  // Views.
+  at::Tensor Keys(int64_t layer, int64_t rows, int64_t length) const override;
+  at::Tensor Values(int64_t layer, int64_t rows, int64_t length) const override;
 
   // Copies the first `length` tokens of `source`'s slot `from` into slots to..to+count-1.
   void CopySlot(const KvCache& source, int64_t from, int64_t to, int64_t count, int64_t length);

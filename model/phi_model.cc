@@ -145,7 +145,7 @@ at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> 
 }
 
 at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const at::Tensor& positions,
-                            std::span<const int64_t> lengths, KvCache& cache) const {
+                            std::span<const int64_t> lengths, Past& past) const {
   const int64_t length = *std::ranges::max_element(lengths);
   const at::Tensor mask = CausalMask(config_, positions, length);
   const at::Tensor sparse_mask = config_.block_sparse.block > 0
@@ -154,9 +154,9 @@ at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const at::Tensor& position
   pass->angles = rope_.Angles(positions, lengths);
   pass->attend = [&](int64_t layer, const at::Tensor& query, const at::Tensor& key,
                     const at::Tensor& value) {
-    cache.Write(layer, key, value, positions);
-    return Attend(config_, query, cache.Keys(layer, query.size(0), length),
-                  cache.Values(layer, query.size(0), length),
+    past.Write(layer, key, value, positions);
+    return Attend(config_, query, past.Keys(layer, query.size(0), length),
+                  past.Values(layer, query.size(0), length),
                   config_.IsBlockSparse(layer) ? sparse_mask : mask);
   };
   return Decode(tokens, pass);

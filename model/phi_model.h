@@ -41,12 +41,12 @@ class PhiModel {
   // `sources` is empty. The last layer is computed at the sources alone.
   at::Tensor Hidden(const TokenForest& forest, std::span<const int64_t> sources) const;
 
-  // Final hidden states [B, T, hidden] with a past: row b continues slot b of `cache`. Token (b, t) stands at
+  // Final hidden states [B, T, hidden] with a past: row b continues sequence b of `past`. Token (b, t) stands at
   // `positions` [B, T]; its keys and values are written there, and it attends to positions up to
   // its own. Keys that were cached under short factors are wrong once a sequence is long:
   // recompute them (PhiConfig::rope.IsLong).
   at::Tensor Hidden(const at::Tensor& tokens, const at::Tensor& positions,
-                    std::span<const int64_t> lengths, KvCache& cache) const;
+                    std::span<const int64_t> lengths, Past& past) const;
 
   // [..., hidden] -> [..., V].
   at::Tensor Logits(const at::Tensor& hidden) const;
@@ -72,6 +72,8 @@ class PhiModel {
 
   const PhiConfig& config() const { return config_; }
   const ParameterMap& parameters() const { return parameters_; }
+  // The parameters by role, and the adapter's updates.
+  const Weights& weights() const { return weights_; }
   // Device and dtype of the weights.
   at::TensorOptions options() const { return weights_.embedding.options().requires_grad(false); }
 

@@ -43,11 +43,22 @@ struct TokenScore {
   float runner_up_logprob = 0;
 };
 
+// Where the time of forward passes goes, in seconds of all threads together.
+struct PassTimes {
+  double products = 0, attention = 0, sampling = 0;
+  double rest = 0;  // norms, positions, activations, waiting for one another
+  double total() const { return products + attention + sampling + rest; }
+};
+
 struct RolloutCounters {
   int64_t rollouts = 0;
   int64_t decoded_tokens = 0;     // sampled tokens
   int64_t prefilled_tokens = 0;   // prefix tokens run through the model
+  int64_t reused_tokens = 0;      // prefix tokens that an earlier request or call had run already
+  int64_t repeated_tokens = 0;    // last tokens of prefixes, run again for what follows them
   double seconds = 0;             // wall time inside Sample
+  double prefill_seconds = 0, decode_seconds = 0;  // of it, in forward passes and draws
+  PassTimes times;
 };
 
 // A sampling policy pi. Not thread-safe. Implementations: model/rollout_engine.h, and the Markov

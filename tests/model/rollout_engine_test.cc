@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "model/rollout_engine.h"
 
+#include <ATen/Parallel.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log_softmax.h>
 #include <ATen/ops/tensor.h>
@@ -8,8 +9,12 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <cstring>
 
 #include "data/error.h"
+#include "kernels/philox.h"
+#include "model/kv_blocks.h"
+#include "tests/support/phi_variants.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::model {
@@ -39,11 +44,9 @@ at::Tensor NextLogProbs(const PhiModel& model, const std::vector<TokenId>& token
   return at::log_softmax(model.Logits(model.Hidden(row))[0][-1], -1);
 }
 
-TEST(RolloutEngine, LogProbsAreThoseOfTheFullForwardPass) {
-  const auto model = testing::SmallPhi();
-  RolloutEngine engine(*model, {.batch = 5});
-  const auto requests = MixedRequests();
-  const auto results = engine.Sample(requests, kQuiet);
+// Of every rollout, against full forward passes.
+void ExpectLogProbsOfFullForward(const PhiModel& model, const std::vector<RolloutRequest>& requests,
+                                 const std::vector<std::vector<Rollout>>& results) {
   ASSERT_EQ(results.size(), requests.size());
   for (std::size_t i = 0; i < results.size(); ++i) {
     ASSERT_EQ(results[i].size(), static_cast<std::size_t>(requests[i].count));
@@ -51,27 +54,154 @@ TEST(RolloutEngine, LogProbsAreThoseOfTheFullForwardPass) {
       std::vector<TokenId> tokens = requests[i].prefix;
       for (std::size_t t = 0; t < rollout.tokens.size(); ++t) {
         ASSERT_NEAR(rollout.logprobs[t],
-                    NextLogProbs(*model, tokens)[rollout.tokens[t]].item<float>(), 1e-4);
+                    NextLogProbs(model, tokens)[rollout.tokens[t]].item<float>(), 1e-4)
+            << "request " << i << ", token " << t;
         tokens.push_back(rollout.tokens[t]);
       }
     }
   }
 }
 
-TEST(RolloutEngine, BatchAndOrderChangeNothing) {
-  const auto model = testing::SmallPhi();
-  auto requests = MixedRequests();
-  const auto reference = RolloutEngine(*model, {.batch = 1}).Sample(requests, kQuiet);
-  for (int32_t batch : {2, 7, 64}) {
-    const auto other =
-        RolloutEngine(*model, {.batch = batch, .prefill_tokens = 30}).Sample(requests, kQuiet);
-    for (std::size_t i = 0; i < reference.size(); ++i)
-      for (std::size_t j = 0; j < reference[i].size(); ++j)
-        EXPECT_EQ(other[i][j].tokens, reference[i][j].tokens) << "batch " << batch;
+class EveryPhi : public ::testing::TestWithParam<testing::PhiVariant> {};
+
+TEST_P(EveryPhi, LogProbsAreThoseOfTheFullForwardPass) {
+  const auto model = testing::SmallPhi(GetParam().config);
+  const auto requests = MixedRequests();
+  RolloutEngine engine(*model, {.batch = 5, .prefill_tokens = 7});
+  const auto results = engine.Sample(requests, kQuiet);
+  ExpectLogProbsOfFullForward(*model, requests, results);
+  // LibTorch's operators in float64, and the same draws.
+  const auto wide = testing::InDouble(*model);
+  const auto others = RolloutEngine(*wide, {.batch = 7}).Sample(requests, kQuiet);
+  ExpectLogProbsOfFullForward(*model, requests, others);
+  int same = 0, all = 0;
+  for (std::size_t i = 0; i < results.size(); ++i)
+    for (std::size_t j = 0; j < results[i].size(); ++j) {
+      same += results[i][j].tokens == others[i][j].tokens ? 1 : 0;
+      ++all;
+    }
+  EXPECT_GE(same, all - 1);  // rounding may turn a draw
+}
+
+TEST_P(EveryPhi, ScoresAreThoseOfTheFullForwardPass) {
+  const auto model = testing::SmallPhi(GetParam().config);
+  const std::vector<TokenId> prefix = {3, 1, 8};
+  std::vector<TokenId> continuation;
+  for (int i = 0; i < 20; ++i) continuation.push_back(11 + 2 * i);
+  for (const bool wide : {false, true}) {
+    const auto engine_model = wide ? testing::InDouble(*model) : testing::InType(*model, at::kFloat);
+    const auto scores = RolloutEngine(*engine_model, {.prefill_tokens = 6}).Score(prefix, continuation);
+    std::vector<TokenId> tokens = prefix;
+    for (std::size_t i = 0; i < continuation.size(); ++i) {
+      const float want = NextLogProbs(*model, tokens)[continuation[i]].item<float>();
+      ASSERT_NEAR(scores[i].logprob, want, 1e-4) << "token " << i << (wide ? ", float64" : "");
+      tokens.push_back(continuation[i]);
+    }
   }
-  std::reverse(requests.begin(), requests.end());
-  const auto reversed = RolloutEngine(*model, {.batch = 7}).Sample(requests, kQuiet);
-  EXPECT_EQ(reversed.back()[0].tokens, reference.front()[0].tokens);
+}
+
+// One seed, and batches, passes, threads, memory, order and grouping of requests as chance has it: not a bit
+// of any rollout changes.
+TEST_P(EveryPhi, SchedulesChangeNoBit) {
+  const auto model = testing::SmallPhi(GetParam().config);
+  const int threads = at::get_num_threads();
+  kernels::RandomStream random(5, 5);
+  std::vector<RolloutRequest> requests;
+  std::vector<TokenId> trunk;
+  for (int i = 0; i < 30; ++i) trunk.push_back(static_cast<TokenId>(random.Below(61)));
+  for (int i = 0; i < 12; ++i) {  // places of a trunk, of a branch of it, and a stranger
+    std::vector<TokenId> prefix(trunk.begin(), trunk.begin() + 1 + random.Below(30));
+    if (i % 3 == 0) prefix.push_back(static_cast<TokenId>(i));
+    if (i % 5 == 0) prefix.insert(prefix.begin(), 9);
+    requests.push_back({prefix, static_cast<int32_t>(1 + random.Below(5)),
+                        static_cast<int32_t>(1 + random.Below(25)), static_cast<uint64_t>(i), 0});
+  }
+  const auto reference = RolloutEngine(*model, {.batch = 1, .prefill_tokens = 1}).Sample(requests, kQuiet);
+  for (int schedule = 0; schedule < 12; ++schedule) {
+    struct Piece {
+      std::size_t request;
+      int32_t first;
+    };
+    std::vector<Piece> pieces;
+    std::vector<RolloutRequest> asked;
+    for (std::size_t i = 0; i < requests.size(); ++i)
+      for (int32_t first = 0; first < requests[i].count;) {
+        RolloutRequest part = requests[i];
+        part.first_rollout = static_cast<uint32_t>(first);
+        part.count = static_cast<int32_t>(1 + random.Below(requests[i].count - first));
+        pieces.push_back({i, first});
+        asked.push_back(part);
+        first += part.count;
+      }
+    for (std::size_t i = asked.size(); i-- > 1;) {
+      const auto j = static_cast<std::size_t>(random.Below(static_cast<int64_t>(i) + 1));
+      std::swap(asked[i], asked[j]);
+      std::swap(pieces[i], pieces[j]);
+    }
+    at::set_num_threads(static_cast<int>(1 + random.Below(3)));
+    EngineOptions options;
+    options.batch = static_cast<int32_t>(1 + random.Below(40));
+    options.prefill_tokens = static_cast<int32_t>(1 + random.Below(40));
+    if (schedule % 2 == 1)  // hardly more than one rollout needs
+      options.kv_memory = (8 + random.Below(6)) * kernels::kBlockTokens * KvBytesPerToken(model->config());
+    RolloutEngine engine(*model, options);
+    const auto cut = static_cast<std::size_t>(random.Below(std::ssize(asked)));
+    auto results = engine.Sample(std::span(asked).first(cut), kQuiet);  // two calls of one engine
+    for (auto& more : engine.Sample(std::span(asked).subspan(cut), kQuiet)) results.push_back(std::move(more));
+    for (std::size_t i = 0; i < asked.size(); ++i)
+      for (std::size_t j = 0; j < results[i].size(); ++j) {
+        const Rollout& want = reference[pieces[i].request][static_cast<std::size_t>(pieces[i].first) + j];
+        ASSERT_EQ(results[i][j].tokens, want.tokens) << "schedule " << schedule << ", request " << pieces[i].request;
+        ASSERT_EQ(results[i][j].logprobs, want.logprobs) << "schedule " << schedule;
+      }
+  }
+  at::set_num_threads(threads);
+}
+
+INSTANTIATE_TEST_SUITE_P(Variants, EveryPhi, ::testing::ValuesIn(testing::PhiVariants()),
+                         [](const auto& info) { return info.param.name; });
+
+TEST(RolloutEngine, PrefixesAreComputedOnce) {
+  const auto model = testing::SmallPhi();
+  RolloutEngine engine(*model, {});
+  std::vector<TokenId> trunk;
+  for (int i = 0; i < 40; ++i) trunk.push_back(i);
+  std::vector<RolloutRequest> requests;
+  for (int length : {10, 25, 40, 17}) requests.push_back({{trunk.begin(), trunk.begin() + length}, 3, 5, 1, 0});
+  engine.Sample(requests, kQuiet);
+  EXPECT_EQ(engine.counters().prefilled_tokens, 40);
+  EXPECT_EQ(engine.counters().repeated_tokens, 4);
+  trunk.push_back(50);
+  requests[0].prefix = trunk;
+  engine.Sample(requests, kQuiet);
+  EXPECT_EQ(engine.counters().prefilled_tokens, 41);
+}
+
+TEST(RolloutEngine, TellsWhatDoesNotFitInMemory) {
+  const auto model = testing::SmallPhi();
+  const int64_t block = kernels::kBlockTokens * KvBytesPerToken(model->config());
+  EXPECT_THROW(RolloutEngine(*model, {.kv_memory = block - 1}), Error);
+  RolloutEngine engine(*model, {.kv_memory = 3 * block});
+  const RolloutRequest fits{{1, 2, 3}, 9, 30, 0, 0}, large{{1, 2, 3}, 1, 60, 0, 0};
+  EXPECT_THROW(engine.Sample({&large, 1}, kQuiet), Error);
+  EXPECT_EQ(engine.Sample({&fits, 1}, kQuiet)[0].size(), 9u);
+}
+
+// How far storage types move log-probabilities, with weights of standard deviation 0.3.
+TEST(RolloutEngine, StoredTypesAreNear) {
+  const auto model = testing::SmallPhi();
+  const std::vector<TokenId> prefix = {3, 1, 8}, continuation = {4, 1, 5, 9, 2, 6, 5, 3, 5};
+  const auto exact = RolloutEngine(*model, {}).Score(prefix, continuation);
+  for (const auto& [type, bound] : std::vector<std::pair<kernels::WeightType, double>>{
+           {kernels::WeightType::kFloat32, 0}, {kernels::WeightType::kFloat16, 0.02},
+           {kernels::WeightType::kBfloat16, 0.1}, {kernels::WeightType::kInt8, 0.3}}) {
+    const auto scores = RolloutEngine(*model, {.weights = type}).Score(prefix, continuation);
+    double largest = 0;
+    for (std::size_t i = 0; i < scores.size(); ++i)
+      largest = std::max<double>(largest, std::fabs(scores[i].logprob - exact[i].logprob));
+    EXPECT_LE(largest, bound) << kernels::WeightTypeName(type);
+    if (bound > 0) EXPECT_GT(largest, bound / 100) << kernels::WeightTypeName(type);
+  }
 }
 
 TEST(RolloutEngine, SplitRequestsGiveTheSameRollouts) {
