@@ -75,6 +75,12 @@ void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling) {
       ->check(CLI::Range(1, kMany))->capture_default_str();
   app.add_option("--batch", sampling.batch, "rollouts that decode at once")
       ->check(CLI::Range(1, 65536))->capture_default_str();
+  app.add_option("--kv-memory", sampling.kv_memory,
+                 "for keys and values, e.g. 4GB; rollouts that find none wait; 0: half of what is free")
+      ->transform(CLI::AsSizeValue(true))->default_str("0");
+  app.add_option("--weights", sampling.weights,
+                 "how they are stored for decoding on a CPU: auto (as --dtype), fp32, bf16, fp16, int8")
+      ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16", "int8"}))->capture_default_str();
   app.add_option("--seed", sampling.seed, "same seed, same rollouts")->capture_default_str();
 }
 

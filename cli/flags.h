@@ -15,7 +15,7 @@ void AddSystemFlag(CLI::App& app, experiments::ModelSettings& model);
 void AddProblemFlags(CLI::App& app, experiments::ProblemSettings& problems);
 // --oracle-timeout, --oracle-memory, --allow-unsandboxed.
 void AddOracleFlags(CLI::App& app, pts::OracleOptions& options);
-// --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --seed.
+// --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --kv-memory, --weights, --seed.
 void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling);
 
 // What --oracle takes, for its help.
@@ -36,6 +36,7 @@ void AddScore(CLI::App& app);
 void AddGrade(CLI::App& app);
 void AddInfo(CLI::App& app);
 void AddTokenize(CLI::App& app);
+void AddBench(CLI::App& app);
 void AddDemo(CLI::App& app);
 
 }  // namespace pivotal::cli

@@ -30,6 +30,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddGenerate(app);
   pivotal::cli::AddScore(app);
   pivotal::cli::AddGrade(app);
+  pivotal::cli::AddBench(app);
   pivotal::cli::AddInfo(app);
   pivotal::cli::AddTokenize(app);
   spdlog::set_default_logger(spdlog::stderr_color_mt("pivotal"));

@@ -35,6 +35,8 @@ void ForEachSetting(Config& config, F&& f) {
   f("sampling", "min_p", config.sampling.params.min_p);
   f("sampling", "max_new_tokens", config.sampling.max_new_tokens);
   f("sampling", "batch", config.sampling.batch);
+  f("sampling", "kv_memory", config.sampling.kv_memory);
+  f("sampling", "weights", config.sampling.weights);
   f("sampling", "seed", config.sampling.seed);
   f("search", "strategy", config.strategy);
   f("search", "gap", config.search.gap);
@@ -158,6 +160,11 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings) {
   options.sampling = settings.params;
   options.seed = settings.seed;
   options.batch = settings.batch;
+  options.kv_memory = settings.kv_memory;
+  if (settings.weights != "auto") {
+    options.weights = kernels::FindWeightType(settings.weights);
+    if (!options.weights) Fail("weights \"{}\" are none of auto, fp32, bf16, fp16, int8", settings.weights);
+  }
   options.Validate();
   return options;
 }

@@ -36,6 +36,8 @@ struct SamplingSettings {
   kernels::SamplingParams params;
   int32_t max_new_tokens = 256;
   int32_t batch = 256;  // rollouts that decode at once
+  int64_t kv_memory = 0;         // bytes, see model::EngineOptions
+  std::string weights = "auto";  // kernels::FindWeightType; auto: as the model's
   uint64_t seed = 1;
 };
 

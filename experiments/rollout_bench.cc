@@ -1,0 +1,145 @@
+// Apache-2.0.
+#include "experiments/rollout_bench.h"
+
+#include <sys/resource.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <nlohmann/json.hpp>
+
+#include "data/error.h"
+#include "kernels/cpu_kernels.h"
+#include "kernels/philox.h"
+
+namespace pivotal::experiments {
+namespace {
+
+constexpr uint64_t kSeed = 1;
+
+void Require(bool good, const char* name, int32_t value) {
+  if (!good) Fail("{} must be at least 1, got {}", name, value);
+}
+
+std::vector<TokenId> RandomTokens(int32_t count, uint64_t stream, int64_t vocab) {
+  kernels::RandomStream random(kSeed, stream);
+  std::vector<TokenId> tokens;
+  for (int32_t i = 0; i < count; ++i) tokens.push_back(static_cast<TokenId>(random.Below(vocab)));
+  return tokens;
+}
+
+std::vector<model::RolloutRequest> Requests(const RolloutBenchSettings& s, int64_t vocab) {
+  if (s.trunks == 0)
+    return {{RandomTokens(s.prompt_tokens, 0, vocab), s.sequences, s.new_tokens, /*stream=*/1, 0}};
+  std::vector<model::RolloutRequest> requests;
+  kernels::RandomStream random(kSeed, kernels::MixStream(0, "lengths"));
+  for (int32_t t = 0; t < s.trunks; ++t) {
+    const auto trunk = RandomTokens(s.trunk_tokens, static_cast<uint64_t>(t), vocab);
+    const int32_t first = s.trunk_tokens / 4;
+    for (int32_t leaf = 0; leaf < s.leaves; ++leaf) {
+      const int32_t length = std::max(1, first + (s.trunk_tokens - first) * (leaf + 1) / s.leaves);
+      for (int32_t r = 0; r < s.rollouts; ++r)
+        requests.push_back({{trunk.begin(), trunk.begin() + length}, 1,
+                            static_cast<int32_t>(1 + random.Below(2 * s.new_tokens)),
+                            kernels::MixStream(static_cast<uint64_t>(t), static_cast<uint64_t>(leaf)),
+                            static_cast<uint32_t>(r)});
+    }
+  }
+  return requests;
+}
+
+// The same weights, and no token that ends a response.
+model::PhiModel Endless(const LoadedModel& model) {
+  model::PhiConfig config = model.phi().config();
+  config.eos_token_ids.clear();
+  return model::PhiModel(config, model.phi().parameters(), model.checkpoint.folder.string());
+}
+
+void CompareLogProbs(const model::PhiModel& phi, model::EngineOptions options, const model::RolloutRequest& request,
+                     const model::Rollout& rollout, RolloutBench& bench) {
+  options.weights.reset();
+  model::RolloutEngine exact(phi, options);
+  const auto scores = exact.Score(request.prefix, rollout.tokens);
+  for (std::size_t i = 0; i < scores.size(); ++i) {
+    const double change = std::fabs(static_cast<double>(scores[i].logprob) - rollout.logprobs[i]);
+    bench.mean_change += change / static_cast<double>(scores.size());
+    bench.largest_change = std::max(bench.largest_change, change);
+  }
+  bench.compared = static_cast<int64_t>(scores.size());
+}
+
+}  // namespace
+
+void RolloutBenchSettings::Validate() const {
+  Require(sequences >= 1, "sequences", sequences);
+  Require(prompt_tokens >= 1, "prompt tokens", prompt_tokens);
+  Require(new_tokens >= 1, "new tokens", new_tokens);
+  Require(trunk_tokens >= 1, "trunk tokens", trunk_tokens);
+  Require(leaves >= 1, "leaves", leaves);
+  Require(rollouts >= 1, "rollouts", rollouts);
+  Require(repeats >= 1, "repeats", repeats);
+}
+
+const RolloutBenchRun& RolloutBench::Median() const {
+  std::vector<const RolloutBenchRun*> order;
+  for (const RolloutBenchRun& run : runs) order.push_back(&run);
+  std::ranges::sort(order, {}, [](const RolloutBenchRun* run) { return run->seconds; });
+  return *order[order.size() / 2];
+}
+
+RolloutBench BenchRollouts(const LoadedModel& model, const SamplingSettings& sampling,
+                           const RolloutBenchSettings& settings, Progress& progress) {
+  settings.Validate();
+  const model::PhiModel phi = Endless(model);
+  const auto requests = Requests(settings, phi.config().vocab_size);
+  const model::EngineOptions options = EngineOptionsOf(sampling);
+  RolloutBench bench;
+  bench.isa = kernels::IsaName(kernels::Kernels().isa);
+  progress.Begin("rollouts", settings.repeats, "runs");
+  model::Rollout first;
+  for (int32_t i = 0; i < settings.repeats; ++i) {
+    model::RolloutEngine engine(phi, options);
+    const auto start = std::chrono::steady_clock::now();
+    first = engine.Sample(requests, progress)[0][0];
+    bench.runs.push_back({std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
+                          engine.counters()});
+    bench.threads = engine.decoder().threads();
+    bench.weight_bytes = static_cast<int64_t>(engine.decoder().weight_bytes());
+    progress.Update(i + 1, "");
+  }
+  progress.End();
+  rusage usage;
+  getrusage(RUSAGE_SELF, &usage);
+  bench.peak_rss = usage.ru_maxrss * 1024;
+  if (options.weights) CompareLogProbs(phi, options, requests[0], first, bench);
+  return bench;
+}
+
+std::string ToJson(const RolloutBench& bench, const RolloutBenchSettings& settings) {
+  const RolloutBenchRun& run = bench.Median();
+  const model::RolloutCounters& c = run.counters;
+  nlohmann::ordered_json json;
+  json["tokens_per_second"] = run.tokens_per_second();
+  for (const RolloutBenchRun& each : bench.runs) json["runs"].push_back(each.tokens_per_second());
+  json["seconds"] = run.seconds;
+  json["peak_rss_mb"] = static_cast<double>(bench.peak_rss) / 1e6;
+  json["isa"] = bench.isa;
+  json["threads"] = bench.threads;
+  json["weight_mb"] = static_cast<double>(bench.weight_bytes) / 1e6;
+  json["tokens"] = {{"decoded", c.decoded_tokens}, {"prefilled", c.prefilled_tokens},
+                    {"reused", c.reused_tokens}, {"repeated", c.repeated_tokens}};
+  json["prefill_seconds"] = c.prefill_seconds;
+  json["decode_seconds"] = c.decode_seconds;
+  json["thread_seconds"] = {{"products", c.times.products}, {"attention", c.times.attention},
+                            {"sampling", c.times.sampling}, {"rest", c.times.rest}};
+  if (bench.compared > 0)
+    json["logprob_change"] = {{"mean", bench.mean_change}, {"largest", bench.largest_change},
+                              {"tokens", bench.compared}};
+  json["work"] = {{"sequences", settings.sequences}, {"prompt_tokens", settings.prompt_tokens},
+                  {"new_tokens", settings.new_tokens}, {"trunks", settings.trunks},
+                  {"trunk_tokens", settings.trunk_tokens}, {"leaves", settings.leaves},
+                  {"rollouts", settings.rollouts}};
+  return json.dump(2);
+}
+
+}  // namespace pivotal::experiments
