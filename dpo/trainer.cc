@@ -48,6 +48,18 @@ void SumOverRanks(std::map<std::string, double>& sums, Ranks& ranks) {
 
 }  // namespace
 
+std::vector<std::string> DataOrderNames() { return {"shuffled", "file"}; }
+
+std::string_view DataOrderName(DataOrder order) {
+  return order == DataOrder::kFile ? "file" : "shuffled";
+}
+
+DataOrder ParseDataOrder(const std::string& name) {
+  for (auto order : {DataOrder::kShuffled, DataOrder::kFile})
+    if (DataOrderName(order) == name) return order;
+  Fail("order {}: expected shuffled or file", name);
+}
+
 void TrainOptions::Validate() const {
   Require(optimizer.learning_rate > 0 && std::isfinite(optimizer.learning_rate), "learning rate",
           "above 0", optimizer.learning_rate);

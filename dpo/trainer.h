@@ -6,6 +6,7 @@
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/progress.h"
@@ -17,6 +18,11 @@ namespace pivotal::dpo {
 
 // Groups of examples that share tokens in random order, or examples as the file has them.
 enum class DataOrder { kShuffled, kFile };
+
+// "shuffled", "file"
+std::vector<std::string> DataOrderNames();
+std::string_view DataOrderName(DataOrder order);
+DataOrder ParseDataOrder(const std::string& name);  // throws Error that lists the names
 
 struct TrainOptions {
   OptimizerOptions optimizer;
