@@ -249,7 +249,7 @@ TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, P
     data::CreateOutputFolder(output);
     lock.emplace(output);
     data::RequireAbsent(output / "train.toml");  // of a process that was quicker
-    SaveTrainSettings(settings, inputs, output);
+    SaveTrainSettings(settings, inputs, ranks.size(), output);
   }
   return Run(job, {}, output, lock ? &*lock : nullptr, progress, ranks).Finish();
 }

@@ -117,7 +117,7 @@ TrainInputs InputsOf(const TrainSettings& settings) {
           adapter.empty() ? "" : model::AdapterFingerprint(adapter)};
 }
 
-void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
+void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,
                        const fs::path& run) {
   TrainSettings s = settings;  // with paths that hold wherever it is read
   for (fs::path* path : {&s.model.folder, &s.data, &s.held_out.data, &s.held_out.problems.file})
@@ -127,6 +127,7 @@ void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
   file.Set("model", "weights_sha256", inputs.weights_sha256);
   file.Set("model", "adapter_sha256", inputs.adapter_sha256);
   file.Set("data", "sha256", inputs.data_sha256);
+  file.Set("steps", "ranks", ranks);
   ForEachSetting(s, [&](const char* section, const char* key, const auto& value) {
     if constexpr (requires { value.name; }) {
       file.Set(section, key, std::string(value.name(value.value)));

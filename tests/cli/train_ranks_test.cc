@@ -91,6 +91,7 @@ TEST_F(TrainRanks, GiveTheLossesAndWeightsOfOneRank) {
       }
     }
     EXPECT_LE(Difference(Path("one"), Path(output)), 1e-5);
+    EXPECT_THAT(data::ReadFile(Path(output + "/train.toml")), HasSubstr("ranks = " + std::to_string(ranks)));
   }
 }
 
