@@ -1,7 +1,6 @@
 // Apache-2.0. Training, step by step.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <span>
@@ -46,7 +45,7 @@ struct StepLog {
   int64_t step = 0, total_steps = 0;  // step counts from 1
   double epoch = 0;
   double loss = 0, learning_rate = 0, grad_norm = 0;
-  double seconds = 0;                 // since the start of training
+  double seconds = 0;                 // in steps since the start; not in what is done between them
   int64_t tokens = 0, examples = 0;   // put through the model since the start
   std::map<std::string, double> metrics;
 };
@@ -102,8 +101,6 @@ class Trainer {
   std::vector<std::vector<int64_t>> plan_;  // of that epoch
   Schedule schedule_;
   StepLog log_;
-  double earlier_seconds_ = 0;  // before Restore()
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 // Tokens that the largest forward pass of the first epoch puts through the model.
