@@ -16,8 +16,8 @@ namespace {
 
 struct Flags {
   experiments::TrainSettings settings;
-  std::string objective = "dpo", loss = "sigmoid", schedule = "cosine",
-              order = "shuffled";
+  std::string objective = "dpo", loss = "sigmoid", schedule = "cosine", order = "shuffled",
+              half_update = "master";
   std::filesystem::path output, resume;
 };
 
@@ -40,9 +40,9 @@ void Run(Flags& flags) {
   flags.settings.sft = flags.objective == "sft";
   if (!flags.settings.sft)
     flags.settings.loss.method = dpo::ParsePreferenceMethod(flags.objective);
-  flags.settings.options.order =
-      flags.order == "file" ? dpo::DataOrder::kFile : dpo::DataOrder::kShuffled;
+  flags.settings.options.order = dpo::ParseDataOrder(flags.order);
   flags.settings.options.schedule = dpo::ParseSchedule(flags.schedule);
+  flags.settings.options.optimizer.half_update = dpo::ParseHalfUpdate(flags.half_update);
   flags.settings.loss.type = dpo::ParseLossType(flags.loss);
   const auto ranks = dpo::JoinRanks();
   if (ranks->rank() != 0) spdlog::set_level(spdlog::level::off);  // what rank 0 says is enough
@@ -82,7 +82,8 @@ void AddLossFlags(CLI::App& sub, Flags& flags) {
       ->check(above_zero)->capture_default_str();
 }
 
-void AddMemoryFlags(CLI::App& sub, experiments::TrainSettings& settings) {
+void AddMemoryFlags(CLI::App& sub, Flags& flags) {
+  experiments::TrainSettings& settings = flags.settings;
   auto* rank = sub.add_option("--lora-rank", settings.lora.rank,
                               "train an adapter of this rank and no weights (LoRA); 0: all weights")
       ->check(CLI::Range(0, 1 << 20))->capture_default_str();
@@ -103,11 +104,9 @@ void AddMemoryFlags(CLI::App& sub, experiments::TrainSettings& settings) {
                "keep only the input of each layer, and compute it twice: less memory, more time");
   sub.add_flag("--ignore-memory-plan", settings.ignore_memory_plan,
                "begin although the memory that is free should not be enough");
-  sub.add_option("--bf16-update", settings.options.optimizer.half_update,
+  sub.add_option("--bf16-update", flags.half_update,
                  "of 16-bit weights: master (float32 copies), or stochastic (rounding; bfloat16)")
-      ->transform(CLI::CheckedTransformer(std::map<std::string, dpo::HalfUpdate>{
-          {"master", dpo::HalfUpdate::kMaster}, {"stochastic", dpo::HalfUpdate::kStochastic}}))
-      ->default_str("master");
+      ->check(CLI::IsMember(dpo::HalfUpdateNames()))->capture_default_str();
 }
 
 void AddHeldOutFlags(CLI::App& sub, experiments::HeldOutSettings& held_out) {
@@ -147,7 +146,7 @@ void AddTrain(CLI::App& app) {
                   "dpo; cpo, simpo, orpo (no reference model); sft (next token)")
       ->check(CLI::IsMember({"dpo", "cpo", "simpo", "orpo", "sft"}))->capture_default_str();
   AddLossFlags(*sub, *flags);
-  AddMemoryFlags(*sub, settings);
+  AddMemoryFlags(*sub, *flags);
   AddHeldOutFlags(*sub, settings.held_out);
   sub->add_option("--learning-rate", options.optimizer.learning_rate, "peak")
       ->check(above_zero)->capture_default_str();
@@ -179,7 +178,7 @@ void AddTrain(CLI::App& app) {
       ->transform(CLI::AsSizeValue(true))->check(CLI::PositiveNumber)
       ->default_str("5GB");
   sub->add_option("--order", flags->order, "of the data: shuffled, or as in the file")
-      ->check(CLI::IsMember({"shuffled", "file"}))->capture_default_str();
+      ->check(CLI::IsMember(dpo::DataOrderNames()))->capture_default_str();
   sub->add_option("--seed", options.seed, "of the shuffled order, of new adapters and of rounding")
       ->capture_default_str();
   sub->add_flag("!--no-reference-cache", settings.reference_cache,

@@ -27,6 +27,18 @@ at::ScalarType WideType(const at::Tensor& t) { return IsHalf(t) ? at::kFloat : t
 
 }  // namespace
 
+std::vector<std::string> HalfUpdateNames() { return {"master", "stochastic"}; }
+
+std::string_view HalfUpdateName(HalfUpdate update) {
+  return update == HalfUpdate::kMaster ? "master" : "stochastic";
+}
+
+HalfUpdate ParseHalfUpdate(const std::string& name) {
+  for (auto update : {HalfUpdate::kMaster, HalfUpdate::kStochastic})
+    if (HalfUpdateName(update) == name) return update;
+  Fail("update of 16-bit weights {}: expected master or stochastic", name);
+}
+
 AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options, Ranks& ranks)
     : options_(options), ranks_(ranks), step_(at::zeros({}, model.options().dtype(at::kFloat))) {
   const model::ParameterMap trainable = model.Trainable();

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "dpo/gradient_exchange.h"
@@ -20,6 +21,11 @@ enum class HalfUpdate {
   kMaster,      // float32 copies of the weights are trained, and rounded after each step
   kStochastic,  // bfloat16 alone, rounded up or down at random: no copies
 };
+
+// "master", "stochastic"
+std::vector<std::string> HalfUpdateNames();
+std::string_view HalfUpdateName(HalfUpdate update);
+HalfUpdate ParseHalfUpdate(const std::string& name);  // throws Error that lists the names
 
 struct OptimizerOptions {
   double learning_rate = 1e-5;  // the peak

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <string>
 #include <string_view>
 
 namespace pivotal::dpo {
@@ -32,6 +33,8 @@ class Ranks {
   double Sum(double here);
   // True on all ranks if it is on one.
   bool Any(bool here);
+  // True on all ranks if all have the same text.
+  bool Same(const std::string& text);
   // Does this rank's part of a job. If that is Interrupted on one rank, all ranks throw Interrupted.
   void Together(const std::function<void()>& part);
 };

@@ -6,6 +6,7 @@
 #include <c10/core/GradMode.h>
 
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <vector>
 
@@ -48,6 +49,18 @@ void SumOverRanks(std::map<std::string, double>& sums, Ranks& ranks) {
 
 }  // namespace
 
+std::vector<std::string> DataOrderNames() { return {"shuffled", "file"}; }
+
+std::string_view DataOrderName(DataOrder order) {
+  return order == DataOrder::kFile ? "file" : "shuffled";
+}
+
+DataOrder ParseDataOrder(const std::string& name) {
+  for (auto order : {DataOrder::kShuffled, DataOrder::kFile})
+    if (DataOrderName(order) == name) return order;
+  Fail("order {}: expected shuffled or file", name);
+}
+
 void TrainOptions::Validate() const {
   Require(optimizer.learning_rate > 0 && std::isfinite(optimizer.learning_rate), "learning rate",
           "above 0", optimizer.learning_rate);
@@ -89,6 +102,7 @@ const std::vector<int64_t>& Trainer::Examples(int64_t step) {
 }
 
 const StepLog& Trainer::Step() {
+  const auto start = std::chrono::steady_clock::now();
   const std::span<const int64_t> step = Examples(log_.step);
   const auto share = ShareOf(step, group_of_, ranks_.rank(), ranks_.size());
   std::map<std::string, double> sums;
@@ -113,8 +127,7 @@ const StepLog& Trainer::Step() {
   ++log_.step;
   log_.examples += std::ssize(step);
   log_.epoch = static_cast<double>(log_.step) / static_cast<double>(steps_per_epoch_);
-  log_.seconds = earlier_seconds_ +
-                 std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+  log_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   return log_;
 }
 
@@ -134,8 +147,7 @@ void Trainer::Restore(const TrainState& state) {
   log_.step = state.step;
   log_.tokens = state.tokens;
   log_.examples = state.examples;
-  log_.seconds = earlier_seconds_ = state.seconds;
-  start_ = std::chrono::steady_clock::now();
+  log_.seconds = state.seconds;
 }
 
 int64_t LargestPass(const Objective& objective, const TrainOptions& options) {

@@ -1,11 +1,11 @@
 // Apache-2.0. Training, step by step.
 #pragma once
 
-#include <chrono>
 #include <cstdint>
 #include <map>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "data/progress.h"
@@ -17,6 +17,11 @@ namespace pivotal::dpo {
 
 // Groups of examples that share tokens in random order, or examples as the file has them.
 enum class DataOrder { kShuffled, kFile };
+
+// "shuffled", "file"
+std::vector<std::string> DataOrderNames();
+std::string_view DataOrderName(DataOrder order);
+DataOrder ParseDataOrder(const std::string& name);  // throws Error that lists the names
 
 struct TrainOptions {
   OptimizerOptions optimizer;
@@ -40,7 +45,7 @@ struct StepLog {
   int64_t step = 0, total_steps = 0;  // step counts from 1
   double epoch = 0;
   double loss = 0, learning_rate = 0, grad_norm = 0;
-  double seconds = 0;                 // since the start of training
+  double seconds = 0;                 // in steps since the start; not in what is done between them
   int64_t tokens = 0, examples = 0;   // put through the model since the start
   std::map<std::string, double> metrics;
 };
@@ -96,8 +101,6 @@ class Trainer {
   std::vector<std::vector<int64_t>> plan_;  // of that epoch
   Schedule schedule_;
   StepLog log_;
-  double earlier_seconds_ = 0;  // before Restore()
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
 };
 
 // Tokens that the largest forward pass of the first epoch puts through the model.

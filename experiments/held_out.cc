@@ -1,6 +1,8 @@
 // Apache-2.0.
 #include "experiments/held_out.h"
 
+#include <algorithm>
+
 #include "data/error.h"
 #include "experiments/accuracy.h"
 
@@ -16,13 +18,15 @@ HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
   }
   if (!held_out.problems.file.empty()) {
     oracle_ = pts::MakeOracle(held_out.problems.oracle, held_out.problems.oracle_options);
-    problems_ = data::LoadProblems(held_out.problems.file, held_out.problems.options);
-    if (problems_.empty()) Fail("{}: no problem", held_out.problems.file.string());
-    CheckAnswers(*oracle_, problems_, held_out.problems);
-    CheckLengths(MakeQueries(problems_, model), held_out.max_new_tokens, model.phi().config());
+    const auto all = data::LoadProblems(held_out.problems.file, held_out.problems.options);
+    if (all.empty()) Fail("{}: no problem", held_out.problems.file.string());
+    CheckAnswers(*oracle_, all, held_out.problems);
+    CheckLengths(MakeQueries(all, model), held_out.max_new_tokens, model.phi().config());
+    problem_count_ = std::ssize(all);
+    for (int64_t i = ranks.rank(); i < problem_count_; i += ranks.size()) problems_.push_back(all[i]);
   }
   const std::string metric = held_out.Metric();
-  if (metric == "eval_accuracy" ? problems_.empty() : task_ == nullptr)
+  if (metric == "eval_accuracy" ? problem_count_ == 0 : task_ == nullptr)
     Fail("--eval-metric {} needs {}", metric,
          metric == "eval_accuracy" ? "--eval-problems" : "--eval-data");
   if (settings.sft && metric.starts_with("eval_rewards"))
@@ -36,14 +40,16 @@ std::map<std::string, double> HeldOut::Measure(Progress& progress) const {
          dpo::Measure(*task_->objective, settings_.options.batch_size, progress, ranks_))
       measured["eval_" + name] = value;
   }
-  if (!problems_.empty()) {
+  if (problem_count_ > 0) {
     SamplingSettings sampling;
     sampling.max_new_tokens = settings_.held_out.max_new_tokens;
+    int64_t solved = 0;
     ranks_.Together([&] {
-      if (ranks_.rank() == 0)
-        measured["eval_accuracy"] =
-            Evaluate(model_, problems_, *oracle_, sampling, 0, progress).Greedy().mean;
+      const Accuracy accuracy = Evaluate(model_, problems_, *oracle_, sampling, 0, progress);
+      solved = std::ranges::count(accuracy.problems, true, &ProblemScore::greedy);
     });
+    measured["eval_accuracy"] =
+        ranks_.Sum(static_cast<double>(solved)) / static_cast<double>(problem_count_);
   }
   return measured;
 }

@@ -1,6 +1,7 @@
 // Apache-2.0. What a model in training does on examples and problems that it isn't trained on.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <string>
@@ -22,7 +23,7 @@ class HeldOut {
           const std::string& weights_sha256, Progress& progress, dpo::Ranks& ranks);
 
   // "eval_loss" and "eval_rewards/margins", ... over the examples, "eval_accuracy" over the problems. Whole
-  // on rank 0, which solves the problems alone.
+  // on rank 0; each rank solves its share of the problems.
   std::map<std::string, double> Measure(Progress& progress) const;
 
  private:
@@ -30,7 +31,8 @@ class HeldOut {
   const LoadedModel& model_;
   dpo::Ranks& ranks_;
   std::unique_ptr<const TrainTask> task_;
-  std::vector<data::Problem> problems_;
+  std::vector<data::Problem> problems_;  // this rank's
+  int64_t problem_count_ = 0;            // of all ranks
   std::unique_ptr<const pts::Oracle> oracle_;
 };
 

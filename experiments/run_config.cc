@@ -16,11 +16,7 @@ namespace {
 // Visits every setting once, for writing and for reading: f(section, key, value).
 template <typename Config, typename F>
 void ForEachSetting(Config& config, F&& f) {
-  f("model", "adapter", config.model.adapter);
-  f("model", "device", config.model.device);
-  f("model", "dtype", config.model.dtype);
-  f("model", "prompt_format", config.model.prompt_format);
-  f("model", "system", config.model.system);
+  ForEachModelSetting(config.model, f);
   f("problems", "id_key", config.problems.options.id_key);
   f("problems", "question_key", config.problems.options.question_key);
   f("problems", "answer_key", config.problems.options.answer_key);

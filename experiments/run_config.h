@@ -24,6 +24,15 @@ struct ModelSettings {
   std::string prompt_format = "auto";  // data::MakePromptFormat
   std::string system;                // system message in front of every question; "": none
 };
+// Visits what a settings file keeps in [model], but the folder: f(section, key, value).
+template <typename Settings, typename F>
+void ForEachModelSetting(Settings& settings, F&& f) {
+  f("model", "adapter", settings.adapter);
+  f("model", "device", settings.device);
+  f("model", "dtype", settings.dtype);
+  f("model", "prompt_format", settings.prompt_format);
+  f("model", "system", settings.system);
+}
 
 struct ProblemSettings {
   std::filesystem::path file;

@@ -236,6 +236,14 @@ void RequireUnchanged(const TrainSettings& settings, const TrainInputs& now, con
   require(settings.data, now.data_sha256, then.data_sha256);
 }
 
+// Each rank has looked at the files itself, which need not be on a disk that all share.
+void RequireSame(const TrainInputs& inputs, int64_t step, dpo::Ranks& ranks) {
+  if (!ranks.Same(fmt::format("{} {} {} {}", inputs.weights_sha256, inputs.adapter_sha256,
+                              inputs.data_sha256, step)))
+    Fail("ranks find different files: model, adapter, data and checkpoints must be the same on every "
+         "machine; copy them again, or put them on a shared disk");
+}
+
 }  // namespace
 
 TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, Progress& progress,
@@ -243,13 +251,14 @@ TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, P
   settings.Validate();
   LoadedModel base = LoadBase(settings);
   const TrainInputs inputs = InputsOf(settings);
+  RequireSame(inputs, 0, ranks);
   const Job job(settings, std::move(base), inputs, progress, ranks);
   std::optional<data::RunLock> lock;
   if (ranks.rank() == 0) {
     data::CreateOutputFolder(output);
     lock.emplace(output);
     data::RequireAbsent(output / "train.toml");  // of a process that was quicker
-    SaveTrainSettings(settings, inputs, output);
+    SaveTrainSettings(settings, inputs, ranks.size(), output);
   }
   return Run(job, {}, output, lock ? &*lock : nullptr, progress, ranks).Finish();
 }
@@ -263,6 +272,7 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   if (HoldsResult(output)) Fail("{}: the run is finished; start a new one for more steps", output.string());
   RequireUnchanged(settings, InputsOf(settings), inputs, output);
   const auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
+  RequireSame(inputs, found.state.step, ranks);
   const Job job(settings, LoadBase(settings), inputs, progress, ranks);
   if (found.state.step > 0) job.Load(found.folder);
   return Run(job, found, output, lock ? &*lock : nullptr, progress, ranks).Finish();

@@ -21,37 +21,15 @@ struct Choice {
   std::remove_const_t<T> (*parse)(const std::string&);
 };
 
-std::string_view OrderName(dpo::DataOrder order) {
-  return order == dpo::DataOrder::kFile ? "file" : "shuffled";
-}
-dpo::DataOrder ParseOrder(const std::string& name) {
-  if (name == "file") return dpo::DataOrder::kFile;
-  if (name == "shuffled") return dpo::DataOrder::kShuffled;
-  Fail("order \"{}\" is none of shuffled, file", name);
-}
-
-std::string_view HalfUpdateName(dpo::HalfUpdate update) {
-  return update == dpo::HalfUpdate::kMaster ? "master" : "stochastic";
-}
-dpo::HalfUpdate ParseHalfUpdate(const std::string& name) {
-  if (name == "master") return dpo::HalfUpdate::kMaster;
-  if (name == "stochastic") return dpo::HalfUpdate::kStochastic;
-  Fail("half_update \"{}\" is none of master, stochastic", name);
-}
-
 // Visits every setting once, for writing and for reading: f(section, key, value or Choice).
 template <typename Settings, typename F>
 void ForEachSetting(Settings& s, F&& f) {
   auto& o = s.options;
   f("model", "folder", s.model.folder);
-  f("model", "adapter", s.model.adapter);
-  f("model", "device", s.model.device);
-  f("model", "dtype", s.model.dtype);
-  f("model", "prompt_format", s.model.prompt_format);
-  f("model", "system", s.model.system);
+  ForEachModelSetting(s.model, f);
   f("data", "file", s.data);
   f("data", "reference_cache", s.reference_cache);
-  f("data", "order", Choice{o.order, OrderName, ParseOrder});
+  f("data", "order", Choice{o.order, dpo::DataOrderName, dpo::ParseDataOrder});
   f("loss", "sft", s.sft);
   f("loss", "method", Choice{s.loss.method, dpo::PreferenceMethodName, dpo::ParsePreferenceMethod});
   f("loss", "type", Choice{s.loss.type, dpo::LossTypeName, dpo::ParseLossType});
@@ -69,7 +47,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("weights", "freeze", s.freeze);
   f("weights", "activation_checkpointing", s.activation_checkpointing);
   f("weights", "ignore_memory_plan", s.ignore_memory_plan);
-  f("weights", "half_update", Choice{o.optimizer.half_update, HalfUpdateName, ParseHalfUpdate});
+  f("weights", "half_update", Choice{o.optimizer.half_update, dpo::HalfUpdateName, dpo::ParseHalfUpdate});
   f("weights", "max_shard_bytes", s.max_shard_bytes);
   f("steps", "epochs", o.epochs);
   f("steps", "batch_size", o.batch_size);
@@ -139,7 +117,7 @@ TrainInputs InputsOf(const TrainSettings& settings) {
           adapter.empty() ? "" : model::AdapterFingerprint(adapter)};
 }
 
-void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
+void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,
                        const fs::path& run) {
   TrainSettings s = settings;  // with paths that hold wherever it is read
   for (fs::path* path : {&s.model.folder, &s.data, &s.held_out.data, &s.held_out.problems.file})
@@ -149,6 +127,7 @@ void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
   file.Set("model", "weights_sha256", inputs.weights_sha256);
   file.Set("model", "adapter_sha256", inputs.adapter_sha256);
   file.Set("data", "sha256", inputs.data_sha256);
+  file.Set("steps", "ranks", ranks);
   ForEachSetting(s, [&](const char* section, const char* key, const auto& value) {
     if constexpr (requires { value.name; }) {
       file.Set(section, key, std::string(value.name(value.value)));

@@ -63,8 +63,9 @@ struct TrainInputs {
 };
 TrainInputs InputsOf(const TrainSettings& settings);
 
-// RUN/train.toml. Throws Error that names the file and the line or setting.
-void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
+// RUN/train.toml. Throws Error that names the file and the line or setting. `ranks`, the number that the
+// run is started with, is for its reader: it may go on with another.
+void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,
                        const std::filesystem::path& run);
 TrainSettings LoadTrainSettings(const std::filesystem::path& run, TrainInputs& inputs);
 

@@ -5,7 +5,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/rms_norm.h>
 #include <ATen/ops/tensor.h>
 
 #include <algorithm>
@@ -20,6 +19,7 @@
 #include "model/lora.h"
 #include "model/mlp.h"
 #include "model/recompute.h"
+#include "model/rms_norm.h"
 
 namespace pivotal::model {
 namespace {
@@ -138,10 +138,11 @@ at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> 
   pass->attend = [this, everywhere, at_sources](int64_t layer, const at::Tensor& query,
                                                 const at::Tensor& key, const at::Tensor& value) {
     const bool last = layer + 1 == config_.num_hidden_layers;
-    return (last ? *at_sources : *everywhere)(query[0], key[0], value[0],
-                                              config_.IsBlockSparse(layer)).unsqueeze(0);
+    return (last ? *at_sources : *everywhere)(
+                       query.squeeze(0), key.squeeze(0), value.squeeze(0),
+                       config_.IsBlockSparse(layer)).unsqueeze(0);
   };
-  return Decode(forest.tokens.unsqueeze(0), pass)[0];
+  return Decode(forest.tokens.unsqueeze(0), pass).squeeze(0);
 }
 
 at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const at::Tensor& positions,
@@ -199,26 +200,24 @@ at::Tensor PhiModel::Layer(int64_t index, const at::Tensor& x, const Pass& pass)
   const LayerWeights& layer = weights_.layers[static_cast<std::size_t>(index)];
   const int64_t heads = config_.num_attention_heads, kv_heads = config_.num_key_value_heads;
   at::Tensor residual = x, normed = Normed(layer.input_norm, x);
-  auto [query_key, value] = Project(normed, layer);
-  query_key = rope_.Rotate(query_key, pass.angles);
-  at::Tensor query = query_key.narrow(2, 0, heads);
+  const auto [query_key, value] = Project(normed, layer);
+  const auto rotated = rope_.Rotate(query_key, pass.angles).split_with_sizes({heads, kv_heads}, 2);
+  at::Tensor query = rotated[0];
   if (pass.sources.defined() && index + 1 == config_.num_hidden_layers) {
     query = query.index_select(1, pass.sources);
     residual = residual.index_select(1, pass.sources);
     if (config_.parallel) normed = normed.index_select(1, pass.sources);
   }
   const at::Tensor attended =
-      Apply(layer.output, pass.attend(index, query, query_key.narrow(2, heads, kv_heads), value));
+      Apply(layer.output, pass.attend(index, query, rotated[1], value));
   if (config_.parallel) return attended + Mlp(normed, layer, config_) + residual;
   residual = residual + attended;
   return residual + Mlp(Normed(layer.post_norm, residual), layer, config_);
 }
 
 at::Tensor PhiModel::Normed(const Norm& norm, const at::Tensor& x) const {
-  const int64_t shape[] = {norm.weight.size(0)};
-  if (config_.norm == PhiConfig::Norm::kRms)
-    return at::rms_norm(x, shape, norm.weight, config_.norm_eps);
-  return at::layer_norm(x, shape, norm.weight, norm.bias, config_.norm_eps);
+  if (config_.norm == PhiConfig::Norm::kRms) return RmsNorm(x, norm.weight, config_.norm_eps);
+  return at::layer_norm(x, norm.weight.sizes(), norm.weight, norm.bias, config_.norm_eps);
 }
 
 PhiModel::Heads PhiModel::Project(const at::Tensor& x, const LayerWeights& layer) const {
@@ -238,7 +237,8 @@ PhiModel::Heads PhiModel::Project(const at::Tensor& x, const LayerWeights& layer
   const at::Tensor qkv = Apply(layer.qkv, x);
   if (config_.qkv == PhiConfig::Qkv::kFused) {
     const at::Tensor split = qkv.view({batch, time, heads + 2 * kv_heads, dim});
-    return {split.narrow(2, 0, heads + kv_heads), split.narrow(2, heads + kv_heads, kv_heads)};
+    const auto parts = split.split_with_sizes({heads + kv_heads, kv_heads}, 2);
+    return {parts[0], parts[1]};
   }
   const int64_t group = heads / kv_heads;  // each KV head: its queries, its key, its value
   const at::Tensor split = qkv.view({batch, time, kv_heads, group + 2, dim});

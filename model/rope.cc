@@ -53,16 +53,17 @@ RopeAngles Rope::Angles(const at::Tensor& positions, std::span<const int64_t> le
     else if (uniform != 1.0) values = values * uniform;
     return values.to(dtype_).unsqueeze(2);
   };
-  return {finish(angle.cos()), finish(angle.sin())};
+  const at::Tensor cos = angle.cos(), sin = angle.sin();
+  return {finish(at::cat({cos, cos}, -1)), finish(at::cat({-sin, sin}, -1))};
 }
 
 at::Tensor Rope::Rotate(const at::Tensor& x, const RopeAngles& angles) const {
-  const int64_t half = rotary_dim_ / 2;
-  const at::Tensor first = x.narrow(-1, 0, half), second = x.narrow(-1, half, half);
-  std::vector<at::Tensor> parts = {first * angles.cos - second * angles.sin,
-                                   second * angles.cos + first * angles.sin};
-  if (rotary_dim_ < x.size(-1)) parts.push_back(x.narrow(-1, rotary_dim_, x.size(-1) - rotary_dim_));
-  return at::cat(parts, -1);
+  const auto rotate = [&](const at::Tensor& part) {
+    return part * angles.cos + part.roll(rotary_dim_ / 2, -1) * angles.sin;
+  };
+  if (rotary_dim_ == x.size(-1)) return rotate(x);
+  const auto parts = x.split_with_sizes({rotary_dim_, x.size(-1) - rotary_dim_}, -1);
+  return at::cat({rotate(parts[0]), parts[1]}, -1);
 }
 
 }  // namespace pivotal::model

@@ -10,7 +10,8 @@
 
 namespace pivotal::model {
 
-// Cosine and sine per position and frequency, in the dtype of the model: [B or 1, T, 1, R/2].
+// Cosine and sine per position and rotated dimension, in the dtype of the model: [B or 1, T, 1, R]. Halves have
+// the same frequencies; the sine of the first has its sign turned.
 struct RopeAngles {
   at::Tensor cos, sin;
 };

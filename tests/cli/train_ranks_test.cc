@@ -91,6 +91,7 @@ TEST_F(TrainRanks, GiveTheLossesAndWeightsOfOneRank) {
       }
     }
     EXPECT_LE(Difference(Path("one"), Path(output)), 1e-5);
+    EXPECT_THAT(data::ReadFile(Path(output + "/train.toml")), HasSubstr("ranks = " + std::to_string(ranks)));
   }
 }
 
@@ -99,6 +100,28 @@ TEST_F(TrainRanks, AFaultThatAllMeetIsToldOnce) {
   EXPECT_EQ(run.code, 1);
   EXPECT_THAT(run.output, HasSubstr("pivotal: rank 0 of 2: "));
   EXPECT_EQ(run.output.find("rank 1 of 2"), std::string::npos) << run.output;
+}
+
+TEST_F(TrainRanks, SolveTheProblemsOfOneRank) {
+  const std::string command =
+      Train("--max-steps 2 --eval-steps 2 --eval-limit 9 --eval-max-new-tokens 48 --eval-problems " +
+            testing::kTiny + "/problems/heldout.jsonl");
+  ASSERT_EQ(RunCommand(command + Path("one")).code, 0);
+  const auto many = RunCommand(Mpirun(2) + command + Path("many"));
+  ASSERT_EQ(many.code, 0) << many.output;
+  const double accuracy = Log("one").back().at("eval_accuracy");
+  EXPECT_GT(accuracy, 0);
+  EXPECT_DOUBLE_EQ(Log("many").back().at("eval_accuracy"), accuracy);
+}
+
+TEST_F(TrainRanks, DifferentFilesAreNoticed) {
+  fs::copy(Path("pairs.jsonl"), Path("other.jsonl"));
+  std::ofstream(Path("other.jsonl"), std::ios::app) << R"({"prompt": "a", "chosen": "b", "rejected": "c"})" << "\n";
+  const auto run = RunCommand(Mpirun(2) + "sh -c 'test $OMPI_COMM_WORLD_RANK = 0 || rank=--data=" + Path("other.jsonl") +
+                              "; exec " + Train("$rank") + Path("out") + "'");
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.output, HasSubstr("pivotal: rank 0 of 2: ranks find different files"));
+  EXPECT_FALSE(fs::exists(Path("out")));
 }
 
 TEST_F(TrainRanks, AFaultOfOneEndsAll) {
