@@ -71,6 +71,22 @@ if(NOT PIVOTAL_CUDA STREQUAL "OFF")
 endif()
 message(STATUS "CUDA: ${PIVOTAL_WITH_CUDA} (PIVOTAL_CUDA=${PIVOTAL_CUDA})")
 
+# NCCL joins the GPUs of several ranks: the one that LibTorch's wheel brings, or the system's.
+set(PIVOTAL_WITH_NCCL OFF)
+if(PIVOTAL_WITH_CUDA)
+  set(nvidia ${PIVOTAL_TORCH_ROOT}/../nvidia)
+  find_path(PIVOTAL_NCCL_INCLUDE nccl.h HINTS ${nvidia}/nccl/include)
+  find_library(PIVOTAL_NCCL_LIBRARY NAMES libnccl.so.2 nccl HINTS ${nvidia}/nccl/lib)
+  find_path(PIVOTAL_CUDA_INCLUDE cuda_runtime_api.h HINTS ${nvidia}/cu13/include /usr/local/cuda/include)
+  if(PIVOTAL_NCCL_INCLUDE AND PIVOTAL_NCCL_LIBRARY AND PIVOTAL_CUDA_INCLUDE)
+    set(PIVOTAL_WITH_NCCL ON)
+    add_library(nccl INTERFACE)
+    target_include_directories(nccl SYSTEM INTERFACE ${PIVOTAL_NCCL_INCLUDE} ${PIVOTAL_CUDA_INCLUDE})
+    target_link_libraries(nccl INTERFACE ${PIVOTAL_NCCL_LIBRARY})
+  endif()
+  message(STATUS "NCCL: ${PIVOTAL_WITH_NCCL}")
+endif()
+
 # LibTorch's include folder carries another version of fmt than Debian's library: ours goes first.
 get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/first)

@@ -88,6 +88,7 @@ void GradientExchange::Finish() {
   complete_ = static_cast<int64_t>(shipments_.size());
   complete_.notify_one();
   sending_.get();
+  ranks_.Wait();
 }
 
 void GradientExchange::SendAll() {

@@ -70,14 +70,29 @@ MpiRanks::MpiRanks() {
   MPI_Comm machine;
   MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
   MPI_Comm_size(machine, &neighbours_);
+  MPI_Comm_rank(machine, &neighbour_);
   MPI_Comm_free(&machine);
   if (provided < MPI_THREAD_SERIALIZED)
     Abandon("this MPI can't be called from several threads; build one with MPI_THREAD_SERIALIZED");
 }
 
-MpiRanks::~MpiRanks() { MPI_Finalize(); }
+MpiRanks::~MpiRanks() {
+  link_.reset();
+  MPI_Finalize();
+}
+
+GpuLink* MpiRanks::LinkOf(const at::Tensor& values) {
+  if (!values.is_cuda()) return nullptr;
+  if (!link_) {
+    link_ = JoinGpus(values.device(), rank_, size_, [](std::span<char> bytes) {
+      MPI_Bcast(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, 0, MPI_COMM_WORLD);
+    });
+  }
+  return link_->get();
+}
 
 void MpiRanks::Reduce(const at::Tensor& values, int root) {
+  if (GpuLink* link = LinkOf(values)) return link->Reduce(values, root);
   const MPI_Datatype type = SummedType(values);
   const at::Tensor host = OnHost(values);
   Meet();
@@ -88,12 +103,17 @@ void MpiRanks::Reduce(const at::Tensor& values, int root) {
 }
 
 void MpiRanks::Broadcast(const at::Tensor& values, int root) {
+  if (GpuLink* link = LinkOf(values)) return link->Broadcast(values, root);
   const at::Tensor host = OnHost(values);
   const auto size = static_cast<int>(host.element_size());
   ForPieces(host, [&](char* piece, int count) {
     MPI_Bcast(piece, count * size, MPI_BYTE, root, MPI_COMM_WORLD);
   });
   if (rank_ != root && !host.is_same(values)) values.copy_(host);
+}
+
+void MpiRanks::Wait() {
+  if (link_ && *link_ != nullptr) (*link_)->Wait();
 }
 
 void MpiRanks::Abandon(std::string_view why) {

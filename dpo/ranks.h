@@ -20,10 +20,13 @@ class Ranks {
   virtual int rank() const { return 0; }
   virtual int size() const { return 1; }
   virtual int neighbours() const { return 1; }  // ranks on this machine, this one included
+  virtual int neighbour() const { return 0; }   // this one among them
   // `values` (float32 or float64) at `root` become the sum over ranks; elsewhere they are left as they are.
+  // On a GPU that may take until the next Broadcast() or Wait(), for all that is computed after it.
   virtual void Reduce(const at::Tensor& values, int root) { (void)values, (void)root; }
   // `values` (any type) become those of `root`.
   virtual void Broadcast(const at::Tensor& values, int root) { (void)values, (void)root; }
+  virtual void Wait() {}
   // Ends the other ranks, which could only wait for this one, after it has told why. Doesn't return
   // where there are others.
   virtual void Abandon(std::string_view why) { (void)why; }

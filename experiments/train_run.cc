@@ -10,6 +10,7 @@
 #include "data/run_lock.h"
 #include "experiments/held_out.h"
 #include "experiments/memory_plan.h"
+#include "experiments/rank_device.h"
 #include "experiments/train_log.h"
 #include "experiments/train_task.h"
 #include "model/footprint.h"
@@ -21,12 +22,18 @@ namespace {
 
 namespace fs = std::filesystem;
 
+// Bytes that this rank may take: the ranks of a machine share its memory, and each has its own GPU.
+int64_t FreeMemory(c10::Device device, const dpo::Ranks& ranks) {
+  return model::FreeMemory(device) / (device.is_cpu() ? ranks.neighbours() : 1);
+}
+
 // The model that the adapter, if there is one, belongs to.
-LoadedModel LoadBase(const TrainSettings& settings) {
+LoadedModel LoadBase(const TrainSettings& settings, const dpo::Ranks& ranks) {
   ModelSettings base = settings.model;
   base.adapter.clear();
+  base.device = RankDevice(base.device, ranks);
   if (!settings.ignore_memory_plan)
-    RequireWeightsFit(settings, model::FreeMemory(model::ParseDevice(base.device)));
+    RequireWeightsFit(settings, FreeMemory(model::ParseDevice(base.device), ranks));
   return LoadModel(base);
 }
 
@@ -72,7 +79,7 @@ class Job {
     for (int64_t i = 1; i < objective().size(); ++i)
       if (objective().Length(i) > objective().Length(longest)) longest = i;
     const int64_t alone = objective().size() > 0 ? objective().PackedLength({&longest, 1}) : 0;
-    const int64_t free = model::FreeMemory(phi().options().device()) / ranks.neighbours();
+    const int64_t free = FreeMemory(phi().options().device(), ranks);
     spdlog::info("memory: {}; {} free beside the weights",
                  Text(model::TrainingFootprintOf(phi().config(), shape)), model::BytesText(free));
     if (!settings_.ignore_memory_plan) RequireFits(phi().config(), shape, alone, free);
@@ -249,7 +256,7 @@ void RequireSame(const TrainInputs& inputs, int64_t step, dpo::Ranks& ranks) {
 TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, Progress& progress,
                         dpo::Ranks& ranks) {
   settings.Validate();
-  LoadedModel base = LoadBase(settings);
+  LoadedModel base = LoadBase(settings, ranks);
   const TrainInputs inputs = InputsOf(settings);
   RequireSame(inputs, 0, ranks);
   const Job job(settings, std::move(base), inputs, progress, ranks);
@@ -273,7 +280,7 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   RequireUnchanged(settings, InputsOf(settings), inputs, output);
   const auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
   RequireSame(inputs, found.state.step, ranks);
-  const Job job(settings, LoadBase(settings), inputs, progress, ranks);
+  const Job job(settings, LoadBase(settings, ranks), inputs, progress, ranks);
   if (found.state.step > 0) job.Load(found.folder);
   return Run(job, found, output, lock ? &*lock : nullptr, progress, ranks).Finish();
 }
