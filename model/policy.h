@@ -48,6 +48,9 @@ struct PassTimes {
   double products = 0, attention = 0, sampling = 0;
   double rest = 0;  // norms, positions, activations, waiting for one another
   double total() const { return products + attention + sampling + rest; }
+  PassTimes operator-(const PassTimes& earlier) const {
+    return {products - earlier.products, attention - earlier.attention, sampling - earlier.sampling, rest - earlier.rest};
+  }
 };
 
 struct RolloutCounters {

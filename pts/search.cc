@@ -236,6 +236,10 @@ class Meter {
     if (seconds > 0) {
       const double tokens = static_cast<double>(now.decoded_tokens - start_.decoded_tokens);
       detail += fmt::format(", {} tok/s", WithCommas(static_cast<int64_t>(tokens / seconds)));
+      const model::PassTimes times = now.times - start_.times;
+      if (times.total() > 0)
+        detail += fmt::format(" (products {:.0f}%, attention {:.0f}%)", 100 * times.products / times.total(),
+                              100 * times.attention / times.total());
     }
     progress_.Update(done, detail);
   }
