@@ -14,9 +14,10 @@ from rollout_work import arguments, report
 class Engine:
     def __init__(self, a):
         self.batch = a.batch
+        workers = min(a.inter_threads, a.threads)
         self.generator = ctranslate2.Generator(
-            str(a.model / "ct2"), device="cpu", compute_type=a.compute_type, inter_threads=a.inter_threads,
-            intra_threads=max(1, a.threads // a.inter_threads))
+            str(a.model / "ct2"), device="cpu", compute_type=a.compute_type, inter_threads=workers,
+            intra_threads=a.threads // workers)
 
     def submit(self, prefixes, lengths, greedy):
         """lengths[i]: of the rollouts of prefix i, as many for each."""
