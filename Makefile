@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup build demo test test-parity fuzz bench tiny-model clean
+.PHONY: help setup build demo test test-parity fuzz bench bench-peers tiny-model clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
@@ -35,6 +35,13 @@ fuzz: ## fuzz data/ and pts/oracles/ with libFuzzer, FUZZ_SECONDS=60 a target
 bench: ## build and run the micro-benchmarks
 	@$(MAKE) --no-print-directory build PRESET=bench
 	@build/bench/bin/pivotal_bench
+
+bench-peers: build ## rollouts beside transformers, CTranslate2 and llama.cpp, installed into build/peers (5 GB; an hour or more)
+	@test -x build/peers/bin/python || python3 -m venv build/peers
+	@CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" build/peers/bin/pip install --quiet torch==2.11.0 \
+	  transformers==5.23.0 safetensors==0.8.0 ctranslate2==4.8.5 gguf==0.19.0 llama-cpp-python==0.3.36
+	@build/peers/bin/python bench/rollouts_vs_peers.py $(PIVOTAL) build/peers/bin/python \
+	  --json build/peers.json --markdown build/peers.md $(PEERS)
 
 tiny-model: build ## rebuild experiments/tiny from the generator (about half an hour on two cores)
 	@experiments/tiny/rebuild $(PIVOTAL)

@@ -3,6 +3,7 @@
 
 #include <ATen/Parallel.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/stack.h>
 #include <sys/mman.h>
 
 #include <algorithm>
@@ -373,12 +374,9 @@ void CpuDecoder::Prepare(std::span<const DecodeRow> rows) {
     const at::Tensor positions = at::arange(had, needed, at::TensorOptions(at::kLong)).unsqueeze(0);
     const int64_t length = is_long ? config_.rope.original_length + 1 : 1;
     const RopeAngles angles = rope_.Angles(positions, {&length, 1});
-    const at::Tensor cos = angles.cos.contiguous(), sin = angles.sin.contiguous();
-    for (int64_t i = 0; i < needed - had; ++i)
-      for (const at::Tensor* values : {&cos, &sin}) {
-        const float* row = values->const_data_ptr<float>() + i * dim / 2;
-        table.insert(table.end(), row, row + dim / 2);
-      }
+    const at::Tensor both =  // [T, 2, R/2]: each frequency's cosine and sine
+        at::stack({angles.cos.narrow(-1, 0, dim / 2), angles.sin.narrow(-1, dim / 2, dim / 2)}, 2).contiguous();
+    table.insert(table.end(), both.const_data_ptr<float>(), both.const_data_ptr<float>() + both.numel());
   }
   const auto size = static_cast<std::size_t>(
       kernels::AttentionWorkspace(shape_, (std::max(longest[0], longest[1]) + 255) / 256 * 256));
