@@ -37,6 +37,22 @@ void Scatter(const float* row, int64_t inputs, T* first, Convert convert) {
 
 }  // namespace
 
+Float16 ToFloat16(float value) {
+  uint32_t bits;
+  std::memcpy(&bits, &value, sizeof(bits));
+  const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
+  uint32_t size = bits & 0x7FFFFFFF;
+  if (size > 0x7F800000) return {static_cast<uint16_t>(sign | 0x7E00)};   // NaN
+  if (size >= 0x477FF000) return {static_cast<uint16_t>(sign | 0x7C00)};  // rounds to 2^16: infinity
+  if (size < 0x38800000) {  // below 2^-14: in units of 2^-24, which are the last bits of what is added to 0.5
+    const float shifted = std::fabs(value) + 0.5f;
+    std::memcpy(&size, &shifted, sizeof(size));
+    return {static_cast<uint16_t>(sign | (size - 0x3F000000))};
+  }
+  size += 0xFFF + (size >> 13 & 1);
+  return {static_cast<uint16_t>(sign | ((size - (112u << 23)) >> 13))};
+}
+
 std::string_view WeightTypeName(WeightType type) {
   return std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& n) { return n.first == type; })->second;
 }
@@ -89,8 +105,7 @@ void PackedMatrix::SetRows(int64_t first, int64_t count, const float* rows) {
         Scatter(rows, inputs_, reinterpret_cast<uint16_t*>(data_.get()) + place, ToBfloat16);
         break;
       case WeightType::kFloat16:
-        Scatter(rows, inputs_, reinterpret_cast<_Float16*>(data_.get()) + place,
-                [](float w) { return static_cast<_Float16>(w); });
+        Scatter(rows, inputs_, reinterpret_cast<Float16*>(data_.get()) + place, ToFloat16);
         break;
       case WeightType::kInt8: {
         scale_[n] = ScaleOf(rows, inputs_);

@@ -19,6 +19,12 @@ std::string_view WeightTypeName(WeightType type);
 std::optional<WeightType> FindWeightType(std::string_view name);
 std::size_t WeightBytes(WeightType type);
 
+// IEEE 754 binary16; not every compiler has a type for it.
+struct Float16 {
+  uint16_t bits;
+};
+Float16 ToFloat16(float value);  // to nearest, ties to even
+
 // Outputs of a panel.
 inline constexpr int64_t kPanel = 16;
 

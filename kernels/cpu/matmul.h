@@ -171,7 +171,7 @@ void Matmul(const MatmulTask& task) {
   switch (task.weights->type()) {
     case WeightType::kFloat32: MatmulOf<false>(task, static_cast<const float*>(data)); break;
     case WeightType::kBfloat16: MatmulOf<false>(task, static_cast<const uint16_t*>(data)); break;
-    case WeightType::kFloat16: MatmulOf<false>(task, static_cast<const _Float16*>(data)); break;
+    case WeightType::kFloat16: MatmulOf<false>(task, static_cast<const Float16*>(data)); break;
     case WeightType::kInt8: MatmulOf<true>(task, static_cast<const int8_t*>(data)); break;
   }
 }

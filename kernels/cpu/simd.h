@@ -7,6 +7,8 @@
 #include <cstring>
 #include <type_traits>
 
+#include "kernels/packed_matrix.h"
+
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
 #endif
@@ -89,7 +91,7 @@ inline Vec LoadWeights(const uint16_t* bfloat16) {
   return FromBits(bits);
 #endif
 }
-inline Vec LoadWeights(const _Float16* p) {
+inline Vec LoadWeights(const Float16* p) {
 #if defined(__AVX512F__)
   __m256i half;
   std::memcpy(&half, p, sizeof(half));
@@ -100,7 +102,13 @@ inline Vec LoadWeights(const _Float16* p) {
   return _mm256_cvtph_ps(half);
 #else
   Vec v;
-  for (int i = 0; i < kLanes; ++i) v[i] = static_cast<float>(p[i]);
+  for (int i = 0; i < kLanes; ++i) {
+    const uint32_t sign = p[i].bits & 0x8000u, exponent = p[i].bits >> 10 & 31, fraction = p[i].bits & 1023;
+    const uint32_t rest = exponent == 31 ? 0x7F800000u | fraction << 13 : (exponent + 112) << 23 | fraction << 13;
+    float size = static_cast<float>(fraction) * 0x1p-24f;
+    if (exponent > 0) std::memcpy(&size, &rest, sizeof(size));
+    v[i] = sign != 0 ? -size : size;
+  }
   return v;
 #endif
 }
