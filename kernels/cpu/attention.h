@@ -93,17 +93,6 @@ class AttentionTile {
     return shape_.window > 0 && length > shape_.window ? length - shape_.window : 0;
   }
 
-  // In tiles of nearly equal height.
-  template <typename F>
-  void ForTiles(int64_t first, int64_t count, F f) {
-    for (int64_t done = 0; done < count;) {
-      const int64_t left = count - done;
-      const int64_t size = left >= 2 * kTileRows ? kTileRows : left > kTileRows ? (left + 1) / 2 : left;
-      f(first + done, size);
-      done += size;
-    }
-  }
-
   // Scores of queries [first, first + count) with the tokens [from, to) of `row`; whole blocks, so up to 15
   // before and after them too.
   void Score(const AttentionRow& row, int64_t from, int64_t to, int64_t first, int64_t count) {

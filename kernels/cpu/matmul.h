@@ -92,6 +92,17 @@ void Rows(int64_t rows, const float* const* a, const W* b, int64_t b_step, int64
   }
 }
 
+// f(first row, rows) for tiles of nearly equal height: of six rows, 64 are nine tiles and two of five, 7 are 4 and 3.
+template <typename F>
+inline void ForTiles(int64_t first, int64_t count, F f) {
+  for (int64_t done = 0; done < count;) {
+    const int64_t left = count - done;
+    const int64_t rows = left >= 2 * kTileRows ? kTileRows : left > kTileRows ? (left + 1) / 2 : left;
+    f(first + done, rows);
+    done += rows;
+  }
+}
+
 // A panel's weights as float32 [depth, 16].
 template <bool kScaled, typename W>
 void Unpack(const W* panel, int64_t depth, const float* scale, float* out) {
@@ -150,15 +161,10 @@ void MatmulOf(const MatmulTask& task, const W* weights) {
           Unpack<kScaled>(from, depth, kScaled ? w.scale() + panel * kPanel : nullptr, unpacked);
           as_float = unpacked;
         }
-        // Tiles of nearly equal height: 64 rows are 10 of 6 and one of 4, 7 are 4 and 3.
-        for (int64_t row = block; row < end;) {
-          const int64_t left = end - row;
-          const int64_t rows = left >= 2 * kTileRows ? kTileRows
-                               : left > kTileRows ? (left + 1) / 2 : left;
+        ForTiles(block, end - block, [&](int64_t row, int64_t rows) {
           point(row, rows, k, panel);
           Rows<false>(rows, a, as_float, 0, 1, kPanel, depth, nullptr, c, add || k > 0);
-          row += rows;
-        }
+        });
       }
     }
   }

@@ -117,9 +117,7 @@ float Softmax(float* scores, int64_t first, int64_t size, float scale) {
   for (int64_t i = size; i < end; ++i) scores[i] = -kInfinity;
   Vec top = Broadcast(-kInfinity);
   for (int64_t i = begin; i < end; i += kLanes) top = Max(top, Load(scores + i));
-  float max = -kInfinity;
-  for (int lane = 0; lane < kLanes; ++lane) max = top[lane] > max ? top[lane] : max;
-  const Vec offset = Broadcast(max), factor = Broadcast(scale);
+  const Vec offset = Broadcast(Highest(top)), factor = Broadcast(scale);
   Lanes16 lanes = {};
   for (int64_t i = begin; i < end; i += 16)
     for (int part = 0; part < kParts; ++part) {
@@ -143,10 +141,8 @@ float RowMax(const float* row, int64_t size) {
       bad |= ~(x < Broadcast(kInfinity));
       top = Max(top, x);
     }
-    for (int lane = 0; lane < kLanes; ++lane) {
-      good = good && bad[lane] == 0;
-      max = top[lane] > max ? top[lane] : max;
-    }
+    for (int lane = 0; lane < kLanes; ++lane) good = good && bad[lane] == 0;
+    max = Highest(top);
   }
   for (; i < size; ++i) {
     good = good && row[i] < kInfinity;

@@ -139,11 +139,9 @@ inline float Sum(const Lanes16& lanes) {
     for (int i = 0; i < width; ++i) values[i] += values[i + width];
   return values[0];
 }
-inline float MaxOf(const Lanes16& lanes) {
-  float values[16];
-  std::memcpy(values, &lanes, sizeof(values));
-  float max = values[0];
-  for (int i = 1; i < 16; ++i) max = values[i] > max ? values[i] : max;
+inline float Highest(Vec v) {
+  float max = v[0];
+  for (int lane = 1; lane < kLanes; ++lane) max = v[lane] > max ? v[lane] : max;
   return max;
 }
 
