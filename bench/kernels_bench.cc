@@ -51,10 +51,10 @@ void BM_Attention(benchmark::State& state) {
   AttentionShape shape{.heads = 12, .kv_heads = 4, .head_dim = 64, .scale = 0.125f};
   const auto trunk = static_cast<int32_t>(state.range(0)), own = static_cast<int32_t>(state.range(1));
   const int64_t rows = kTileQueries / shape.group(), blocks = trunk / 16 + 1 + rows * (own / 16 + 1);
-  auto keys = Random(blocks * 64 * 16), values = Random(blocks * 64 * 16);
+  auto memory = Random(blocks * shape.block_size());
   const auto queries = Random(rows * 12 * 64);
   std::vector<float> out(queries.size());
-  const KvLayer layer{keys.data(), values.data(), 0, 0};
+  const KvLayer layer{&shape, memory.data()};
   std::vector<int32_t> order(static_cast<std::size_t>(blocks));
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = static_cast<int32_t>(i);
   std::vector<KvPiece> pieces;

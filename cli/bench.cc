@@ -41,7 +41,7 @@ void Print(const experiments::RolloutBench& bench) {
 
 void Run(Flags& flags) {
   if (flags.threads > 0) at::set_num_threads(flags.threads);
-  const auto model = experiments::LoadModel(flags.model);
+  const auto model = experiments::LoadModel(flags.model, model::WeightUse::kRollouts);
   ConsoleProgress progress;
   const auto bench = experiments::BenchRollouts(model, flags.sampling, flags.bench, progress);
   if (flags.json) {

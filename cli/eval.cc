@@ -29,7 +29,7 @@ void Run(const Flags& flags) {
   const auto oracle = pts::MakeOracle(flags.problems.oracle, flags.problems.oracle_options);
   const auto problems = data::LoadProblems(flags.problems.file, flags.problems.options);
   experiments::CheckAnswers(*oracle, problems, flags.problems);
-  const auto model = experiments::LoadModel(flags.model);
+  const auto model = experiments::LoadModel(flags.model, model::WeightUse::kRollouts);
   ConsoleProgress progress;
   const auto accuracy = experiments::Evaluate(model, problems, *oracle, flags.sampling,
                                               flags.samples, progress);

@@ -1,6 +1,8 @@
 // Apache-2.0.
 #include "cli/flags.h"
 
+#include <fmt/ranges.h>
+
 #include <limits>
 
 namespace pivotal::cli {
@@ -78,9 +80,14 @@ void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling) {
   app.add_option("--kv-memory", sampling.kv_memory,
                  "for keys and values, e.g. 4GB; rollouts that find none wait; 0: half of what is free")
       ->transform(CLI::AsSizeValue(true))->default_str("0");
+  auto weights = kernels::WeightTypeNames();
+  weights.insert(weights.begin(), "auto");
+  app.add_option("--stop", sampling.stop, "text that ends a response, beside the end of sequence; as often as wanted")
+      ->allow_extra_args(false);
   app.add_option("--weights", sampling.weights,
-                 "how they are stored for decoding on a CPU: auto (as --dtype), fp32, bf16, fp16, int8")
-      ->check(CLI::IsMember({"auto", "fp32", "bf16", "fp16", "int8"}))->capture_default_str();
+                 fmt::format("how they are stored for decoding on a CPU: auto (as --dtype), {}",
+                             fmt::join(kernels::WeightTypeNames(), ", ")))
+      ->check(CLI::IsMember(weights))->capture_default_str();
   app.add_option("--seed", sampling.seed, "same seed, same rollouts")->capture_default_str();
 }
 

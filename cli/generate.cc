@@ -12,6 +12,7 @@
 #include "cli/flags.h"
 #include "data/error.h"
 #include "data/progress.h"
+#include "data/stop_strings.h"
 #include "data/stream_decoder.h"
 #include "experiments/run_config.h"
 #include "kernels/philox.h"
@@ -30,8 +31,9 @@ struct Flags {
 class Answerer {
  public:
   explicit Answerer(const Flags& flags)
-      : flags_(flags), model_(experiments::LoadModel(flags.model)), decoder_(model_.tokenizer()),
-        engine_(model_.phi(), Options()) {}
+      : flags_(flags), model_(experiments::LoadModel(flags.model, model::WeightUse::kRollouts)), decoder_(model_.tokenizer()),
+        stops_(model_.tokenizer(), flags.sampling.stop),
+        stop_(experiments::MakeStopRule(model_.tokenizer(), flags.sampling.stop)), engine_(model_.phi(), Options()) {}
 
   std::vector<TokenId> Encode(const std::vector<data::ChatMessage>& messages) const {
     return model_.Prompt(messages);
@@ -47,42 +49,54 @@ class Answerer {
   // Prints the answer of turn `turn`, and a line end behind it.
   Answer Run(const std::vector<TokenId>& prompt, int32_t max_new_tokens, uint64_t turn) {
     answer_.clear();
+    printed_ = 0;
     uint64_t stream = kernels::MixStream(0, "generate");
     if (turn > 0) stream = kernels::MixStream(stream, turn);
-    const model::RolloutRequest request{prompt, 1, max_new_tokens, stream, 0};
+    model::RolloutRequest request{prompt, 1, max_new_tokens, stream, 0};
+    request.stop = stop_;
     Answer answer;
     try {
       const auto rollouts = engine_.Sample({&request, 1}, ConsoleProgress());
-      answer.finished = rollouts[0][0].finish == data::FinishReason::kEos;
+      answer.finished = rollouts[0][0].finish != data::FinishReason::kLength;
     } catch (const Interrupted&) {
       answer.stopped = true;
     }
-    Print(decoder_.Finish() + "\n");
-    answer_.pop_back();
+    answer_ += decoder_.Finish();
+    Show(stops_.Before(answer_));
+    fmt::print("\n");
+    std::fflush(stdout);
+    answer_.resize(printed_);
     answer.text = std::move(answer_);
     return answer;
   }
 
  private:
   model::EngineOptions Options() {
-    auto options = experiments::EngineOptionsOf(flags_.sampling);
+    auto options = experiments::EngineOptionsOf(flags_.sampling, model_);
     options.batch = 1;
     options.on_token = [this](int32_t, int32_t, TokenId token) {
       const auto& ends = model_.phi().config().eos_token_ids;
-      if (std::find(ends.begin(), ends.end(), token) == ends.end()) Print(decoder_.Add(token));
+      if (std::find(ends.begin(), ends.end(), token) != ends.end()) return;
+      answer_ += decoder_.Add(token);
+      Show(stops_.Certain(answer_));
     };
     return options;
   }
-  void Print(const std::string& text) {
-    answer_ += text;
-    fmt::print("{}", text);
+  // Prints what is new of the answer.
+  void Show(std::string_view text) {
+    if (text.size() <= printed_) return;
+    fmt::print("{}", text.substr(printed_));
     std::fflush(stdout);
+    printed_ = text.size();
   }
 
   const Flags& flags_;
   experiments::LoadedModel model_;
   data::StreamDecoder decoder_;
-  std::string answer_;
+  data::StopStrings stops_;
+  model::StopRule stop_;
+  std::string answer_;         // that is being given
+  std::size_t printed_ = 0;    // bytes of it
   model::RolloutEngine engine_;
 };
 

@@ -40,6 +40,9 @@ void Run(const Flags& flags) {
   fmt::print("generated tokens     {} ({:.0f}/s)\n", result.counters.decoded_tokens,
              static_cast<double>(result.counters.decoded_tokens) /
                  std::max(result.counters.seconds, 1e-9));
+  const auto share = [&](double seconds) { return 100 * seconds / std::max(s.seconds, 1e-9); };
+  fmt::print("time                 {:.1f} s: {:.1f}% decode, {:.1f}% prefixes, {:.1f}% waiting for the oracle\n", s.seconds,
+             share(result.counters.decode_seconds), share(result.counters.prefill_seconds), share(s.verdict_seconds));
   fmt::print("Next: pivotal pairs {0} --output {0}/pairs.jsonl\n", run.string());
 }
 

@@ -12,7 +12,8 @@ namespace pivotal::data {
 enum class FinishReason : uint8_t {
   kEos = 0,       // the end-of-sequence token was sampled (it is the last token)
   kLength = 1,    // max_new_tokens reached
-  kCancelled = 2  // the run was stopped; never stored
+  kCancelled = 2,  // the run was stopped; never stored
+  kStop = 3        // a stop string came up
 };
 
 // Why a rollout was drawn.

@@ -38,7 +38,7 @@ void CheckTokens(const std::vector<TokenId>& tokens, const std::vector<float>& l
     Fail("{}: {} tokens, but {} logprobs", where, tokens.size(), logprobs.size());
   const auto odd = std::ranges::find_if_not(logprobs, IsLogprob);
   if (odd != logprobs.end()) Fail("{}: a log-probability of {}", where, *odd);
-  if (finish != FinishReason::kEos && finish != FinishReason::kLength) {
+  if (finish != FinishReason::kEos && finish != FinishReason::kLength && finish != FinishReason::kStop) {
     Fail("{}: a finish of {} is never stored", where, static_cast<int>(finish));
   }
 }

@@ -2,38 +2,35 @@
 #include "experiments/accuracy.h"
 
 #include <nlohmann/json.hpp>
+#include <numeric>
 
 #include "data/error.h"
 #include "data/file_sink.h"
 #include "kernels/philox.h"
+#include "pts/judge_pool.h"
 
 namespace pivotal::experiments {
 namespace {
 
 constexpr std::size_t kGroup = 64;  // problems between two progress updates
+constexpr int32_t kJudgeThreads = 2;
 
-std::vector<model::RolloutRequest> Requests(std::span<const pts::Query> queries, int32_t count,
-                                            int32_t max_new_tokens) {
+// Of each query: `samples` drawn, then one at temperature 0.
+std::vector<model::RolloutRequest> Requests(std::span<const pts::Query> queries, int32_t samples,
+                                            const SamplingSettings& sampling, const model::StopRule& stop) {
+  kernels::SamplingParams greedy = sampling.params;
+  greedy.temperature = 0;
   std::vector<model::RolloutRequest> requests;
   for (const pts::Query& query : queries) {
-    const uint64_t stream = kernels::MixStream(kernels::MixStream(0, "evaluate"), query.id);
-    requests.push_back({query.prompt, count, max_new_tokens, stream, 0});
+    model::RolloutRequest request{query.prompt, samples, sampling.max_new_tokens,
+                                  kernels::MixStream(kernels::MixStream(0, "evaluate"), query.id), 0};
+    request.stop = stop;
+    requests.push_back(request);
+    request.count = 1;
+    request.sampling = greedy;
+    requests.push_back(std::move(request));
   }
   return requests;
-}
-
-int32_t CountSuccesses(const pts::Query& query, const std::vector<model::Rollout>& rollouts,
-                       const pts::Judge& judge) {
-  int32_t successes = 0;
-  for (const model::Rollout& rollout : rollouts) successes += judge(query, rollout.tokens);
-  return successes;
-}
-
-void Add(model::RolloutCounters& sum, const model::RolloutCounters& part) {
-  sum.rollouts += part.rollouts;
-  sum.decoded_tokens += part.decoded_tokens;
-  sum.prefilled_tokens += part.prefilled_tokens;
-  sum.seconds += part.seconds;
 }
 
 template <typename Score>
@@ -57,22 +54,28 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<data::Problem>& pr
                   const pts::Oracle& oracle, const SamplingSettings& sampling, int32_t samples,
                   Progress& progress) {
   if (samples < 0) Fail("--samples must be at least 0, got {}", samples);
-  SamplingSettings greedy = sampling;
-  greedy.params.temperature = 0;
-  model::RolloutEngine sampler(model.phi(), EngineOptionsOf(sampling));
-  model::RolloutEngine argmax(model.phi(), EngineOptionsOf(greedy));
-  const auto judge = MakeJudge(model.tokenizer(), oracle);
+  model::RolloutEngine engine(model.phi(), EngineOptionsOf(sampling, model));
+  const auto judge = MakeJudge(model.tokenizer(), oracle, sampling.stop);
+  const auto stop = MakeStopRule(model.tokenizer(), sampling.stop);
   const auto queries = MakeQueries(problems, model);
   Accuracy accuracy;
   double solved = 0;
   progress.Begin("evaluate", static_cast<int64_t>(queries.size()), "problems");
   for (std::size_t first = 0; first < queries.size(); first += kGroup) {
     const auto group = std::span(queries).subspan(first, std::min(kGroup, queries.size() - first));
-    const auto drawn = sampler.Sample(Requests(group, samples, sampling.max_new_tokens), progress);
-    const auto best = argmax.Sample(Requests(group, 1, sampling.max_new_tokens), progress);
+    const auto requests = Requests(group, samples, sampling, stop);
+    std::vector<std::vector<uint8_t>> verdicts;
+    for (const model::RolloutRequest& request : requests)
+      verdicts.emplace_back(static_cast<std::size_t>(request.count));
+    pts::JudgePool pool(judge, kJudgeThreads);
+    engine.Sample(requests, progress, [&](std::size_t i, int32_t rollout, const model::Rollout& ended) {
+      pool.Submit(group[i / 2], ended.tokens, verdicts[i][static_cast<std::size_t>(rollout)]);
+    });
+    pool.Wait();
     for (std::size_t i = 0; i < group.size(); ++i) {
-      accuracy.problems.push_back({group[i].id, samples, CountSuccesses(group[i], drawn[i], judge),
-                                   CountSuccesses(group[i], best[i], judge) == 1});
+      const auto& drawn = verdicts[2 * i];
+      accuracy.problems.push_back({group[i].id, samples, std::accumulate(drawn.begin(), drawn.end(), 0),
+                                   verdicts[2 * i + 1][0] != 0});
       const ProblemScore& score = accuracy.problems.back();
       solved += samples > 0 ? score.Mean() : static_cast<double>(score.greedy);
     }
@@ -80,8 +83,7 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<data::Problem>& pr
     progress.Update(done, fmt::format("accuracy {:.1f}%", 100.0 * solved / static_cast<double>(done)));
   }
   progress.End();
-  Add(accuracy.counters, sampler.counters());
-  Add(accuracy.counters, argmax.counters());
+  accuracy.counters = engine.counters();
   return accuracy;
 }
 

@@ -20,7 +20,7 @@ Accuracy EvaluateFolder(const fs::path& folder, const DemoSettings& settings, Pr
   const auto problems = data::LoadProblems(settings.tiny / "problems" / "heldout.jsonl", options);
   SamplingSettings sampling = settings.sampling;
   sampling.seed = settings.seed;
-  return Evaluate(LoadModel(model), problems, *pts::MakeOracle("hash"), sampling,
+  return Evaluate(LoadModel(model, model::WeightUse::kRollouts), problems, *pts::MakeOracle("hash"), sampling,
                   settings.eval_samples, progress);
 }
 

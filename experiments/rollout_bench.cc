@@ -55,9 +55,8 @@ model::PhiModel Endless(const LoadedModel& model) {
   return model::PhiModel(config, model.phi().parameters(), model.checkpoint.folder.string());
 }
 
-void CompareLogProbs(const model::PhiModel& phi, model::EngineOptions options, const model::RolloutRequest& request,
-                     const model::Rollout& rollout, RolloutBench& bench) {
-  options.weights.reset();
+void CompareLogProbs(const model::PhiModel& phi, const model::EngineOptions& options,
+                     const model::RolloutRequest& request, const model::Rollout& rollout, RolloutBench& bench) {
   model::RolloutEngine exact(phi, options);
   const auto scores = exact.Score(request.prefix, rollout.tokens);
   for (std::size_t i = 0; i < scores.size(); ++i) {
@@ -92,7 +91,9 @@ RolloutBench BenchRollouts(const LoadedModel& model, const SamplingSettings& sam
   settings.Validate();
   const model::PhiModel phi = Endless(model);
   const auto requests = Requests(settings, phi.config().vocab_size);
-  const model::EngineOptions options = EngineOptionsOf(sampling);
+  const model::EngineOptions options = EngineOptionsOf(sampling, model);
+  SamplingSettings as_loaded = sampling;
+  as_loaded.weights = "auto";
   RolloutBench bench;
   bench.isa = kernels::IsaName(kernels::Kernels().isa);
   progress.Begin("rollouts", settings.repeats, "runs");
@@ -111,7 +112,7 @@ RolloutBench BenchRollouts(const LoadedModel& model, const SamplingSettings& sam
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   bench.peak_rss = usage.ru_maxrss * 1024;
-  if (options.weights) CompareLogProbs(phi, options, requests[0], first, bench);
+  if (sampling.weights != "auto") CompareLogProbs(phi, EngineOptionsOf(as_loaded, model), requests[0], first, bench);
   return bench;
 }
 

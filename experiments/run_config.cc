@@ -7,8 +7,10 @@
 
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "data/stop_strings.h"
 #include "experiments/settings_file.h"
 #include "model/lora.h"
+#include "model/packed_weights.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -32,6 +34,7 @@ void ForEachSetting(Config& config, F&& f) {
   f("sampling", "max_new_tokens", config.sampling.max_new_tokens);
   f("sampling", "batch", config.sampling.batch);
   f("sampling", "kv_memory", config.sampling.kv_memory);
+  f("sampling", "stop", config.sampling.stop);
   f("sampling", "weights", config.sampling.weights);
   f("sampling", "seed", config.sampling.seed);
   f("search", "strategy", config.strategy);
@@ -52,8 +55,8 @@ void ForEachSetting(Config& config, F&& f) {
 }
 
 // Settings that came later: runs from before have the defaults.
-constexpr std::array<std::string_view, 5> kLater = {"adapter", "system", "oracle_timeout",
-                                                    "oracle_memory", "allow_unsandboxed"};
+constexpr std::array<std::string_view, 6> kLater = {"adapter", "system", "oracle_timeout",
+                                                    "oracle_memory", "allow_unsandboxed", "stop"};
 
 constexpr const char* kWriter = "pivotal search";
 
@@ -108,10 +111,11 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_s
   return config;
 }
 
-LoadedModel LoadModel(const ModelSettings& settings) {
+LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use) {
+  if (!settings.adapter.empty()) use = model::WeightUse::kAny;  // it changes them
   LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),
-                                           model::ParseDType(settings.dtype)),
-                     data::PromptFormat::kPlain, settings.system};
+                                           model::ParseDType(settings.dtype), use),
+                     data::PromptFormat::kPlain, settings.system, settings.dtype};
   loaded.prompt_format =
       data::MakePromptFormat(settings.prompt_format, settings.folder, loaded.tokenizer());
   if (!settings.adapter.empty()) {
@@ -159,9 +163,17 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings) {
   options.kv_memory = settings.kv_memory;
   if (settings.weights != "auto") {
     options.weights = kernels::FindWeightType(settings.weights);
-    if (!options.weights) Fail("weights \"{}\" are none of auto, fp32, bf16, fp16, int8", settings.weights);
+    if (!options.weights)
+      Fail("weights \"{}\" are none of auto, {}", settings.weights, fmt::join(kernels::WeightTypeNames(), ", "));
   }
   options.Validate();
+  return options;
+}
+
+model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const LoadedModel& model) {
+  model::EngineOptions options = EngineOptionsOf(settings);
+  if (!options.weights && model.phi().options().device().is_cpu())
+    options.weights = model::WeightTypeOf(model::ParseDType(model.dtype));
   return options;
 }
 
@@ -187,10 +199,19 @@ void CheckLengths(const std::vector<pts::Query>& queries, int32_t max_new_tokens
   }
 }
 
-pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle) {
-  return [&, marks = SilentThinkTokens(tokenizer)](const pts::Query& query,
-                                                   std::span<const TokenId> response) {
-    return oracle.Judge({query.question, query.answer, DecodeWith(tokenizer, marks, response)});
+pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle,
+                     const std::vector<std::string>& stop) {
+  return [&, marks = SilentThinkTokens(tokenizer), stops = data::StopStrings(tokenizer, stop)](
+             const pts::Query& query, std::span<const TokenId> response) {
+    const std::string text = DecodeWith(tokenizer, marks, response);
+    return oracle.Judge({query.question, query.answer, std::string(stops.Before(text))});
+  };
+}
+
+model::StopRule MakeStopRule(const data::Tokenizer& tokenizer, const std::vector<std::string>& stop) {
+  if (stop.empty()) return {};
+  return [stops = data::StopStrings(tokenizer, stop)](std::span<const TokenId> response) {
+    return stops.Ends(response);
   };
 }
 

@@ -46,7 +46,8 @@ struct SamplingSettings {
   int32_t max_new_tokens = 256;
   int32_t batch = 256;  // rollouts that decode at once
   int64_t kv_memory = 0;         // bytes, see model::EngineOptions
-  std::string weights = "auto";  // kernels::FindWeightType; auto: as the model's
+  std::vector<std::string> stop;  // texts that end a response
+  std::string weights = "auto";  // kernels::FindWeightType; auto: as --dtype
   uint64_t seed = 1;
 };
 
@@ -70,6 +71,7 @@ struct LoadedModel {
   model::Checkpoint checkpoint;
   data::PromptFormat prompt_format;
   std::string system;
+  std::string dtype;  // of the arithmetic: mapped weights may be narrower
 
   const model::PhiModel& phi() const { return *checkpoint.model; }
   const data::Tokenizer& tokenizer() const { return *checkpoint.tokenizer; }
@@ -78,7 +80,7 @@ struct LoadedModel {
   std::vector<TokenId> Prompt(std::span<const data::ChatMessage> messages) const;
 };
 // With the adapter, if there is one, merged into the weights.
-LoadedModel LoadModel(const ModelSettings& settings);
+LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use = model::WeightUse::kAny);
 
 // SHA-256 that changes with the weights and with the adapter.
 std::string ModelFingerprint(const ModelSettings& settings);
@@ -88,7 +90,10 @@ std::string ModelFingerprint(const ModelSettings& settings);
 void CheckAnswers(const pts::Oracle& oracle, const std::vector<data::Problem>& problems,
                   const ProblemSettings& settings);
 
+// Throws Error for bad settings.
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings);
+// For an engine of `model`.
+model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const LoadedModel& model);
 
 // Problems as the model sees them.
 std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
@@ -99,8 +104,12 @@ std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
 void CheckLengths(const std::vector<pts::Query>& queries, int32_t max_new_tokens,
                   const model::PhiConfig& config);
 
-// Decodes a response and asks `oracle`; <think> and </think> stay readable where they are control
-// tokens. Both must outlive the function.
-pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle);
+// Decodes a response, up to the first of the texts `stop`, and asks `oracle`; <think> and </think> stay
+// readable where they are control tokens. Both must outlive the function.
+pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle,
+                     const std::vector<std::string>& stop = {});
+
+// Empty where there are no texts. The tokenizer must outlive the rule.
+model::StopRule MakeStopRule(const data::Tokenizer& tokenizer, const std::vector<std::string>& stop);
 
 }  // namespace pivotal::experiments

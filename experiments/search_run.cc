@@ -28,7 +28,8 @@ Prepared Prepare(const RunConfig& config) {
   auto oracle = pts::MakeOracle(config.problems.oracle, config.problems.oracle_options);
   const auto problems = data::LoadProblems(config.problems.file, config.problems.options);
   CheckAnswers(*oracle, problems, config.problems);
-  LoadedModel model = LoadModel(config.model);
+  LoadedModel model = LoadModel(config.model, model::WeightUse::kRollouts);
+  options.stop = MakeStopRule(model.tokenizer(), config.sampling.stop);
   auto queries = MakeQueries(problems, model);
   CheckLengths(queries, options.max_new_tokens, model.phi().config());
   return {std::move(model), std::move(oracle), std::move(queries), options};
@@ -62,11 +63,11 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared,
   std::vector<pts::Query> queries;
   std::copy_if(prepared.queries.begin(), prepared.queries.end(), std::back_inserter(queries),
                [&](const pts::Query& query) { return !finished.contains(query.id); });
-  model::RolloutEngine engine(prepared.model.phi(), EngineOptionsOf(config.sampling));
+  model::RolloutEngine engine(prepared.model.phi(), EngineOptionsOf(config.sampling, prepared.model));
   SearchResult result;
   result.resumed = static_cast<int64_t>(finished.size());
   result.summary = pts::Search(
-      queries, engine, MakeJudge(prepared.model.tokenizer(), *prepared.oracle), prepared.options,
+      queries, engine, MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop), prepared.options,
       [&](std::vector<data::QueryTrace> group) { WriteInto(run, lock, [&] { store.Append(group); }); },
       progress, prepared.options.budget_tokens > 0 ? SpentTokens(store) : 0);
   WriteInto(run, lock, [&] {
@@ -117,8 +118,8 @@ std::vector<data::PreferencePair> RandomPairsOfRun(const std::filesystem::path& 
                                                    uint64_t seed) {
   const RunConfig config = LoadRunConfig(run);
   const auto traces = data::TraceStore(run).ReadAll();
-  const LoadedModel model = LoadModel(config.model);
-  model::RolloutEngine engine(model.phi(), EngineOptionsOf(config.sampling));
+  const LoadedModel model = LoadModel(config.model, model::WeightUse::kRollouts);
+  model::RolloutEngine engine(model.phi(), EngineOptionsOf(config.sampling, model));
   return pts::BuildRandomPairs(traces, model.tokenizer(), engine, count, seed);
 }
 

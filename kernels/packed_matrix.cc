@@ -63,6 +63,12 @@ std::optional<WeightType> FindWeightType(std::string_view name) {
   return std::nullopt;
 }
 
+std::vector<std::string> WeightTypeNames() {
+  std::vector<std::string> names;
+  for (const auto& [type, name] : kNames) names.emplace_back(name);
+  return names;
+}
+
 std::size_t WeightBytes(WeightType type) {
   switch (type) {
     case WeightType::kFloat32: return 4;

@@ -17,6 +17,7 @@ enum class WeightType { kFloat32, kBfloat16, kFloat16, kInt8 };
 // "fp32", "bf16", "fp16", "int8"
 std::string_view WeightTypeName(WeightType type);
 std::optional<WeightType> FindWeightType(std::string_view name);
+std::vector<std::string> WeightTypeNames();
 std::size_t WeightBytes(WeightType type);
 
 // IEEE 754 binary16; not every compiler has a type for it.

@@ -8,13 +8,6 @@ namespace pivotal::kernels {
 // Tokens of a block.
 inline constexpr int64_t kBlockTokens = 16;
 
-// One layer's keys [KV heads][block][D][16] and values [KV heads][block][16][padded D].
-struct KvLayer {
-  float* keys = nullptr;
-  float* values = nullptr;
-  int64_t key_head_stride = 0, value_head_stride = 0;  // floats from one head to the next
-};
-
 struct AttentionShape {
   int64_t heads = 1, kv_heads = 1, head_dim = 1;
   float scale = 1;     // of scores
@@ -24,6 +17,21 @@ struct AttentionShape {
 
   int64_t group() const { return heads / kv_heads; }
   int64_t padded_dim() const { return (head_dim + 15) / 16 * 16; }
+  // Floats of a block: of one KV head's keys, of its keys and values, of all.
+  int64_t key_size() const { return head_dim * kBlockTokens; }
+  int64_t head_size() const { return key_size() + padded_dim() * kBlockTokens; }
+  int64_t block_size() const { return kv_heads * head_size(); }
+};
+
+// One layer's keys and values in blocks, [block][KV head]: keys [D][16], then values [16][padded D].
+struct KvLayer {
+  const AttentionShape* shape;
+  float* data;
+
+  float* keys(int64_t block, int64_t head) const {
+    return data + block * shape->block_size() + head * shape->head_size();
+  }
+  float* values(int64_t block, int64_t head) const { return keys(block, head) + shape->key_size(); }
 };
 
 // The first `count` tokens of a stretch of a sequence, in blocks that it begins.

@@ -57,25 +57,26 @@ void RowSampler::AddUp() {
   }
 }
 
-void RowSampler::Take(std::span<float> logits, std::span<const int32_t> excluded) {
+void RowSampler::Take(std::span<float> logits, const SamplingParams& params,
+                      std::span<const int32_t> excluded) {
   weights_ = logits;
   const auto vocab = static_cast<int64_t>(logits.size());
   const float max = Largest(logits);
   chunks_.resize((logits.size() + kSumChunk - 1) / kSumChunk);
   const auto total = [this] { return std::accumulate(chunks_.begin(), chunks_.end(), 0.0); };
-  if (params_.temperature == 0) {
+  if (params.temperature == 0) {
     const auto top = std::find(logits.begin(), logits.end(), max) - logits.begin();
     std::fill(logits.begin(), logits.end(), 0.0f);
     logits[static_cast<std::size_t>(top)] = 1.0f;
     AddUp();
   } else {
-    Kernels().row_exp(logits.data(), vocab, max, static_cast<float>(1.0 / params_.temperature), logits.data(),
+    Kernels().row_exp(logits.data(), vocab, max, static_cast<float>(1.0 / params.temperature), logits.data(),
                       chunks_.data());
-    const bool by_k = params_.top_k > 0 && params_.top_k < vocab;
-    if (by_k || params_.top_p < 1.0) KeepTop(weights_, by_k ? params_.top_k : vocab, params_.top_p, order_);
-    if (params_.min_p > 0)
-      for (float& w : weights_) w = w < params_.min_p ? 0 : w;  // the top weight is 1
-    if (by_k || params_.top_p < 1.0 || params_.min_p > 0) AddUp();
+    const bool by_k = params.top_k > 0 && params.top_k < vocab;
+    if (by_k || params.top_p < 1.0) KeepTop(weights_, by_k ? params.top_k : vocab, params.top_p, order_);
+    if (params.min_p > 0)
+      for (float& w : weights_) w = w < params.min_p ? 0 : w;  // the top weight is 1
+    if (by_k || params.top_p < 1.0 || params.min_p > 0) AddUp();
   }
   sum_ = left_ = total();
   if (excluded.empty()) return;
@@ -106,16 +107,16 @@ Draw SampleRow(std::span<const float> logits, const SamplingParams& params, doub
                std::span<float> workspace, std::span<const int32_t> excluded) {
   const auto row = workspace.first(logits.size());
   std::copy(logits.begin(), logits.end(), row.begin());
-  RowSampler sampler(params);
-  sampler.Take(row, excluded);
+  RowSampler sampler;
+  sampler.Take(row, params, excluded);
   return sampler.Sample(uniform);
 }
 
 void PolicyRow(std::span<const float> logits, const SamplingParams& params,
                std::span<float> probabilities) {
   std::copy(logits.begin(), logits.end(), probabilities.begin());
-  RowSampler sampler(params);
-  sampler.Take(probabilities.first(logits.size()));
+  RowSampler sampler;
+  sampler.Take(probabilities.first(logits.size()), params);
   for (float& p : probabilities.first(logits.size())) p = static_cast<float>(p / sampler.sum());
 }
 

@@ -28,13 +28,11 @@ struct Draw {
 // but where tokens are put in order (top-k, top-p).
 class RowSampler {
  public:
-  explicit RowSampler(const SamplingParams& params) : params_(params) {}
-
-  // Takes a row: `logits` [V] become weights in proportion to the policy, and must stay as they are for the
-  // draws. The ids of `excluded` are struck out of the draws, where the others keep their proportions.
+  // Takes a row: `logits` [V] become weights in proportion to the policy of `params`, and must stay as they are
+  // for the draws. The ids of `excluded` are struck out of the draws, where the others keep their proportions.
   // Logits with NaN, +inf or only -inf throw std::invalid_argument, and so does a policy with
   // nothing but `excluded`.
-  void Take(std::span<float> logits, std::span<const int32_t> excluded = {});
+  void Take(std::span<float> logits, const SamplingParams& params, std::span<const int32_t> excluded = {});
 
   // `uniform` in [0, 1). The log-probability is the token's with nothing excluded.
   Draw Sample(double uniform) const;
@@ -45,7 +43,6 @@ class RowSampler {
  private:
   void AddUp();
 
-  SamplingParams params_;
   std::span<float> weights_;
   std::vector<float> chunks_;  // sums of kSumChunk weights each
   std::vector<int32_t> order_;

@@ -77,6 +77,12 @@ std::string DTypeText(at::ScalarType type) {
   return type == at::kHalf ? "float16" : type == at::kBFloat16 ? "bfloat16" : "float32";
 }
 
+// Whether reading a tensor where it lies gives the values that a copy in `dtype` would have.
+bool StaysInFile(const data::TensorView& view, at::ScalarType dtype) {
+  const bool aligned = reinterpret_cast<std::uintptr_t>(view.bytes.data()) % data::ByteSize(view.dtype) == 0;
+  return aligned && (dtype == at::kFloat || dtype == ToScalarType(view.dtype));
+}
+
 at::Tensor NormalTensor(at::IntArrayRef shape, double stddev, kernels::RandomStream& random) {
   const at::Tensor tensor = at::empty(shape, at::TensorOptions(at::kFloat));
   float* values = tensor.data_ptr<float>();
@@ -111,25 +117,30 @@ at::ScalarType ParseDType(const std::string& name) {
   Fail("--dtype {}: expected float32, bfloat16 or float16", name);
 }
 
-Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarType dtype) {
+Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarType dtype, WeightUse use) {
   PhiConfig config = LoadPhiConfig(folder);
   Checkpoint checkpoint{folder, nullptr, data::LoadTokenizer(folder)};
   CheckTokenizerFits(*checkpoint.tokenizer, config, folder);
   if (!config.eos_is_complete) AddStopTokens(*checkpoint.tokenizer, config.eos_token_ids);
-  const data::SafetensorsReader reader(folder);
+  const auto reader = std::make_shared<const data::SafetensorsReader>(folder);
   ParameterMap parameters;
   int64_t vision = 0;
-  for (const std::string& name : reader.Names()) {
+  for (const std::string& name : reader->Names()) {
     if (IsVision(name, config)) ++vision;
     if (IsVision(name, config) || IsDerived(name, config)) continue;
-    parameters.emplace(name, ToTensor(reader.Get(name), device, dtype));
-    reader.Release(name);
+    const data::TensorView view = reader->Get(name);
+    if (use == WeightUse::kRollouts && device.is_cpu() && StaysInFile(view, dtype)) {
+      parameters.emplace(name, MapTensor(reader, name));
+    } else {
+      parameters.emplace(name, ToTensor(view, device, dtype));
+      reader->Release(name);
+    }
   }
   if (vision > 0)
     spdlog::warn("{}: {} tensors of the vision part are skipped; prompts are text only",
                  folder.string(), vision);
   checkpoint.model =
-      std::make_unique<PhiModel>(config, std::move(parameters), reader.Files().front().string());
+      std::make_unique<PhiModel>(config, std::move(parameters), reader->Files().front().string());
   return checkpoint;
 }
 

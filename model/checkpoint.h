@@ -26,13 +26,18 @@ struct Checkpoint {
   std::unique_ptr<const data::Tokenizer> tokenizer;
 };
 
+enum class WeightUse {
+  kAny,      // weights are the model's own
+  kRollouts  // on a CPU they stay in the mapped file, read-only and in the file's type, where `dtype` is as wide
+};
+
 // Reads config.json, the weights (converted to `dtype`, on `device`) and the tokenizer. Throws Error
 // that names the file for anything missing, damaged, of another architecture, or a tokenizer with
 // more ids than the model has rows. One tensor at a time is in memory twice. Where no
 // generation_config.json names stop tokens, the tokenizer's end token and the family's end-of-turn
 // tokens join those of config.json.
 Checkpoint LoadCheckpoint(const std::filesystem::path& folder, at::Device device,
-                          at::ScalarType dtype);
+                          at::ScalarType dtype, WeightUse use = WeightUse::kAny);
 
 // Weights drawn from normal(0, initializer_range) as transformers initialises them; norms are one,
 // biases zero.

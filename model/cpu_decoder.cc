@@ -51,15 +51,6 @@ kernels::ActivationTask ActivationOf(const PhiConfig& config) {
   }
 }
 
-kernels::WeightType TypeOf(const PhiModel& model, const DecoderOptions& options) {
-  if (options.weights) return *options.weights;
-  switch (c10::typeMetaToScalarType(model.options().dtype())) {
-    case at::kBFloat16: return kernels::WeightType::kBfloat16;
-    case at::kHalf: return kernels::WeightType::kFloat16;
-    default: return kernels::WeightType::kFloat32;
-  }
-}
-
 template <typename T>
 void CopyRow(const at::Tensor& table, int64_t row, float multiplier, float* out) {
   const T* from = table.const_data_ptr<T>() + row * table.size(1);
@@ -83,21 +74,18 @@ std::pair<int32_t, float> BestExpert(const float* scores, int32_t experts, int32
 
 }  // namespace
 
-// Keys and values of all blocks. Pages are the system's until they are written.
+// Keys and values of all blocks. Pages are the system's until they are written; large ones, for blocks of a
+// sequence lie far apart.
 class CpuDecoder::KvMemory {
  public:
-  KvMemory(const PhiConfig& config, int64_t blocks) {
-    const int64_t keys = blocks * config.head_dim * kernels::kBlockTokens;
-    const int64_t values = blocks * Padded(config.head_dim) * kernels::kBlockTokens;
-    const int64_t layer = config.num_key_value_heads * (keys + values);
-    bytes_ = static_cast<std::size_t>(std::max<int64_t>(1, config.num_hidden_layers * layer)) * sizeof(float);
+  KvMemory(const kernels::AttentionShape& shape, int64_t layers, int64_t blocks) {
+    const int64_t layer = blocks * shape.block_size();
+    bytes_ = static_cast<std::size_t>(std::max<int64_t>(1, layers * layer)) * sizeof(float);
     void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
+    madvise(memory, bytes_, MADV_HUGEPAGE);
     memory_ = static_cast<float*>(memory);
-    for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
-      float* first = memory_ + i * layer;
-      layers_.push_back({first, first + config.num_key_value_heads * keys, keys, values});
-    }
+    for (int64_t i = 0; i < layers; ++i) layers_.push_back({&shape, memory_ + i * layer});
   }
   ~KvMemory() { munmap(memory_, bytes_); }
   KvMemory(const KvMemory&) = delete;
@@ -121,8 +109,9 @@ bool CpuDecoder::Supports(const PhiModel& model) {
 CpuDecoder::CpuDecoder(const PhiModel& model, const DecoderOptions& options)
     : config_(model.config()), shape_(ShapeOf(config_)), activation_(ActivationOf(config_)),
       rope_(config_, at::TensorOptions(at::kFloat)), team_(at::get_num_threads()),
-      weights_(Pack(model.weights(), config_, TypeOf(model, options), team_)), weight_bytes_(weights_.bytes()),
-      kv_(std::make_unique<KvMemory>(config_, options.blocks)), max_rows_(options.max_rows) {
+      weights_(Pack(model.weights(), config_,
+                    options.weights.value_or(WeightTypeOf(c10::typeMetaToScalarType(model.options().dtype()))), team_)), weight_bytes_(weights_.bytes()),
+      kv_(std::make_unique<KvMemory>(shape_, config_.num_hidden_layers, options.blocks)), max_rows_(options.max_rows) {
   const PhiConfig& c = config_;
   const int64_t heads = c.num_attention_heads + 2 * c.num_key_value_heads;
   const bool experts = c.mlp == PhiConfig::Mlp::kExperts;
@@ -223,7 +212,7 @@ class CpuDecoder::Pass {
   // Turns queries and keys to their position, and stores keys and values.
   void Place(int64_t i, const PackedLayer& layer, const kernels::KvLayer& kv) {
     const DecodeRow& row = rows_[i];
-    const int64_t dim = c_.head_dim, half = c_.rotary_dim() / 2, padded = Padded(dim);
+    const int64_t dim = c_.head_dim, half = c_.rotary_dim() / 2, padded = d_.shape_.padded_dim();
     const float *cos = d_.Angles(row), *sin = cos + half;
     float* head = d_.qkv_.row(i);
     const int64_t keys_at = c_.num_attention_heads, values_at = keys_at + c_.num_key_value_heads;
@@ -235,10 +224,9 @@ class CpuDecoder::Pass {
     if (row.block < 0) return;
     for (int64_t h = 0; h < c_.num_key_value_heads; ++h) {
       const float* key = head + (keys_at + h) * dim;
-      float* keys = kv.keys + h * kv.key_head_stride + row.block * dim * kernels::kBlockTokens + row.offset;
+      float* keys = kv.keys(row.block, h) + row.offset;
       for (int64_t d = 0; d < dim; ++d) keys[d * kernels::kBlockTokens] = key[d];
-      std::copy_n(head + (values_at + h) * dim, dim,
-                  kv.values + h * kv.value_head_stride + (row.block * kernels::kBlockTokens + row.offset) * padded);
+      std::copy_n(head + (values_at + h) * dim, dim, kv.values(row.block, h) + row.offset * padded);
     }
   }
 

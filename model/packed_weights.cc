@@ -9,6 +9,8 @@
 #include <numeric>
 #include <span>
 
+#include "model/tensor_view.h"
+
 namespace pivotal::model {
 namespace {
 
@@ -51,6 +53,7 @@ class Packer {
       for (int64_t row : order) bias.push_back(all[static_cast<std::size_t>(row)]);
       packed.SetBias(bias.data());
     }
+    for (const Linear* layer : layers) ReleaseMapped(layer->weight);
     return packed;
   }
 
@@ -149,6 +152,14 @@ PackedLayer PackLayer(const LayerWeights& layer, const PhiConfig& config, const 
 }
 
 }  // namespace
+
+kernels::WeightType WeightTypeOf(at::ScalarType type) {
+  switch (type) {
+    case at::kBFloat16: return kernels::WeightType::kBfloat16;
+    case at::kHalf: return kernels::WeightType::kFloat16;
+    default: return kernels::WeightType::kFloat32;
+  }
+}
 
 std::size_t PackedWeights::bytes() const {
   std::size_t bytes = head.bytes();

@@ -11,6 +11,9 @@
 
 namespace pivotal::model {
 
+// float32 for types that decoding doesn't store.
+kernels::WeightType WeightTypeOf(at::ScalarType type);
+
 struct PackedNorm {
   kernels::AlignedArray<float> weight, bias;
   kernels::NormWeights task;

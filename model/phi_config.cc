@@ -113,4 +113,9 @@ void PhiConfig::Validate(const std::string& source) const {
   CheckChoices(*this, source);
 }
 
+void PhiConfig::CheckTokens(std::span<const int32_t> tokens) const {
+  for (int32_t token : tokens)
+    if (token < 0 || token >= vocab_size) Fail("token id {} is outside the vocabulary of {}", token, vocab_size);
+}
+
 }  // namespace pivotal::model

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -87,6 +88,8 @@ struct PhiConfig {
 
   // Throws Error that names the field, e.g. "hidden_size 100 is not a multiple of ...".
   void Validate(const std::string& source) const;
+  // Throws Error that names the first id outside the vocabulary.
+  void CheckTokens(std::span<const int32_t> tokens) const;
 };
 
 }  // namespace pivotal::model

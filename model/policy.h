@@ -4,14 +4,20 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "data/progress.h"
 #include "data/tokenizer.h"
 #include "data/trace.h"
+#include "kernels/sample_row.h"
 
 namespace pivotal::model {
+
+// Whether a response ends with its last token, given that it did not end before; see data/stop_strings.h.
+// Called often.
+using StopRule = std::function<bool(std::span<const TokenId> response)>;
 
 // `count` completions of one prefix. The draws are keyed by (policy seed, stream, first_rollout + i,
 // position in the completion), so equal requests give equal rollouts in any batch.
@@ -24,11 +30,16 @@ struct RolloutRequest {
   // Struck out of the first draw; the others keep their proportions. The log-probability that comes
   // back is the token's under the policy itself. Some probability must be left.
   std::vector<TokenId> excluded = {};
+  // What ends a rollout, beside the end of sequence and its length; empty: nothing. The rule sees the last
+  // `response_tokens` tokens of the prefix, and the rollout.
+  StopRule stop = {};
+  int32_t response_tokens = 0;
+  std::optional<kernels::SamplingParams> sampling = {};  // nothing: the policy's own
 };
 
 struct Rollout {
   std::vector<TokenId> tokens;   // sampled tokens, EOS included
-  std::vector<float> logprobs;   // of each token under the sampling policy, natural log
+  std::vector<float> logprobs;   // of each token under the policy that it was drawn from, natural log
   data::FinishReason finish = data::FinishReason::kEos;
 };
 

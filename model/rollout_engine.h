@@ -14,6 +14,11 @@
 
 namespace pivotal::model {
 
+class TrunkMemory;
+
+// Throws Error that names the field and its range.
+void CheckSampling(const kernels::SamplingParams& params);
+
 struct EngineOptions {
   kernels::SamplingParams sampling = {};
   uint64_t seed = 1;
@@ -53,14 +58,11 @@ class RolloutEngine : public Policy {
   const Decoder& decoder() const { return *decoder_; }
 
  private:
-  class Batch;
-  class Trunks;
-
   const PhiModel& model_;
   EngineOptions options_;
   RolloutCounters counters_;
   std::unique_ptr<Decoder> decoder_;
-  std::unique_ptr<Trunks> trunks_;
+  std::unique_ptr<TrunkMemory> trunks_;
 };
 
 }  // namespace pivotal::model

@@ -28,6 +28,35 @@ at::ScalarType ToScalarType(data::DType type) {
   return at::kFloat;
 }
 
+namespace {
+
+// What keeps the memory of a mapped tensor.
+struct Mapped {
+  std::shared_ptr<const data::SafetensorsReader> reader;
+  std::string name;
+};
+
+void DeleteMapped(void* mapped) { delete static_cast<Mapped*>(mapped); }
+
+}  // namespace
+
+at::Tensor MapTensor(std::shared_ptr<const data::SafetensorsReader> reader, const std::string& name) {
+  const data::TensorView view = reader->Get(name);
+  auto mapped = std::make_unique<Mapped>(std::move(reader), name);
+  return at::for_blob(const_cast<std::byte*>(view.bytes.data()), view.shape)
+      .context(mapped.release(), DeleteMapped)
+      .options(at::TensorOptions(ToScalarType(view.dtype)))
+      .make_tensor();
+}
+
+void ReleaseMapped(const at::Tensor& tensor) {
+  if (!tensor.defined() || !tensor.has_storage()) return;
+  const c10::DataPtr& memory = tensor.storage().data_ptr();
+  if (memory.get_deleter() != &DeleteMapped) return;
+  const auto* mapped = static_cast<const Mapped*>(memory.get_context());
+  mapped->reader->Release(mapped->name);
+}
+
 at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarType dtype) {
   // from_blob wants a mutable pointer; the tensor is only read.
   const at::Tensor mapped = at::from_blob(const_cast<std::byte*>(view.bytes.data()), view.shape,

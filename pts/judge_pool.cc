@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "pts/judge_pool.h"
 
+#include <chrono>
 #include <utility>
 
 namespace pivotal::pts {
@@ -23,8 +24,10 @@ void JudgePool::Submit(const Query& query, std::vector<TokenId> response, uint8_
 }
 
 void JudgePool::Wait() {
+  const auto start = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   idle_.wait(lock, [&] { return open_ == 0; });
+  waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 

@@ -25,6 +25,8 @@ class JudgePool {
   void Submit(const Query& query, std::vector<TokenId> response, uint8_t& verdict);
   // Returns once all that was submitted is judged. Rethrows the first exception of `judge`.
   void Wait();
+  // What Wait() has taken so far.
+  double waited_seconds() const { return waited_; }
 
  private:
   struct Task {
@@ -40,6 +42,7 @@ class JudgePool {
   std::deque<Task> tasks_;
   int64_t open_ = 0;  // tasks submitted and not judged
   bool stop_ = false;
+  double waited_ = 0;
   std::exception_ptr failure_;
   std::vector<std::jthread> threads_;  // last: joined before the rest goes
 };

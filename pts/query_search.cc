@@ -147,6 +147,8 @@ Wish QuerySearch::WishFor(const Start& start) const {
   request.prefix.insert(request.prefix.end(), path.begin(), path.end());
   request.count = start.count;
   request.max_new_tokens = options_.max_new_tokens - CountOf(path);
+  request.stop = options_.stop;
+  request.response_tokens = CountOf(path);
   request.stream = StreamOf(query_.id, path, PurposeOf(start.kind));
   if (start.kind == RolloutKind::kLeaving) {
     const SuccessTrie::Node& node = trie_[trie_.Path(start.response)[start.position]];
@@ -251,7 +253,7 @@ void QuerySearch::Finish() {
 // True if nothing can follow a path that ends in `forced`, so that its verdict is known.
 bool QuerySearch::IsEnd(TokenId forced, const std::vector<TokenId>& path) const {
   if (ends_.contains(forced)) return true;
-  return CountOf(path) >= options_.max_new_tokens || cut_.contains(path);
+  return CountOf(path) >= options_.max_new_tokens || cut_.contains(path) || (options_.stop && options_.stop(path));
 }
 
 std::vector<TokenId> QuerySearch::PathOf(const Start& start) const {

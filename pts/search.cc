@@ -24,6 +24,8 @@ std::string WithCommas(int64_t value) {
   return digits;
 }
 
+using Clock = std::chrono::steady_clock;
+
 // What a run may still spend.
 class Budget {
  public:
@@ -44,7 +46,6 @@ class Budget {
   }
 
  private:
-  using Clock = std::chrono::steady_clock;
   const model::Policy& policy_;
   int64_t tokens_, spent_before_;
   bool has_end_;
@@ -93,6 +94,8 @@ class Group {
     for (const QuerySearch& search : searches_) total += search.pivotal();
     return total;
   }
+
+  double waited_seconds() const { return pool_.waited_seconds(); }
 
   // Of the queries that were started.
   std::vector<data::QueryTrace> Take() {
@@ -229,7 +232,10 @@ class Meter {
     progress_.Begin("search", total, "problems");
   }
 
-  void Update(int64_t done, int64_t pivotal) {
+  double Seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
+
+  // `waited`: seconds that verdicts have taken when no rollout was left.
+  void Update(int64_t done, int64_t pivotal, double waited) {
     const model::RolloutCounters& now = policy_.counters();
     const double seconds = now.seconds - start_.seconds;
     std::string detail = fmt::format("pivotal {}", WithCommas(pivotal));
@@ -240,6 +246,7 @@ class Meter {
       if (times.total() > 0)
         detail += fmt::format(" (products {:.0f}%, attention {:.0f}%)", 100 * times.products / times.total(),
                               100 * times.attention / times.total());
+      if (waited > 0.05 * Seconds()) detail += fmt::format(", oracle {:.0f}%", 100 * waited / Seconds());
     }
     progress_.Update(done, detail);
   }
@@ -254,6 +261,7 @@ class Meter {
   Progress& progress_;
   int64_t total_;
   model::RolloutCounters start_;
+  Clock::time_point begin_ = Clock::now();
 };
 
 void Count(std::span<const data::QueryTrace> traces, SearchSummary& summary) {
@@ -313,7 +321,8 @@ SearchSummary Search(std::span<const Query> queries, model::Policy& policy, cons
     bool more = true;
     while (more && !budget.Exhausted()) {
       meter.ThrowIfStopped(done);
-      meter.Update(done + group.Done(), summary.pivotal + group.Pivotal());
+      meter.Update(done + group.Done(), summary.pivotal + group.Pivotal(),
+                   summary.verdict_seconds + group.waited_seconds());
       std::optional<Group::Allowance> allowance;
       if (budget.limited()) allowance = {budget.Left() - keep, budget.Left()};
       more = group.Round(allowance, progress);
@@ -324,10 +333,12 @@ SearchSummary Search(std::span<const Query> queries, model::Policy& policy, cons
     summary.undone += static_cast<int64_t>(size) - std::ssize(traces);
     Count(traces, summary);
     if (!traces.empty()) sink(std::move(traces));
-    meter.Update(done, summary.pivotal);
+    summary.verdict_seconds += group.waited_seconds();
+    meter.Update(done, summary.pivotal, summary.verdict_seconds);
     queries = queries.subspan(size);
   }
   summary.undone += std::ssize(queries);
+  summary.seconds = meter.Seconds();
   progress.End();
   return summary;
 }

@@ -22,6 +22,7 @@ struct SearchOptions : StrategyOptions {
   double max_success = 0.8;
   int32_t responses = 2;         // searched per query: in the order drawn, right and wrong in turn
   int32_t max_new_tokens = 256;  // of a whole response: a rollout from P_k may add this minus k
+  model::StopRule stop = {};     // what ends a response beside the end of sequence; empty: nothing
   int32_t group = 64;            // queries that share batches and are stored together
   int32_t judge_threads = 2;     // that ask the oracle while rollouts decode
   int64_t budget_tokens = 0;     // generated tokens of the whole run; 0: no limit
@@ -46,12 +47,14 @@ struct SearchSummary {
   int64_t cut_short = 0;  // queries that a budget ended early
   int64_t undone = 0;     // queries that a budget left untouched
   double false_share = 0;  // expected among the pivotal tokens: the mean of 1 - probability
+  double seconds = 0;          // wall time of the call
+  double verdict_seconds = 0;  // of it, waiting for verdicts when all rollouts were done
 };
 
 // Per group of queries: draws `samples` rollouts from every prompt; for queries in the band takes
 // responses from these, searches them all in shared batches, and for each pivotal token picks the
 // other side of a pair among the tokens that rollouts met in its place, then draws `confirm` fresh
-// rollouts for both sides. A side after which nothing can follow (end of sequence, max_new_tokens)
+// rollouts for both sides. A side after which nothing can follow (end of sequence, max_new_tokens, `stop`)
 // is judged once instead: its successes are 0 or `confirm`.
 //
 // Every stream of random numbers is keyed by (query id, prefix, purpose): grouping, order and an

@@ -1,8 +1,9 @@
 """Writes a Phi-3 of random weights in the formats of all engines.
 
-usage: make_models.py tiny|mid FOLDER
+usage: make_models.py tiny|mid|phi3-mini FOLDER
 FOLDER gets the checkpoint (for Pivotal and transformers), ct2/ (CTranslate2), f32.gguf and f16.gguf (llama.cpp), and
 reference.json: greedy rollouts by the module's full forward, without a cache, that every engine must reproduce.
+phi3-mini, of Phi-3-mini's shape, is bfloat16, with bf16.gguf and q8_0.gguf and without ct2/: 20 GB, some minutes.
 """
 import json
 import pathlib
@@ -13,7 +14,6 @@ import types
 
 import ctranslate2
 import gguf
-import numpy as np
 import torch
 import transformers
 from ctranslate2.converters.transformers import Phi3Loader
@@ -24,38 +24,45 @@ TOKENIZER = pathlib.Path(__file__).resolve().parents[2] / "experiments/tiny/mode
 SIZES = {  # layers, width, heads, heads of keys and values, MLP, vocabulary
     "tiny": (4, 192, 6, 6, 512, 1024),
     "mid": (12, 768, 12, 4, 2048, 8192),
+    "phi3-mini": (32, 3072, 32, 32, 8192, 32064),
 }
+LARGE = {"phi3-mini"}
 
 
 def make(name):
     layers, width, heads, kv_heads, mlp, vocabulary = SIZES[name]
     torch.manual_seed(1)
-    return transformers.Phi3ForCausalLM(transformers.Phi3Config(
+    config = transformers.Phi3Config(
         vocab_size=vocabulary, hidden_size=width, intermediate_size=mlp, num_hidden_layers=layers,
         num_attention_heads=heads, num_key_value_heads=kv_heads, max_position_embeddings=2048,
         original_max_position_embeddings=2048, bos_token_id=1, eos_token_id=2, pad_token_id=3,
-        initializer_range=0.05)).eval()  # so that logits differ as a trained model's do
+        initializer_range=0.05)  # so that logits differ as a trained model's do
+    dtype = torch.bfloat16 if name in LARGE else torch.float32
+    return transformers.Phi3ForCausalLM._from_config(config, dtype=dtype).eval()
 
 
 @torch.inference_mode()
-def reference(model):
+def reference(model, name):
     r = random.Random(3)
-    trunks = [[r.randrange(model.config.vocab_size) for _ in range(48)] for _ in range(2)]
-    jobs = trunk_jobs(r, trunks=2, trunk_tokens=48, places=4, rollouts=3, new_tokens=8)
+    count, tokens, places, rollouts, new = (1, 16, 1, 2, 2) if name in LARGE else (2, 48, 4, 3, 8)
+    trunks = [[r.randrange(model.config.vocab_size) for _ in range(tokens)] for _ in range(count)]
+    jobs = trunk_jobs(r, trunks=count, trunk_tokens=tokens, places=places, rollouts=rollouts, new_tokens=new)
     longest, made = {}, []
     for job in jobs:
         if job[:2] not in longest:
             ids = trunks[job.trunk][:job.length]
-            for _ in range(16):
+            for _ in range(2 * new):
                 ids = [*ids, model(torch.tensor([ids])).logits[0, -1].argmax().item()]
             longest[job[:2]] = ids[job.length:]
         made.append(longest[job[:2]][:job.new_tokens])
     return {"trunks": trunks, "jobs": jobs, "tokens": made}
 
 
-def write_gguf(model, path, dtype):
+def write_gguf(model, path):
+    """In the type that the file is named after; norms are float32."""
     c = model.config
-    writer = gguf.GGUFWriter(path, "phi3")
+    kind = gguf.GGMLQuantizationType[path.stem.upper()]
+    writer = gguf.GGUFWriter(path, "phi3", use_temp_file=True)
     writer.add_context_length(c.max_position_embeddings)
     writer.add_rope_scaling_orig_ctx_len(c.original_max_position_embeddings)
     writer.add_embedding_length(c.hidden_size)
@@ -75,7 +82,10 @@ def write_gguf(model, path, dtype):
         parts = key.split(".")
         block = f"blk.{parts[2]}." if "layers" in parts else ""
         array = value.float().numpy()
-        writer.add_tensor(f"{block}{names[parts[-2]]}.weight", array if array.ndim == 1 else array.astype(dtype))
+        if array.ndim == 1:
+            writer.add_tensor(f"{block}{names[parts[-2]]}.weight", array)
+        else:
+            writer.add_tensor(f"{block}{names[parts[-2]]}.weight", gguf.quants.quantize(array, kind), raw_dtype=kind)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
@@ -106,11 +116,13 @@ def main():
     model.save_pretrained(folder)
     for file in TOKENIZER.glob("tokenizer*"):
         shutil.copy(file, folder / file.name)
-    write_gguf(model, folder / "f32.gguf", np.float32)
-    write_gguf(model, folder / "f16.gguf", np.float16)
-    made = reference(model)
+    large = sys.argv[1] in LARGE
+    for kind in ("bf16", "q8_0") if large else ("f32", "f16"):
+        write_gguf(model, folder / f"{kind}.gguf")
+    made = reference(model, sys.argv[1])
     weights = sum(p.numel() for p in model.parameters())
-    write_ctranslate2(model, folder / "ct2")
+    if not large:
+        write_ctranslate2(model, folder / "ct2")
     (folder / "reference.json").write_text(json.dumps(made) + "\n")  # last: the folder is complete
     print(json.dumps({"model": sys.argv[1], "weights": weights, "ctranslate2": ctranslate2.__version__}))
 

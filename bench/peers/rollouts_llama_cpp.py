@@ -1,6 +1,6 @@
 """Rollouts by llama.cpp, through llama-cpp-python's low-level interface; see rollout_work.py for the work.
 
-usage: rollouts_llama_cpp.py FOLDER [--weights f32|f16] [--batch N] [--unified] [--flash] [--kv f16|f32] [flags of the work]
+usage: rollouts_llama_cpp.py FOLDER [--weights f32|f16|bf16|q8_0] [--batch N] [--unified] [--flash] [--kv f16|f32] [flags of the work]
 A trunk is computed once, into a sequence of its own; a rollout takes a copy (llama_memory_seq_cp) cut at its leaving point.
 Up to --batch rollouts decode at once, and where one ends the next takes its place. Without --unified each sequence has
 its own cells and a copy copies them; with it all share one pool, a copy is free, and attention looks at every cell.
@@ -138,7 +138,7 @@ class Engine:
 
 def main():
     parser = arguments(__doc__)
-    parser.add_argument("--weights", choices=["f32", "f16"], default="f32")
+    parser.add_argument("--weights", choices=["f32", "f16", "bf16", "q8_0"], default="f32")
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--unified", action="store_true")
     parser.add_argument("--flash", action="store_true")

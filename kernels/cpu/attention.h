@@ -9,22 +9,86 @@
 namespace pivotal::kernels {
 namespace {
 
-// f(first block, blocks, tokens skipped in the first, position of its first token, tokens) for
-// stretches of successive blocks that hold tokens [from, to) of the pieces.
+// Tokens of a piece: `count` of them in successive `blocks`, without the first `skip` of the first block. The first
+// one's place in the sequence is `position`.
+struct Stretch {
+  const int32_t* blocks;
+  int64_t skip, position, count;
+};
+
+// f(stretch) for the tokens [from, to) of the pieces, a stretch of each piece.
 template <typename F>
-inline void ForRuns(const KvPiece* pieces, int32_t num_pieces, int64_t from, int64_t to, F f) {
+inline void ForStretches(const AttentionRow& row, int64_t from, int64_t to, F f) {
   int64_t base = 0;
-  for (int32_t i = 0; i < num_pieces && base < to; base += pieces[i++].count) {
-    const int64_t end = Least(to - base, pieces[i].count);
-    for (int64_t at = Most(from - base, 0); at < end;) {
-      const int64_t first = at / kBlockTokens, skip = at % kBlockTokens;
-      int64_t last = first;  // of the run
-      while ((last + 1) * kBlockTokens < end && pieces[i].blocks[last + 1] == pieces[i].blocks[last] + 1) ++last;
-      const int64_t next = Least(end, (last + 1) * kBlockTokens);
-      f(pieces[i].blocks[first], last - first + 1, skip, base + at - skip, next - at);
-      at = next;
+  for (int32_t i = 0; i < row.num_pieces && base < to; base += row.pieces[i++].count) {
+    const int64_t first = Most(from - base, 0), last = Least(to - base, row.pieces[i].count);
+    if (first < last)
+      f(Stretch{row.pieces[i].blocks + first / kBlockTokens, first % kBlockTokens, base + first, last - first});
+  }
+}
+
+// out[m][p * 16 ..] += sum over a stretch's tokens t of weights[m][t] value[t][p * 16 ..], for M queries and P panels.
+// value_at(block): the first panel's part of the values of its first token.
+template <int M, int P, typename ValueAt>
+inline void MixTile(const Stretch& stretch, const float* const* weights, ValueAt value_at, int64_t step,
+                    float* const* out) {
+  Vec sum[M][P][kPanelVecs];
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int v = 0; v < kPanelVecs; ++v) sum[m][p][v] = Load(out[m] + p * kPanel + v * kLanes);
+  const int32_t* block = stretch.blocks;
+  for (int64_t t = 0, skip = stretch.skip; t < stretch.count; skip = 0, ++block) {
+    const float* value = value_at(*block) + skip * step;
+    const int64_t end = Least(stretch.count, t + kBlockTokens - skip);
+    for (; t < end; ++t, value += step) {
+      Vec values[P][kPanelVecs];
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int v = 0; v < kPanelVecs; ++v) values[p][v] = Load(value + p * kPanel + v * kLanes);
+#pragma GCC unroll 16
+      for (int m = 0; m < M; ++m) {
+        const Vec weight = Broadcast(weights[m][t]);
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+          for (int v = 0; v < kPanelVecs; ++v) sum[m][p][v] = Fma(weight, values[p][v], sum[m][p][v]);
+      }
     }
   }
+#pragma GCC unroll 16
+  for (int m = 0; m < M; ++m)
+#pragma GCC unroll 16
+    for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+      for (int v = 0; v < kPanelVecs; ++v) Store(out[m] + p * kPanel + v * kLanes, sum[m][p][v]);
+}
+
+// As MixTile, for 1..kTileRows queries and all panels of `padded` values.
+template <int M = kTileRows, typename ValueAt>
+void MixRows(int64_t rows, const Stretch& stretch, const float* const* weights, ValueAt value_at, int64_t padded,
+             float* const* out) {
+  if constexpr (M > 1) {
+    if (rows < M) {
+      MixRows<M - 1>(rows, stretch, weights, value_at, padded, out);
+      return;
+    }
+  }
+  int64_t at = 0;
+  const auto take = [&]<int P>() {
+    for (; at + P * kPanel <= padded; at += P * kPanel) {
+      float* to[M];
+      for (int m = 0; m < M; ++m) to[m] = out[m] + at;
+      MixTile<M, P>(stretch, weights, [&](int32_t block) { return value_at(block) + at; }, padded, to);
+    }
+  };
+  constexpr int P = kTilePanels<M>;
+  take.template operator()<P>();
+  if constexpr (P > 2) take.template operator()<2>();
+  if constexpr (P > 1) take.template operator()<1>();
 }
 
 // Tokens at the beginning that all rows have in the same blocks.
@@ -47,9 +111,7 @@ class AttentionTile {
  public:
   explicit AttentionTile(const AttentionTask& task)
       : task_(task), shape_(*task.shape), group_(shape_.group()), dim_(shape_.head_dim),
-        padded_(shape_.padded_dim()), queries_(task.count * group_),
-        keys_(task.layer->keys + task.kv_head * task.layer->key_head_stride),
-        values_(task.layer->values + task.kv_head * task.layer->value_head_stride) {
+        padded_(shape_.padded_dim()), queries_(task.count * group_) {
     int64_t longest = 0;
     for (int64_t r = 0; r < task.count; ++r) longest = Most(longest, task.rows[r].length);
     stride_ = (longest + 15) / 16 * 16 + 2 * kBlockTokens;
@@ -62,9 +124,15 @@ class AttentionTile {
     int64_t start = INT64_MAX;
     for (int64_t r = 0; r < task_.count; ++r) start = Least(start, Start(r));
     const AttentionRow& any = task_.rows[0];
+    const auto fetch_keys = [&](int64_t r) { Fetch(r, shared, 0, shape_.key_size()); };
+    const auto fetch_values = [&](int64_t r) { Fetch(r, shared, shape_.key_size(), shape_.head_size()); };
+    fetch_keys(0);
     if (start < shared) Score(any, start, shared, 0, queries_);
-    for (int64_t r = 0; r < task_.count; ++r)
+    for (int64_t r = 0; r < task_.count; ++r) {
+      fetch_keys(r + 1);
       Score(task_.rows[r], Most(shared, Start(r)), task_.rows[r].length, r * group_, group_);
+    }
+    fetch_values(0);
     float sums[kMaxQueries];
     for (int64_t q = 0; q < queries_; ++q) {
       const int64_t r = q / group_;
@@ -75,8 +143,10 @@ class AttentionTile {
     }
     Fill(out_, out_ + queries_ * padded_, 0.0f);
     if (start < shared) Mix(any, start, shared, 0, queries_);
-    for (int64_t r = 0; r < task_.count; ++r)
+    for (int64_t r = 0; r < task_.count; ++r) {
+      fetch_values(r + 1);
       Mix(task_.rows[r], Most(shared, Start(r)), task_.rows[r].length, r * group_, group_);
+    }
     for (int64_t q = 0; q < queries_; ++q) {
       float* out = task_.rows[q / group_].out + (task_.kv_head * group_ + q % group_) * dim_;
       const float factor = 1.0f / sums[q];
@@ -93,39 +163,54 @@ class AttentionTile {
     return shape_.window > 0 && length > shape_.window ? length - shape_.window : 0;
   }
 
+  // Asks for floats [first, last) of a head's part of the blocks that row r has for itself. A row's keys are far
+  // from the next one's, and few: reading them is waiting for them.
+  void Fetch(int64_t r, int64_t shared, int64_t first, int64_t last) const {
+    if (r >= task_.count) return;
+    int64_t blocks = 8;  // what the first-level cache may spare
+    const AttentionRow& row = task_.rows[r];
+    ForStretches(row, Most(shared, Start(r)), row.length, [&](const Stretch& s) {
+      const int64_t count = Least(blocks, (s.skip + s.count + kBlockTokens - 1) / kBlockTokens);
+      for (int64_t i = 0; i < count; ++i) {
+        const float* keys = task_.layer->keys(s.blocks[i], task_.kv_head);
+        for (int64_t at = first; at < last; at += 16) __builtin_prefetch(keys + at);
+      }
+      blocks -= count;
+    });
+  }
+
   // Scores of queries [first, first + count) with the tokens [from, to) of `row`; whole blocks, so up to 15
   // before and after them too.
   void Score(const AttentionRow& row, int64_t from, int64_t to, int64_t first, int64_t count) {
-    ForRuns(row.pieces, row.num_pieces, from, to,
-            [&](int32_t block, int64_t blocks, int64_t, int64_t position, int64_t) {
-              ForTiles(first, count, [&](int64_t q0, int64_t size) {
-                const float* a[kTileRows] = {};
-                float* c[kTileRows] = {};
-                for (int64_t i = 0; i < size; ++i) {
-                  const int64_t q = q0 + i;
-                  a[i] = task_.rows[q / group_].query + (task_.kv_head * group_ + q % group_) * dim_;
-                  c[i] = scores_ + q * stride_ + position;
-                }
-                Rows<false>(size, a, keys_ + block * dim_ * kBlockTokens, dim_ * kBlockTokens, blocks,
-                            kBlockTokens, dim_, nullptr, c, false);
-              });
-            });
+    ForStretches(row, from, to, [&](const Stretch& s) {
+      ForTiles(first, count, [&](int64_t q0, int64_t size) {
+        const float* a[kTileRows] = {};
+        float* c[kTileRows] = {};
+        for (int64_t i = 0; i < size; ++i) {
+          const int64_t q = q0 + i;
+          a[i] = task_.rows[q / group_].query + (task_.kv_head * group_ + q % group_) * dim_;
+          c[i] = scores_ + q * stride_ + s.position - s.skip;
+        }
+        const auto keys = [&](int64_t i) -> const float* { return task_.layer->keys(s.blocks[i], task_.kv_head); };
+        Rows<false>(size, a, keys, (s.skip + s.count + kBlockTokens - 1) / kBlockTokens, kBlockTokens, dim_, nullptr,
+                    c, false);
+      });
+    });
   }
 
   void Mix(const AttentionRow& row, int64_t from, int64_t to, int64_t first, int64_t count) {
-    ForRuns(row.pieces, row.num_pieces, from, to,
-            [&](int32_t block, int64_t, int64_t skip, int64_t position, int64_t tokens) {
-              ForTiles(first, count, [&](int64_t q0, int64_t size) {
-                const float* a[kTileRows] = {};
-                float* c[kTileRows] = {};
-                for (int64_t i = 0; i < size; ++i) {
-                  a[i] = scores_ + (q0 + i) * stride_ + position + skip;
-                  c[i] = out_ + (q0 + i) * padded_;
-                }
-                Rows<false>(size, a, values_ + (block * kBlockTokens + skip) * padded_, kPanel, padded_ / kPanel,
-                            padded_, tokens, nullptr, c, true);
-              });
-            });
+    ForStretches(row, from, to, [&](const Stretch& s) {
+      ForTiles(first, count, [&](int64_t q0, int64_t size) {
+        const float* a[kTileRows] = {};
+        float* c[kTileRows] = {};
+        for (int64_t i = 0; i < size; ++i) {
+          a[i] = scores_ + (q0 + i) * stride_ + s.position;
+          c[i] = out_ + (q0 + i) * padded_;
+        }
+        const auto values = [&](int32_t block) -> const float* { return task_.layer->values(block, task_.kv_head); };
+        MixRows(size, s, a, values, padded_, c);
+      });
+    });
   }
 
   // -inf for the keys that a head's pattern leaves out.
@@ -143,7 +228,6 @@ class AttentionTile {
   const AttentionTask& task_;
   const AttentionShape& shape_;
   int64_t group_, dim_, padded_, queries_, stride_ = 0;
-  const float *keys_, *values_;
   float *out_ = nullptr, *scores_ = nullptr;
 };
 

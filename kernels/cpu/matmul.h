@@ -63,33 +63,30 @@ inline void Tile(const float* const* a, const W* const* b, int64_t step, int64_t
 template <int M>
 constexpr int kTilePanels = M * kPanelVecs >= 8 ? 1 : M * kPanelVecs >= 4 ? 2 : 4;
 
-// As Tile, for 1..kTileRows rows and any number of panels `b_step` weights apart.
-template <bool kScaled, typename W, int M = kTileRows>
-void Rows(int64_t rows, const float* const* a, const W* b, int64_t b_step, int64_t panels, int64_t step,
-          int64_t depth, const float* scale, float* const* c, bool add) {
+// As Tile, for 1..kTileRows rows and any number of panels, of which panel_at(i) gives the weights.
+template <bool kScaled, int M = kTileRows, typename PanelAt>
+void Rows(int64_t rows, const float* const* a, PanelAt panel_at, int64_t panels, int64_t step, int64_t depth,
+          const float* scale, float* const* c, bool add) {
   if constexpr (M > 1) {
     if (rows < M) {
-      Rows<kScaled, W, M - 1>(rows, a, b, b_step, panels, step, depth, scale, c, add);
+      Rows<kScaled, M - 1>(rows, a, panel_at, panels, step, depth, scale, c, add);
       return;
     }
   }
-  constexpr int P = kTilePanels<M>;
-  float* at[M];
   int64_t panel = 0;
-  const auto advance = [&](int64_t p) {
-    for (int m = 0; m < M; ++m) at[m] = c[m] + p * kPanel;
+  const auto take = [&]<int P>() {
+    for (; panel + P <= panels; panel += P) {
+      float* at[M];
+      for (int m = 0; m < M; ++m) at[m] = c[m] + panel * kPanel;
+      decltype(panel_at(0)) from[P];
+      for (int p = 0; p < P; ++p) from[p] = panel_at(panel + p);
+      Tile<M, P, kScaled>(a, from, step, depth, kScaled ? scale + panel * kPanel : nullptr, at, add);
+    }
   };
-  for (; panel + P <= panels; panel += P) {
-    advance(panel);
-    const W* from[P];
-    for (int p = 0; p < P; ++p) from[p] = b + (panel + p) * b_step;
-    Tile<M, P, kScaled>(a, from, step, depth, kScaled ? scale + panel * kPanel : nullptr, at, add);
-  }
-  for (; panel < panels; ++panel) {
-    advance(panel);
-    const W* from = b + panel * b_step;
-    Tile<M, 1, kScaled>(a, &from, step, depth, kScaled ? scale + panel * kPanel : nullptr, at, add);
-  }
+  constexpr int P = kTilePanels<M>;
+  take.template operator()<P>();
+  if constexpr (P > 2) take.template operator()<2>();
+  if constexpr (P > 1) take.template operator()<1>();
 }
 
 // f(first row, rows) for tiles of nearly equal height: of six rows, 64 are nine tiles and two of five, 7 are 4 and 3.
@@ -142,7 +139,8 @@ void MatmulOf(const MatmulTask& task, const W* weights) {
   };
   if (task.rows <= kTileRows) {
     point(0, task.rows, 0, task.first_panel);
-    Rows<kScaled>(task.rows, a, weights + task.first_panel * panel_size, panel_size,
+    const W* first = weights + task.first_panel * panel_size;
+    Rows<kScaled>(task.rows, a, [&](int64_t p) { return first + p * panel_size; },
                   task.last_panel - task.first_panel, kPanel, w.inputs(),
                   kScaled ? w.scale() + task.first_panel * kPanel : nullptr, c, add);
     return;
@@ -163,7 +161,7 @@ void MatmulOf(const MatmulTask& task, const W* weights) {
         }
         ForTiles(block, end - block, [&](int64_t row, int64_t rows) {
           point(row, rows, k, panel);
-          Rows<false>(rows, a, as_float, 0, 1, kPanel, depth, nullptr, c, add || k > 0);
+          Rows<false>(rows, a, [&](int64_t) { return as_float; }, 1, kPanel, depth, nullptr, c, add || k > 0);
         });
       }
     }

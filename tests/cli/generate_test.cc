@@ -50,6 +50,14 @@ TEST(Generate, TakesThePromptFromStdin) {
   EXPECT_EQ(RunCommand(Generate(testing::kTinyModel, "--chat q")).code, 2);
 }
 
+TEST(Generate, EndsBeforeAStopString) {
+  const auto whole = RunCommand(Generate(testing::kTinyModel, "'" + kBoxes + "'"));
+  const auto cut = RunCommand(Generate(testing::kTinyModel, "--stop '####' --stop nowhere '" + kBoxes + "'"));
+  EXPECT_EQ(cut.code, 0);
+  EXPECT_EQ(cut.output, whole.output.substr(0, whole.output.find("####")) + "\n");
+  EXPECT_EQ(RunCommand(Generate(testing::kTinyModel, "--stop '' '" + kBoxes + "'")).code, 1);
+}
+
 TEST(Chat, AnswersEachLineAndForgetsOnReset) {
   const auto once = Chat(kBoxes + "\\n");
   EXPECT_EQ(once.code, 0);

@@ -24,17 +24,16 @@ class Attention : public ::testing::TestWithParam<Isa> {
       values.resize(static_cast<std::size_t>(size));
       for (float& v : values) v = static_cast<float>(2 * random.Uniform() - 1);
     };
-    fill(keys_, shape.kv_heads * kBlocks * shape.head_dim * 16);
-    fill(values_, shape.kv_heads * kBlocks * shape.padded_dim() * 16);
+    fill(memory_, kBlocks * shape.block_size());
     fill(queries_, 64 * shape.heads * shape.head_dim);
-    layer_ = {keys_.data(), values_.data(), kBlocks * shape.head_dim * 16, kBlocks * shape.padded_dim() * 16};
+    layer_ = {&shape_, memory_.data()};
   }
 
   double Key(int64_t head, int32_t block, int64_t token, int64_t d) const {
-    return keys_[head * layer_.key_head_stride + (block * shape_.head_dim + d) * 16 + token];
+    return layer_.keys(block, head)[d * 16 + token];
   }
   double Value(int64_t head, int32_t block, int64_t token, int64_t d) const {
-    return values_[head * layer_.value_head_stride + (block * 16 + token) * shape_.padded_dim() + d];
+    return layer_.values(block, head)[token * shape_.padded_dim() + d];
   }
 
   // The plain twin, in double.
@@ -97,8 +96,8 @@ class Attention : public ::testing::TestWithParam<Isa> {
   }
 
   AttentionShape shape_;
-  KvLayer layer_;
-  std::vector<float> keys_, values_, queries_;
+  KvLayer layer_ = {};
+  std::vector<float> memory_, queries_;
   // Neighbours here and there: runs of blocks.
   std::vector<int32_t> trunk_ = {3, 4, 5, 1, 9, 10, 0};
   std::vector<int32_t> own_ = {11, 12, 13, 15, 14, 16, 20, 19, 18, 21, 22, 23, 25, 26, 24,

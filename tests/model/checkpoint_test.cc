@@ -8,6 +8,8 @@
 
 #include "data/error.h"
 #include "model/config_file.h"
+#include "model/rollout_engine.h"
+#include "model/tensor_view.h"
 #include "tests/data/small_tokenizers.h"
 #include "tests/support/small_phi.h"
 #include "tests/support/temp_dir.h"
@@ -66,6 +68,32 @@ TEST_F(CheckpointTest, LoadsInOtherTypes) {
   const Checkpoint again = LoadCheckpoint(copy, at::kCPU, at::kFloat);
   EXPECT_TRUE(again.model->parameters().at("lm_head.weight").equal(
       half.model->parameters().at("lm_head.weight").to(at::kFloat)));
+}
+
+// Weights that stay in the file give the rollouts that copies give, to the bit, and memory can be given back.
+TEST_F(CheckpointTest, MappedWeightsServeRollouts) {
+  const fs::path copy = temp_.path() / "bf16";
+  fs::create_directory(copy);
+  SaveCheckpoint(*LoadCheckpoint(folder_, at::kCPU, at::kBFloat16).model, folder_, copy);
+  const RolloutRequest request{{5, 9, 200, 31}, 4, 16, 1, 0};
+  for (const fs::path& folder : {folder_, copy}) {
+    const Checkpoint own = LoadCheckpoint(folder, at::kCPU, at::kFloat);
+    const Checkpoint mapped = LoadCheckpoint(folder, at::kCPU, at::kFloat, WeightUse::kRollouts);
+    const at::Tensor head = mapped.model->parameters().at("lm_head.weight");
+    EXPECT_EQ(head.scalar_type(), folder == copy ? at::kBFloat16 : at::kFloat);
+    const EngineOptions options{.weights = kernels::WeightType::kFloat32};
+    RolloutEngine first(*own.model, options), second(*mapped.model, options);
+    const auto expected = first.Sample({&request, 1}, Progress()), found = second.Sample({&request, 1}, Progress());
+    for (std::size_t i = 0; i < 4; ++i) {
+      EXPECT_EQ(found[0][i].tokens, expected[0][i].tokens);
+      EXPECT_EQ(found[0][i].logprobs, expected[0][i].logprobs);
+    }
+    ReleaseMapped(head);
+    EXPECT_TRUE(head.to(at::kFloat).equal(own.model->parameters().at("lm_head.weight")));
+  }
+  // A narrower type than the file's needs copies.
+  const Checkpoint narrow = LoadCheckpoint(folder_, at::kCPU, at::kBFloat16, WeightUse::kRollouts);
+  EXPECT_EQ(narrow.model->options().dtype(), at::kBFloat16);
 }
 
 TEST_F(CheckpointTest, NamesWhatIsMissing) {

@@ -240,6 +240,58 @@ TEST(RolloutEngine, StopsAtEosAndAtTheLimit) {
   EXPECT_EQ(engine.counters().prefilled_tokens, 2);
 }
 
+// As without the rule, cut after the first token that is 7 or follows a 7 of the prefix's response.
+TEST(RolloutEngine, StopsWhereTheRuleSays) {
+  const auto model = testing::SmallPhi();
+  RolloutEngine engine(*model, {.batch = 9});
+  RolloutRequest request{{1, 7, 5}, 100, 20, 3, 0};
+  const auto free = engine.Sample({&request, 1}, kQuiet)[0];
+  request.response_tokens = 1;
+  request.stop = [](std::span<const TokenId> response) {
+    EXPECT_EQ(response.front(), 5);
+    return std::ranges::count(response, 7) > 0;
+  };
+  const auto cut = engine.Sample({&request, 1}, kQuiet)[0];
+  int stopped = 0;
+  for (std::size_t i = 0; i < free.size(); ++i) {
+    std::vector<TokenId> expected = free[i].tokens;
+    const auto seven = std::ranges::find(expected, 7);
+    const bool stops = seven != expected.end();
+    if (stops) expected.erase(seven + 1, expected.end());
+    EXPECT_EQ(cut[i].tokens, expected);
+    EXPECT_EQ(cut[i].finish, stops ? data::FinishReason::kStop : free[i].finish);
+    stopped += stops;
+  }
+  EXPECT_GT(stopped, 5);
+  EXPECT_LT(stopped, 100);
+  request.response_tokens = 2;
+  request.stop = [](std::span<const TokenId> response) { return response.front() == 7; };
+  const auto at_once = engine.Sample({&request, 1}, kQuiet);  // ... a token is always sampled
+  for (const Rollout& rollout : at_once[0]) EXPECT_EQ(rollout.tokens.size(), 1u);
+}
+
+// One call draws under several policies, each as an engine of its own would.
+TEST(RolloutEngine, RequestsMayHaveSamplingOfTheirOwn) {
+  const auto model = testing::SmallPhi();
+  const kernels::SamplingParams greedy{.temperature = 0}, narrow{.temperature = 0.7, .top_k = 5};
+  const RolloutRequest usual{{4, 8}, 6, 12, 1, 0};
+  std::vector<RolloutRequest> requests(3, usual);
+  requests[1].sampling = greedy;
+  requests[2].sampling = narrow;
+  const auto mixed = RolloutEngine(*model, {.batch = 5}).Sample(requests, kQuiet);
+  const kernels::SamplingParams of[] = {{}, greedy, narrow};
+  for (std::size_t i = 0; i < 3; ++i) {
+    const auto alone = RolloutEngine(*model, {.sampling = of[i]}).Sample({&usual, 1}, kQuiet)[0];
+    for (std::size_t r = 0; r < alone.size(); ++r) {
+      EXPECT_EQ(mixed[i][r].tokens, alone[r].tokens);
+      EXPECT_EQ(mixed[i][r].logprobs, alone[r].logprobs);
+    }
+  }
+  EXPECT_NE(mixed[0][0].tokens, mixed[1][0].tokens);
+  requests[1].sampling->temperature = -1;
+  EXPECT_THROW(RolloutEngine(*model, {}).Sample(requests, kQuiet), Error);
+}
+
 // First tokens of 20,000 rollouts against the exact distribution.
 TEST(RolloutEngine, FirstTokensFollowTheModel) {
   constexpr int kDraws = 20000;
@@ -294,7 +346,8 @@ TEST(RolloutEngine, RefusesBadRequests) {
   for (const RolloutRequest& bad :
        {RolloutRequest{{}, 1, 4, 0, 0}, RolloutRequest{{61}, 1, 4, 0, 0},
         RolloutRequest{{-1}, 1, 4, 0, 0}, RolloutRequest{{1}, 1, 0, 0, 0},
-        RolloutRequest{{1, 2}, 1, 95, 0, 0}})
+        RolloutRequest{{1, 2}, 1, 95, 0, 0},
+        RolloutRequest{.prefix = {1, 2}, .max_new_tokens = 4, .response_tokens = 3}})
     EXPECT_THROW(engine.Sample({&bad, 1}, kQuiet), Error);
   EXPECT_THROW(RolloutEngine(*model, {.sampling = {.top_p = 2}}), Error);
   EXPECT_THROW(RolloutEngine(*model, {.batch = 0}), Error);

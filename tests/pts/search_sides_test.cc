@@ -64,6 +64,24 @@ TEST(SearchSides, ASideThatFillsTheBudgetNeedsNoRollouts) {
   }
 }
 
+TEST(SearchSides, ASideThatAStopRuleEndsNeedsNoRollouts) {
+  SearchOptions options = Published();
+  options.samples = 100;
+  options.stop = [](std::span<const TokenId> response) { return response.back() == 2; };  // "1 2" is wrong
+  MarkovPolicy policy(StopOrGoOn(), 2);
+  const auto query = Explore(Queries(1), policy, options).All()[0];
+  ASSERT_EQ(query.responses.size(), 2u);
+  EXPECT_EQ(query.responses[1].finish, data::FinishReason::kStop);
+  for (const auto& response : query.responses) {
+    EXPECT_EQ(response.tokens.size(), 2u);
+    ASSERT_EQ(response.pivotal.size(), 1u);
+    EXPECT_EQ(response.pivotal[0].rejected, 2);
+    EXPECT_EQ(response.pivotal[0].rejected_samples, 32);
+    EXPECT_EQ(response.pivotal[0].rejected_successes, 0);
+  }
+  for (const auto& rollout : query.rollouts) EXPECT_NE(rollout.forced, 2);
+}
+
 // Its context holds four tokens: what is longer is cut, and nothing fits behind it.
 class ShortContextPolicy : public MarkovPolicy {
  public:

@@ -36,6 +36,13 @@ model::Rollout TablePolicy::SampleOne(const model::RolloutRequest& request,
       result.finish = data::FinishReason::kEos;
       break;
     }
+    if (!request.stop) continue;
+    std::vector<TokenId> response(request.prefix.end() - request.response_tokens, request.prefix.end());
+    response.insert(response.end(), result.tokens.begin(), result.tokens.end());
+    if (request.stop(response)) {
+      result.finish = data::FinishReason::kStop;
+      break;
+    }
   }
   return result;
 }
