@@ -19,12 +19,14 @@ function curve({ p, low, high, tokens }, pivotal, width) {
   const whole = ticks(0, n, Math.min(10, width / 60)).filter(([k]) => Number.isInteger(k));
   const x = { low: 0, high: n, ticks: whole.map(([k]) => [k, String(k)]), label: "token" };
   const y = { low: 0, high: 1, ticks: ticks(0, 1, 2), label: "p(success)" };
-  const { root, toX, toY, bottom, right } = frame(width, kCurveHeight, `p(success) over ${plural(n, "token")}`, x, y);
+  const label = `p(success) over ${plural(n, "token")}`;
+  const { root, toX, toY, bottom, right } = frame(width, kCurveHeight, label, x, y);
   const point = (k) => [toX(k), toY(p[k])];
   const limit = (limits) => (k) => [toX(k), toY(limits[k] ?? p[k])];
   const draw = (kind, points) => root.append(svg("path", { class: kind, d: path(points) }));
 
-  const cursor = svg("rect", { class: "cursor", y: kMargin.top, height: bottom - kMargin.top, width: Math.max(3, toX(1) - toX(0)) });
+  const cursor = svg("rect", {
+    class: "cursor", y: kMargin.top, height: bottom - kMargin.top, width: Math.max(3, toX(1) - toX(0)) });
   root.append(cursor);
   const runs = knownRuns(p);
   for (const run of runs) draw("band", [...run.map(limit(high)), ...run.toReversed().map(limit(low))]);

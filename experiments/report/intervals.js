@@ -30,7 +30,7 @@ function intervalTable(caption, rows, difference) {
     rowHead(row.name),
     html("td", { class: "mean" }, show(row.mean, digits)),
     cell(`[${show(row.low, digits)}, ${show(row.high, digits)}]`),
-    counted && cell(known(row.n) ? count(row.n) : ""),
+    counted && html("td", { class: known(row.n) && "n" }, known(row.n) ? count(row.n) : ""),
     html("td", { class: "plot" }, whiskers(row, from, to, difference))));
   return html("table", { class: "intervals" },
     headRow([caption, "mean", "interval", ...(counted ? ["n"] : [])], html("td", { class: "plot" }, scale)),

@@ -57,13 +57,14 @@ function histogramFigure({ edges, counts }, gap, remark) {
   const short = (n) => n.toLocaleString("en-US", { notation: "compact" });
   const span = (i) => `${signed(edges[i], 2)} to ${signed(edges[i + 1], 2)}`;
   const draw = (width) => {
-    const x = { low, high, ticks: ticks(low, high, Math.min(8, width / 60)), label: "change of p(success) over a token" };
-    const y = { low: 0, high: tall(top) + 0.3, ticks: powers.map((n) => [tall(n), short(n)]), label: "tokens (log scale)" };
+    const across = ticks(low, high, Math.min(8, width / 60)), up = powers.map((n) => [tall(n), short(n)]);
+    const x = { low, high, ticks: across, label: "change of p(success) over a token" };
+    const y = { low: 0, high: tall(top) + 0.3, ticks: up, label: "tokens (log scale)" };
     const { root, toX, toY, bottom } = frame(width, 240, "Histogram of the changes of p(success)", x, y);
     counts.forEach((n, i) => {
       if (!n) return;
-      const left = toX(edges[i]), middle = (edges[i] + edges[i + 1]) / 2;
-      const box = { x: left, y: toY(tall(n)), width: Math.max(1, toX(edges[i + 1]) - left - 1), height: bottom - toY(tall(n)) };
+      const left = toX(edges[i]), over = toY(tall(n)), middle = (edges[i] + edges[i + 1]) / 2;
+      const box = { x: left, y: over, width: Math.max(1, toX(edges[i + 1]) - left - 1), height: bottom - over };
       root.append(svg("rect", { class: Math.abs(middle) < gap ? "even" : side(middle), ...box },
         svg("title", {}, `${span(i)}: ${plural(n, "token")}`)));
     });
@@ -83,7 +84,8 @@ function calibrationFigure(points) {
   const row = (p) => [fixed(p.expected), fixed(p.observed), interval(p.low, p.high), count(p.count)];
   const draw = (width) => {
     const axis = (label) => ({ low: 0, high: 1, ticks: ticks(0, 1, 5), label });
-    const { root, toX, toY } = frame(width, 240, "Calibration of the estimates", axis("estimate of the search"), axis("fresh rollouts"));
+    const { root, toX, toY } = frame(width, 240, "Calibration of the estimates",
+      axis("estimate of the search"), axis("fresh rollouts"));
     root.append(line(toX(0), toY(0), toX(1), toY(1), "gap"));
     for (const point of points) {
       const x = toX(point.expected), [expected, observed, around, n] = row(point);

@@ -17,8 +17,8 @@ function responseTabs(responses, chosen, open) {
     byId(`response-${number}`).focus();
   };
   const tabs = responses.map(({ success, pivotal }, i) => html("button", {
-    type: "button", role: "tab", id: `response-${i + 1}`, "aria-controls": "response", "aria-selected": String(i + 1 === chosen),
-    tabindex: i + 1 === chosen ? 0 : -1, click: () => choose(i + 1),
+    type: "button", role: "tab", id: `response-${i + 1}`, "aria-controls": "response",
+    "aria-selected": String(i + 1 === chosen), tabindex: i + 1 === chosen ? 0 : -1, click: () => choose(i + 1),
   }, html("span", { class: success ? "right" : "wrong" }, success ? "\u2713 right" : "\u2717 wrong"),
     pivotal.length > 0 && ` \u00b7 ${pivotal.length} pivotal`));
   const move = (event) => {
@@ -59,6 +59,6 @@ function problemView(entry, problem, list, place) {
         responseView(response, run.gap, selected, (to) => writePlace(entry.id, number, to))));
   };
   if (responses.length) open(responses[place.response - 1] ? place.response : 1, place.k);
-  else body.append(note(entry.searched ? "No responses are stored." : "Not searched: p(success) lies outside the band."));
+  else body.append(note(entry.searched ? "No responses are stored." : "Its responses were not searched."));
   return [...problemHead(entry, problem, list), body];
 }

@@ -55,7 +55,12 @@ function problemList(problems) {
     const end = Math.min(shown.length, made + kChunk);
     rows.append(...shown.slice(made, end).map((p, i) => problemRow(p, made + i, shown.length, opened)));
     made = end;
+    nearEnd.disconnect();
+    if (made < shown.length) nearEnd.observe(rows.lastChild);
   };
+  const nearEnd = new IntersectionObserver((entries) => {
+    if (entries.some((entry) => entry.isIntersecting)) more();
+  }, { root: rows, rootMargin: "0px 0px 800px" });
   const update = () => {
     const words = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     const passes = filterOf(kFilters.filter(([name]) => byId(`filter-${name}`).checked));
@@ -78,9 +83,6 @@ function problemList(problems) {
   sort.addEventListener("change", update);
   search.addEventListener("input", update);
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
-  rows.addEventListener("scroll", () => {
-    if (made < shown.length && rows.scrollTop + rows.clientHeight > rows.scrollHeight - 600) more();
-  });
   rows.addEventListener("keydown", (event) => {
     const at = [...rows.children].findIndex((row) => row.contains(event.target));
     const to = {
@@ -98,11 +100,19 @@ function problemList(problems) {
     mark(id) {
       opened = id;
       rows.querySelector("[aria-current]")?.removeAttribute("aria-current");
-      rows.children[place(id)]?.firstChild.setAttribute("aria-current", "true");
+      const at = place(id);
+      if (at < 0) return;
+      while (made <= at) more();
+      const row = rows.children[at], highest = row.offsetTop + row.offsetHeight - rows.clientHeight;
+      row.firstChild.setAttribute("aria-current", "true");
+      rows.scrollTop = Math.min(row.offsetTop, Math.max(highest, rows.scrollTop));
     },
     neighbour: (id, step) => shown[place(id) + step]?.id,
     focus(id) {
-      if (!shown.length) return search.focus();
+      if (!shown.length) {
+        search.focus();
+        return;
+      }
       while (made <= place(id)) more();
       focusRow(Math.max(0, place(id)));
     },

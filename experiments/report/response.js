@@ -17,9 +17,11 @@ function tokenLegend() {
   const example = (kind, text) => html("span", { class: `token ${kind} pivotal`, style: "--s: .5" }, text);
   const key = (text) => html("kbd", {}, text);
   return html("p", { class: "note legend" },
-    html("span", {}, `\u2212${kFullDelta} `, html("span", { class: "scale", "aria-hidden": true }), ` +${kFullDelta} of p(success)`),
+    html("span", {}, `\u2212${kFullDelta} `, html("span", { class: "scale", "aria-hidden": true }),
+      ` +${kFullDelta} of p(success)`),
     html("span", {}, example("rises", "pivotal rise"), " ", example("falls", "pivotal drop")),
-    html("span", {}, key("\u2190"), " ", key("\u2192"), " token ", key("\u2191"), " ", key("\u2193"), " pivotal token"));
+    html("span", { class: "keys" }, key("\u2190"), " ", key("\u2192"), " token ",
+      key("\u2191"), " ", key("\u2193"), " pivotal token"));
 }
 
 // `selected` (1..n, or null: the largest change) is told to onSelect when the reader changes it.
@@ -30,7 +32,8 @@ function responseView(response, gap, selected, onSelect) {
   const ks = response.tokens.map((_, i) => i + 1);
   const size = (k) => Math.abs(deltaAt(response, k));
   const spans = ks.map((k) => tokenSpan(response, k, pivotal.has(k)));
-  const text = html("div", { class: "tokens", role: "listbox", "aria-label": "Tokens", "aria-orientation": "horizontal" }, spans);
+  const text = html("div", {
+    class: "tokens", role: "listbox", "aria-label": "Tokens", "aria-orientation": "horizontal" }, spans);
   const panel = html("section", { class: "panel", "aria-label": "Token", "aria-live": "polite" });
   const plot = html("div", { class: "canvas curve-canvas" });
   let current = selected ?? ks.reduce((best, k) => (size(k) > size(best) ? k : best));

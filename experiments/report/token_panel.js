@@ -5,23 +5,26 @@ const deltaAt = ({ p }, k) => (known(p[k]) && known(p[k - 1]) ? p[k] - p[k - 1] 
 const quoted = (text) => html("code", {}, visible(text));
 const field = (name, text) => html("b", { "data-field": name }, text);
 
-function pairNote({ pair, chosen, rejected, chosen_samples, chosen_successes, rejected_samples, rejected_successes }) {
+function pairNote(token) {
+  const { pair, chosen, rejected } = token;
   if (!known(chosen) || !known(rejected)) return html("p", {}, "No pair: rollouts met no other token here.");
   const rollouts = (successes, samples) => (samples ? ` ${successes}/${samples}` : " not measured");
   return html("p", { class: pair && "pair" }, pair ? "Pair: " : "Not a pair: ",
-    quoted(chosen), rollouts(chosen_successes, chosen_samples), " over ",
-    quoted(rejected), rollouts(rejected_successes, rejected_samples), " on fresh rollouts");
+    quoted(chosen), rollouts(token.chosen_successes, token.chosen_samples), " over ",
+    quoted(rejected), rollouts(token.rejected_successes, token.rejected_samples), " on fresh rollouts");
 }
 
 function alternativesTable({ tokens, logprobs, p, low, high, alternatives }, k) {
-  const others = alternatives.filter((other) => other.k === k).sort((a, b) => (b.logprob ?? -99) - (a.logprob ?? -99));
+  const likelihood = (other) => other.logprob ?? -Infinity;
+  const others = alternatives.filter((other) => other.k === k).sort((a, b) => likelihood(b) - likelihood(a) || 0);
   if (!others.length) return note("No alternatives were measured here.");
   const row = (kind, token, logprob, right, estimate) => html("tr", { class: kind },
     rowHead(quoted(token)), cell(known(logprob) ? probability(Math.exp(logprob)) : ""), cell(right),
     cell(estimate && fixed(estimate.mean, 2)),
-    html("td", { class: "plot", title: estimate && interval(estimate.low, estimate.high, 2) }, estimate && whiskers(estimate, 0, 1)));
+    html("td", { class: "plot", title: estimate && interval(estimate.low, estimate.high, 2) },
+      estimate && whiskers(estimate, 0, 1)));
   const own = { mean: p[k], low: low[k] ?? p[k], high: high[k] ?? p[k] };
-  return html("table", { class: "alternatives" }, headRow(["token", "probability", "right", "p(success)", "0 to 1"]),
+  return html("table", { class: "alternatives" }, headRow(["token", "probability", "right", "p", "0 to 1"]),
     html("tbody", {}, row("own", tokens[k - 1], logprobs[k - 1], "this one", known(p[k]) && own),
       others.map((other) => row("alternative", other.token, other.logprob, `${other.successes}/${other.samples}`,
         other.samples > 0 && { mean: other.successes / other.samples, low: other.low, high: other.high }))));
@@ -36,7 +39,8 @@ function tokenPanel(response, k, token, gap) {
   const facts = [
     ...term("probability", field("probability", probability(Math.exp(logprobs[k - 1])))),
     ...estimate("before", k - 1), ...estimate("after", k),
-    ...(delta === null ? [] : term("change", field("delta", signed(delta)), token && ` [${signed(token.low)}, ${signed(token.high)}]`)),
+    ...(delta === null ? [] : term("change", field("delta", signed(delta)),
+      token && ` [${signed(token.low)}, ${signed(token.high)}]`)),
     ...(token ? term(`|change| \u2265 ${gap}`, `with probability ${fixed(token.probability, 2)}`) : [])];
   return [
     html("p", { class: "token-head" }, html("code", { "data-field": "text" }, visible(tokens[k - 1])),

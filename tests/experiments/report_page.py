@@ -12,6 +12,7 @@ EXPECTED.json, every key optional:
 Prints a line per failed check and the load time; exit code 0 if none failed. Speaks the DevTools protocol over
 --remote-debugging-pipe: messages of JSON, each followed by NUL, on the browser's file descriptors 3 and 4.
 """
+
 import argparse
 import base64
 import fcntl
@@ -31,7 +32,16 @@ HELPERS = """
     ...Object.fromEntries([...document.querySelectorAll(".panel [data-field]")].map((node) => [node.dataset.field, node.textContent])),
     alternatives: document.querySelectorAll(".panel .alternative").length});
 """
-KEYS = {"Tab": 9, "Enter": 13, "End": 35, "Home": 36, "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}
+KEYS = {
+    "Tab": 9,
+    "Enter": 13,
+    "End": 35,
+    "Home": 36,
+    "ArrowLeft": 37,
+    "ArrowUp": 38,
+    "ArrowRight": 39,
+    "ArrowDown": 40,
+}
 
 
 def high_pipe():
@@ -48,15 +58,32 @@ class Chromium:
         command_read, self.command = high_pipe()
         self.reply, reply_write = high_pipe()
         self.process = subprocess.Popen(
-            [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-pipe", "--no-first-run",
-             "--disable-dev-shm-usage", "--disable-background-networking", f"--user-data-dir={profile}", "about:blank"],
-            close_fds=False, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-            preexec_fn=lambda: (os.dup2(command_read, 3), os.dup2(reply_write, 4)))
+            [
+                program,
+                "--headless=new",
+                "--no-sandbox",
+                "--disable-gpu",
+                "--remote-debugging-pipe",
+                "--no-first-run",
+                "--disable-dev-shm-usage",
+                "--disable-background-networking",
+                f"--user-data-dir={profile}",
+                "about:blank",
+            ],
+            close_fds=False,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+            preexec_fn=lambda: (os.dup2(command_read, 3), os.dup2(reply_write, 4)),
+        )
         os.close(command_read)
         os.close(reply_write)
         self.unread, self.last_id, self.session, self.events = b"", 0, None, []
         target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        self.session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)["sessionId"]
+        self.session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)[
+            "sessionId"
+        ]
 
     def call(self, method, **params):
         self.last_id += 1
@@ -65,7 +92,7 @@ class Chromium:
             message["sessionId"] = self.session
         data = json.dumps(message).encode() + b"\0"
         while data:
-            data = data[os.write(self.command, data):]
+            data = data[os.write(self.command, data) :]
         deadline = time.monotonic() + TIMEOUT
         while True:
             reply = self.read(deadline)
@@ -105,12 +132,19 @@ class Chromium:
     def press(self, key, times=1):
         for _ in range(times):
             code = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
-            self.call("Input.dispatchKeyEvent", type="keyDown", **code, **({"text": "\r"} if key == "Enter" else {}))
+            self.call(
+                "Input.dispatchKeyEvent", type="keyDown", **code, **({"text": "\r"} if key == "Enter" else {})
+            )
             self.call("Input.dispatchKeyEvent", type="keyUp", **code)
 
     def mouse(self, kind, x, y):
-        self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y,
-                  **({} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}))
+        self.call(
+            "Input.dispatchMouseEvent",
+            type=kind,
+            x=x,
+            y=y,
+            **({} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}),
+        )
 
     def close(self):
         os.killpg(self.process.pid, signal.SIGKILL)
@@ -141,15 +175,18 @@ def load(browser, url):
     browser.call("Page.navigate", url=url)
     if not browser.wait("performance.getEntriesByName('drawn').length && performance.timing.loadEventEnd"):
         raise TimeoutError("the page was not drawn")
-    return browser.evaluate("[performance.getEntriesByName('drawn')[0].startTime / 1e3,"
-                            " performance.getEntriesByType('navigation')[0].loadEventEnd / 1e3]")
+    return browser.evaluate(
+        "[performance.getEntriesByName('drawn')[0].startTime / 1e3,"
+        " performance.getEntriesByType('navigation')[0].loadEventEnd / 1e3]"
+    )
 
 
 def rows(browser):
     """Rows of the list, scrolled to its end."""
     return browser.evaluate("""(async () => {
         const rows = document.getElementById("rows");
-        for (let seen = -1; seen < rows.childElementCount;) {
+        for (let seen = -1, still = 0; still < 5; ++still) {
+          if (seen !== rows.childElementCount) still = 0;
           seen = rows.childElementCount;
           rows.scrollTop = rows.scrollHeight;
           await new Promise((done) => requestAnimationFrame(() => setTimeout(done)));
@@ -185,7 +222,11 @@ def check_lists(check, expected):
     set_list(browser)
     for order, identity in expected.get("first", {}).items():
         change(browser, "sort", order)
-        check.equal(browser.evaluate("identity(document.querySelector('#rows .row'))"), identity, f"first row in the order {order!r}")
+        check.equal(
+            browser.evaluate("identity(document.querySelector('#rows .row'))"),
+            identity,
+            f"first row in the order {order!r}",
+        )
     change(browser, "sort", "file")
 
 
@@ -205,7 +246,10 @@ def check_panel(check, token, way):
         if token[name] is None:
             check.equal(shown.get(name), None, f"{where}: {name}")
         else:
-            check.that(name in shown and matches(shown[name], token[name]), f"{where}: {name}: got {shown.get(name)}, want {token[name]}")
+            check.that(
+                name in shown and matches(shown[name], token[name]),
+                f"{where}: {name}: got {shown.get(name)}, want {token[name]}",
+            )
 
 
 def center(browser, k):
@@ -242,7 +286,10 @@ def check_keys(check, problem):
             browser.press("ArrowRight", problem["response"] - 1)
         if browser.evaluate("document.activeElement.role === 'option'"):
             break
-    check.that(browser.evaluate("document.activeElement.matches('.token:focus-visible')"), "Tab reaches the tokens and shows it")
+    check.that(
+        browser.evaluate("document.activeElement.matches('.token:focus-visible')"),
+        "Tab reaches the tokens and shows it",
+    )
     browser.press("Home")
     at = 1
     for token in problem["tokens"]:
@@ -264,7 +311,9 @@ def check_tap(check, tokens):
 
 
 def row_index(browser, identity):
-    return browser.evaluate(f"[...document.querySelectorAll('#rows .row')].findIndex((row) => identity(row) === {json.dumps(identity)})")
+    return browser.evaluate(
+        f"[...document.querySelectorAll('#rows .row')].findIndex((row) => identity(row) === {json.dumps(identity)})"
+    )
 
 
 def check_problem(check, problem, url):
@@ -273,25 +322,36 @@ def check_problem(check, problem, url):
     browser.evaluate(f"document.querySelectorAll('#rows .row')[{row_index(browser, problem['id'])}].click()")
     check.that(browser.wait("document.querySelector('.token')"), "a click opens a problem")
     browser.evaluate(f"document.getElementById('response-{problem['response']}').click()")
-    check.equal(browser.evaluate("document.querySelectorAll('.token[data-k]').length"), problem["length"], "tokens of the response")
+    check.equal(
+        browser.evaluate("document.querySelectorAll('.token[data-k]').length"),
+        problem["length"],
+        "tokens of the response",
+    )
     check_hover(check, problem["tokens"])
     check_keys(check, problem)
-    check_tap(check, problem["tokens"])
+    tokens = sorted(problem["tokens"], key=lambda token: token["alternatives"])
+    check_tap(check, tokens)
     place = browser.evaluate("location.hash")
     load(browser, url + place)
     check.that(browser.wait("document.querySelector('.token')"), "the address opens the problem again")
-    check_panel(check, problem["tokens"][-1], f"the address {place}")
+    check_panel(check, tokens[-1], f"the address {place}")
 
 
 def check_looks(check, name, width, height, scheme):
     browser = check.browser
-    browser.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+    browser.call(
+        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+    )
     browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
     browser.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     browser.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
-    check.that(browser.evaluate("document.documentElement.scrollWidth <= innerWidth"),
-               f"{name}: the page is {browser.evaluate('document.documentElement.scrollWidth')} pixels wide, the window {width}")
-    ground = browser.evaluate("getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).map(Number)")
+    check.that(
+        browser.evaluate("document.documentElement.scrollWidth <= innerWidth"),
+        f"{name}: the page is {browser.evaluate('document.documentElement.scrollWidth')} pixels wide, the window {width}",
+    )
+    ground = browser.evaluate(
+        "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).map(Number)"
+    )
     check.that(max(ground) < 64 if scheme == "dark" else min(ground) > 192, f"{name}: the ground is {ground}")
     for place in ("top", "detail"):
         browser.evaluate(f"document.getElementById('{place}').scrollIntoView()")
@@ -305,11 +365,17 @@ def complaints(events):
         if event["method"] == "Runtime.exceptionThrown":
             details = params["exceptionDetails"]
             yield "exception: " + details.get("exception", {}).get("description", details["text"])
-        elif event["method"] == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
+        elif event["method"] == "Runtime.consoleAPICalled" and params["type"] in (
+            "error",
+            "warning",
+            "assert",
+        ):
             yield "console: " + " ".join(str(part.get("value")) for part in params["args"])
         elif event["method"] == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             yield "log: " + params["entry"]["text"]
-        elif event["method"] == "Network.requestWillBeSent" and not params["request"]["url"].startswith(("file:", "about:")):
+        elif event["method"] == "Network.requestWillBeSent" and not params["request"]["url"].startswith(
+            ("file:", "about:")
+        ):
             yield "request: " + params["request"]["url"]
 
 
@@ -318,19 +384,30 @@ def check_page(check, url, expected):
     for domain in ("Page", "Runtime", "Log", "Network"):
         browser.call(f"{domain}.enable")
     browser.call("Page.addScriptToEvaluateOnNewDocument", source=HELPERS)
-    browser.call("Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False)
+    browser.call(
+        "Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False
+    )
     drawn, loaded = load(browser, url)
     print(f"list drawn after {drawn:.2f} s, page loaded after {loaded:.2f} s")
     check.that(drawn <= expected.get("load_seconds", TIMEOUT), f"the list is drawn after {drawn:.2f} s")
     if "sections" in expected:
-        check.equal(browser.evaluate("[...document.querySelectorAll('main > section:not([hidden])')].map((section) => section.id)"),
-                    expected["sections"], "sections")
+        check.equal(
+            browser.evaluate(
+                "[...document.querySelectorAll('main > section:not([hidden])')].map((section) => section.id)"
+            ),
+            expected["sections"],
+            "sections",
+        )
     if expected.get("rows"):
         check_lists(check, expected)
     if "problem" in expected:
         check_problem(check, expected["problem"], url)
-    for name, width, height, scheme in (("light", 1280, 900, "light"), ("dark", 1280, 900, "dark"),
-                                        ("narrow", 360, 740, "light"), ("narrow-dark", 360, 740, "dark")):
+    for name, width, height, scheme in (
+        ("light", 1280, 900, "light"),
+        ("dark", 1280, 900, "dark"),
+        ("narrow", 360, 740, "light"),
+        ("narrow-dark", 360, 740, "dark"),
+    ):
         check_looks(check, name, width, height, scheme)
     check.that(browser.evaluate("typeof hostile === 'undefined'"), "text of a model was run")
     for text in complaints(browser.events):
@@ -338,7 +415,9 @@ def check_page(check, url, expected):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("chromium")
     parser.add_argument("page", type=pathlib.Path)
     parser.add_argument("expected", type=pathlib.Path)
