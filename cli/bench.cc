@@ -81,6 +81,8 @@ void AddBench(CLI::App& app) {
       ->capture_default_str();
   AddSamplingFlags(*sub, flags->sampling);
   sub->remove_option(sub->get_option("--max-new-tokens"));
+  sub->add_flag("!--no-compare", settings.compare,
+                "leave out how far --weights moves log-probabilities, for which the model is stored once more");
   sub->add_flag("--json", flags->json, "one JSON object");
   sub->callback([flags] { Run(*flags); });
 }

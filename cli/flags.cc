@@ -83,7 +83,7 @@ void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling) {
   auto weights = kernels::WeightTypeNames();
   weights.insert(weights.begin(), "auto");
   app.add_option("--stop", sampling.stop, "text that ends a response, beside the end of sequence; as often as wanted")
-      ->allow_extra_args(false);
+      ->allow_extra_args(false)->take_all();
   app.add_option("--weights", sampling.weights,
                  fmt::format("how they are stored for decoding on a CPU: auto (as --dtype), {}",
                              fmt::join(kernels::WeightTypeNames(), ", ")))

@@ -24,9 +24,14 @@ int main(int argc, char** argv) {
   pivotal::cli::AddSearch(app);
   pivotal::cli::AddPairs(app);
   pivotal::cli::AddCurve(app);
+  pivotal::cli::AddShow(app);
+  pivotal::cli::AddReport(app);
+  pivotal::cli::AddExport(app);
+  pivotal::cli::AddImport(app);
   pivotal::cli::AddTrain(app);
   pivotal::cli::AddMerge(app);
   pivotal::cli::AddEval(app);
+  pivotal::cli::AddAblate(app);
   pivotal::cli::AddGenerate(app);
   pivotal::cli::AddScore(app);
   pivotal::cli::AddGrade(app);

@@ -5,6 +5,7 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "data/error.h"
 #include "data/file_sink.h"
 #include "data/pair_file.h"
 #include "experiments/search_run.h"
@@ -15,16 +16,18 @@ namespace {
 struct Flags {
   std::filesystem::path run, output;
   pts::PairOptions options;
-  int32_t random = 0;
+  std::string source = "pivotal";
+  int32_t count = 0;
   uint64_t seed = 1;
 };
 
 void Run(const Flags& flags) {
   const auto output = flags.output.empty() ? flags.run / "pairs.jsonl" : flags.output;
   data::RequireAbsent(output);
-  const auto pairs = flags.random > 0
-                         ? experiments::RandomPairsOfRun(flags.run, flags.random, flags.seed)
-                         : experiments::PairsOfRun(flags.run, flags.options);
+  if (flags.source != "pivotal" && flags.count == 0) Fail("--source {} needs --count, the number of pairs", flags.source);
+  const auto pairs = flags.source == "pivotal"
+                         ? experiments::PairsOfRun(flags.run, flags.options)
+                         : experiments::OtherPairsOfRun(flags.run, {flags.source, flags.count, flags.seed});
   data::SavePairs(output, pairs);
   fmt::print("{} pairs in {}\n", pairs.size(), output.string());
 }
@@ -48,10 +51,15 @@ void AddPairs(CLI::App& app) {
   sub->add_option("--max-pairs-per-response", flags->options.max_pairs_per_response,
                   "keep those with the largest difference; 0: all")
       ->check(CLI::Range(0, 1 << 20))->capture_default_str();
-  sub->add_option("--random", flags->random,
-                  "instead: N pairs at random positions, a control (loads the model)")
-      ->check(CLI::Range(1, 1 << 24));
-  sub->add_option("--seed", flags->seed, "of --random")->capture_default_str();
+  std::vector<std::string> sources = pts::ControlNames();
+  sources.insert(sources.begin(), "pivotal");
+  sources.push_back("full");
+  sub->add_option("--source", flags->source,
+                  "pivotal; controls: tokens at random positions, of highest entropy, of low probability (these load the "
+                  "model), or full: whole responses, right against wrong")
+      ->check(CLI::IsMember(sources))->capture_default_str();
+  sub->add_option("--count", flags->count, "pairs of another source than pivotal")->check(CLI::Range(1, 1 << 24));
+  sub->add_option("--seed", flags->seed, "of random positions and full responses")->capture_default_str();
   sub->callback([flags] { Run(*flags); });
 }
 

@@ -180,6 +180,15 @@ void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePa
   sink.Commit();
 }
 
+void SavePairTexts(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs) {
+  FileSink sink(path);
+  for (const PreferencePair& pair : pairs) {
+    const nlohmann::ordered_json line = {{"prompt", pair.prompt}, {"chosen", pair.chosen}, {"rejected", pair.rejected}};
+    sink.Write(line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+  }
+  sink.Commit();
+}
+
 std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const TextCoding& coding) {
   JsonLineReader lines(path);
   std::vector<PreferencePair> pairs;

@@ -16,6 +16,9 @@ namespace pivotal::data {
 // Written aside and renamed. Throws Error when the disk is full.
 void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs);
 
+// The same without ids and estimates, for programs that refuse columns that they don't know.
+void SavePairTexts(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs);
+
 // Reads pairs: ids, which are taken as they are, or text or messages, which are encoded as TRL does
 // (data/example_text.h; a side may be just EOS, and both sides the same). Throws Error with file and
 // line: no JSON, a missing key, an id outside the tokenizer's vocabulary, a prompt or side without

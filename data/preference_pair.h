@@ -26,7 +26,7 @@ struct PreferencePair {
   SideEstimate chosen_estimate, rejected_estimate;  // fresh rollouts, after the side's token
   double delta = 0;  // p_k - p_{k-1} of the trunk token as the search measured it; 0 if unknown
   double delta_low = -1, delta_high = 1;  // its interval, valid however often the search looked
-  std::string source = "pivotal";  // or "random", the control
+  std::string source = "pivotal";  // or what it is a control by: pts/pair_builder.h
 };
 
 // prompt -> completion, for `--objective sft`. The loss covers the completion only.

@@ -6,6 +6,7 @@
 
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "data/json_input.h"
 #include "kernels/philox.h"
 #include "pts/judge_pool.h"
 
@@ -107,6 +108,23 @@ void SaveScores(const Accuracy& accuracy, const std::filesystem::path& path) {
     file.Write(line.dump() + "\n");
   }
   file.Commit();
+}
+
+Accuracy LoadScores(const std::filesystem::path& path) {
+  Accuracy accuracy;
+  data::JsonLineReader reader(path);
+  nlohmann::json line;
+  while (reader.Next(line)) {
+    const std::string where = reader.Where();
+    const auto count = [&](const char* key) {
+      return static_cast<int32_t>(data::CheckedInteger(data::RequireKey(line, key, where), 0, INT32_MAX, key, where));
+    };
+    const nlohmann::json& greedy = data::RequireKey(line, "greedy", where);
+    if (!greedy.is_boolean()) Fail("{}: greedy must be true or false", where);
+    accuracy.problems.push_back({data::RequireString(line, "id", where), count("samples"), count("successes"),
+                                 greedy.get<bool>()});
+  }
+  return accuracy;
 }
 
 }  // namespace pivotal::experiments

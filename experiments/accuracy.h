@@ -41,5 +41,7 @@ AccuracyChange Compare(const Accuracy& before, const Accuracy& after);
 
 // One JSON object per problem: id, samples, successes, greedy. Written aside and renamed.
 void SaveScores(const Accuracy& accuracy, const std::filesystem::path& path);
+// Reads them back, without counters. Throws Error that names file and line.
+Accuracy LoadScores(const std::filesystem::path& path);
 
 }  // namespace pivotal::experiments

@@ -74,7 +74,7 @@ DemoResult RunDemo(const DemoSettings& settings, Progress& progress) {
   result.after = EvaluateFolder(settings.output / "model", settings, progress);
   if (settings.control) {
     const fs::path random = settings.output / "random-pairs.jsonl";
-    data::SavePairs(random, RandomPairsOfRun(run, static_cast<int32_t>(result.pairs), settings.seed));
+    data::SavePairs(random, OtherPairsOfRun(run, {"random", static_cast<int32_t>(result.pairs), settings.seed}));
     TrainOn(random, settings.output / "control-model", settings, progress);
     result.control = EvaluateFolder(settings.output / "control-model", settings, progress);
   }

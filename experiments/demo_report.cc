@@ -5,7 +5,8 @@
 
 #include <algorithm>
 
-#include "pts/estimator.h"
+#include "experiments/response_view.h"
+#include "pts/pair_builder.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -17,44 +18,6 @@ std::string AccuracyRow(const char* name, const MeanInterval& sampled, const Mea
                        100 * v.mean, 100 * v.low, 100 * v.high);
   };
   return fmt::format("{:<26} {:<24} {:<24}\n", name, cell(sampled), cell(greedy));
-}
-
-double Rate(int32_t successes, int32_t samples) {
-  return samples > 0 ? static_cast<double>(successes) / samples : 0.0;
-}
-
-// `surface` as it stands in a response: coloured or bracketed.
-std::string Mark(const std::string& surface, bool raised, bool colour) {
-  if (!colour) return "[" + surface + "]";
-  return fmt::format("\x1b[{}m{}\x1b[0m", raised ? "30;42" : "97;41", surface);
-}
-
-std::string ResponseText(const data::ResponseTrace& response, const data::Tokenizer& tokenizer,
-                         bool colour) {
-  std::string text;
-  for (std::size_t k = 1; k <= response.tokens.size(); ++k) {
-    const std::string piece = tokenizer.Piece(response.tokens[k - 1]);
-    const auto it = std::find_if(response.pivotal.begin(), response.pivotal.end(), [&](const auto& t) {
-      return t.position == static_cast<int32_t>(k);
-    });
-    const bool ends = k == response.tokens.size() && response.finish == data::FinishReason::kEos;
-    if (it != response.pivotal.end()) text += Mark(piece, it->after > it->before, colour);
-    else if (!ends) text += piece;
-  }
-  return text;
-}
-
-std::string PivotalLine(const data::ResponseTrace& response, const data::PivotalToken& token,
-                        const data::Tokenizer& tokenizer, double gap) {
-  const auto quote = [&](TokenId id) { return fmt::format("'{}'", tokenizer.Piece(id)); };
-  std::string line = fmt::format("    token {:>2} {:<6} p(success) {:.2f} -> {:.2f} ({:+.2f})",
-                                 token.position, quote(response.tokens[token.position - 1]),
-                                 token.before, token.after, token.after - token.before);
-  if (pts::IsConfirmed(token, {.gap = gap}))
-    line += fmt::format("   pair: {} {:.2f} over {} {:.2f} on fresh rollouts", quote(token.chosen),
-                        Rate(token.chosen_successes, token.chosen_samples), quote(token.rejected),
-                        Rate(token.rejected_successes, token.rejected_samples));
-  return line + "\n";
 }
 
 }  // namespace
@@ -104,7 +67,7 @@ std::string DemoResponses(const std::vector<data::QueryTrace>& traces,
     if (shown == query.responses.end()) continue;
     text += fmt::format("\n{}: {}  (answer {})\n  {} response:{}\n", query.id, query.question,
                         query.answer, shown->success ? "right" : "wrong",
-                        ResponseText(*shown, tokenizer, colour));
+                        MarkedText(*shown, tokenizer, colour));
     for (const data::PivotalToken& token : shown->pivotal)
       text += PivotalLine(*shown, token, tokenizer, gap);
     if (--count == 0) break;

@@ -112,7 +112,7 @@ RolloutBench BenchRollouts(const LoadedModel& model, const SamplingSettings& sam
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   bench.peak_rss = usage.ru_maxrss * 1024;
-  if (sampling.weights != "auto") CompareLogProbs(phi, EngineOptionsOf(as_loaded, model), requests[0], first, bench);
+  if (settings.compare && sampling.weights != "auto") CompareLogProbs(phi, EngineOptionsOf(as_loaded, model), requests[0], first, bench);
   return bench;
 }
 

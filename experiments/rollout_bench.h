@@ -17,6 +17,7 @@ struct RolloutBenchSettings {
   // places each, `rollouts` a place, of 1 to 2 new_tokens tokens.
   int32_t trunks = 0, trunk_tokens = 300, leaves = 32, rollouts = 16;
   int32_t repeats = 3;
+  bool compare = true;  // the log-probabilities of stored types
   // Throws Error that names the field.
   void Validate() const;
 };

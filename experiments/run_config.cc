@@ -111,6 +111,24 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_s
   return config;
 }
 
+void ApplySettings(const SettingsFile& file, RunConfig& config) {
+  std::set<std::pair<std::string, std::string>> known;
+  const auto apply = [&](const char* section, const char* key, auto& value) {
+    known.emplace(section, key);
+    if (file.Contains(section, key)) file.Get(section, key, value);
+  };
+  apply("model", "folder", config.model.folder);
+  apply("problems", "file", config.problems.file);
+  ForEachSetting(config, apply);
+  file.RequireKnown(known);
+}
+
+std::string SettingsText(const RunConfig& config) {
+  SettingsFile file(kWriter);
+  ForEachSetting(config, [&](const char* section, const char* key, const auto& value) { file.Set(section, key, value); });
+  return file.Text();
+}
+
 LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use) {
   if (!settings.adapter.empty()) use = model::WeightUse::kAny;  // it changes them
   LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),

@@ -66,6 +66,13 @@ void SaveRunConfig(const RunConfig& config, const std::string& weights_sha256,
 // Reads RUN/run.toml. Throws Error that names file and line; `weights_sha256` as it was saved.
 RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_sha256 = nullptr);
 
+class SettingsFile;
+// Puts the settings that a file has, by the names of run.toml, in place of `config`'s. Throws Error for a name that is
+// no setting, or a value of another type.
+void ApplySettings(const SettingsFile& file, RunConfig& config);
+// All settings, without the paths of the model and the problems: equal where searches with the same are.
+std::string SettingsText(const RunConfig& config);
+
 // A model with its tokenizer and prompt format, ready for use.
 struct LoadedModel {
   model::Checkpoint checkpoint;

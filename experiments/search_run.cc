@@ -114,13 +114,17 @@ std::vector<data::PreferencePair> PairsOfRun(const std::filesystem::path& run,
   return pts::BuildPairs(data::TraceStore(run).ReadAll(), *tokenizer, options);
 }
 
-std::vector<data::PreferencePair> RandomPairsOfRun(const std::filesystem::path& run, int32_t count,
-                                                   uint64_t seed) {
+std::vector<data::PreferencePair> OtherPairsOfRun(const std::filesystem::path& run, const OtherPairs& options) {
   const RunConfig config = LoadRunConfig(run);
   const auto traces = data::TraceStore(run).ReadAll();
+  if (options.source == "full") {
+    const auto tokenizer = data::LoadTokenizer(config.model.folder);
+    return pts::BuildFullPairs(traces, *tokenizer, options.count, options.seed);
+  }
+  const pts::ControlKind kind = pts::ParseControl(options.source);
   const LoadedModel model = LoadModel(config.model, model::WeightUse::kRollouts);
   model::RolloutEngine engine(model.phi(), EngineOptionsOf(config.sampling, model));
-  return pts::BuildRandomPairs(traces, model.tokenizer(), engine, count, seed);
+  return pts::BuildControlPairs(traces, model.tokenizer(), engine, kind, options.count, options.seed);
 }
 
 }  // namespace pivotal::experiments

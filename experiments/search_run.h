@@ -39,8 +39,13 @@ SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions&
 std::vector<data::PreferencePair> PairsOfRun(const std::filesystem::path& run,
                                              const pts::PairOptions& options);
 
-// The control: `count` random single-token pairs from the run's responses (pts::BuildRandomPairs).
-std::vector<data::PreferencePair> RandomPairsOfRun(const std::filesystem::path& run, int32_t count,
-                                                   uint64_t seed);
+// Other pairs than the pivotal ones, from the same responses and rollouts: of a pts::ControlNames() (loads the
+// model), or "full".
+struct OtherPairs {
+  std::string source = "random";
+  int32_t count = 0;
+  uint64_t seed = 1;
+};
+std::vector<data::PreferencePair> OtherPairsOfRun(const std::filesystem::path& run, const OtherPairs& options);
 
 }  // namespace pivotal::experiments

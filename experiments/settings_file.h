@@ -1,7 +1,9 @@
 // Apache-2.0. Settings that a run keeps beside its results, as TOML: run.toml, train.toml.
 #pragma once
 
+#include <array>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <string_view>
 #include <toml++/toml.h>
@@ -18,10 +20,19 @@ class SettingsFile {
   explicit SettingsFile(std::string by);
   // Reads `path`. Throws Error that names the file and, for bad TOML, the line.
   SettingsFile(const std::filesystem::path& path, std::string by);
+  // A table of a larger file; `source` names its place.
+  SettingsFile(toml::table settings, std::string source) : source_(std::move(source)), root_(std::move(settings)) {}
+
+  // As TOML.
+  std::string Text() const;
   // Written aside and renamed.
   void Save(const std::filesystem::path& path) const;
 
   bool Contains(std::string_view section, std::string_view key) const;
+  // Throws Error that names a setting that is none of `known`.
+  void RequireKnown(const std::set<std::pair<std::string, std::string>>& known) const;
+  // Section, key and value as TOML writes it, in the order of the names.
+  std::vector<std::array<std::string, 3>> All() const;
 
   template <typename T>
   void Set(std::string_view section, std::string_view key, const T& value) {

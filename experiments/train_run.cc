@@ -226,12 +226,6 @@ class Run {
   bool shows_steps_ = false;  // the progress that is shown is that of the steps
 };
 
-bool HoldsResult(const fs::path& output) {
-  for (const char* name : {"model.safetensors", "model.safetensors.index.json", "adapter_config.json"})
-    if (fs::exists(output / name)) return true;
-  return false;
-}
-
 void RequireUnchanged(const TrainSettings& settings, const TrainInputs& now, const TrainInputs& then,
                       const fs::path& output) {
   const auto require = [&](const fs::path& path, const std::string& a, const std::string& b) {
@@ -252,6 +246,12 @@ void RequireSame(const TrainInputs& inputs, int64_t step, dpo::Ranks& ranks) {
 }
 
 }  // namespace
+
+bool HoldsResult(const fs::path& output) {
+  for (const char* name : {"model.safetensors", "model.safetensors.index.json", "adapter_config.json"})
+    if (fs::exists(output / name)) return true;
+  return false;
+}
 
 TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, Progress& progress,
                         dpo::Ranks& ranks) {

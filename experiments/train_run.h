@@ -10,6 +10,9 @@
 
 namespace pivotal::experiments {
 
+// True if training into `output` came to its end.
+bool HoldsResult(const std::filesystem::path& output);
+
 struct TrainResult {
   dpo::StepLog last;
   Best best;           // of step 0 without held-out data

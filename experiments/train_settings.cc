@@ -79,6 +79,18 @@ void ForEachSetting(Settings& s, F&& f) {
   f("checkpoints", "keep", s.keep);
 }
 
+SettingsFile FileOf(const TrainSettings& settings) {
+  SettingsFile file(kWriter);
+  ForEachSetting(settings, [&](const char* section, const char* key, const auto& value) {
+    if constexpr (requires { value.name; }) {
+      file.Set(section, key, std::string(value.name(value.value)));
+    } else {
+      file.Set(section, key, value);
+    }
+  });
+  return file;
+}
+
 fs::path Absolute(const fs::path& path) { return path.empty() ? path : fs::absolute(path); }
 
 }  // namespace
@@ -117,24 +129,38 @@ TrainInputs InputsOf(const TrainSettings& settings) {
           adapter.empty() ? "" : model::AdapterFingerprint(adapter)};
 }
 
+void ApplySettings(const SettingsFile& file, TrainSettings& settings) {
+  std::set<std::pair<std::string, std::string>> known;
+  ForEachSetting(settings, [&](const char* section, const char* key, auto&& value) {
+    known.emplace(section, key);
+    if (!file.Contains(section, key)) return;
+    if constexpr (requires { value.parse; }) {
+      value.value = value.parse(file.Get<std::string>(section, key));
+    } else {
+      file.Get(section, key, value);
+    }
+  });
+  file.RequireKnown(known);
+}
+
+std::string SettingsText(const TrainSettings& settings) {
+  TrainSettings s = settings;
+  s.model.folder.clear();
+  s.data.clear();
+  return FileOf(s).Text();
+}
+
 void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,
                        const fs::path& run) {
   TrainSettings s = settings;  // with paths that hold wherever it is read
   for (fs::path* path : {&s.model.folder, &s.data, &s.held_out.data, &s.held_out.problems.file})
     *path = Absolute(*path);
   s.model.adapter = Absolute(s.model.adapter).string();
-  SettingsFile file(kWriter);
+  SettingsFile file = FileOf(s);
   file.Set("model", "weights_sha256", inputs.weights_sha256);
   file.Set("model", "adapter_sha256", inputs.adapter_sha256);
   file.Set("data", "sha256", inputs.data_sha256);
   file.Set("steps", "ranks", ranks);
-  ForEachSetting(s, [&](const char* section, const char* key, const auto& value) {
-    if constexpr (requires { value.name; }) {
-      file.Set(section, key, std::string(value.name(value.value)));
-    } else {
-      file.Set(section, key, value);
-    }
-  });
   file.Save(run / "train.toml");
 }
 

@@ -69,4 +69,8 @@ void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
                        const std::filesystem::path& run);
 TrainSettings LoadTrainSettings(const std::filesystem::path& run, TrainInputs& inputs);
 
+// As those of run_config.h, by the names of train.toml; the text is without the paths of model and data.
+void ApplySettings(const SettingsFile& file, TrainSettings& settings);
+std::string SettingsText(const TrainSettings& settings);
+
 }  // namespace pivotal::experiments

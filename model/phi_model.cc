@@ -76,6 +76,7 @@ struct PhiModel::Pass {
   std::function<at::Tensor(int64_t layer, const at::Tensor& query, const at::Tensor& key,
                            const at::Tensor& value)> attend;
   at::Tensor sources;  // the tokens that the last layer is computed at; undefined: all
+  std::vector<at::Tensor>* outputs = nullptr;  // where those of layers are kept
 };
 
 PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source)
@@ -114,7 +115,21 @@ at::Tensor PhiModel::Hidden(const at::Tensor& tokens) const {
   return Hidden(TokenForest::Rows(tokens), {}).view({tokens.size(0), tokens.size(1), -1});
 }
 
+std::vector<at::Tensor> PhiModel::LayerOutputs(std::span<const TokenId> tokens) const {
+  config_.CheckTokens(tokens);
+  const std::vector<int64_t> ids(tokens.begin(), tokens.end());
+  const at::Tensor row = at::tensor(ids, at::TensorOptions(at::kLong)).unsqueeze(0).to(options().device());
+  std::vector<at::Tensor> outputs;
+  Hidden(TokenForest::Rows(row), {}, &outputs);
+  return outputs;
+}
+
 at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> sources) const {
+  return Hidden(forest, sources, nullptr);
+}
+
+at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> sources,
+                            std::vector<at::Tensor>* outputs) const {
   const auto [positions, lengths] = PlacesOf(forest);
   const bool mixed = config_.rope.original_length > 0 &&
                      std::ranges::any_of(lengths, [&](int64_t length) {
@@ -127,6 +142,7 @@ at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> 
   } else {
     pass->angles = rope_.Angles(positions, std::span(lengths).first(1));
   }
+  pass->outputs = outputs;
   const auto everywhere = std::make_shared<ForestAttention>(config_, forest, std::span<int64_t>());
   auto at_sources = everywhere;
   if (!sources.empty()) {
@@ -192,6 +208,7 @@ at::Tensor PhiModel::Decode(const at::Tensor& tokens, const std::shared_ptr<cons
     x = activation_checkpointing_
             ? Recompute([this, i, pass](const at::Tensor& input) { return Layer(i, input, *pass); }, x)
             : Layer(i, x, *pass);
+    if (pass->outputs != nullptr) pass->outputs->push_back(x.squeeze(0));
   }
   return Normed(weights_.final_norm, x);
 }

@@ -37,6 +37,10 @@ class PhiModel {
   // Final hidden states [B, T, hidden] of `tokens` [B, T] (int64), causal, positions 0..T-1.
   at::Tensor Hidden(const at::Tensor& tokens) const;
 
+  // What each layer adds up to for `tokens` [T]: a tensor [T, hidden] a layer, the last before its norm (transformers'
+  // hidden_states, without the first, and the last but one step earlier).
+  std::vector<at::Tensor> LayerOutputs(std::span<const TokenId> tokens) const;
+
   // Final hidden states [U, hidden] of the nodes `sources`, ascending, of a forest; all nodes if
   // `sources` is empty. The last layer is computed at the sources alone.
   at::Tensor Hidden(const TokenForest& forest, std::span<const int64_t> sources) const;
@@ -84,6 +88,8 @@ class PhiModel {
     at::Tensor value;      // [B, T, KV heads, D]
   };
   at::Tensor Decode(const at::Tensor& tokens, const std::shared_ptr<const Pass>& pass) const;
+  at::Tensor Hidden(const TokenForest& forest, std::span<const int64_t> sources,
+                    std::vector<at::Tensor>* outputs) const;
   at::Tensor Layer(int64_t index, const at::Tensor& x, const Pass& pass) const;
   at::Tensor Normed(const Norm& norm, const at::Tensor& x) const;
   Heads Project(const at::Tensor& x, const LayerWeights& layer) const;

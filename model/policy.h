@@ -52,6 +52,7 @@ struct TokenScore {
   float logprob = 0;            // -inf if the policy cannot sample the token
   TokenId runner_up = -1;       // most probable token that is not this one
   float runner_up_logprob = 0;
+  float entropy = 0;            // of the whole distribution, in nats
 };
 
 // Where the time of forward passes goes, in seconds of all threads together.

@@ -21,6 +21,14 @@ using Clock = std::chrono::steady_clock;
 
 double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
+// Of weights that sum to `sum`.
+float Entropy(std::span<const float> weights, double sum) {
+  double total = 0;
+  for (const float weight : weights)
+    if (weight > 0) total += weight * std::log(static_cast<double>(weight));
+  return static_cast<float>(std::log(sum) - total / sum);
+}
+
 int64_t Size(std::span<const TokenId> tokens) { return static_cast<int64_t>(tokens.size()); }
 
 }  // namespace
@@ -113,6 +121,7 @@ std::vector<TokenScore> RolloutEngine::Score(std::span<const TokenId> prefix,
         decoder_->Decode(rows, [&](int64_t row, int thread, std::span<float> logits) {
           samplers[thread].Take(logits, options_.sampling);
           TokenScore& score = scores[now[row]];
+          score.entropy = Entropy(logits, samplers[thread].sum());
           float& own = logits[continuation[now[row]]];
           score.logprob = static_cast<float>(std::log(own / samplers[thread].sum()));
           own = -1;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <fmt/ranges.h>
 #include <functional>
 #include <iterator>
 #include <map>
@@ -133,7 +134,7 @@ class ScoreTable {
       const auto& tokens = query.responses[place.response].tokens;
       scores = policy_.Score(query.prompt, tokens);
       if (scores.size() != tokens.size())
-        Fail("random pairs: the policy scored {} of {} tokens", scores.size(), tokens.size());
+        Fail("control pairs: the policy scored {} of {} tokens", scores.size(), tokens.size());
     }
     return scores[place.position - 1];
   }
@@ -142,6 +143,29 @@ class ScoreTable {
   model::Policy& policy_;
   std::map<std::pair<std::size_t, int32_t>, std::vector<model::TokenScore>> scores_;
 };
+
+constexpr std::pair<ControlKind, std::string_view> kControls[] = {{ControlKind::kRandom, "random"},
+                                                                  {ControlKind::kEntropy, "entropy"},
+                                                                  {ControlKind::kLowProbability, "low-probability"}};
+
+std::string NameOf(ControlKind kind) { return std::string(kControls[static_cast<std::size_t>(kind)].second); }
+
+// Different rollouts from a query's prompt, by verdict, each side shuffled.
+using Sides = std::pair<std::vector<const std::vector<TokenId>*>, std::vector<const std::vector<TokenId>*>>;
+
+Sides SidesOf(const data::QueryTrace& query, uint64_t seed) {
+  Sides sides;
+  if (!query.searched) return sides;
+  std::set<std::vector<TokenId>> seen;
+  for (const data::RolloutTrace& rollout : query.rollouts)
+    if (rollout.kind == data::RolloutKind::kQuery && seen.insert(rollout.tokens).second)
+      (rollout.success ? sides.first : sides.second).push_back(&rollout.tokens);
+  kernels::RandomStream random(seed, kernels::MixStream(kernels::MixStream(0, "full pairs"), query.id));
+  for (auto* side : {&sides.first, &sides.second})
+    for (std::size_t i = 0; i < side->size(); ++i)
+      std::swap((*side)[i], (*side)[i + random.Below(static_cast<int64_t>(side->size() - i))]);
+  return sides;
+}
 
 }  // namespace
 
@@ -178,19 +202,40 @@ std::vector<data::PreferencePair> BuildPairs(std::span<const data::QueryTrace> q
   return pairs;
 }
 
-std::vector<data::PreferencePair> BuildRandomPairs(std::span<const data::QueryTrace> queries,
-                                                   const data::Tokenizer& tokenizer,
-                                                   model::Policy& policy, int32_t count,
-                                                   uint64_t seed) {
-  if (count < 0) Fail("random pairs: count is {}, must be 0 or larger", count);
+std::vector<std::string> ControlNames() {
+  std::vector<std::string> names;
+  for (const auto& [kind, name] : kControls) names.emplace_back(name);
+  return names;
+}
+
+ControlKind ParseControl(const std::string& name) {
+  for (const auto& [kind, known] : kControls)
+    if (name == known) return kind;
+  Fail("pairs of \"{}\" are unknown: take one of {}", name, fmt::join(ControlNames(), ", "));
+}
+
+std::vector<data::PreferencePair> BuildControlPairs(std::span<const data::QueryTrace> queries,
+                                                    const data::Tokenizer& tokenizer, model::Policy& policy,
+                                                    ControlKind kind, int32_t count, uint64_t seed) {
+  if (count < 0) Fail("control pairs: count is {}, must be 0 or larger", count);
   std::vector<Place> places = AllPlaces(queries);
   ScoreTable scores(policy);
+  if (kind != ControlKind::kRandom) {
+    std::vector<std::pair<double, Place>> order;
+    for (const Place& place : count > 0 ? places : std::vector<Place>()) {
+      const model::TokenScore& score = scores.At(queries, place);
+      order.emplace_back(kind == ControlKind::kEntropy ? -score.entropy : score.logprob, place);
+    }
+    std::ranges::stable_sort(order, {}, [](const auto& item) { return item.first; });
+    std::ranges::transform(order, places.begin(), [](const auto& item) { return item.second; });
+  }
   kernels::RandomStream random(seed, kernels::MixStream(0, "random pairs"));
   std::map<Place, data::PreferencePair> pairs;
   std::set<std::pair<std::size_t, PairKey>> written;
-  // Draws without replacement: the first i places are used up (Fisher-Yates).
   for (std::size_t i = 0; i < places.size() && static_cast<int32_t>(pairs.size()) < count; ++i) {
-    std::swap(places[i], places[i + random.Below(static_cast<int64_t>(places.size() - i))]);
+    // Draws without replacement: the first i places are used up (Fisher-Yates).
+    if (kind == ControlKind::kRandom)
+      std::swap(places[i], places[i + random.Below(static_cast<int64_t>(places.size() - i))]);
     const Place& place = places[i];
     const model::TokenScore& score = scores.At(queries, place);
     if (score.runner_up < 0 || std::isinf(score.runner_up_logprob)) continue;
@@ -199,12 +244,41 @@ std::vector<data::PreferencePair> BuildRandomPairs(std::span<const data::QueryTr
     TokenId chosen = response.tokens[place.position - 1], rejected = score.runner_up;
     if (!response.success) std::swap(chosen, rejected);
     auto pair = PairAt(query, place.response, place.position, chosen, rejected, tokenizer);
-    pair.source = "random";
+    pair.source = NameOf(kind);
     if (written.emplace(place.query, KeyOf(pair)).second) pairs.emplace(place, std::move(pair));
   }
   std::vector<data::PreferencePair> ordered;
   for (auto& [place, pair] : pairs) ordered.push_back(std::move(pair));
   return ordered;
+}
+
+std::vector<data::PreferencePair> BuildFullPairs(std::span<const data::QueryTrace> queries,
+                                                 const data::Tokenizer& tokenizer, int32_t count, uint64_t seed) {
+  if (count < 0) Fail("full pairs: count is {}, must be 0 or larger", count);
+  std::vector<Sides> sides;
+  for (const data::QueryTrace& query : queries) sides.push_back(SidesOf(query, seed));
+  std::vector<data::PreferencePair> pairs;
+  for (std::size_t turn = 0; static_cast<int32_t>(pairs.size()) < count; ++turn) {
+    bool any = false;
+    for (std::size_t q = 0; q < queries.size() && static_cast<int32_t>(pairs.size()) < count; ++q) {
+      const auto& [right, wrong] = sides[q];
+      if (turn >= std::min(right.size(), wrong.size())) continue;
+      any = true;
+      const data::QueryTrace& query = queries[q];
+      data::PreferencePair pair;
+      pair.id = fmt::format("{}/full/{}", query.id, turn);
+      pair.prompt_ids = query.prompt;
+      pair.chosen_ids = *right[turn];
+      pair.rejected_ids = *wrong[turn];
+      pair.prompt = tokenizer.Decode(pair.prompt_ids, /*at_start=*/true);
+      pair.chosen = tokenizer.Decode(pair.chosen_ids);
+      pair.rejected = tokenizer.Decode(pair.rejected_ids);
+      pair.source = "full";
+      pairs.push_back(std::move(pair));
+    }
+    if (!any) break;
+  }
+  return pairs;
 }
 
 }  // namespace pivotal::pts

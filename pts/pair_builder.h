@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "data/preference_pair.h"
@@ -31,12 +32,28 @@ std::vector<data::PreferencePair> BuildPairs(std::span<const data::QueryTrace> q
                                              const data::Tokenizer& tokenizer,
                                              const PairOptions& options);
 
-// The control: `count` pairs at uniformly drawn positions of searched responses. The trunk token is
-// chosen where the response is right and rejected where it is wrong; the other side is the policy's
-// most probable other token. No estimates. Fewer than `count` if the traces hold fewer tokens.
-std::vector<data::PreferencePair> BuildRandomPairs(std::span<const data::QueryTrace> queries,
-                                                   const data::Tokenizer& tokenizer,
-                                                   model::Policy& policy, int32_t count,
-                                                   uint64_t seed);
+// What pairs may be made of in place of pivotal tokens.
+enum class ControlKind {
+  kRandom,         // positions drawn uniformly
+  kEntropy,        // where the policy is least certain of the next token
+  kLowProbability  // whose token the policy held for least likely
+};
+// "random", "entropy", "low-probability"; in the order of the kinds.
+std::vector<std::string> ControlNames();
+// Throws Error that lists the names.
+ControlKind ParseControl(const std::string& name);
+
+// A control: `count` pairs at positions of searched responses. The trunk token is chosen where the response is
+// right and rejected where it is wrong; the other side is the policy's most probable other token. No
+// estimates; `source` is the kind's name. Fewer than `count` if the traces hold fewer tokens. `seed` is of kRandom.
+std::vector<data::PreferencePair> BuildControlPairs(std::span<const data::QueryTrace> queries,
+                                                    const data::Tokenizer& tokenizer, model::Policy& policy,
+                                                    ControlKind kind, int32_t count, uint64_t seed);
+
+// `count` pairs of whole responses: a right and a wrong rollout from a searched query's prompt, no two texts twice on
+// a side of the same pair, spread over the queries: each gives its first pair before any gives a second. Rollouts
+// are shuffled by `seed`. Fewer than `count` if there are no more; `source` is "full".
+std::vector<data::PreferencePair> BuildFullPairs(std::span<const data::QueryTrace> queries,
+                                                 const data::Tokenizer& tokenizer, int32_t count, uint64_t seed);
 
 }  // namespace pivotal::pts

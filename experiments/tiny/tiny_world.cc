@@ -18,7 +18,7 @@ namespace {
 using namespace pivotal;
 namespace fs = std::filesystem;
 
-constexpr int kTrainProblems = 1000, kHeldoutProblems = 500;
+constexpr int kTrainProblems = 1000, kHeldoutProblems = 500, kShiftedProblems = 300;
 constexpr uint64_t kProblemSeed = 1;  // not a flag: every corpus leaves out the shipped problems
 
 struct Flags {
@@ -39,6 +39,14 @@ void WriteProblems(const Flags& flags) {
   const auto files = tiny::DrawProblems(kTrainProblems, kHeldoutProblems, kProblemSeed);
   data::SaveProblems(flags.output / "train.jsonl", ToProblems(files.train));
   data::SaveProblems(flags.output / "heldout.jsonl", ToProblems(files.heldout));
+}
+
+void WriteShifted(const Flags& flags) {
+  fs::create_directories(flags.output);
+  for (const auto& [shift, name] : {std::pair{tiny::Shift::kWording, "wording.jsonl"},
+                                    std::pair{tiny::Shift::kLarger, "larger.jsonl"},
+                                    std::pair{tiny::Shift::kLonger, "longer.jsonl"}})
+    data::SaveProblems(flags.output / name, ToProblems(tiny::DrawShifted(shift, kShiftedProblems, kProblemSeed)));
 }
 
 // Documents of the corpus, with the prompt as the model will see it.
@@ -106,6 +114,7 @@ int main(int argc, char** argv) {
     return sub;
   };
   add("problems", "folder with train.jsonl and heldout.jsonl", WriteProblems);
+  add("shifted", "folder with wording.jsonl, larger.jsonl and longer.jsonl", WriteShifted);
   add("corpus", "training documents as prompt/completion lines", WriteCorpus)
       ->add_option("--documents", flags.documents)->capture_default_str();
   add("init", "tokenizer and random weights as a Hugging Face folder", WriteFirstModel)

@@ -42,9 +42,41 @@ constexpr std::array<Wording, 10> kWordings = {{
      "For a party {n} needs {a} plates with {b} {i} on each but has {c} {i}. How many {i} are needed?"},
 }};
 
+// Of problems that no document has.
+constexpr std::array<Wording, 4> kOtherWordings = {{
+    {"{n} reads {b} lists with {a} {i} on each, and later {c} {i} more. What is the sum of the {i}?",
+     "{n} reads {b} lists with {a} {i} on each, and crosses out {c} {i}. What is the sum of the {i}?"},
+    {"A train has {a} wagons, each loaded with {b} {i}. {n} loads another {c}. How many {i} does the train carry?",
+     "A train has {a} wagons, each loaded with {b} {i}. {n} unloads {c}. How many {i} does the train carry?"},
+    {"For {b} weeks {n} saves {a} {i} a week. An aunt sends {c} {i}. Say how many {i} {n} owns.",
+     "For {b} weeks {n} saves {a} {i} a week. {n} spends {c} {i}. Say how many {i} {n} owns."},
+    {"{n} cuts {a} cakes into {b} slices and puts one of the {i} on each; {c} {i} lie aside. How many {i} were there?",
+     "{n} cuts {a} cakes into {b} slices and puts one of the {i} on each, but {c} {i} fall down. How many {i} stay?"},
+}};
+constexpr std::array<Wording, 3> kLongerWordings = {{
+    {"{n} has {b} boxes with {a} {i} in each box, finds {c} more {i} and then {d} more. How many {i} does {n} have now?",
+     "{n} has {b} boxes with {a} {i} in each box, loses {c} of the {i} and then finds {d}. How many {i} does {n} have now?"},
+    {"{n} buys {a} bags of {b} {i}, then gets {c} {i} from a friend and {d} from another. How many {i} are there in all?",
+     "{n} buys {a} bags of {b} {i}, then gives {c} {i} to a friend and gets {d} back. How many {i} are left?"},
+    {"There are {a} rows of {b} {i} on the table. {n} adds {c} {i}, and later {d}. How many {i} are on the table?",
+     "There are {a} rows of {b} {i} on the table. {n} takes {c} {i}, and brings {d}. How many {i} are on the table?"},
+}};
+
 template <typename T, std::size_t N>
 const T& Pick(const std::array<T, N>& items, kernels::RandomStream& random) {
   return items[static_cast<std::size_t>(random.Below(N))];
+}
+
+// `second`: the second term of a longer problem.
+std::string QuestionOf(const Wording& wording, const Arithmetic& a, int second, kernels::RandomStream& random) {
+  fmt::dynamic_format_arg_store<fmt::format_context> values;
+  values.push_back(fmt::arg("n", Pick(kNames, random)));
+  values.push_back(fmt::arg("i", Pick(kThings, random)));
+  values.push_back(fmt::arg("a", a.factor));
+  values.push_back(fmt::arg("b", a.digit));
+  values.push_back(fmt::arg("c", a.term));
+  values.push_back(fmt::arg("d", second));
+  return fmt::vformat(a.minus ? wording.minus : wording.plus, values);
 }
 
 int Between(int low, int high, kernels::RandomStream& random) {
@@ -84,14 +116,7 @@ Arithmetic DrawArithmetic(kernels::RandomStream& random) {
 }
 
 std::string DrawQuestion(const Arithmetic& a, kernels::RandomStream& random) {
-  const Wording& wording = Pick(kWordings, random);
-  fmt::dynamic_format_arg_store<fmt::format_context> values;
-  values.push_back(fmt::arg("n", Pick(kNames, random)));
-  values.push_back(fmt::arg("i", Pick(kThings, random)));
-  values.push_back(fmt::arg("a", a.factor));
-  values.push_back(fmt::arg("b", a.digit));
-  values.push_back(fmt::arg("c", a.term));
-  return fmt::vformat(a.minus ? wording.minus : wording.plus, values);
+  return QuestionOf(Pick(kWordings, random), a, 0, random);
 }
 
 std::string CarefulSolution(const Arithmetic& a) {
@@ -146,6 +171,29 @@ ProblemFiles DrawProblems(int train, int heldout, uint64_t seed) {
   files.train = draw("train", train);
   files.heldout = draw("heldout", heldout);
   return files;
+}
+
+std::vector<TinyProblem> DrawShifted(Shift shift, int count, uint64_t seed) {
+  static constexpr std::array kShiftNames = {"wording", "larger", "longer"};
+  const char* name = kShiftNames[static_cast<std::size_t>(shift)];
+  kernels::RandomStream random(seed, kernels::MixStream(0, name));
+  std::set<Arithmetic> seen;
+  std::vector<TinyProblem> problems;
+  while (static_cast<int>(problems.size()) < count) {
+    Arithmetic a = DrawArithmetic(random);
+    if (shift == Shift::kLarger) a.term = Between(100, 299, random);
+    if (a.Result() < 10 || !seen.insert(a).second) continue;
+    const int second = shift == Shift::kLonger ? Between(12, 99, random) : 0;
+    std::string question;
+    switch (shift) {
+      case Shift::kWording: question = QuestionOf(Pick(kOtherWordings, random), a, 0, random); break;
+      case Shift::kLarger: question = DrawQuestion(a, random); break;
+      case Shift::kLonger: question = QuestionOf(Pick(kLongerWordings, random), a, second, random); break;
+    }
+    problems.push_back({fmt::format("{}-{:04}", name, problems.size() + 1), question,
+                        std::to_string(a.Result() + second), a});
+  }
+  return problems;
 }
 
 }  // namespace pivotal::tiny

@@ -63,4 +63,12 @@ struct ProblemFiles {
 };
 ProblemFiles DrawProblems(int train, int heldout, uint64_t seed);
 
+// Problems unlike those that the model was made from.
+enum class Shift {
+  kWording,  // four other wordings, the same arithmetic
+  kLarger,   // a term of three digits, 100..299
+  kLonger    // a second term, added at the end: a step more
+};
+std::vector<TinyProblem> DrawShifted(Shift shift, int count, uint64_t seed);
+
 }  // namespace pivotal::tiny

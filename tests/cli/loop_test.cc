@@ -49,7 +49,7 @@ TEST(Loop, RunsStepByStep) {
               sentence["change"].get<double>(), 0.2);
   EXPECT_LE(sentence["low"], sentence["change"]);
   EXPECT_GE(sentence["high"], sentence["change"]);
-  ExpectSuccess("pairs " + path("run") + " --random 9 --output " + path("random.jsonl"), "9 pairs");
+  ExpectSuccess("pairs " + path("run") + " --source random --count 9 --output " + path("random.jsonl"), "9 pairs");
   ExpectSuccess("train --model " + testing::kTinyModel + " --data " + path("run/pairs.jsonl") + " --output " +
                 path("trained") + " --learning-rate 1e-4 --epochs 2 --rpo-alpha 0.2", "reward margin");
   EXPECT_THAT(Text(temp.path() / "trained/log.jsonl"), HasSubstr("rewards/accuracies"));

@@ -227,5 +227,30 @@ TEST(PhiModel, RefusesMissingMisshapenAndSuperfluousWeights) {
             std::string::npos);
 }
 
+// A model cut after its second layer ends with what that layer gave in the whole one.
+TEST(PhiModel, LayerOutputsAreThoseOfShorterModels) {
+  const auto whole = testing::SmallPhi();
+  const std::vector<TokenId> tokens = {3, 14, 15, 9, 2};
+  const auto outputs = whole->LayerOutputs(tokens);
+  ASSERT_EQ(std::ssize(outputs), whole->config().num_hidden_layers);
+  const std::vector<int64_t> ids(tokens.begin(), tokens.end());
+  const at::Tensor row = at::tensor(ids, at::TensorOptions(at::kLong)).unsqueeze(0);
+  for (int64_t layers = 1; layers <= std::ssize(outputs); ++layers) {
+    PhiConfig config = whole->config();
+    config.num_hidden_layers = layers;
+    ParameterMap parameters;
+    for (const auto& [name, tensor] : whole->parameters()) {
+      const auto at = name.find("layers.");
+      if (at == std::string::npos || std::stoll(name.substr(at + 7)) < layers) parameters.emplace(name, tensor);
+    }
+    const PhiModel cut(config, parameters, "cut");
+    const at::Tensor& x = outputs[static_cast<std::size_t>(layers - 1)];
+    EXPECT_EQ(x.size(0), 5);
+    const at::Tensor scale = (x * x).mean(-1, true).add(config.norm_eps).rsqrt();
+    const at::Tensor normed = x * scale * whole->parameters().at("model.norm.weight");
+    EXPECT_LT((normed - cut.Hidden(row)[0]).abs().max().item<double>(), 1e-5) << layers;
+  }
+}
+
 }  // namespace
 }  // namespace pivotal::model

@@ -331,6 +331,7 @@ TEST(RolloutEngine, ScoresUnderThePolicy) {
   for (std::size_t i = 0; i < continuation.size(); ++i) {
     at::Tensor row = NextLogProbs(*model, tokens);
     EXPECT_NEAR(scores[i].logprob, row[continuation[i]].item<float>(), 1e-4);
+    EXPECT_NEAR(scores[i].entropy, -(row.exp() * row).sum().item<float>(), 1e-4);
     row[continuation[i]] = -100;
     EXPECT_EQ(scores[i].runner_up, row.argmax().item<int64_t>());
     EXPECT_NEAR(scores[i].runner_up_logprob, row.max().item<float>(), 1e-4);

@@ -193,10 +193,10 @@ At Parse(const std::string& id) {
   return at;
 }
 
-TEST(BuildRandomPairs, SetsTheTrunkAgainstTheRunnerUpByVerdict) {
+TEST(BuildControlPairs, SetsTheTrunkAgainstTheRunnerUpByVerdict) {
   MarkovPolicy policy(RandomChain(8, 5), 3);
   const auto traces = SearchedTraces(policy, 20);
-  const auto pairs = BuildRandomPairs(traces, FakeTokenizer(), policy, 60, 1);
+  const auto pairs = BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 60, 1);
   ASSERT_EQ(pairs.size(), 60u);
   const auto ids = Ids(pairs);
   EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), 60u);
@@ -221,34 +221,34 @@ TEST(BuildRandomPairs, SetsTheTrunkAgainstTheRunnerUpByVerdict) {
   EXPECT_LT(right, 50);
 }
 
-TEST(BuildRandomPairs, AscendingAndKeyedByTheSeed) {
+TEST(BuildControlPairs, AscendingAndKeyedByTheSeed) {
   MarkovPolicy policy(RandomChain(8, 5), 3);
   const auto traces = SearchedTraces(policy, 20);
-  const auto one = BuildRandomPairs(traces, FakeTokenizer(), policy, 40, 1);
-  EXPECT_EQ(Ids(one), Ids(BuildRandomPairs(traces, FakeTokenizer(), policy, 40, 1)));
-  EXPECT_NE(Ids(one), Ids(BuildRandomPairs(traces, FakeTokenizer(), policy, 40, 2)));
+  const auto one = BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 40, 1);
+  EXPECT_EQ(Ids(one), Ids(BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 40, 1)));
+  EXPECT_NE(Ids(one), Ids(BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 40, 2)));
   EXPECT_TRUE(std::is_sorted(one.begin(), one.end(), [](const auto& a, const auto& b) {
     const At x = Parse(a.id), y = Parse(b.id);
     return std::tie(x.query, x.response, x.position) < std::tie(y.query, y.response, y.position);
   }));
 }
 
-TEST(BuildRandomPairs, GivesWhatThereIsWhereTracesAreShort) {
+TEST(BuildControlPairs, GivesWhatThereIsWhereTracesAreShort) {
   MarkovPolicy policy(ForkChain(), 5);
   auto query = TraceOf({{1, 3, 5, kEos}, {1, 4, 6, kEos}});
   query.prompt = {1, 0};
   query.responses[0].success = true;
   auto ignored = query;
   ignored.searched = false;
-  const auto pairs = BuildRandomPairs(std::vector{query, ignored}, FakeTokenizer(), policy, 100, 1);
+  const auto pairs = BuildControlPairs(std::vector{query, ignored}, FakeTokenizer(), policy, ControlKind::kRandom, 100, 1);
   // Tokens 5, 6 and EOS are certain: they have no other side.
   EXPECT_THAT(Ids(pairs), ElementsAre("q/0/1", "q/0/2", "q/1/1", "q/1/2"));
-  EXPECT_TRUE(BuildRandomPairs({}, FakeTokenizer(), policy, 5, 1).empty());
-  EXPECT_TRUE(BuildRandomPairs(std::vector{query}, FakeTokenizer(), policy, 0, 1).empty());
-  EXPECT_THROW(BuildRandomPairs({}, FakeTokenizer(), policy, -1, 1), Error);
+  EXPECT_TRUE(BuildControlPairs({}, FakeTokenizer(), policy, ControlKind::kRandom, 5, 1).empty());
+  EXPECT_TRUE(BuildControlPairs(std::vector{query}, FakeTokenizer(), policy, ControlKind::kRandom, 0, 1).empty());
+  EXPECT_THROW(BuildControlPairs({}, FakeTokenizer(), policy, ControlKind::kRandom, -1, 1), Error);
 }
 
-TEST(BuildRandomPairs, DrawsPositionsUniformly) {
+TEST(BuildControlPairs, DrawsPositionsUniformly) {
   MarkovPolicy policy(ForkChain(), 5);
   auto query = TraceOf({{1, 2, 1, 2, 1, 2, 1, 2}});
   query.prompt = {1, 0};
@@ -257,9 +257,78 @@ TEST(BuildRandomPairs, DrawsPositionsUniformly) {
   query.id = "q0";
   const std::vector queries{query};
   for (uint64_t seed = 0; seed < kDraws; ++seed)
-    ++counts[Parse(BuildRandomPairs(queries, FakeTokenizer(), policy, 1, seed)[0].id).position];
+    ++counts[Parse(BuildControlPairs(queries, FakeTokenizer(), policy, ControlKind::kRandom, 1, seed)[0].id).position];
   for (int32_t k = 1; k <= 8; ++k)
     EXPECT_NEAR(counts[k], kDraws / 8.0, 5 * std::sqrt(kDraws * 7 / 64.0)) << k;
+}
+
+// By the policy's own table: the places that are taken are those with the highest entropy, or the lowest probability.
+TEST(BuildControlPairs, TakesTheLeastCertainPlaces) {
+  MarkovPolicy policy(RandomChain(8, 5), 3);
+  const auto traces = SearchedTraces(policy, 20);
+  for (const ControlKind kind : {ControlKind::kEntropy, ControlKind::kLowProbability}) {
+    const auto pairs = BuildControlPairs(traces, FakeTokenizer(), policy, kind, 25, 1);
+    ASSERT_EQ(pairs.size(), 25u);
+    std::set<std::vector<TokenId>> taken;  // prompts: two responses may give one pair
+    const auto measure = [&](const data::QueryTrace& query, const data::ResponseTrace& response, int32_t k) {
+      const auto score = policy.Score(query.prompt, response.tokens)[static_cast<std::size_t>(k - 1)];
+      return kind == ControlKind::kEntropy ? -score.entropy : score.logprob;
+    };
+    double worst = -1e9;
+    for (const auto& pair : pairs) {
+      const At at = Parse(pair.id);
+      taken.insert(pair.prompt_ids);
+      worst = std::max<double>(worst, measure(traces[at.query], traces[at.query].responses[at.response], at.position));
+      EXPECT_EQ(pair.source, kind == ControlKind::kEntropy ? "entropy" : "low-probability");
+    }
+    for (std::size_t q = 0; q < traces.size(); ++q) {
+      if (!traces[q].searched) continue;
+      for (std::size_t r = 0; r < traces[q].responses.size(); ++r)
+        for (int32_t k = 1; k <= std::ssize(traces[q].responses[r].tokens); ++k) {
+          const auto& tokens = traces[q].responses[r].tokens;
+          std::vector<TokenId> prompt = traces[q].prompt;
+          prompt.insert(prompt.end(), tokens.begin(), tokens.begin() + k - 1);
+          if (measure(traces[q], traces[q].responses[r], k) < worst - 1e-6) EXPECT_TRUE(taken.contains(prompt)) << k;
+        }
+    }
+  }
+  EXPECT_THROW(ParseControl("pivotal"), Error);
+  EXPECT_EQ(ParseControl(ControlNames()[1]), ControlKind::kEntropy);
+}
+
+TEST(BuildFullPairs, SetsRightAgainstWrongResponsesInTurns) {
+  const auto rollout = [](std::vector<TokenId> tokens, bool success) {
+    data::RolloutTrace rollout;
+    rollout.logprobs.assign(tokens.size(), -1.0f);
+    rollout.tokens = std::move(tokens);
+    rollout.success = success;
+    return rollout;
+  };
+  std::vector<data::QueryTrace> queries(3);
+  for (std::size_t q = 0; q < 3; ++q) {
+    queries[q].id = fmt::format("q{}", q);
+    queries[q].prompt = {1, static_cast<TokenId>(q)};
+    queries[q].searched = q < 2;
+    for (TokenId t = 0; t < 3; ++t) {
+      queries[q].rollouts.push_back(rollout({3, t, kEos}, true));
+      queries[q].rollouts.push_back(rollout({3, t, kEos}, true));  // the same text
+    }
+    for (TokenId t = 4; t < 6; ++t) queries[q].rollouts.push_back(rollout({3, t, kEos}, false));
+    queries[q].rollouts.push_back(rollout({9}, false));
+    queries[q].rollouts.back().kind = data::RolloutKind::kPrefix;
+  }
+  const auto pairs = BuildFullPairs(queries, FakeTokenizer(), 100, 1);
+  EXPECT_THAT(Ids(pairs), ElementsAre("q0/full/0", "q1/full/0", "q0/full/1", "q1/full/1"));
+  std::set<std::vector<TokenId>> chosen, rejected;
+  for (const auto& pair : pairs) {
+    EXPECT_EQ(pair.source, "full");
+    EXPECT_LT(pair.chosen_ids[1], 3);
+    EXPECT_GE(pair.rejected_ids[1], 4);
+    if (!pair.id.starts_with("q0")) continue;
+    EXPECT_TRUE(chosen.insert(pair.chosen_ids).second);
+    EXPECT_TRUE(rejected.insert(pair.rejected_ids).second);
+  }
+  EXPECT_EQ(BuildFullPairs(queries, FakeTokenizer(), 1, 1).size(), 1u);
 }
 
 }  // namespace

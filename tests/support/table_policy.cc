@@ -76,6 +76,7 @@ std::vector<model::TokenScore> TablePolicy::Score(std::span<const TokenId> prefi
     score.logprob = -std::numeric_limits<float>::infinity();
     double best = 0;
     for (const Move& move : Moves(last)) {
+      score.entropy -= static_cast<float>(move.probability * std::log(move.probability));
       if (move.token == token) {
         score.logprob = static_cast<float>(std::log(move.probability));
       } else if (move.probability > best) {

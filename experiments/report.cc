@@ -1,0 +1,291 @@
+// Apache-2.0.
+#include "experiments/report.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <nlohmann/json.hpp>
+
+#include "data/file_sink.h"
+#include "data/json_input.h"
+#include "data/packed_text.h"
+#include "data/trace_store.h"
+#include "experiments/report_page.h"
+#include "experiments/run_config.h"
+#include "experiments/settings_file.h"
+#include "pts/estimator.h"
+#include "pts/pair_builder.h"
+
+namespace pivotal::experiments {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::size_t kBlockBytes = std::size_t{256} << 10;  // of JSON, before it is compressed
+constexpr int kBins = 40, kCalibrationBins = 10;
+
+// Four decimals: what a page shows, in a third of the bytes.
+double Short(double value) { return std::round(value * 1e4) / 1e4; }
+
+std::string Dump(const ordered_json& json) {
+  return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
+}
+
+// The beginning of a text, of whole characters.
+std::string Beginning(const std::string& text, std::size_t bytes) {
+  if (text.size() <= bytes) return text;
+  while ((text[bytes] & 0xC0) == 0x80) --bytes;
+  return text.substr(0, bytes) + "…";
+}
+
+bool HasPair(const data::PivotalToken& token, double gap) { return pts::IsConfirmed(token, {.gap = gap}); }
+
+// What all problems together say.
+class Totals {
+ public:
+  explicit Totals(double gap) : gap_(gap) {}
+
+  void Add(const data::QueryTrace& query) {
+    ++problems_;
+    searched_ += query.searched;
+    seconds_ += query.seconds;
+    prefilled_ += query.prefilled_tokens;
+    rollouts_ += std::ssize(query.rollouts);
+    for (const data::RolloutTrace& rollout : query.rollouts) generated_ += std::ssize(rollout.tokens);
+    for (const data::ResponseTrace& response : query.responses) Add(response);
+  }
+
+  ordered_json Facts() const {
+    ordered_json facts = ordered_json::array();
+    const auto add = [&](const char* name, const auto& value) { facts.push_back({name, value}); };
+    add("problems", problems_);
+    add("searched", searched_);
+    add("responses searched", responses_);
+    add("of them right", right_);
+    add("pivotal tokens", pivotal_);
+    if (pivotal_ > 0) add("expected false", fmt::format("{:.1f}%", 100 * expected_false_ / static_cast<double>(pivotal_)));
+    add("pairs", pairs_);
+    add("rollouts", rollouts_);
+    add("generated tokens", generated_);
+    add("prefix tokens", prefilled_);
+    if (seconds_ > 0) add("seconds", fmt::format("{:.1f}", seconds_));
+    return facts;
+  }
+  ordered_json Histogram() const {
+    ordered_json edges = ordered_json::array();
+    for (int i = 0; i <= kBins; ++i) edges.push_back(Short(-1 + 2.0 * i / kBins));
+    return {{"edges", edges}, {"counts", deltas_}};
+  }
+  ordered_json Share() const { return {{"tokens", tokens_}, {"pivotal", pivotal_}}; }
+
+  // The search's p after a trunk token against fresh rollouts from there, in tenths of p.
+  ordered_json Calibration() const {
+    ordered_json bins = ordered_json::array();
+    for (const auto& [count, expected, fresh] : calibration_) {
+      if (count == 0) continue;
+      const pts::Interval bounds = pts::WilsonInterval(fresh);
+      bins.push_back({{"expected", Short(expected / count)},
+                      {"observed", Short(fresh.Mean())},
+                      {"low", Short(bounds.low)},
+                      {"high", Short(bounds.high)},
+                      {"count", fresh.samples}});
+    }
+    return bins;
+  }
+
+ private:
+  struct Bin {
+    int32_t count = 0;
+    double expected = 0;
+    pts::Estimate fresh;
+  };
+
+  void Add(const data::ResponseTrace& response) {
+    ++responses_;
+    right_ += response.success;
+    tokens_ += std::ssize(response.tokens);
+    for (std::size_t i = 1; i < response.estimates.size(); ++i) {
+      const data::PrefixEstimate &before = response.estimates[i - 1], &after = response.estimates[i];
+      if (after.position != before.position + 1) continue;
+      const int bin = static_cast<int>((after.mean - before.mean + 1) / 2 * kBins);
+      ++deltas_[static_cast<std::size_t>(std::clamp(bin, 0, kBins - 1))];
+    }
+    for (const data::PivotalToken& token : response.pivotal) {
+      ++pivotal_;
+      expected_false_ += 1 - token.probability;
+      pairs_ += HasPair(token, gap_);
+      const bool chosen = token.chosen == response.tokens[token.position - 1];
+      const pts::Estimate fresh = chosen ? pts::Estimate{token.chosen_samples, token.chosen_successes}
+                                         : pts::Estimate{token.rejected_samples, token.rejected_successes};
+      if (fresh.samples == 0) continue;
+      const int bin = std::clamp(static_cast<int>(token.after * kCalibrationBins), 0, kCalibrationBins - 1);
+      Bin& at = calibration_[static_cast<std::size_t>(bin)];
+      ++at.count;
+      at.expected += token.after;
+      at.fresh += fresh;
+    }
+  }
+
+  double gap_;
+  int64_t problems_ = 0, searched_ = 0, responses_ = 0, right_ = 0, tokens_ = 0, pivotal_ = 0, pairs_ = 0;
+  int64_t rollouts_ = 0, generated_ = 0, prefilled_ = 0;
+  double seconds_ = 0, expected_false_ = 0;
+  std::vector<int64_t> deltas_ = std::vector<int64_t>(kBins);
+  std::vector<Bin> calibration_ = std::vector<Bin>(kCalibrationBins);
+};
+
+ordered_json PivotalOf(const data::PivotalToken& token, const data::Tokenizer& tokenizer, double gap) {
+  const auto piece = [&](TokenId id) { return id >= 0 ? ordered_json(tokenizer.Piece(id)) : ordered_json(nullptr); };
+  return {{"k", token.position},
+          {"before", Short(token.before)},
+          {"after", Short(token.after)},
+          {"low", Short(token.low)},
+          {"high", Short(token.high)},
+          {"probability", Short(token.probability)},
+          {"chosen", piece(token.chosen)},
+          {"rejected", piece(token.rejected)},
+          {"chosen_samples", token.chosen_samples},
+          {"chosen_successes", token.chosen_successes},
+          {"rejected_samples", token.rejected_samples},
+          {"rejected_successes", token.rejected_successes},
+          {"pair", HasPair(token, gap)}};
+}
+
+const char* FinishName(data::FinishReason finish) {
+  switch (finish) {
+    case data::FinishReason::kEos: return "eos";
+    case data::FinishReason::kStop: return "stop";
+    default: return "length";
+  }
+}
+
+ordered_json ResponseOf(const data::ResponseTrace& response, const data::Tokenizer& tokenizer, double gap) {
+  ordered_json tokens = ordered_json::array(), logprobs = ordered_json::array(), pivotal = ordered_json::array(),
+               alternatives = ordered_json::array();
+  for (TokenId id : response.tokens) tokens.push_back(tokenizer.Piece(id));
+  for (float logprob : response.logprobs) logprobs.push_back(Short(logprob));
+  const std::size_t positions = response.tokens.size() + 1;
+  const ordered_json unknown = std::vector<ordered_json>(positions);
+  ordered_json p = unknown, low = unknown, high = unknown;
+  std::vector<int32_t> samples(positions);
+  for (const data::PrefixEstimate& estimate : response.estimates) {
+    const auto k = static_cast<std::size_t>(estimate.position);
+    p[k] = Short(estimate.mean);
+    low[k] = Short(estimate.low);
+    high[k] = Short(estimate.high);
+    samples[k] = estimate.samples;
+  }
+  for (const data::PivotalToken& token : response.pivotal) pivotal.push_back(PivotalOf(token, tokenizer, gap));
+  for (const data::AlternativeToken& token : response.alternatives)
+    alternatives.push_back({{"k", token.position},
+                            {"token", tokenizer.Piece(token.token)},
+                            {"logprob", std::isfinite(token.logprob) ? ordered_json(Short(token.logprob)) : ordered_json()},
+                            {"samples", token.samples},
+                            {"successes", token.successes},
+                            {"low", Short(token.low)},
+                            {"high", Short(token.high)}});
+  return {{"success", response.success}, {"finish", FinishName(response.finish)}, {"tokens", tokens},
+          {"logprobs", logprobs}, {"p", p}, {"low", low}, {"high", high}, {"samples", samples},
+          {"pivotal", pivotal}, {"alternatives", alternatives}};
+}
+
+ordered_json ProblemOf(const data::QueryTrace& query, const data::Tokenizer& tokenizer, double gap) {
+  ordered_json responses = ordered_json::array();
+  for (const data::ResponseTrace& response : query.responses)
+    responses.push_back(ResponseOf(response, tokenizer, gap));
+  return {{"id", query.id}, {"question", query.question}, {"answer", query.answer}, {"responses", responses}};
+}
+
+// What the list of problems shows of one.
+ordered_json RowOf(const data::QueryTrace& query, int32_t block, int32_t index) {
+  constexpr std::size_t kQuestion = 160;
+  int64_t pivotal = 0;
+  double largest = 0;
+  for (const data::ResponseTrace& response : query.responses) {
+    for (const data::PivotalToken& token : response.pivotal) {
+      ++pivotal;
+      if (std::abs(token.after - token.before) > std::abs(largest)) largest = token.after - token.before;
+    }
+  }
+  return {{"id", query.id},
+          {"question", Beginning(query.question, kQuestion)},
+          {"samples", query.samples},
+          {"successes", query.successes},
+          {"searched", query.searched},
+          {"complete", query.complete},
+          {"responses", query.responses.size()},
+          {"pivotal", pivotal},
+          {"largest", Short(largest)},
+          {"block", block},
+          {"index", index}};
+}
+
+// The numbers of log.jsonl, by name.
+ordered_json TrainingOf(const std::filesystem::path& folder) {
+  std::map<std::string, ordered_json> series;
+  data::JsonLineReader reader(folder / "log.jsonl");
+  nlohmann::json line;
+  while (reader.Next(line)) {
+    if (!line.contains("step")) continue;
+    for (const auto& [name, value] : line.items())
+      if (name != "step" && value.is_number()) series[name].push_back({line["step"], value});
+  }
+  ordered_json list = ordered_json::array();
+  for (auto& [name, points] : series) list.push_back({{"name", name}, {"points", std::move(points)}});
+  return {{"name", folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string()},
+          {"series", list}};
+}
+
+}  // namespace
+
+ReportSummary WriteReport(const std::filesystem::path& run, const std::vector<std::filesystem::path>& trainings,
+                          const std::filesystem::path& output) {
+  const RunConfig config = LoadRunConfig(run);
+  const double gap = config.search.gap;
+  const auto tokenizer = data::LoadTokenizer(config.model.folder);
+  const auto traces = data::TraceStore(run).ReadAll();
+  Totals totals(gap);
+  ordered_json rows = ordered_json::array();
+  std::vector<std::string> blocks;
+  std::string block;
+  int32_t in_block = 0;
+  ReportSummary summary;
+  const auto close = [&] {
+    if (in_block > 0) blocks.push_back(data::Base64(data::Gzip("[" + block + "]")));
+    block.clear();
+    in_block = 0;
+  };
+  for (const data::QueryTrace& query : traces) {
+    totals.Add(query);
+    rows.push_back(RowOf(query, static_cast<int32_t>(blocks.size()), in_block));
+    summary.pivotal += rows.back()["pivotal"].get<int64_t>();
+    block += (in_block++ > 0 ? "," : "") + Dump(ProblemOf(query, *tokenizer, gap));
+    if (block.size() >= kBlockBytes) close();
+  }
+  close();
+  ordered_json training = ordered_json::array(), settings = ordered_json::array();
+  for (const auto& folder : trainings) training.push_back(TrainingOf(folder));
+  for (const auto& [section, key, value] : SettingsFile(run / "run.toml", "pivotal search").All())
+    settings.push_back({section, key, value});
+  const std::string name = std::filesystem::absolute(run).lexically_normal().filename().string();
+  const ordered_json page = {{"title", name.empty() ? "run" : name},
+                             {"version", PIVOTAL_VERSION},
+                             {"settings", settings},
+                             {"facts", totals.Facts()},
+                             {"histogram", totals.Histogram()},
+                             {"pivotal_share", totals.Share()},
+                             {"calibration", totals.Calibration()},
+                             {"gap", gap},
+                             {"problems", rows},
+                             {"training", training},
+                             {"comparisons", ordered_json::array()}};
+  const std::string text = ReportPage(Dump(page), blocks);
+  data::FileSink file(output);
+  file.Write(text);
+  file.Commit();
+  summary.problems = std::ssize(traces);
+  summary.bytes = std::ssize(text);
+  return summary;
+}
+
+}  // namespace pivotal::experiments

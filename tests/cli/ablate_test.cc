@@ -1,0 +1,133 @@
+// Apache-2.0. pivotal ablate: a small recipe on the tiny model, again, and cut short.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "data/file_sink.h"
+#include "tests/support/run_command.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using testing::Pivotal;
+
+const std::string kRecipe = R"(title = "Small"
+seeds = [1, 2]
+baseline = "as it is"
+samples = 2
+[run.model]
+folder = ")" + testing::kTinyModel + R"("
+[run.problems]
+file = ")" + testing::kTiny + R"(/problems/train.jsonl"
+limit = 10
+[run.sampling]
+max_new_tokens = 64
+[run.search]
+samples = 8
+confirm = 16
+[train.steps]
+learning_rate = 1e-4
+batch_size = 8
+[[eval]]
+name = "held out"
+file = ")" + testing::kTiny + R"(/problems/heldout.jsonl"
+limit = 20
+[[arm]]
+name = "as it is"
+[[arm]]
+name = "random"
+[[arm.stage]]
+pairs = [{ source = "random", count = 16 }]
+[[arm]]
+name = "mixed, twice"
+[[arm.stage]]
+pairs = [{ source = "random", count = 16 }]
+[[arm.stage]]
+pairs = [{ source = "entropy", count = 4 }, { source = "full", count = 4 }]
+train.loss.beta = 0.5
+run.search.samples = 6
+)";
+
+class Ablate : public ::testing::Test {
+ protected:
+  testing::CommandResult Run(const std::string& more = "", const std::string& recipe = kRecipe) const {
+    return Pivotal("ablate " + temp_.Write("recipe.toml", recipe).string() + " --output " + output_.string() + " " + more);
+  }
+  // With `from` replaced.
+  testing::CommandResult Changed(const std::string& from, const std::string& to) const {
+    std::string recipe = kRecipe;
+    return Run("", recipe.replace(recipe.find(from), from.size(), to));
+  }
+  std::vector<json> Results() const {
+    std::vector<json> lines;
+    std::istringstream in(data::ReadFile(output_ / "results.jsonl"));
+    for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+    return lines;
+  }
+  testing::TempDir temp_;
+  fs::path output_ = temp_.path() / "out";
+};
+
+// Per seed: two searches, the first for both arms, two sets of pairs, two trainings, three evaluations; that of the
+// untrained model differs by its seed.
+TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
+  const auto plan = Run("--dry-run");
+  ASSERT_EQ(plan.code, 0) << plan.output;
+  EXPECT_THAT(plan.output, HasSubstr("18 steps, 18 to do"));
+  EXPECT_FALSE(fs::exists(output_));
+  // Cut short in the middle: what is done stays.
+  const auto cut = Run("& PID=$!; while [ ! -e " + output_.string() + "/steps/train-*/done ]; do sleep 0.1; "
+                       "kill -0 $PID || break; done; kill -9 $PID; wait $PID");
+  EXPECT_THAT(Run("--dry-run").output, Not(HasSubstr("18 to do")));
+  const auto first = Run();
+  ASSERT_EQ(first.code, 0) << first.output;
+  const auto results = Results();
+  ASSERT_EQ(results.size(), 6u);
+  std::set<double> tokens;
+  for (const json& line : results) {
+    EXPECT_EQ(line["problems"], 20);
+    if (line["arm"] == "as it is") EXPECT_EQ(line["pairs"], 0);
+    if (line["arm"] == "random") EXPECT_EQ(line["pairs"], 16);
+    if (line["arm"] == "mixed, twice") EXPECT_GE(line["pairs"], 20);
+    tokens.insert(line["generated_tokens"].get<double>());
+  }
+  EXPECT_EQ(tokens.size(), 5u);  // none, and of each seed one search or two
+  const std::string table = data::ReadFile(output_ / "results.md"), page = data::ReadFile(output_ / "report.html");
+  EXPECT_THAT(table, AllOf(HasSubstr("| mixed, twice |"), HasSubstr("4 changes are compared")));
+  EXPECT_THAT(page, AllOf(HasSubstr("\"comparisons\":[{"), HasSubstr("mixed, twice")));
+  const auto again = Run();
+  ASSERT_EQ(again.code, 0) << again.output;
+  EXPECT_THAT(again.output, HasSubstr("0 steps in"));
+  EXPECT_EQ(Results(), results);
+  EXPECT_EQ(data::ReadFile(output_ / "results.md"), table);
+  // Another loss: the searches stay.
+  EXPECT_THAT(Run("--dry-run").output, HasSubstr("18 steps, 0 to do"));
+  std::string other = kRecipe;
+  other.replace(other.find("beta = 0.5"), 10, "beta = 0.2");
+  EXPECT_THAT(Run("--dry-run", other).output, HasSubstr("18 steps, 4 to do"));
+}
+
+TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
+  EXPECT_THAT(Changed("confirm = 16", "confrm = 16").output, HasSubstr("there is no setting search.confrm"));
+  EXPECT_THAT(Changed("[[arm.stage]]\npairs", "[[arm.step]]\npairs").output, HasSubstr("arm.step is no key of a recipe"));
+  EXPECT_THAT(Changed("baseline = \"as it is\"", "baseline = \"none\"").output, HasSubstr("baseline \"none\" is no arm"));
+  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"entrpy\"").output, HasSubstr("pairs of \"entrpy\" are unknown"));
+  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"right\"").output, HasSubstr("train.loss.sft"));
+  EXPECT_THAT(Changed("samples = 8", "samples = \"8\"").output, HasSubstr("search.samples is not an integer"));
+  EXPECT_THAT(Changed("seeds = [1, 2]", "seeds = []").output, HasSubstr("recipe.toml:2: seeds"));
+  EXPECT_THAT(Changed("title = ", "title == ").output, HasSubstr("recipe.toml:1"));
+  EXPECT_FALSE(fs::exists(output_));
+}
+
+}  // namespace
+}  // namespace pivotal

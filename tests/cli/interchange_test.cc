@@ -1,0 +1,155 @@
+// Apache-2.0. pivotal export, import and show on a run of the tiny model.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <sstream>
+
+#include "data/file_sink.h"
+#include "tests/cli/tiny_run.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+using testing::Pivotal;
+
+std::vector<json> Lines(const fs::path& path) {
+  std::vector<json> lines;
+  std::istringstream in(data::ReadFile(path));
+  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
+  return lines;
+}
+
+class Interchange : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    temp_ = new testing::TempDir;
+    run_ = temp_->path() / "run";
+    const auto search = Pivotal(testing::kTinySearch + run_.string());
+    ASSERT_EQ(search.code, 0) << search.output;
+  }
+  static void TearDownTestSuite() { delete temp_; }
+
+  static fs::path Export(const fs::path& run, const std::string& format, const std::string& name) {
+    const fs::path output = temp_->path() / name;
+    const auto made = Pivotal("export " + run.string() + " --format " + format + " --output " + output.string());
+    EXPECT_EQ(made.code, 0) << made.output;
+    return output;
+  }
+
+  static inline testing::TempDir* temp_ = nullptr;
+  static inline fs::path run_;
+};
+
+// The events of a run, the run of these events, and its events again.
+TEST_F(Interchange, EventsComeBackAsTheyWent) {
+  const fs::path events = Export(run_, "pts", "events.jsonl"), again = temp_->path() / "again";
+  const auto imported = Pivotal("import " + events.string() + " --model " + testing::kTinyModel + " --output " + again.string());
+  ASSERT_EQ(imported.code, 0) << imported.output;
+  auto first = Lines(events), second = Lines(Export(again, "pts", "events2.jsonl"));
+  ASSERT_GT(first.size(), 3u);
+  const auto sort = [](std::vector<json>& lines) {
+    for (json& line : lines) line.erase("timestamp");
+    std::ranges::sort(lines, {}, [](const json& line) { return line["event_id"].get<std::string>(); });
+    lines.erase(std::unique(lines.begin(), lines.end()), lines.end());  // a token that two responses share
+  };
+  sort(first), sort(second);
+  for (json& line : second) line["metadata"]["prob_threshold"] = first[0]["metadata"]["prob_threshold"];
+  EXPECT_EQ(first, second);
+  EXPECT_EQ(testing::PairsOf(again).empty(), testing::PairsOf(run_).empty());
+  for (const json& line : first) {
+    EXPECT_EQ(line["position"].get<std::size_t>(), line["metadata"]["prefix_ids"].size());
+    EXPECT_NEAR(line["score"].get<double>(), std::abs(line["prob_delta"].get<double>()), 1e-12);
+    EXPECT_THAT(line["context"].get<std::string>(), HasSubstr(line["query"].get<std::string>()));
+  }
+}
+
+// A file of another program: text alone. The tokenizer gives the ids that the run had.
+TEST_F(Interchange, ContextsWithoutIdsAreEncoded) {
+  std::string text;
+  const auto events = Lines(Export(run_, "pts", "events3.jsonl"));
+  for (json line : events) {
+    line.erase("metadata");
+    line.erase("token_id");
+    text += line.dump() + "\n";
+  }
+  const fs::path plain = temp_->Write("plain.jsonl", text), run = temp_->path() / "plain";
+  const auto imported = Pivotal("import " + plain.string() + " --model " + testing::kTinyModel + " --output " + run.string());
+  ASSERT_EQ(imported.code, 0) << imported.output;
+  const auto traces = data::TraceStore(run).ReadAll();
+  std::set<std::vector<TokenId>> sequences;
+  for (const auto& query : traces) {
+    for (const auto& response : query.responses) {
+      std::vector<TokenId> sequence = query.prompt;
+      sequence.insert(sequence.end(), response.tokens.begin(), response.tokens.end());
+      sequences.insert(sequence);
+    }
+  }
+  for (const json& event : events) {
+    auto ids = event["metadata"]["prefix_ids"].get<std::vector<TokenId>>();
+    ids.push_back(event["token_id"]);
+    EXPECT_TRUE(std::ranges::any_of(sequences, [&](const auto& sequence) {
+      return sequence.size() >= ids.size() && std::equal(ids.begin(), ids.end(), sequence.begin());
+    })) << event["event_id"];
+  }
+}
+
+TEST_F(Interchange, ImportNamesWhatIsWrong) {
+  const auto import = [&](const std::string& text) {
+    return Pivotal("import " + temp_->Write("bad.jsonl", text).string() + " --model " + testing::kTinyModel +
+                   " --output " + (temp_->path() / "never").string());
+  };
+  const std::string event = R"({"query": "q", "pivot_context": "c", "pivot_token": "t", "pivot_token_id": 99999,
+      "prob_before": 0, "prob_after": 1})";
+  std::string line = event;
+  std::erase(line, '\n');
+  EXPECT_THAT(import(line).output, HasSubstr("event 1: token id 99999 is outside the vocabulary"));
+  EXPECT_THAT(import("").output, HasSubstr("holds no pivotal_token events"));
+  EXPECT_FALSE(fs::exists(temp_->path() / "never"));
+}
+
+TEST_F(Interchange, TrlHasThreeColumns) {
+  const auto lines = Lines(Export(run_, "trl", "trl.jsonl"));
+  for (const json& line : lines) {
+    EXPECT_EQ(line.size(), 3u);
+    for (const char* key : {"prompt", "chosen", "rejected"}) EXPECT_TRUE(line.at(key).is_string());
+  }
+}
+
+// Six layers of width 128, for each token once, and a mean for each layer where there are pairs.
+TEST_F(Interchange, SteeringHasEveryLayer) {
+  const auto lines = Lines(Export(run_, "steering", "steering.jsonl"));
+  const auto events = Lines(Export(run_, "pts", "events4.jsonl"));
+  std::size_t hidden = 0;
+  for (const json& line : lines) {
+    const bool mean = line.contains("mean_difference");
+    EXPECT_EQ(line[mean ? "mean_difference" : "hidden"].size(), 128u);
+    EXPECT_LT(line["layer"].get<int>(), 6);
+    hidden += !mean;
+  }
+  EXPECT_EQ(hidden, 6 * events.size());
+}
+
+TEST_F(Interchange, ShowListsProblemsAndDrawsOne) {
+  const auto list = Pivotal("show " + run_.string());
+  ASSERT_EQ(list.code, 0) << list.output;
+  EXPECT_EQ(std::ranges::count(list.output, '\n'), 7);
+  const auto traces = data::TraceStore(run_).ReadAll();
+  const auto searched = std::ranges::find_if(traces, [](const auto& t) { return !t.responses.empty(); });
+  ASSERT_NE(searched, traces.end());
+  const auto shown = Pivotal("show " + run_.string() + " --problem " + searched->id);
+  ASSERT_EQ(shown.code, 0) << shown.output;
+  EXPECT_THAT(shown.output, HasSubstr(searched->question));
+  EXPECT_THAT(shown.output, HasSubstr("█"));  // p = 1 at the end of a right response
+  const auto none = Pivotal("show " + run_.string() + " --problem nobody");
+  EXPECT_EQ(none.code, 1);
+  EXPECT_THAT(none.output, HasSubstr("holds no problem nobody"));
+}
+
+}  // namespace
+}  // namespace pivotal
