@@ -1,11 +1,12 @@
 """Rollouts of `pivotal bench rollouts` beside the engines a user could pick instead, in turns, on one machine.
 
-usage: rollouts_vs_peers.py PIVOTAL PYTHON [--models tiny mid] [--sequences 1 8 64 512] [--workload sequences trunks]
+usage: rollouts_vs_peers.py PIVOTAL PYTHON [--models tiny mid phi3-mini] [--sequences 1 8 64 512] [--workload sequences trunks]
                             [--repeats N] [--threads N] [--json FILE] [--markdown FILE] ...
 PIVOTAL: the program. PYTHON: one with the peers; `make bench-peers` makes build/peers/bin/python. Every engine is a
 process of its own; its time is of the rollouts with their prefill, not of reading the model. Every setting of an engine
 (SETTINGS below) is tried on a part of the work, the fastest is measured. Peers prove that they compute the same model
-before they are timed (bench/peers/rollout_work.py). Random models are made in build/peer-models when first needed.
+before they are timed (bench/peers/rollout_work.py). Random models are made in build/peer-models when first needed;
+phi3-mini, 3.8B weights beside llama.cpp alone, takes 20 GB of disk and is measured only where --models names it.
 """
 import argparse
 import datetime
@@ -17,6 +18,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import threading
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench/peers"
@@ -33,15 +35,23 @@ SETTINGS = {
     "CTranslate2 int8": ("rollouts_ctranslate2.py", ["--compute-type", "int8"], CT2),
     "llama.cpp f32": ("rollouts_llama_cpp.py", ["--weights", "f32"], [*LLAMA, ["--batch", "64", "--kv", "f32"]]),
     "llama.cpp f16": ("rollouts_llama_cpp.py", ["--weights", "f16"], LLAMA),
+    "llama.cpp bf16": ("rollouts_llama_cpp.py", ["--weights", "bf16"], [["--batch", "64", "--flash"]]),
+    "llama.cpp q8_0": ("rollouts_llama_cpp.py", ["--weights", "q8_0"], [["--batch", "64", "--flash"]]),
 }
+# What is measured of a model unless flags say otherwise: Pivotal's weights, and peers.
+LARGE = {"phi3-mini": (["bf16", "int8"], ["llama.cpp bf16", "llama.cpp q8_0"])}
+USUAL = (["fp32", "int8"], [name for name in SETTINGS if name not in LARGE["phi3-mini"][1]])
 
 
-def run(command, **environment):
+def run(command, limit=3600, **environment):
     """The last JSON object on standard output, with the peak of the resident memory as the system counts it."""
     command = [str(c) for c in command]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, env=os.environ | environment)
+        timer = threading.Timer(limit, process.kill)
+        timer.start()
         _, status, usage = os.wait4(process.pid, 0)
+        timer.cancel()
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0), err.seek(0)
         if process.returncode != 0:
@@ -82,15 +92,16 @@ class Engine:
         usual = ["--repeats", 1, "--threads", a.threads]
         self.work = [*work_flags(a, model, workload), *usual]
         if name.startswith("Pivotal"):
-            self.command = [a.pivotal, "bench", "rollouts", "--json", "--model", a.cache / model, "--weights", name.split()[1]]
+            self.command = [a.pivotal, "bench", "rollouts", "--json", "--no-compare", "--model", a.cache / model, "--weights", name.split()[1]]
             return
         script, fixed, settings = SETTINGS[name]
         self.command = [a.python, PEERS / script, a.cache / model, *fixed]
         rows = trunks_of(a, model) * a.leaves * a.rollouts if workload == "trunks" else workload
         part = [*work_flags(a, model, workload, part=True), *usual]
-        for setting in fitting(settings, rows):
+        choices = fitting(settings, rows)
+        for setting in choices if len(choices) > 1 else []:
             self.tried[" ".join(setting)] = self.run(setting, part)["tokens_per_second"]
-        self.setting = max(self.tried, key=self.tried.get).split()
+        self.setting = max(self.tried, key=self.tried.get).split() if self.tried else choices[0]
 
     def run(self, setting, work):
         environment = dict(s.split("=") for s in setting if "=" in s)
@@ -113,14 +124,16 @@ class Engine:
 
 def compare(a, model, workload):
     print(f"{model}, {workload}", file=sys.stderr, flush=True)
-    engines = [Engine(a, name, model, workload) for name in [*(f"Pivotal {w}" for w in a.weights), *a.peers]]
+    weights, peers = LARGE.get(model, USUAL)
+    weights, peers = a.weights or weights, a.peers or peers
+    engines = [Engine(a, name, model, workload) for name in [*(f"Pivotal {w}" for w in weights), *peers]]
     for _ in range(a.repeats):
         for engine in engines:
             engine.measure()
     rows = a.bound_rows if workload == "trunks" else workload
     bound = run([a.python, PEERS / "torch_mm_bound.py", a.cache / model, rows, a.threads], OMP_NUM_THREADS=str(a.threads))
     results = [engine.summary() for engine in engines]
-    ours, peers = results[0]["tokens_per_second"], results[len(a.weights):]
+    ours, peers = results[0]["tokens_per_second"], results[len(weights):]
     best = max(peers, key=lambda r: r["tokens_per_second"])
     exact = [r for r in peers if r["engine"].endswith(("fp32", "f32"))]
     best_exact = max(exact, key=lambda r: r["tokens_per_second"], default=None)
@@ -182,11 +195,11 @@ def main():
     parser = argparse.ArgumentParser(formatter_class=argparse.RawDescriptionHelpFormatter, description=__doc__)
     parser.add_argument("pivotal", type=pathlib.Path)
     parser.add_argument("python", type=pathlib.Path)
-    parser.add_argument("--models", nargs="+", choices=["tiny", "mid"], default=["tiny", "mid"])
+    parser.add_argument("--models", nargs="+", choices=["tiny", "mid", *LARGE], default=["tiny", "mid"])
     parser.add_argument("--workload", nargs="+", choices=["sequences", "trunks"], default=["sequences", "trunks"])
     parser.add_argument("--sequences", nargs="+", type=int, default=[1, 8, 64, 512], help="of one prompt")
-    parser.add_argument("--weights", nargs="+", default=["fp32", "int8"], help="of Pivotal; the first is compared")
-    parser.add_argument("--peers", nargs="+", choices=list(SETTINGS), default=list(SETTINGS))
+    parser.add_argument("--weights", nargs="+", help="of Pivotal; the first is compared (fp32 int8, of phi3-mini bf16 int8)")
+    parser.add_argument("--peers", nargs="+", choices=list(SETTINGS))
     for name, usual in {"prompt-tokens": 64, "new-tokens": 64, "trunks": 8, "trunk-tokens": 300, "leaves": 32,
                         "rollouts": 16, "bound-rows": 256, "repeats": 3, "threads": os.cpu_count()}.items():
         parser.add_argument(f"--{name}", type=int, default=usual)
