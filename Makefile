@@ -18,6 +18,7 @@ demo: build ## search, pairs, DPO and evaluation on the tiny model
 	@$(PIVOTAL) demo
 
 test: build ## build, then run all tests
+	@scripts/setup test || echo "no chromium: reports are not looked at"
 	@ctest --preset $(PRESET) -j2
 
 test-parity: setup ## compare with transformers and TRL, installed into build/parity (5 GB)

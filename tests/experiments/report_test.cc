@@ -117,7 +117,7 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
   const auto token = [](int k, double logprob, double before, double after, int alternatives) {
     return json{{"k", k}, {"probability", std::exp(logprob)}, {"before", before}, {"after", after}, {"alternatives", alternatives}};
   };
-  Look({{"load_seconds", 5},
+  Look({{"load_seconds", 20},
         {"rows", 8},
         {"lists", {{{"filters", json::array()}, {"search", "p-0002"}, {"rows", 1}},
                    {{"filters", json::array()}, {"search", "alert"}, {"rows", 1}}}},
