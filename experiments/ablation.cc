@@ -16,7 +16,6 @@
 #include "data/json_input.h"
 #include "data/pair_file.h"
 #include "data/run_lock.h"
-#include "data/trace_store.h"
 #include "experiments/report_page.h"
 #include "experiments/search_run.h"
 #include "experiments/train_run.h"
@@ -169,13 +168,6 @@ void SaveCompletions(const fs::path& path, const std::vector<data::PreferencePai
   file.Commit();
 }
 
-int64_t GeneratedTokens(const fs::path& run) {
-  int64_t tokens = 0;
-  for (const data::QueryTrace& query : data::TraceStore(run).ReadAll())
-    for (const data::RolloutTrace& rollout : query.rollouts) tokens += std::ssize(rollout.tokens);
-  return tokens;
-}
-
 // Of one arm and seed on one set.
 struct Measured {
   std::string arm, set;
@@ -199,7 +191,7 @@ class Runner : public Walk::Visitor {
         RunSearch(config, run, progress_);
       }
     });
-    tokens_ += Remembered(step.key, [&] { return GeneratedTokens(run); });
+    tokens_ += Remembered(step.key, [&] { return GeneratedTokens(data::TraceStore(run)); });
   }
 
   void Pairs(const Step& step, const fs::path& run, const Stage& stage, uint64_t seed) override {

@@ -14,10 +14,6 @@
 namespace pivotal::experiments {
 namespace {
 
-double Rate(int32_t successes, int32_t samples) {
-  return samples > 0 ? static_cast<double>(successes) / samples : 0.0;
-}
-
 // Columns of a text: one a character.
 int32_t Columns(std::string_view text) {
   return static_cast<int32_t>(std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
@@ -142,8 +138,8 @@ std::string PivotalLine(const data::ResponseTrace& response, const data::Pivotal
                                  token.before, token.after, token.after - token.before);
   if (pts::IsConfirmed(token, {.gap = gap}))
     line += fmt::format("   pair: {} {:.2f} over {} {:.2f} on fresh rollouts", quote(token.chosen),
-                        Rate(token.chosen_successes, token.chosen_samples), quote(token.rejected),
-                        Rate(token.rejected_successes, token.rejected_samples));
+                        pts::Estimate{token.chosen_samples, token.chosen_successes}.Mean(), quote(token.rejected),
+                        pts::Estimate{token.rejected_samples, token.rejected_successes}.Mean());
   return line + "\n";
 }
 
@@ -156,7 +152,7 @@ std::string ProblemTable(const std::vector<data::QueryTrace>& traces, const View
   for (const data::QueryTrace& query : traces) {
     std::size_t pivotal = 0;
     for (const data::ResponseTrace& response : query.responses) pivotal += response.pivotal.size();
-    const std::string p0 = query.samples > 0 ? fmt::format("{:.2f}", Rate(query.successes, query.samples)) : "-";
+    const std::string p0 = query.samples > 0 ? fmt::format("{:.2f}", pts::Estimate{query.samples, query.successes}.Mean()) : "-";
     const std::string largest = pivotal > 0 ? fmt::format("{:+.2f}", Largest(query)) : "-";
     const int32_t left = options.width - static_cast<int32_t>(width) - 40;
     text += fmt::format("{:<{}}  {:>5}  {:>9}  {:>7}  {:>7}  {}\n", query.id, width, p0, query.responses.size(), pivotal,
@@ -168,7 +164,7 @@ std::string ProblemTable(const std::vector<data::QueryTrace>& traces, const View
 std::string ProblemView(const data::QueryTrace& query, const data::Tokenizer& tokenizer, const ViewOptions& options) {
   std::string text = fmt::format("{}: {}\nanswer {}\n", query.id, query.question, query.answer);
   if (query.samples > 0)
-    text += fmt::format("p(success) {:.2f}: {} of {} rollouts{}\n", Rate(query.successes, query.samples),
+    text += fmt::format("p(success) {:.2f}: {} of {} rollouts{}\n", pts::Estimate{query.samples, query.successes}.Mean(),
                         query.successes, query.samples, query.searched ? "" : "; not searched");
   for (const data::ResponseTrace& response : query.responses) {
     text += fmt::format("\n  {} response, {} tokens\n", response.success ? "right" : "wrong", response.tokens.size());

@@ -7,6 +7,7 @@
 
 #include "data/preference_pair.h"
 #include "data/progress.h"
+#include "data/trace_store.h"
 #include "experiments/run_config.h"
 #include "pts/pair_builder.h"
 
@@ -34,6 +35,9 @@ struct ResumeOptions {
 };
 SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions& options,
                           Progress& progress);
+
+// Of all rollouts that a run has stored.
+int64_t GeneratedTokens(const data::TraceStore& store);
 
 // Builds the pairs of a run from its traces; needs the tokenizer of its model, not the weights.
 std::vector<data::PreferencePair> PairsOfRun(const std::filesystem::path& run,

@@ -25,8 +25,8 @@ void KvBlocks::Return(std::vector<int32_t>& blocks) {
 }
 
 int64_t KvBytesPerToken(const PhiConfig& config) {
-  const int64_t padded = (config.head_dim + 15) / 16 * 16;  // of values
-  return config.num_hidden_layers * config.num_key_value_heads * (config.head_dim + padded) *
+  const kernels::AttentionShape shape{.kv_heads = config.num_key_value_heads, .head_dim = config.head_dim};
+  return config.num_hidden_layers * (shape.block_size() / kernels::kBlockTokens) *
          static_cast<int64_t>(sizeof(float));
 }
 
