@@ -1,20 +1,23 @@
 // Apache-2.0. pivotal ablate
 #include <fmt/format.h>
 
-#include <map>
 #include <memory>
 
 #include "cli/console.h"
 #include "cli/flags.h"
 #include "experiments/ablation.h"
+#include "experiments/ablation_estimate.h"
 
 namespace pivotal::cli {
 namespace {
 
 struct Flags {
-  std::filesystem::path recipe, output, model;
+  std::filesystem::path recipe, output, steps, model;
   std::vector<uint64_t> seeds;
   bool dry_run = false;
+  int probe = 8;
+
+  std::filesystem::path Steps() const { return steps.empty() ? output / "steps" : steps; }
 };
 
 std::string Time(double seconds) {
@@ -22,26 +25,20 @@ std::string Time(double seconds) {
   return seconds < 5400 ? fmt::format("{:.0f} min", seconds / 60) : fmt::format("{:.1f} h", seconds / 3600);
 }
 
-void PrintPlan(const experiments::Recipe& recipe, const std::filesystem::path& output) {
-  using Kind = experiments::Step::Kind;
-  const auto plan = experiments::PlanAblation(recipe, output);
-  std::map<Kind, std::pair<double, int>> done;  // seconds, steps
-  for (const auto& step : plan) {
-    if (!step.done) continue;
-    done[step.kind].first += step.seconds;
-    ++done[step.kind].second;
-  }
+void PrintPlan(const experiments::Recipe& recipe, const Flags& flags, Progress& progress) {
+  const auto plan = experiments::PlanAblation(recipe, flags.Steps());
+  const auto rates = experiments::SecondsPerWork(recipe, plan, flags.probe, progress);
   double left = 0;
   int unknown = 0, open = 0;
   for (const auto& step : plan) {
-    const auto& [seconds, steps] = done[step.kind];
-    const double expected = steps > 0 ? seconds / steps : 0;
+    const auto rate = rates.find(step.sort);
+    const double expected = rate != rates.end() ? rate->second * step.work : 0;
     fmt::print("{}  {:<60} {}\n", step.key, step.what,
-               step.done ? "done in " + Time(step.seconds) : steps > 0 ? "about " + Time(expected) : "");
+               step.done ? "done in " + Time(step.seconds) : rate != rates.end() ? "about " + Time(expected) : "");
     if (step.done) continue;
     ++open;
     left += expected;
-    unknown += steps == 0;
+    unknown += rate == rates.end();
   }
   fmt::print("{} steps, {} to do", plan.size(), open);
   if (open > unknown) fmt::print(", about {} for {} of them", Time(left), open - unknown);
@@ -53,14 +50,14 @@ void Run(const Flags& flags) {
   experiments::Recipe recipe = experiments::LoadRecipe(flags.recipe);
   if (!flags.model.empty()) recipe.model.folder = flags.model;
   if (!flags.seeds.empty()) recipe.seeds = flags.seeds;
+  ConsoleProgress progress;
   if (flags.dry_run) {
-    PrintPlan(recipe, flags.output);
+    PrintPlan(recipe, flags, progress);
     return;
   }
-  ConsoleProgress progress;
-  const auto result = experiments::RunAblation(recipe, flags.output, progress);
-  fmt::print("{}", experiments::AblationTable(recipe, result));
-  fmt::print("\n{} steps in {}, {} found done; {}\n", result.steps, Time(result.seconds), result.reused,
+  const auto run = experiments::RunAblation(recipe, flags.Steps(), flags.output, progress);
+  fmt::print("{}", experiments::AblationTable(recipe, run.result));
+  fmt::print("\n{} steps in {}, {} found done; {}\n", run.steps, Time(run.seconds), run.reused,
              (flags.output / "report.html").string());
 }
 
@@ -71,10 +68,15 @@ void AddAblate(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   sub->add_option("recipe", flags->recipe, "recipe, a TOML file; see experiments/ablations")
       ->required()->check(CLI::ExistingFile);
-  sub->add_option("--output", flags->output, "folder for steps and results; what it holds is not done again")->required();
+  sub->add_option("--output", flags->output, "folder for results, and for steps; what it holds is not done again")->required();
+  sub->add_option("--steps", flags->steps,
+                  "folder for steps, which recipes may share: what two have in common is done once (default: OUTPUT/steps)");
   sub->add_option("--model", flags->model, "Hugging Face folder, in place of the recipe's")->check(CLI::ExistingDirectory);
   sub->add_option("--seeds", flags->seeds, "in place of the recipe's, e.g. --seeds 1 2 3")->take_all();
-  sub->add_flag("--dry-run", flags->dry_run, "print the steps and what is known of their time, and do nothing");
+  sub->add_flag("--dry-run", flags->dry_run, "print the steps and about how long they take, and do none of them");
+  sub->add_option("--probe", flags->probe,
+                  "problems that --dry-run tries each kind of step on, where none is done yet, in a temporary folder; 0: none")
+      ->check(CLI::Range(0, 1 << 20))->capture_default_str();
   sub->callback([flags] { Run(*flags); });
 }
 

@@ -15,7 +15,7 @@ struct Flags {
   experiments::ModelSettings model;
   experiments::ProblemSettings problems;
   experiments::SamplingSettings sampling;
-  int32_t samples = 4;
+  experiments::EvalOptions eval;
   std::filesystem::path output;
 };
 
@@ -32,10 +32,14 @@ void Run(const Flags& flags) {
   const auto model = experiments::LoadModel(flags.model, model::WeightUse::kRollouts);
   ConsoleProgress progress;
   const auto accuracy = experiments::Evaluate(model, problems, *oracle, flags.sampling,
-                                              flags.samples, progress);
+                                              flags.eval, progress);
   fmt::print("{} problems, 95% intervals over problems\n", problems.size());
-  PrintRow(fmt::format("sampled ({} per problem)", flags.samples).c_str(), accuracy.Sampled());
+  PrintRow(fmt::format("sampled ({} per problem)", flags.eval.samples).c_str(), accuracy.Sampled());
   PrintRow("temperature 0", accuracy.Greedy());
+  if (!flags.eval.refusal.empty()) {
+    PrintRow("answered", accuracy.Answered());
+    PrintRow("right of the answered", accuracy.RightOfAnswered());
+  }
   if (!flags.output.empty()) experiments::SaveScores(accuracy, flags.output);
 }
 
@@ -47,8 +51,10 @@ void AddEval(CLI::App& app) {
   AddModelFlags(*sub, flags->model);
   AddSystemFlag(*sub, flags->model);
   AddProblemFlags(*sub, flags->problems);
-  sub->add_option("--samples", flags->samples, "sampled responses per problem")
+  sub->add_option("--samples", flags->eval.samples, "sampled responses per problem")
       ->check(CLI::Range(1, 1 << 20))->capture_default_str();
+  sub->add_option("--refusal", flags->eval.refusal,
+                  "text that makes a response a refusal (\"I don't know\"); then tells accuracy among those answered");
   sub->add_option("--output", flags->output, "file for the scores, a JSON object per problem");
   AddSamplingFlags(*sub, flags->sampling);
   sub->callback([flags] { Run(*flags); });

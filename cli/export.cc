@@ -11,7 +11,7 @@
 #include "data/file_sink.h"
 #include "data/pair_file.h"
 #include "experiments/event_run.h"
-#include "experiments/search_run.h"
+#include "experiments/pair_run.h"
 #include "experiments/steering.h"
 
 namespace pivotal::cli {

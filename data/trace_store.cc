@@ -1,6 +1,8 @@
 // Apache-2.0. The traces of a run folder.
 #include "data/trace_store.h"
 
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -34,8 +36,8 @@ std::vector<Shard> Shards(const fs::path& run) {
   std::vector<Shard> shards;
   const fs::path folder = run / "shards";
   std::error_code error;
-  if (!fs::exists(folder, error)) return shards;
   fs::directory_iterator entries(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return shards;
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
     const uint64_t number = ShardNumber(entries->path());
     if (number > 0) shards.push_back({number, entries->path()});
@@ -46,15 +48,57 @@ std::vector<Shard> Shards(const fs::path& run) {
   return shards;
 }
 
+// A file of traces and what tells it from another of the same name: once Consolidate() has run,
+// shards are numbered from 1 again.
+struct TraceFile {
+  fs::path path;
+  ino_t inode = 0;  // 0: there is none
+  timespec changed = {};
+
+  bool operator==(const TraceFile& other) const {
+    return path == other.path && inode == other.inode && changed.tv_sec == other.changed.tv_sec &&
+           changed.tv_nsec == other.changed.tv_nsec;
+  }
+};
+
 // All files of traces in reading order. The shards are listed first: what Consolidate() removes
 // meanwhile is then found in traces.h5.
-std::vector<fs::path> TraceFiles(const fs::path& run) {
+std::vector<TraceFile> TraceFiles(const fs::path& run) {
   std::vector<Shard> shards = Shards(run);
-  std::vector<fs::path> files;
-  std::error_code ignored;
-  if (fs::exists(run / "traces.h5", ignored)) files.push_back(run / "traces.h5");
-  for (Shard& shard : shards) files.push_back(std::move(shard.path));
+  std::vector<TraceFile> files = {{run / "traces.h5"}};
+  for (Shard& shard : shards) files.push_back({std::move(shard.path)});
+  for (TraceFile& file : files) {
+    struct stat status;
+    if (stat(file.path.c_str(), &status) != 0) continue;
+    file.inode = status.st_ino;
+    file.changed = status.st_mtim;
+  }
   return files;
+}
+
+// read(files), again and again until no file was replaced or removed while it read. Files that
+// came meanwhile don't count: the search adds them all the time.
+template <typename Read>
+auto ReadUnchanged(const fs::path& run, Read read) {
+  for (;;) {
+    const std::vector<TraceFile> before = TraceFiles(run);
+    std::vector<fs::path> there;
+    for (const TraceFile& file : before) {
+      if (file.inode != 0) there.push_back(file.path);
+    }
+    const auto unchanged = [&] {
+      const std::vector<TraceFile> after = TraceFiles(run);
+      return std::all_of(before.begin(), before.end(), [&](const TraceFile& file) {
+        return std::find(after.begin(), after.end(), file) != after.end();
+      });
+    };
+    try {
+      auto result = read(there);
+      if (unchanged()) return result;
+    } catch (const Error&) {
+      if (unchanged()) throw;
+    }
+  }
 }
 
 std::vector<QueryTrace> ReadFiles(const std::vector<fs::path>& files) {
@@ -85,24 +129,16 @@ void TraceStore::Append(const std::vector<QueryTrace>& queries) {
 }
 
 std::unordered_set<std::string> TraceStore::FinishedIds() const {
-  std::unordered_set<std::string> ids;
-  for (const fs::path& file : TraceFiles(run_)) {
-    for (std::string& id : ReadTraceIds(file)) ids.insert(std::move(id));
-  }
-  return ids;
+  return ReadUnchanged(run_, [](const std::vector<fs::path>& files) {
+    std::unordered_set<std::string> ids;
+    for (const fs::path& file : files) {
+      for (std::string& id : ReadTraceIds(file)) ids.insert(std::move(id));
+    }
+    return ids;
+  });
 }
 
-std::vector<QueryTrace> TraceStore::ReadAll() const {
-  for (;;) {
-    const std::vector<fs::path> files = TraceFiles(run_);
-    try {
-      return ReadFiles(files);
-    } catch (const Error&) {
-      // Unless another process has joined the shards since they were listed.
-      if (TraceFiles(run_) == files) throw;
-    }
-  }
-}
+std::vector<QueryTrace> TraceStore::ReadAll() const { return ReadUnchanged(run_, ReadFiles); }
 
 void TraceStore::Consolidate() {
   const std::vector<Shard> shards = Shards(run_);

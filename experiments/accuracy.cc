@@ -51,12 +51,32 @@ MeanInterval Accuracy::Greedy() const {
   return OverProblems(problems, [](const ProblemScore& p) { return p.greedy ? 1.0 : 0.0; });
 }
 
+MeanInterval Accuracy::Answered() const {
+  return OverProblems(problems, [](const ProblemScore& p) {
+    return p.samples > 0 ? static_cast<double>(p.samples - p.refusals) / p.samples : 0.0;
+  });
+}
+
+MeanInterval Accuracy::RightOfAnswered() const {
+  std::vector<double> right, answered;
+  for (const ProblemScore& problem : problems) {
+    right.push_back(problem.successes);
+    answered.push_back(problem.samples - problem.refusals);
+  }
+  return BootstrapRatio(right, answered);
+}
+
 Accuracy Evaluate(const LoadedModel& model, const std::vector<data::Problem>& problems,
-                  const pts::Oracle& oracle, const SamplingSettings& sampling, int32_t samples,
+                  const pts::Oracle& oracle, const SamplingSettings& sampling, const EvalOptions& options,
                   Progress& progress) {
+  const int32_t samples = options.samples;
   if (samples < 0) Fail("--samples must be at least 0, got {}", samples);
   model::RolloutEngine engine(model.phi(), EngineOptionsOf(sampling, model));
+  const auto text = MakeResponseText(model.tokenizer(), sampling.stop);
   const auto judge = MakeJudge(model.tokenizer(), oracle, sampling.stop);
+  const auto is_refusal = [&](std::span<const TokenId> response) {
+    return !options.refusal.empty() && text(response).find(options.refusal) != std::string::npos;
+  };
   const auto stop = MakeStopRule(model.tokenizer(), sampling.stop);
   const auto queries = MakeQueries(problems, model);
   Accuracy accuracy;
@@ -68,15 +88,20 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<data::Problem>& pr
     std::vector<std::vector<uint8_t>> verdicts;
     for (const model::RolloutRequest& request : requests)
       verdicts.emplace_back(static_cast<std::size_t>(request.count));
+    std::vector<int32_t> refusals(requests.size());
     pts::JudgePool pool(judge, kJudgeThreads);
     engine.Sample(requests, progress, [&](std::size_t i, int32_t rollout, const model::Rollout& ended) {
-      pool.Submit(group[i / 2], ended.tokens, verdicts[i][static_cast<std::size_t>(rollout)]);
+      if (is_refusal(ended.tokens)) {
+        ++refusals[i];
+      } else {
+        pool.Submit(group[i / 2], ended.tokens, verdicts[i][static_cast<std::size_t>(rollout)]);
+      }
     });
     pool.Wait();
     for (std::size_t i = 0; i < group.size(); ++i) {
       const auto& drawn = verdicts[2 * i];
       accuracy.problems.push_back({group[i].id, samples, std::accumulate(drawn.begin(), drawn.end(), 0),
-                                   verdicts[2 * i + 1][0] != 0});
+                                   verdicts[2 * i + 1][0] != 0, refusals[2 * i], refusals[2 * i + 1] > 0});
       const ProblemScore& score = accuracy.problems.back();
       solved += samples > 0 ? score.Mean() : static_cast<double>(score.greedy);
     }
@@ -104,7 +129,8 @@ void SaveScores(const Accuracy& accuracy, const std::filesystem::path& path) {
   data::FileSink file(path);
   for (const ProblemScore& p : accuracy.problems) {
     const nlohmann::ordered_json line = {
-        {"id", p.id}, {"samples", p.samples}, {"successes", p.successes}, {"greedy", p.greedy}};
+        {"id", p.id}, {"samples", p.samples}, {"successes", p.successes}, {"greedy", p.greedy},
+        {"refusals", p.refusals}, {"greedy_refused", p.greedy_refused}};
     file.Write(line.dump() + "\n");
   }
   file.Commit();
@@ -123,6 +149,9 @@ Accuracy LoadScores(const std::filesystem::path& path) {
     if (!greedy.is_boolean()) Fail("{}: greedy must be true or false", where);
     accuracy.problems.push_back({data::RequireString(line, "id", where), count("samples"), count("successes"),
                                  greedy.get<bool>()});
+    if (!line.contains("refusals")) continue;
+    accuracy.problems.back().refusals = count("refusals");
+    accuracy.problems.back().greedy_refused = line.value("greedy_refused", false);
   }
   return accuracy;
 }

@@ -6,6 +6,7 @@
 #include "data/error.h"
 #include "data/file_sink.h"
 #include "data/pair_file.h"
+#include "experiments/pair_run.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -21,7 +22,7 @@ Accuracy EvaluateFolder(const fs::path& folder, const DemoSettings& settings, Pr
   SamplingSettings sampling = settings.sampling;
   sampling.seed = settings.seed;
   return Evaluate(LoadModel(model, model::WeightUse::kRollouts), problems, *pts::MakeOracle("hash"), sampling,
-                  settings.eval_samples, progress);
+                  {.samples = settings.eval_samples}, progress);
 }
 
 RunConfig SearchConfig(const DemoSettings& settings) {

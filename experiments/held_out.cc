@@ -45,7 +45,7 @@ std::map<std::string, double> HeldOut::Measure(Progress& progress) const {
     sampling.max_new_tokens = settings_.held_out.max_new_tokens;
     int64_t solved = 0;
     ranks_.Together([&] {
-      const Accuracy accuracy = Evaluate(model_, problems_, *oracle_, sampling, 0, progress);
+      const Accuracy accuracy = Evaluate(model_, problems_, *oracle_, sampling, {.samples = 0}, progress);
       solved = std::ranges::count(accuracy.problems, true, &ProblemScore::greedy);
     });
     measured["eval_accuracy"] =

@@ -27,11 +27,12 @@ class Reader {
   }
 
   Recipe Read() {
-    CheckKeys(root_, "", {"title", "question", "seeds", "baseline", "samples", "run", "train", "eval", "arm"});
+    CheckKeys(root_, "", {"title", "question", "seeds", "baseline", "samples", "refusal", "run", "train", "eval", "arm"});
     Recipe recipe;
     recipe.title = Text(root_, "title", path_.stem().string());
     recipe.question = Text(root_, "question", "");
-    recipe.samples = static_cast<int32_t>(Integer(root_, "samples", recipe.samples, 0));
+    recipe.eval.samples = static_cast<int32_t>(Integer(root_, "samples", recipe.eval.samples, 0));
+    recipe.eval.refusal = Text(root_, "refusal", "");
     if (root_.contains("seeds")) recipe.seeds = Seeds();
     const Stage base = StageOf({}, "the recipe");
     recipe.model = base.run.model;
@@ -68,6 +69,14 @@ class Reader {
     if (!node->is_integer() || *node->value<int64_t>() < least)
       FailAt(*node, fmt::format("{} must be an integer, at least {}", key, least));
     return *node->value<int64_t>();
+  }
+
+  double Number(const toml::table& table, std::string_view key, double otherwise, double least) const {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return otherwise;
+    const auto value = node->is_number() ? node->value<double>() : std::nullopt;
+    if (!value || !(*value >= least)) FailAt(*node, fmt::format("{} must be a number, at least {}", key, least));
+    return *value;
   }
 
   // Tables of an array of tables, none if there is no such key.
@@ -113,24 +122,40 @@ class Reader {
     Absolute(stage.run.model.folder);
     Absolute(stage.run.problems.file);
     const auto parts = own.empty() ? std::vector<const toml::table*>() : Tables(*own.back(), "pairs");
-    for (const toml::table* part : parts) {
-      CheckKeys(*part, "pairs.", {"source", "count"});
-      PairsPart read;
-      read.source = Text(*part, "source", read.source);
-      read.count = static_cast<int32_t>(Integer(*part, "count", 0, 1));
-      auto known = pts::ControlNames();
-      known.insert(known.end(), {"pivotal", "full", "right"});
-      if (std::ranges::find(known, read.source) == known.end())
-        FailAt(*part, fmt::format("pairs of \"{}\" are unknown: take one of {}", read.source, fmt::join(known, ", ")));
-      if ((read.source == "right") != stage.train.sft)
-        FailAt(*part, "\"right\" responses are for train.loss.sft = true, and nothing else is");
-      stage.parts.push_back(read);
-    }
+    for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage.train.sft));
     if (!own.empty() && stage.parts.empty()) stage.parts.push_back({});
     stage.pairs.gap = stage.run.search.gap;
     if (!own.empty() && stage.run.problems.file.empty())
       Fail("{}: {} has no run.problems.file to search", path_.string(), where);
     return stage;
+  }
+
+  PairsPart PartOf(const toml::table& table, bool sft) const {
+    CheckKeys(table, "pairs.", {"source", "count", "share", "refusal", "judge", "judge_responses", "judge_timeout", "margin"});
+    PairsPart part;
+    part.source = Text(table, "source", part.source);
+    auto known = OtherSources();
+    known.insert(known.end(), {"pivotal", "right"});
+    if (std::ranges::find(known, part.source) == known.end())
+      FailAt(table, fmt::format("pairs of \"{}\" are unknown: take one of {}", part.source, fmt::join(known, ", ")));
+    if (sft && part.source != "right" && part.source != "refusal")
+      FailAt(table, "train.loss.sft = true trains on \"right\" responses, or on the chosen sides of \"refusal\" pairs");
+    if (!sft && part.source == "right")
+      FailAt(table, "\"right\" responses are for train.loss.sft = true: there is nothing to compare them with");
+    if (table.contains("count")) {
+      const bool all = table["count"].value<std::string>() == "all";
+      part.count = all ? 0 : static_cast<int32_t>(Integer(table, "count", 0, 1));
+      if (table.contains("share")) FailAt(table, "a part has a count or a share");
+    }
+    part.share = Number(table, "share", part.share, 0);
+    part.other.refusal = Text(table, "refusal", part.other.refusal);
+    part.other.judge = Text(table, "judge", "");
+    part.other.judge_responses = static_cast<int32_t>(Integer(table, "judge_responses", part.other.judge_responses, 2));
+    part.other.judge_timeout = Number(table, "judge_timeout", part.other.judge_timeout, 0);
+    part.other.margin = Number(table, "margin", part.other.margin, 0);
+    if (part.source == "judged" && part.other.judge.empty())
+      FailAt(table, "\"judged\" pairs need judge, a command that scores responses");
+    return part;
   }
 
   void ReadSets(Recipe& recipe, const ProblemSettings& usual) {

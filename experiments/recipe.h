@@ -3,19 +3,23 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "experiments/accuracy.h"
+#include "experiments/pair_run.h"
 #include "experiments/run_config.h"
 #include "experiments/train_settings.h"
-#include "pts/pair_builder.h"
 
 namespace pivotal::experiments {
 
 // Pairs that a stage trains on, all of the same search.
 struct PairsPart {
-  std::string source = "pivotal";  // pts::ControlNames(), "full", or "right": right responses alone, for sft
-  int32_t count = 0;               // 0: all pivotal ones, of other sources as many as there are pivotal ones
+  std::string source = "pivotal";  // OtherSources(), or "right": right responses alone, for sft (which takes chosen sides)
+  std::optional<int32_t> count;    // at most; 0: all there are
+  double share = 1;                // without a count: as many as there are pivotal pairs, times this
+  OtherPairs other;                // but for its source, count and seed
 };
 
 // A search with the model that there is, pairs of it, and training on them.
@@ -42,7 +46,7 @@ struct Recipe {
   std::string baseline;        // the arm that all others are compared with
   ModelSettings model;
   SamplingSettings sampling;   // of evaluations; the seed is the arm's
-  int32_t samples = 4;         // responses per problem, beside the one at temperature 0
+  EvalOptions eval;
   std::vector<Arm> arms;
   std::vector<EvalSet> sets;
 };

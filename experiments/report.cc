@@ -3,16 +3,15 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
 #include <nlohmann/json.hpp>
 
 #include "data/file_sink.h"
-#include "data/json_input.h"
 #include "data/packed_text.h"
 #include "data/trace_store.h"
 #include "experiments/report_page.h"
 #include "experiments/run_config.h"
 #include "experiments/settings_file.h"
+#include "experiments/train_log.h"
 #include "pts/estimator.h"
 #include "pts/pair_builder.h"
 
@@ -36,6 +35,12 @@ std::string Beginning(const std::string& text, std::size_t bytes) {
   if (text.size() <= bytes) return text;
   while ((text[bytes] & 0xC0) == 0x80) --bytes;
   return text.substr(0, bytes) + "…";
+}
+
+// Of a folder, whatever its path ends in.
+std::string NameOf(const std::filesystem::path& folder) {
+  const auto path = std::filesystem::absolute(folder).lexically_normal();
+  return path.filename().empty() ? path.parent_path().filename().string() : path.filename().string();
 }
 
 bool HasPair(const data::PivotalToken& token, double gap) { return pts::IsConfirmed(token, {.gap = gap}); }
@@ -220,22 +225,6 @@ ordered_json RowOf(const data::QueryTrace& query, int32_t block, int32_t index) 
           {"index", index}};
 }
 
-// The numbers of log.jsonl, by name.
-ordered_json TrainingOf(const std::filesystem::path& folder) {
-  std::map<std::string, ordered_json> series;
-  data::JsonLineReader reader(folder / "log.jsonl");
-  nlohmann::json line;
-  while (reader.Next(line)) {
-    if (!line.contains("step")) continue;
-    for (const auto& [name, value] : line.items())
-      if (name != "step" && value.is_number()) series[name].push_back({line["step"], value});
-  }
-  ordered_json list = ordered_json::array();
-  for (auto& [name, points] : series) list.push_back({{"name", name}, {"points", std::move(points)}});
-  return {{"name", folder.filename().empty() ? folder.parent_path().filename().string() : folder.filename().string()},
-          {"series", list}};
-}
-
 }  // namespace
 
 ReportSummary WriteReport(const std::filesystem::path& run, const std::vector<std::filesystem::path>& trainings,
@@ -264,11 +253,10 @@ ReportSummary WriteReport(const std::filesystem::path& run, const std::vector<st
   }
   close();
   ordered_json training = ordered_json::array(), settings = ordered_json::array();
-  for (const auto& folder : trainings) training.push_back(TrainingOf(folder));
+  for (const auto& folder : trainings) training.push_back(TrainingSeries(NameOf(folder), folder));
   for (const auto& [section, key, value] : SettingsFile(run / "run.toml", "pivotal search").All())
     settings.push_back({section, key, value});
-  const std::string name = std::filesystem::absolute(run).lexically_normal().filename().string();
-  const ordered_json page = {{"title", name.empty() ? "run" : name},
+  const ordered_json page = {{"title", NameOf(run)},
                              {"version", PIVOTAL_VERSION},
                              {"settings", settings},
                              {"facts", totals.Facts()},

@@ -217,12 +217,18 @@ void CheckLengths(const std::vector<pts::Query>& queries, int32_t max_new_tokens
   }
 }
 
+std::function<std::string(std::span<const TokenId>)> MakeResponseText(const data::Tokenizer& tokenizer,
+                                                                      const std::vector<std::string>& stop) {
+  return [&, marks = SilentThinkTokens(tokenizer),
+          stops = data::StopStrings(tokenizer, stop)](std::span<const TokenId> response) {
+    return std::string(stops.Before(DecodeWith(tokenizer, marks, response)));
+  };
+}
+
 pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle,
                      const std::vector<std::string>& stop) {
-  return [&, marks = SilentThinkTokens(tokenizer), stops = data::StopStrings(tokenizer, stop)](
-             const pts::Query& query, std::span<const TokenId> response) {
-    const std::string text = DecodeWith(tokenizer, marks, response);
-    return oracle.Judge({query.question, query.answer, std::string(stops.Before(text))});
+  return [&, text = MakeResponseText(tokenizer, stop)](const pts::Query& query, std::span<const TokenId> response) {
+    return oracle.Judge({query.question, query.answer, text(response)});
   };
 }
 

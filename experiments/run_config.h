@@ -3,7 +3,9 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -111,8 +113,12 @@ std::vector<pts::Query> MakeQueries(const std::vector<data::Problem>& problems,
 void CheckLengths(const std::vector<pts::Query>& queries, int32_t max_new_tokens,
                   const model::PhiConfig& config);
 
-// Decodes a response, up to the first of the texts `stop`, and asks `oracle`; <think> and </think> stay
-// readable where they are control tokens. Both must outlive the function.
+// The text of a response, up to the first of the texts `stop`; <think> and </think> stay readable where they are
+// control tokens. The tokenizer must outlive the function; several threads may call it.
+std::function<std::string(std::span<const TokenId>)> MakeResponseText(const data::Tokenizer& tokenizer,
+                                                                      const std::vector<std::string>& stop = {});
+
+// Asks `oracle` about that text. Both must outlive the function.
 pts::Judge MakeJudge(const data::Tokenizer& tokenizer, const pts::Oracle& oracle,
                      const std::vector<std::string>& stop = {});
 

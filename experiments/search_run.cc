@@ -105,25 +105,4 @@ SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions&
   return SearchInto(config, Prepare(config), run, lock, progress);
 }
 
-std::vector<data::PreferencePair> PairsOfRun(const std::filesystem::path& run,
-                                             const pts::PairOptions& options) {
-  options.Validate();
-  const RunConfig config = LoadRunConfig(run);
-  const auto tokenizer = data::LoadTokenizer(config.model.folder);
-  return pts::BuildPairs(data::TraceStore(run).ReadAll(), *tokenizer, options);
-}
-
-std::vector<data::PreferencePair> OtherPairsOfRun(const std::filesystem::path& run, const OtherPairs& options) {
-  const RunConfig config = LoadRunConfig(run);
-  const auto traces = data::TraceStore(run).ReadAll();
-  if (options.source == "full") {
-    const auto tokenizer = data::LoadTokenizer(config.model.folder);
-    return pts::BuildFullPairs(traces, *tokenizer, options.count, options.seed);
-  }
-  const pts::ControlKind kind = pts::ParseControl(options.source);
-  const LoadedModel model = LoadModel(config.model, model::WeightUse::kRollouts);
-  model::RolloutEngine engine(model.phi(), EngineOptionsOf(config.sampling, model));
-  return pts::BuildControlPairs(traces, model.tokenizer(), engine, kind, options.count, options.seed);
-}
-
 }  // namespace pivotal::experiments

@@ -1,15 +1,13 @@
-// Apache-2.0. From a problem file to a run folder, and from a run folder to pairs.
+// Apache-2.0. From a problem file to a run folder.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <optional>
 
-#include "data/preference_pair.h"
 #include "data/progress.h"
 #include "data/trace_store.h"
 #include "experiments/run_config.h"
-#include "pts/pair_builder.h"
 
 namespace pivotal::experiments {
 
@@ -38,18 +36,5 @@ SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions&
 
 // Of all rollouts that a run has stored.
 int64_t GeneratedTokens(const data::TraceStore& store);
-
-// Builds the pairs of a run from its traces; needs the tokenizer of its model, not the weights.
-std::vector<data::PreferencePair> PairsOfRun(const std::filesystem::path& run,
-                                             const pts::PairOptions& options);
-
-// Other pairs than the pivotal ones, from the same responses and rollouts: of a pts::ControlNames() (loads the
-// model), or "full".
-struct OtherPairs {
-  std::string source = "random";
-  int32_t count = 0;
-  uint64_t seed = 1;
-};
-std::vector<data::PreferencePair> OtherPairsOfRun(const std::filesystem::path& run, const OtherPairs& options);
 
 }  // namespace pivotal::experiments

@@ -5,6 +5,7 @@
 
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "data/json_input.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -52,6 +53,20 @@ void TrainLog::Add(int64_t step, const std::map<std::string, double>& measured) 
 void TrainLog::Write(const std::string& line) {
   file_ << line << std::endl;
   if (!file_) Fail("{}: cannot be written; is the disk full?", path_.string());
+}
+
+nlohmann::ordered_json TrainingSeries(const std::string& name, const std::filesystem::path& folder) {
+  std::map<std::string, nlohmann::ordered_json> series;
+  data::JsonLineReader reader(folder / "log.jsonl");
+  nlohmann::json line;
+  while (reader.Next(line)) {
+    if (!line.contains("step")) continue;
+    for (const auto& [key, value] : line.items())
+      if (key != "step" && value.is_number()) series[key].push_back({line["step"], value});
+  }
+  auto list = nlohmann::ordered_json::array();
+  for (auto& [key, points] : series) list.push_back({{"name", key}, {"points", std::move(points)}});
+  return {{"name", name}, {"series", list}};
 }
 
 }  // namespace pivotal::experiments

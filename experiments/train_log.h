@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <nlohmann/json_fwd.hpp>
 #include <string>
 
 #include "dpo/trainer.h"
@@ -26,5 +27,8 @@ class TrainLog {
   std::filesystem::path path_;
   std::ofstream file_;
 };
+
+// The numbers of FOLDER/log.jsonl as a report's page shows them: {"name", "series"} (experiments/report/DATA.md).
+nlohmann::ordered_json TrainingSeries(const std::string& name, const std::filesystem::path& folder);
 
 }  // namespace pivotal::experiments

@@ -150,23 +150,6 @@ constexpr std::pair<ControlKind, std::string_view> kControls[] = {{ControlKind::
 
 std::string NameOf(ControlKind kind) { return std::string(kControls[static_cast<std::size_t>(kind)].second); }
 
-// Different rollouts from a query's prompt, by verdict, each side shuffled.
-using Sides = std::pair<std::vector<const std::vector<TokenId>*>, std::vector<const std::vector<TokenId>*>>;
-
-Sides SidesOf(const data::QueryTrace& query, uint64_t seed) {
-  Sides sides;
-  if (!query.searched) return sides;
-  std::set<std::vector<TokenId>> seen;
-  for (const data::RolloutTrace& rollout : query.rollouts)
-    if (rollout.kind == data::RolloutKind::kQuery && seen.insert(rollout.tokens).second)
-      (rollout.success ? sides.first : sides.second).push_back(&rollout.tokens);
-  kernels::RandomStream random(seed, kernels::MixStream(kernels::MixStream(0, "full pairs"), query.id));
-  for (auto* side : {&sides.first, &sides.second})
-    for (std::size_t i = 0; i < side->size(); ++i)
-      std::swap((*side)[i], (*side)[i + random.Below(static_cast<int64_t>(side->size() - i))]);
-  return sides;
-}
-
 }  // namespace
 
 bool IsConfirmed(const data::PivotalToken& token, const PairOptions& options) {
@@ -250,35 +233,6 @@ std::vector<data::PreferencePair> BuildControlPairs(std::span<const data::QueryT
   std::vector<data::PreferencePair> ordered;
   for (auto& [place, pair] : pairs) ordered.push_back(std::move(pair));
   return ordered;
-}
-
-std::vector<data::PreferencePair> BuildFullPairs(std::span<const data::QueryTrace> queries,
-                                                 const data::Tokenizer& tokenizer, int32_t count, uint64_t seed) {
-  if (count < 0) Fail("full pairs: count is {}, must be 0 or larger", count);
-  std::vector<Sides> sides;
-  for (const data::QueryTrace& query : queries) sides.push_back(SidesOf(query, seed));
-  std::vector<data::PreferencePair> pairs;
-  for (std::size_t turn = 0; static_cast<int32_t>(pairs.size()) < count; ++turn) {
-    bool any = false;
-    for (std::size_t q = 0; q < queries.size() && static_cast<int32_t>(pairs.size()) < count; ++q) {
-      const auto& [right, wrong] = sides[q];
-      if (turn >= std::min(right.size(), wrong.size())) continue;
-      any = true;
-      const data::QueryTrace& query = queries[q];
-      data::PreferencePair pair;
-      pair.id = fmt::format("{}/full/{}", query.id, turn);
-      pair.prompt_ids = query.prompt;
-      pair.chosen_ids = *right[turn];
-      pair.rejected_ids = *wrong[turn];
-      pair.prompt = tokenizer.Decode(pair.prompt_ids, /*at_start=*/true);
-      pair.chosen = tokenizer.Decode(pair.chosen_ids);
-      pair.rejected = tokenizer.Decode(pair.rejected_ids);
-      pair.source = "full";
-      pairs.push_back(std::move(pair));
-    }
-    if (!any) break;
-  }
-  return pairs;
 }
 
 }  // namespace pivotal::pts

@@ -50,10 +50,4 @@ std::vector<data::PreferencePair> BuildControlPairs(std::span<const data::QueryT
                                                     const data::Tokenizer& tokenizer, model::Policy& policy,
                                                     ControlKind kind, int32_t count, uint64_t seed);
 
-// `count` pairs of whole responses: a right and a wrong rollout from a searched query's prompt, no two texts twice on
-// a side of the same pair, spread over the queries: each gives its first pair before any gives a second. Rollouts
-// are shuffled by `seed`. Fewer than `count` if there are no more; `source` is "full".
-std::vector<data::PreferencePair> BuildFullPairs(std::span<const data::QueryTrace> queries,
-                                                 const data::Tokenizer& tokenizer, int32_t count, uint64_t seed);
-
 }  // namespace pivotal::pts

@@ -37,6 +37,14 @@ class SubdivideSearch : public PrefixSearch {
   std::vector<Subdivision> subdivisions_;  // of each response
 };
 
+// Draws responses and leaves them as they are.
+class NoSearch : public PrefixSearch {
+ public:
+  using PrefixSearch::PrefixSearch;
+  std::vector<Ask> Next() override { return {}; }
+  std::vector<int32_t> Pivotal() const override { return {}; }
+};
+
 // p_k of every prefix.
 class ExhaustiveSearch : public PrefixSearch {
  public:

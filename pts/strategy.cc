@@ -11,11 +11,12 @@
 namespace pivotal::pts {
 namespace {
 
-constexpr std::array<std::pair<std::string_view, StrategyKind>, 4> kNames = {{
+constexpr std::array<std::pair<std::string_view, StrategyKind>, 5> kNames = {{
     {"anchored", StrategyKind::kAnchored},
     {"subdivide", StrategyKind::kSubdivide},
     {"subdivide-length", StrategyKind::kSubdivideLength},
     {"exhaustive", StrategyKind::kExhaustive},
+    {"none", StrategyKind::kNone},
 }};
 
 }  // namespace
@@ -61,6 +62,8 @@ std::unique_ptr<Strategy> MakeStrategy(const SuccessTrie& trie, const StrategyOp
                                                options.kind == StrategyKind::kSubdivideLength);
     case StrategyKind::kExhaustive:
       return std::make_unique<ExhaustiveSearch>(trie, options);
+    case StrategyKind::kNone:
+      return std::make_unique<NoSearch>(trie, options.samples);
   }
   Fail("strategy {} is unknown", static_cast<int>(options.kind));
 }

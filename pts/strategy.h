@@ -16,6 +16,7 @@ enum class StrategyKind {
   kSubdivide,        // published: split at the midpoint of the log-probabilities
   kSubdivideLength,  // split in the middle, as codelion/pts does
   kExhaustive,       // p_k of every token
+  kNone,             // nothing beyond the rollouts from the prompt: for what pairs are compared with
 };
 
 // What ParseStrategy takes.

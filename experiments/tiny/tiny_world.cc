@@ -18,7 +18,7 @@ namespace {
 using namespace pivotal;
 namespace fs = std::filesystem;
 
-constexpr int kTrainProblems = 1000, kHeldoutProblems = 500, kShiftedProblems = 300;
+constexpr int kTrainProblems = 1000, kHeldoutProblems = 500, kShiftedProblems = 300, kMixedProblems = 100;
 constexpr uint64_t kProblemSeed = 1;  // not a flag: every corpus leaves out the shipped problems
 
 struct Flags {
@@ -47,6 +47,15 @@ void WriteShifted(const Flags& flags) {
                                     std::pair{tiny::Shift::kLarger, "larger.jsonl"},
                                     std::pair{tiny::Shift::kLonger, "longer.jsonl"}})
     data::SaveProblems(flags.output / name, ToProblems(tiny::DrawShifted(shift, kShiftedProblems, kProblemSeed)));
+  // To search: problems of train.jsonl and, in turn with them, larger ones that are not in larger.jsonl.
+  const auto known = tiny::DrawProblems(kTrainProblems, kHeldoutProblems, kProblemSeed).train;
+  const auto larger = tiny::DrawShifted(tiny::Shift::kLarger, kShiftedProblems + kMixedProblems, kProblemSeed);
+  std::vector<tiny::TinyProblem> mixed;
+  for (int i = 0; i < kMixedProblems; ++i) {
+    mixed.push_back(known[i]);
+    mixed.push_back(larger[kShiftedProblems + i]);
+  }
+  data::SaveProblems(flags.output / "mixed.jsonl", ToProblems(mixed));
 }
 
 // Documents of the corpus, with the prompt as the model will see it.
@@ -114,7 +123,7 @@ int main(int argc, char** argv) {
     return sub;
   };
   add("problems", "folder with train.jsonl and heldout.jsonl", WriteProblems);
-  add("shifted", "folder with wording.jsonl, larger.jsonl and longer.jsonl", WriteShifted);
+  add("shifted", "folder with wording.jsonl, larger.jsonl, longer.jsonl and mixed.jsonl", WriteShifted);
   add("corpus", "training documents as prompt/completion lines", WriteCorpus)
       ->add_option("--documents", flags.documents)->capture_default_str();
   add("init", "tokenizer and random weights as a Hugging Face folder", WriteFirstModel)

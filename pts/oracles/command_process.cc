@@ -38,8 +38,8 @@ std::string LastLines(std::string text) {
 
 }  // namespace
 
-CommandProcess::CommandProcess(const std::string& command, int64_t max_line)
-    : max_line_(max_line), child_({.argv = {"/bin/sh", "-c", command}}) {}
+CommandProcess::CommandProcess(const std::string& command, int64_t max_line, AnswerShape shape)
+    : max_line_(max_line), shape_(std::move(shape)), child_({.argv = {"/bin/sh", "-c", command}}) {}
 
 CommandReply CommandProcess::Fault(std::string reason) {
   child_.Kill();
@@ -53,13 +53,10 @@ CommandReply CommandProcess::Fault(std::string reason) {
 
 CommandReply CommandProcess::Read(const std::string& answer) {
   try {
-    const auto object = data::ParseJsonObject(answer, "answer");
-    const auto& success = data::RequireKey(object, "success", "answer");
-    if (success.is_boolean()) return {.success = success.get<bool>()};
+    if (shape_.fits(data::ParseJsonObject(answer, "answer"))) return {.answer = answer};
   } catch (const Error&) {
   }
-  return Fault(
-      fmt::format("it answered {}, not {{\"success\": true}} or false", data::Quoted(answer)));
+  return Fault(fmt::format("it answered {}, not {}", data::Quoted(answer), shape_.example));
 }
 
 CommandReply CommandProcess::Ask(const std::string& line, Clock::time_point deadline) {

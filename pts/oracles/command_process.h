@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
 #include <string>
 
@@ -9,11 +11,17 @@
 
 namespace pivotal::pts {
 
-// What became of one question. Without a verdict the process is of no more use.
+// What a program's answers must be: lines of JSON objects that `fits` accepts.
+struct AnswerShape {
+  std::function<bool(const nlohmann::json& object)> fits;
+  std::string example;  // "{\"success\": true}"
+};
+
+// What became of one question. Without an answer the process is of no more use.
 struct CommandReply {
-  std::optional<bool> success = std::nullopt;
+  std::optional<std::string> answer = std::nullopt;  // JSON that fits
   bool timed_out = false;
-  // Without a verdict: one line that says why, with the last that stderr said.
+  // Without an answer: one line that says why, with the last that stderr said.
   std::string trouble = {};
 };
 
@@ -21,7 +29,7 @@ struct CommandReply {
 class CommandProcess {
  public:
   // A line of more than `max_line` bytes is no answer. Throws Error where it cannot be started.
-  CommandProcess(const std::string& command, int64_t max_line);
+  CommandProcess(const std::string& command, int64_t max_line, AnswerShape shape);
 
   // Sends a line (without its end) and waits for the line that answers it.
   CommandReply Ask(const std::string& line, Subprocess::Clock::time_point deadline);
@@ -36,6 +44,7 @@ class CommandProcess {
   CommandReply Read(const std::string& answer);
 
   int64_t max_line_;
+  AnswerShape shape_;
   Subprocess child_;
 };
 

@@ -68,12 +68,7 @@ class Ablate : public ::testing::Test {
     std::string recipe = kRecipe;
     return Run("", recipe.replace(recipe.find(from), from.size(), to));
   }
-  std::vector<json> Results() const {
-    std::vector<json> lines;
-    std::istringstream in(data::ReadFile(output_ / "results.jsonl"));
-    for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
-    return lines;
-  }
+  json Results() const { return json::parse(data::ReadFile(output_ / "results.json")); }
   testing::TempDir temp_;
   fs::path output_ = temp_.path() / "out";
 };
@@ -81,9 +76,10 @@ class Ablate : public ::testing::Test {
 // Per seed: two searches, the first for both arms, two sets of pairs, two trainings, three evaluations; that of the
 // untrained model differs by its seed.
 TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
+  EXPECT_THAT(Run("--dry-run --probe 0").output, HasSubstr("18 steps, 18 to do; how long 18 take"));
   const auto plan = Run("--dry-run");
   ASSERT_EQ(plan.code, 0) << plan.output;
-  EXPECT_THAT(plan.output, HasSubstr("18 steps, 18 to do"));
+  EXPECT_THAT(plan.output, AllOf(HasSubstr("18 steps, 18 to do, about "), HasSubstr("for 18 of them")));
   EXPECT_FALSE(fs::exists(output_));
   // Cut short in the middle: what is done stays.
   const auto cut = Run("& PID=$!; while [ ! -e " + output_.string() + "/steps/train-*/done ]; do sleep 0.1; "
@@ -91,10 +87,11 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   EXPECT_THAT(Run("--dry-run").output, Not(HasSubstr("18 to do")));
   const auto first = Run();
   ASSERT_EQ(first.code, 0) << first.output;
-  const auto results = Results();
-  ASSERT_EQ(results.size(), 6u);
+  const json results = Results();
+  ASSERT_EQ(results["runs"].size(), 6u);
+  EXPECT_EQ(results["scores"].size(), 3u);
   std::set<double> tokens;
-  for (const json& line : results) {
+  for (const json& line : results["runs"]) {
     EXPECT_EQ(line["problems"], 20);
     if (line["arm"] == "as it is") EXPECT_EQ(line["pairs"], 0);
     if (line["arm"] == "random") EXPECT_EQ(line["pairs"], 16);
@@ -104,7 +101,7 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   EXPECT_EQ(tokens.size(), 5u);  // none, and of each seed one search or two
   const std::string table = data::ReadFile(output_ / "results.md"), page = data::ReadFile(output_ / "report.html");
   EXPECT_THAT(table, AllOf(HasSubstr("| mixed, twice |"), HasSubstr("4 changes are compared")));
-  EXPECT_THAT(page, AllOf(HasSubstr("\"comparisons\":[{"), HasSubstr("mixed, twice")));
+  EXPECT_THAT(page, AllOf(HasSubstr("\"comparisons\":[{"), HasSubstr("mixed, twice, stage 2"), HasSubstr("rewards/margins")));
   const auto again = Run();
   ASSERT_EQ(again.code, 0) << again.output;
   EXPECT_THAT(again.output, HasSubstr("0 steps in"));
@@ -117,12 +114,57 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   EXPECT_THAT(Run("--dry-run", other).output, HasSubstr("18 steps, 4 to do"));
 }
 
+// Steps that another recipe has done are found; pairs in shares, of refusals and by a judge; and a search without a pair.
+TEST_F(Ablate, SharesStepsAndTakesWhatPairsThereAre) {
+  const std::string steps = "--steps " + (temp_.path() / "steps").string();
+  const fs::path judge = temp_.Write("judge.sh", "while read -r line; do echo '{\"accuracy\":'${#line}',\"style\":0,\"detail\":0}'; done\n");
+  std::string recipe = kRecipe.substr(0, kRecipe.find("[[arm]]"));
+  recipe.replace(recipe.find("seeds = [1, 2]"), 14, "seeds = [1]\nrefusal = \"#### 1\"");
+  const auto run = Run(steps, recipe + R"([[arm]]
+name = "as it is"
+[[arm]]
+name = "many"
+[[arm.stage]]
+pairs = [{ source = "pivotal", share = 0.5 }, { source = "refusal", count = "all", refusal = " #### 1" },
+  { source = "judged", count = 5, judge = "sh )" + judge.string() + R"(", margin = 0.1 }]
+[[arm]]
+name = "nothing"
+[[arm.stage]]
+run.search.strategy = "none"
+)");
+  ASSERT_EQ(run.code, 0) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("nothing, seed 1: pairs: the search found none; the model stays as it is"));
+  EXPECT_THAT(run.output, HasSubstr("right of these"));
+  const json results = Results();
+  for (const json& line : results["runs"]) {
+    if (line["arm"] == "many") EXPECT_GE(line["pairs"], 10 + 5);  // refusals: one a problem
+    if (line["arm"] == "nothing") EXPECT_EQ(line["pairs"], 0);
+  }
+  for (const json& score : results["scores"]) {
+    // An answer that begins with 1 counts as a refusal here.
+    const double answered = score["answered"]["mean"], right = score["right_of_answered"]["mean"];
+    EXPECT_LT(answered, 100);
+    EXPECT_NEAR(answered * right / 100, score["sampled"]["mean"].get<double>(), 1e-9);
+    if (score["arm"] == "nothing") EXPECT_EQ(score["sampled_change"]["mean"], 0);
+  }
+  // Another recipe, in another folder: the search and the model as it is are there.
+  output_ = temp_.path() / "other";
+  const auto other = Run(steps, recipe + "[[arm]]\nname = \"as it is\"\n[[arm]]\nname = \"random\"\n[[arm.stage]]\n"
+                         "pairs = [{ source = \"random\", count = 8 }]\n");
+  ASSERT_EQ(other.code, 0) << other.output;
+  EXPECT_THAT(other.output, HasSubstr("3 steps in"));
+  EXPECT_THAT(other.output, HasSubstr("2 found done"));
+}
+
 TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_THAT(Changed("confirm = 16", "confrm = 16").output, HasSubstr("there is no setting search.confrm"));
   EXPECT_THAT(Changed("[[arm.stage]]\npairs", "[[arm.step]]\npairs").output, HasSubstr("arm.step is no key of a recipe"));
   EXPECT_THAT(Changed("baseline = \"as it is\"", "baseline = \"none\"").output, HasSubstr("baseline \"none\" is no arm"));
   EXPECT_THAT(Changed("source = \"entropy\"", "source = \"entrpy\"").output, HasSubstr("pairs of \"entrpy\" are unknown"));
   EXPECT_THAT(Changed("source = \"entropy\"", "source = \"right\"").output, HasSubstr("train.loss.sft"));
+  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"judged\"").output, HasSubstr("need judge"));
+  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4, share = 2").output, HasSubstr("a count or a share"));
+  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", share = -1").output, HasSubstr("share must be a number"));
   EXPECT_THAT(Changed("samples = 8", "samples = \"8\"").output, HasSubstr("search.samples is not an integer"));
   EXPECT_THAT(Changed("seeds = [1, 2]", "seeds = []").output, HasSubstr("recipe.toml:2: seeds"));
   EXPECT_THAT(Changed("title = ", "title == ").output, HasSubstr("recipe.toml:1"));

@@ -35,6 +35,35 @@ TEST(BootstrapMean, CoversTheTruth) {
   EXPECT_LE(covered, 297);
 }
 
+// Against the delta method.
+TEST(BootstrapRatio, MatchesTheNormalIntervalOfManyItems) {
+  kernels::RandomStream random(1, 3);
+  std::vector<double> right, answered, more;
+  for (int i = 0; i < 1000; ++i) {
+    answered.push_back(4 - static_cast<double>(random.Below(3)));  // 2, 3, 4
+    right.push_back(0.5 * answered.back() + random.Uniform() - 0.5);
+    more.push_back(right.back() + 0.3);
+  }
+  double sum_right = 0, sum_answered = 0, variance = 0;
+  for (int i = 0; i < 1000; ++i) {
+    sum_right += right[i];
+    sum_answered += answered[i];
+  }
+  const double ratio = sum_right / sum_answered;
+  for (int i = 0; i < 1000; ++i) variance += std::pow(right[i] - ratio * answered[i], 2);
+  const double half = 1.96 * std::sqrt(variance) / sum_answered;
+  const MeanInterval interval = BootstrapRatio(right, answered);
+  EXPECT_NEAR(interval.mean, ratio, 1e-12);
+  EXPECT_NEAR(interval.high - interval.mean, half, 0.1 * half);
+  EXPECT_NEAR(interval.mean - interval.low, half, 0.1 * half);
+  // The same items in both: what they share does not widen the interval.
+  const MeanInterval change = BootstrapRatioChange(right, answered, more, answered);
+  EXPECT_NEAR(change.mean, 300 / sum_answered, 1e-12);
+  EXPECT_LT(change.high - change.low, half);  // of independent ones: 2.8 times
+  const std::vector<double> none(3, 0.0);
+  EXPECT_EQ(BootstrapRatio(none, none).mean, 0);
+}
+
 TEST(BootstrapMean, Extremes) {
   const MeanInterval none = BootstrapMean({});
   EXPECT_EQ(none.mean, 0);

@@ -296,40 +296,5 @@ TEST(BuildControlPairs, TakesTheLeastCertainPlaces) {
   EXPECT_EQ(ParseControl(ControlNames()[1]), ControlKind::kEntropy);
 }
 
-TEST(BuildFullPairs, SetsRightAgainstWrongResponsesInTurns) {
-  const auto rollout = [](std::vector<TokenId> tokens, bool success) {
-    data::RolloutTrace rollout;
-    rollout.logprobs.assign(tokens.size(), -1.0f);
-    rollout.tokens = std::move(tokens);
-    rollout.success = success;
-    return rollout;
-  };
-  std::vector<data::QueryTrace> queries(3);
-  for (std::size_t q = 0; q < 3; ++q) {
-    queries[q].id = fmt::format("q{}", q);
-    queries[q].prompt = {1, static_cast<TokenId>(q)};
-    queries[q].searched = q < 2;
-    for (TokenId t = 0; t < 3; ++t) {
-      queries[q].rollouts.push_back(rollout({3, t, kEos}, true));
-      queries[q].rollouts.push_back(rollout({3, t, kEos}, true));  // the same text
-    }
-    for (TokenId t = 4; t < 6; ++t) queries[q].rollouts.push_back(rollout({3, t, kEos}, false));
-    queries[q].rollouts.push_back(rollout({9}, false));
-    queries[q].rollouts.back().kind = data::RolloutKind::kPrefix;
-  }
-  const auto pairs = BuildFullPairs(queries, FakeTokenizer(), 100, 1);
-  EXPECT_THAT(Ids(pairs), ElementsAre("q0/full/0", "q1/full/0", "q0/full/1", "q1/full/1"));
-  std::set<std::vector<TokenId>> chosen, rejected;
-  for (const auto& pair : pairs) {
-    EXPECT_EQ(pair.source, "full");
-    EXPECT_LT(pair.chosen_ids[1], 3);
-    EXPECT_GE(pair.rejected_ids[1], 4);
-    if (!pair.id.starts_with("q0")) continue;
-    EXPECT_TRUE(chosen.insert(pair.chosen_ids).second);
-    EXPECT_TRUE(rejected.insert(pair.rejected_ids).second);
-  }
-  EXPECT_EQ(BuildFullPairs(queries, FakeTokenizer(), 1, 1).size(), 1u);
-}
-
 }  // namespace
 }  // namespace pivotal::pts

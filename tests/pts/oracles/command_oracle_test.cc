@@ -237,5 +237,29 @@ TEST_F(CommandOracle, LeavesNoProcessAndNoDescriptor) {
   EXPECT_EQ(Children(), children);
 }
 
+TEST_F(CommandOracle, ScoresAreMeansOfThree) {
+  const auto script = folder_.Write("scores.py",
+                                    "import json, sys, time\n"
+                                    "for line in sys.stdin:\n"
+                                    "    r = json.loads(line)['response']\n"
+                                    "    if r == 'slow': time.sleep(9)\n"
+                                    "    if r == 'odd': print(json.dumps({'accuracy': 1, 'style': '2'}), flush=True)\n"
+                                    "    print(json.dumps({'accuracy': len(r), 'style': 1.5, 'detail': 0, 'why': ''}), flush=True)\n");
+  const std::string command = "exec /usr/bin/python3 '" + script.string() + "'";
+  OracleOptions options = Quick();
+  const auto scorer = MakeCommandScorer(command, options);
+  const auto score = [](const ResponseScorer& scorer, std::string_view response) {
+    return scorer.Score({.question = "Which?", .answer = "a", .response = response});
+  };
+  EXPECT_DOUBLE_EQ(score(*scorer, "abc").value(), 1.5);
+  EXPECT_DOUBLE_EQ(score(*scorer, "").value(), 0.5);
+  EXPECT_THAT(ErrorText([&] { score(*scorer, "odd"); }),
+              AllOf(HasSubstr("judge command"), HasSubstr("fails again and again"), HasSubstr("not {\"accuracy\"")));
+  options.timeout = 0.5;
+  const auto hasty = MakeCommandScorer(command, options);
+  EXPECT_TRUE(score(*hasty, "a"));
+  EXPECT_FALSE(score(*hasty, "slow"));
+}
+
 }  // namespace
 }  // namespace pivotal::pts
