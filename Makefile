@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup build demo test test-parity fuzz bench bench-peers tiny-model clean
+.PHONY: help setup build demo test test-parity fuzz bench bench-peers ablations tiny-model clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
@@ -43,6 +43,12 @@ bench-peers: build ## rollouts beside transformers, CTranslate2 and llama.cpp, i
 	  transformers==5.23.0 safetensors==0.8.0 ctranslate2==4.8.5 gguf==0.19.0 llama-cpp-python==0.3.36
 	@build/peers/bin/python bench/rollouts_vs_peers.py $(PIVOTAL) build/peers/bin/python \
 	  --json build/peers.json --markdown build/peers.md $(PEERS)
+
+ablations: build ## run every recipe on the tiny model, regenerate their tables and plots (within an hour on two cores)
+	@test -x build/plot/bin/python || python3 -m venv build/plot
+	@build/plot/bin/pip install --quiet matplotlib==3.11.2
+	@mkdir -p build/ablations
+	@experiments/ablations/run $(PIVOTAL) build/plot/bin/python build/ablations $(RECIPES)
 
 tiny-model: build ## rebuild experiments/tiny from the generator (about half an hour on two cores)
 	@experiments/tiny/rebuild $(PIVOTAL)
