@@ -140,12 +140,16 @@ TEST_F(Interchange, ShowListsProblemsAndDrawsOne) {
   ASSERT_EQ(list.code, 0) << list.output;
   EXPECT_EQ(std::ranges::count(list.output, '\n'), 7);
   const auto traces = data::TraceStore(run_).ReadAll();
-  const auto searched = std::ranges::find_if(traces, [](const auto& t) { return !t.responses.empty(); });
+  const auto searched = std::ranges::find_if(
+      traces, [](const auto& t) { return !t.responses.empty() && !t.responses[0].pivotal.empty(); });
   ASSERT_NE(searched, traces.end());
   const auto shown = Pivotal("show " + run_.string() + " --problem " + searched->id);
   ASSERT_EQ(shown.code, 0) << shown.output;
   EXPECT_THAT(shown.output, HasSubstr(searched->question));
   EXPECT_THAT(shown.output, HasSubstr("█"));  // p = 1 at the end of a right response
+  std::istringstream lines(shown.output);
+  for (std::string line; std::getline(lines, line);)  // a pair, or why there is none
+    if (line.starts_with("    token ")) EXPECT_THAT(line, HasSubstr("pair: "));
   const auto none = Pivotal("show " + run_.string() + " --problem nobody");
   EXPECT_EQ(none.code, 1);
   EXPECT_THAT(none.output, HasSubstr("holds no problem nobody"));
