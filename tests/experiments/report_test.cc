@@ -12,6 +12,7 @@
 #include "data/file_sink.h"
 #include "data/trace_store.h"
 #include "experiments/run_config.h"
+#include "tests/support/outside_tool.h"
 #include "tests/support/run_command.h"
 #include "tests/support/temp_dir.h"
 
@@ -91,8 +92,6 @@ class ReportTest : public ::testing::Test {
     RecordProperty("page", looked.output);
   }
 
-  static bool HasChromium() { return testing::RunCommand("command -v chromium").code == 0; }
-
   testing::TempDir temp_;
   fs::path run_ = temp_.path() / "run", page_ = temp_.path() / "report.html";
 };
@@ -114,7 +113,7 @@ TEST_F(ReportTest, IsOnePageWithoutTheNetwork) {
 }
 
 TEST_F(ReportTest, ChromiumShowsTheRun) {
-  if (!HasChromium()) GTEST_SKIP() << "no chromium: install Debian's package";
+  if (!testing::HasTool(testing::kChromium)) return;
   MakeRun(8, 6);
   temp_.Write("log.jsonl", "{\"step\": 1, \"loss\": 0.7}\n{\"step\": 2, \"loss\": 0.5}\n");
   WriteReport(run_, {temp_.path()}, page_);
@@ -137,7 +136,7 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
 TEST_F(ReportTest, AThousandProblemsStayQuick) {
   MakeRun(1000, 200);
   EXPECT_LT(WriteReport(run_, {}, page_).bytes, 20'000'000);
-  if (!HasChromium()) GTEST_SKIP() << "no chromium: install Debian's package";
+  if (!testing::HasTool(testing::kChromium)) return;
   Look({{"load_seconds", 20}, {"rows", 1000}});
 }
 
