@@ -32,11 +32,6 @@ enum class NoPair : uint8_t {
 // Of a token by itself: neither kRepeated nor kOverLimit.
 NoPair WhyNoPair(const data::PivotalToken& token, const PairOptions& options);
 
-// True if both sides of a token's pair were measured on fresh rollouts and are apart as asked.
-inline bool IsConfirmed(const data::PivotalToken& token, const PairOptions& options) {
-  return WhyNoPair(token, options) == NoPair::kNone;
-}
-
 // Of every pivotal token of a query: [response][index in ResponseTrace::pivotal].
 std::vector<std::vector<NoPair>> WhyNoPairs(const data::QueryTrace& query, const PairOptions& options);
 
