@@ -18,7 +18,7 @@ demo: build ## search, pairs, DPO and evaluation on the tiny model
 	@$(PIVOTAL) demo
 
 test: build ## build, then run all tests
-	@scripts/setup test || echo "no chromium: reports are not looked at"
+	@scripts/setup test || echo "no chromium or no h5py: the tests that need it are skipped"
 	@ctest --preset $(PRESET) -j2
 
 test-parity: setup ## compare with transformers and TRL, installed into build/parity (5 GB)

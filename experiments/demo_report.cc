@@ -6,7 +6,7 @@
 #include <algorithm>
 
 #include "experiments/response_view.h"
-#include "pts/pair_builder.h"
+#include "pts/pair_choice.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -59,17 +59,14 @@ std::string DemoResponses(const std::vector<data::QueryTrace>& traces,
                           const data::Tokenizer& tokenizer, double gap, int count, bool colour) {
   std::string text;
   for (const data::QueryTrace& query : traces) {
-    const auto shown = std::find_if(
-        query.responses.begin(), query.responses.end(), [&](const data::ResponseTrace& response) {
-          return std::any_of(response.pivotal.begin(), response.pivotal.end(),
-                             [&](const auto& token) { return pts::IsConfirmed(token, {.gap = gap}); });
-        });
-    if (shown == query.responses.end()) continue;
-    text += fmt::format("\n{}: {}  (answer {})\n  {} response:{}\n", query.id, query.question,
-                        query.answer, shown->success ? "right" : "wrong",
-                        MarkedText(*shown, tokenizer, colour));
-    for (const data::PivotalToken& token : shown->pivotal)
-      text += PivotalLine(*shown, token, tokenizer, gap);
+    const auto no_pairs = pts::WhyNoPairs(query, {.gap = gap});
+    const auto shown = std::ranges::find_if(
+        no_pairs, [](const auto& reasons) { return std::ranges::count(reasons, pts::NoPair::kNone) > 0; });
+    if (shown == no_pairs.end()) continue;
+    const data::ResponseTrace& response = query.responses[static_cast<std::size_t>(shown - no_pairs.begin())];
+    text += fmt::format("\n{}: {}  (answer {})\n  {} response:{}\n", query.id, query.question, query.answer,
+                        response.success ? "right" : "wrong", MarkedText(response, tokenizer, colour));
+    text += PivotalLines(response, tokenizer, gap, *shown);
     if (--count == 0) break;
   }
   return text;

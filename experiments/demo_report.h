@@ -14,9 +14,9 @@ namespace pivotal::experiments {
 // search cost.
 std::string DemoTable(const DemoResult& result);
 
-// The first `count` queries with a confirmed pivotal token: question, response with the pivotal
-// tokens coloured (green raised p(success), red lowered it; in [brackets] without colour), and for
-// each one p before and after, and the pair it gave.
+// The first `count` queries that gave a pair: question, response with the pivotal tokens coloured (green
+// raised p(success), red lowered it; in [brackets] without colour), and for each one p before and after,
+// and the pair it gave or why there is none.
 std::string DemoResponses(const std::vector<data::QueryTrace>& traces,
                           const data::Tokenizer& tokenizer, double gap, int count, bool colour);
 

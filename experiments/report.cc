@@ -13,7 +13,7 @@
 #include "experiments/settings_file.h"
 #include "experiments/train_log.h"
 #include "pts/estimator.h"
-#include "pts/pair_builder.h"
+#include "pts/pair_choice.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -43,14 +43,24 @@ std::string NameOf(const std::filesystem::path& folder) {
   return path.filename().empty() ? path.parent_path().filename().string() : path.filename().string();
 }
 
-bool HasPair(const data::PivotalToken& token, double gap) { return pts::IsConfirmed(token, {.gap = gap}); }
+// [response][pivotal token]: why it gives no pair; empty where it gives one.
+using NoPairTexts = std::vector<std::vector<std::string>>;
+
+NoPairTexts NoPairTextsOf(const data::QueryTrace& query, const pts::PairOptions& options) {
+  NoPairTexts texts;
+  const auto reasons = pts::WhyNoPairs(query, options);
+  for (std::size_t r = 0; r < reasons.size(); ++r) {
+    texts.emplace_back();
+    for (std::size_t i = 0; i < reasons[r].size(); ++i)
+      texts[r].push_back(pts::TextOf(reasons[r][i], query.responses[r].pivotal[i], options));
+  }
+  return texts;
+}
 
 // What all problems together say.
 class Totals {
  public:
-  explicit Totals(double gap) : gap_(gap) {}
-
-  void Add(const data::QueryTrace& query) {
+  void Add(const data::QueryTrace& query, const NoPairTexts& no_pairs) {
     ++problems_;
     searched_ += query.searched;
     seconds_ += query.seconds;
@@ -58,6 +68,7 @@ class Totals {
     rollouts_ += std::ssize(query.rollouts);
     for (const data::RolloutTrace& rollout : query.rollouts) generated_ += std::ssize(rollout.tokens);
     for (const data::ResponseTrace& response : query.responses) Add(response);
+    for (const auto& texts : no_pairs) pairs_ += std::ranges::count(texts, std::string());
   }
 
   ordered_json Facts() const {
@@ -118,7 +129,6 @@ class Totals {
     for (const data::PivotalToken& token : response.pivotal) {
       ++pivotal_;
       expected_false_ += 1 - token.probability;
-      pairs_ += HasPair(token, gap_);
       const bool chosen = token.chosen == response.tokens[token.position - 1];
       const pts::Estimate fresh = chosen ? pts::Estimate{token.chosen_samples, token.chosen_successes}
                                          : pts::Estimate{token.rejected_samples, token.rejected_successes};
@@ -131,7 +141,6 @@ class Totals {
     }
   }
 
-  double gap_;
   int64_t problems_ = 0, searched_ = 0, responses_ = 0, right_ = 0, tokens_ = 0, pivotal_ = 0, pairs_ = 0;
   int64_t rollouts_ = 0, generated_ = 0, prefilled_ = 0;
   double seconds_ = 0, expected_false_ = 0;
@@ -139,7 +148,7 @@ class Totals {
   std::vector<Bin> calibration_ = std::vector<Bin>(kCalibrationBins);
 };
 
-ordered_json PivotalOf(const data::PivotalToken& token, const data::Tokenizer& tokenizer, double gap) {
+ordered_json PivotalOf(const data::PivotalToken& token, const data::Tokenizer& tokenizer, const std::string& no_pair) {
   const auto piece = [&](TokenId id) { return id >= 0 ? ordered_json(tokenizer.Piece(id)) : ordered_json(nullptr); };
   return {{"k", token.position},
           {"before", Short(token.before)},
@@ -153,7 +162,7 @@ ordered_json PivotalOf(const data::PivotalToken& token, const data::Tokenizer& t
           {"chosen_successes", token.chosen_successes},
           {"rejected_samples", token.rejected_samples},
           {"rejected_successes", token.rejected_successes},
-          {"pair", HasPair(token, gap)}};
+          {"no_pair", no_pair.empty() ? ordered_json(nullptr) : ordered_json(no_pair)}};
 }
 
 const char* FinishName(data::FinishReason finish) {
@@ -164,7 +173,8 @@ const char* FinishName(data::FinishReason finish) {
   }
 }
 
-ordered_json ResponseOf(const data::ResponseTrace& response, const data::Tokenizer& tokenizer, double gap) {
+ordered_json ResponseOf(const data::ResponseTrace& response, const data::Tokenizer& tokenizer,
+                        const std::vector<std::string>& no_pairs) {
   ordered_json tokens = ordered_json::array(), logprobs = ordered_json::array(), pivotal = ordered_json::array(),
                alternatives = ordered_json::array();
   for (TokenId id : response.tokens) tokens.push_back(tokenizer.Piece(id));
@@ -180,7 +190,8 @@ ordered_json ResponseOf(const data::ResponseTrace& response, const data::Tokeniz
     high[k] = Short(estimate.high);
     samples[k] = estimate.samples;
   }
-  for (const data::PivotalToken& token : response.pivotal) pivotal.push_back(PivotalOf(token, tokenizer, gap));
+  for (std::size_t i = 0; i < response.pivotal.size(); ++i)
+    pivotal.push_back(PivotalOf(response.pivotal[i], tokenizer, no_pairs[i]));
   for (const data::AlternativeToken& token : response.alternatives)
     alternatives.push_back({{"k", token.position},
                             {"token", tokenizer.Piece(token.token)},
@@ -194,10 +205,10 @@ ordered_json ResponseOf(const data::ResponseTrace& response, const data::Tokeniz
           {"pivotal", pivotal}, {"alternatives", alternatives}};
 }
 
-ordered_json ProblemOf(const data::QueryTrace& query, const data::Tokenizer& tokenizer, double gap) {
+ordered_json ProblemOf(const data::QueryTrace& query, const data::Tokenizer& tokenizer, const NoPairTexts& no_pairs) {
   ordered_json responses = ordered_json::array();
-  for (const data::ResponseTrace& response : query.responses)
-    responses.push_back(ResponseOf(response, tokenizer, gap));
+  for (std::size_t r = 0; r < query.responses.size(); ++r)
+    responses.push_back(ResponseOf(query.responses[r], tokenizer, no_pairs[r]));
   return {{"id", query.id}, {"question", query.question}, {"answer", query.answer}, {"responses", responses}};
 }
 
@@ -233,7 +244,7 @@ ReportSummary WriteReport(const std::filesystem::path& run, const std::vector<st
   const double gap = config.search.gap;
   const auto tokenizer = data::LoadTokenizer(config.model.folder);
   const auto traces = data::TraceStore(run).ReadAll();
-  Totals totals(gap);
+  Totals totals;
   ordered_json rows = ordered_json::array();
   std::vector<std::string> blocks;
   std::string block;
@@ -245,10 +256,11 @@ ReportSummary WriteReport(const std::filesystem::path& run, const std::vector<st
     in_block = 0;
   };
   for (const data::QueryTrace& query : traces) {
-    totals.Add(query);
+    const NoPairTexts no_pairs = NoPairTextsOf(query, {.gap = gap});
+    totals.Add(query, no_pairs);
     rows.push_back(RowOf(query, static_cast<int32_t>(blocks.size()), in_block));
     summary.pivotal += rows.back()["pivotal"].get<int64_t>();
-    block += (in_block++ > 0 ? "," : "") + Dump(ProblemOf(query, *tokenizer, gap));
+    block += (in_block++ > 0 ? "," : "") + Dump(ProblemOf(query, *tokenizer, no_pairs));
     if (block.size() >= kBlockBytes) close();
   }
   close();

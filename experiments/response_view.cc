@@ -9,7 +9,6 @@
 
 #include "data/utf8.h"
 #include "pts/estimator.h"
-#include "pts/pair_builder.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -116,6 +115,22 @@ std::string Beginning(const std::string& text, int32_t columns) {
   return line;
 }
 
+// `no_pair`: empty if the token gives a pair.
+std::string PivotalLine(const data::ResponseTrace& response, const data::PivotalToken& token,
+                        const data::Tokenizer& tokenizer, const std::string& no_pair) {
+  const auto quote = [&](TokenId id) { return fmt::format("'{}'", CellOf(tokenizer, id).text); };
+  std::string line = fmt::format("    token {:>2} {:<6} p(success) {:.2f} -> {:.2f} ({:+.2f})",
+                                 token.position, quote(response.tokens[token.position - 1]),
+                                 token.before, token.after, token.after - token.before);
+  if (!no_pair.empty())
+    line += "   no pair: " + no_pair;
+  else
+    line += fmt::format("   pair: {} {:.2f} over {} {:.2f} on fresh rollouts", quote(token.chosen),
+                        pts::Estimate{token.chosen_samples, token.chosen_successes}.Mean(), quote(token.rejected),
+                        pts::Estimate{token.rejected_samples, token.rejected_successes}.Mean());
+  return line + "\n";
+}
+
 }  // namespace
 
 std::string MarkedText(const data::ResponseTrace& response, const data::Tokenizer& tokenizer, bool colour) {
@@ -130,17 +145,12 @@ std::string MarkedText(const data::ResponseTrace& response, const data::Tokenize
   return text;
 }
 
-std::string PivotalLine(const data::ResponseTrace& response, const data::PivotalToken& token,
-                        const data::Tokenizer& tokenizer, double gap) {
-  const auto quote = [&](TokenId id) { return fmt::format("'{}'", CellOf(tokenizer, id).text); };
-  std::string line = fmt::format("    token {:>2} {:<6} p(success) {:.2f} -> {:.2f} ({:+.2f})",
-                                 token.position, quote(response.tokens[token.position - 1]),
-                                 token.before, token.after, token.after - token.before);
-  if (pts::IsConfirmed(token, {.gap = gap}))
-    line += fmt::format("   pair: {} {:.2f} over {} {:.2f} on fresh rollouts", quote(token.chosen),
-                        pts::Estimate{token.chosen_samples, token.chosen_successes}.Mean(), quote(token.rejected),
-                        pts::Estimate{token.rejected_samples, token.rejected_successes}.Mean());
-  return line + "\n";
+std::string PivotalLines(const data::ResponseTrace& response, const data::Tokenizer& tokenizer, double gap,
+                         std::span<const pts::NoPair> no_pairs) {
+  std::string text;
+  for (std::size_t i = 0; i < response.pivotal.size(); ++i)
+    text += PivotalLine(response, response.pivotal[i], tokenizer, pts::TextOf(no_pairs[i], response.pivotal[i], {.gap = gap}));
+  return text;
 }
 
 std::string ProblemTable(const std::vector<data::QueryTrace>& traces, const ViewOptions& options) {
@@ -166,10 +176,12 @@ std::string ProblemView(const data::QueryTrace& query, const data::Tokenizer& to
   if (query.samples > 0)
     text += fmt::format("p(success) {:.2f}: {} of {} rollouts{}\n", pts::Estimate{query.samples, query.successes}.Mean(),
                         query.successes, query.samples, query.searched ? "" : "; not searched");
-  for (const data::ResponseTrace& response : query.responses) {
+  const auto no_pairs = pts::WhyNoPairs(query, {.gap = options.gap});
+  for (std::size_t r = 0; r < query.responses.size(); ++r) {
+    const data::ResponseTrace& response = query.responses[r];
     text += fmt::format("\n  {} response, {} tokens\n", response.success ? "right" : "wrong", response.tokens.size());
     text += Wrapped(response, tokenizer, options);
-    for (const data::PivotalToken& token : response.pivotal) text += PivotalLine(response, token, tokenizer, options.gap);
+    text += PivotalLines(response, tokenizer, options.gap, no_pairs[r]);
   }
   return text;
 }

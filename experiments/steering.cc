@@ -10,7 +10,7 @@
 #include "data/file_sink.h"
 #include "data/trace_store.h"
 #include "experiments/run_config.h"
-#include "pts/pair_builder.h"
+#include "pts/pair_choice.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -24,15 +24,15 @@ std::vector<float> Floats(const at::Tensor& row) {
 
 class SteeringWriter {
  public:
-  SteeringWriter(const model::PhiModel& model, double gap, data::FileSink& sink)
-      : model_(model), gap_(gap), sink_(sink),
+  SteeringWriter(const model::PhiModel& model, data::FileSink& sink)
+      : model_(model), sink_(sink),
         differences_(static_cast<std::size_t>(model.config().num_hidden_layers)) {}
 
-  void Add(const data::QueryTrace& query, int32_t number, const data::PivotalToken& token) {
+  // `pair`: the token gives one.
+  void Add(const data::QueryTrace& query, int32_t number, const data::PivotalToken& token, bool pair) {
     const auto& tokens = query.responses[number].tokens;
     std::vector<TokenId> prefix = query.prompt;
     prefix.insert(prefix.end(), tokens.begin(), tokens.begin() + token.position - 1);
-    const bool pair = pts::IsConfirmed(token, {.gap = gap_});
     const auto before = static_cast<int64_t>(prefix.size()) - 1;
     const auto outputs_after = [&](TokenId side) {
       std::vector<TokenId> sequence = prefix;
@@ -70,7 +70,6 @@ class SteeringWriter {
 
  private:
   const model::PhiModel& model_;
-  double gap_;
   data::FileSink& sink_;
   std::vector<at::Tensor> differences_;  // sums, [hidden] a layer
   SteeringSummary summary_;
@@ -85,12 +84,16 @@ SteeringSummary WriteSteering(const std::filesystem::path& run, const std::files
   const auto traces = data::TraceStore(run).ReadAll();
   const LoadedModel model = LoadModel(config.model);
   data::FileSink sink(output);
-  SteeringWriter writer(model.phi(), config.search.gap, sink);
+  SteeringWriter writer(model.phi(), sink);
   progress.Begin("steering", std::ssize(traces), "problems");
   for (std::size_t i = 0; i < traces.size(); ++i) {
     if (progress.StopRequested()) throw Interrupted("stopped while computing hidden states");
-    for (int32_t r = 0; r < std::ssize(traces[i].responses); ++r)
-      for (const data::PivotalToken& token : traces[i].responses[r].pivotal) writer.Add(traces[i], r, token);
+    const auto no_pairs = pts::WhyNoPairs(traces[i], {.gap = config.search.gap});
+    for (int32_t r = 0; r < std::ssize(traces[i].responses); ++r) {
+      const auto& pivotal = traces[i].responses[r].pivotal;
+      for (std::size_t t = 0; t < pivotal.size(); ++t)
+        writer.Add(traces[i], r, pivotal[t], no_pairs[r][t] == pts::NoPair::kNone);
+    }
     progress.Update(static_cast<int64_t>(i) + 1, "");
   }
   progress.End();

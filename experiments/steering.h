@@ -13,8 +13,8 @@ struct SteeringSummary {
 };
 
 // Writes JSON lines: for each pivotal token of the run and each layer, the output [hidden] of that layer for the token
-// before it, {id, position, token, delta, layer, hidden}; then for each layer the mean over all pairs of the run (both sides
-// measured on fresh rollouts) of its output after the accepted side less that after the rejected one, {layer, pairs,
+// before it, {id, position, token, delta, layer, hidden}; then for each layer the mean over the pairs of the run (those of
+// pts::BuildPairs under its gap) of its output after the accepted side less that after the rejected one, {layer, pairs,
 // mean_difference}. Layers count from 0, as transformers' modules. Loads the run's model. Written aside and renamed.
 SteeringSummary WriteSteering(const std::filesystem::path& run, const std::filesystem::path& output,
                               Progress& progress);

@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <fmt/ranges.h>
-#include <functional>
-#include <iterator>
 #include <map>
 #include <set>
 #include <string>
@@ -14,7 +12,7 @@
 
 #include "data/error.h"
 #include "kernels/philox.h"
-#include "pts/linear_estimate.h"
+#include "pts/estimator.h"
 
 namespace pivotal::pts {
 namespace {
@@ -49,22 +47,6 @@ data::PreferencePair PairAt(const data::QueryTrace& query, int32_t response, int
   return pair;
 }
 
-// Chosen minus rejected success rate on fresh rollouts.
-double FreshDifference(const data::PivotalToken& token) {
-  return Estimate{token.chosen_samples, token.chosen_successes}.Mean() -
-         Estimate{token.rejected_samples, token.rejected_successes}.Mean();
-}
-
-// The lower end of a one-sided interval of chosen minus rejected is above 0 (Newcombe, Statistics in
-// Medicine 1998, method 10).
-bool IsApart(const data::PivotalToken& token, double confidence) {
-  if (confidence == 0) return true;
-  LinearEstimate difference;
-  difference.terms = {{1, {token.chosen_samples, token.chosen_successes}},
-                      {-1, {token.rejected_samples, token.rejected_successes}}};
-  return difference.Bounds(NormalQuantile(confidence)).low > 0;
-}
-
 // To four places: the log-probabilities behind an estimate differ in their last bits from batch to
 // batch, and no sample tells more.
 double Rounded(double value) { return std::round(value * 1e4) / 1e4; }
@@ -75,32 +57,16 @@ data::SideEstimate SideOf(Estimate estimate) {
   return {estimate.samples, estimate.successes, Rounded(bounds.low), Rounded(bounds.high)};
 }
 
-// The pairs of one response in order of position; `written` holds those of the query so far.
-std::vector<data::PreferencePair> PairsOfResponse(const data::QueryTrace& query, int32_t response,
-                                                  const data::Tokenizer& tokenizer,
-                                                  const PairOptions& options,
-                                                  std::set<PairKey>& written) {
-  std::vector<data::PivotalToken> tokens;
-  for (const data::PivotalToken& token : query.responses[response].pivotal)
-    if (IsConfirmed(token, options)) tokens.push_back(token);
-  std::ranges::stable_sort(tokens, std::greater<>(), FreshDifference);
-
-  std::map<int32_t, data::PreferencePair> pairs;  // by position
-  for (const data::PivotalToken& token : tokens) {
-    if (options.max_pairs_per_response > 0 &&
-        static_cast<int32_t>(pairs.size()) == options.max_pairs_per_response)
-      break;
-    auto pair = PairAt(query, response, token.position, token.chosen, token.rejected, tokenizer);
-    pair.chosen_estimate = SideOf({token.chosen_samples, token.chosen_successes});
-    pair.rejected_estimate = SideOf({token.rejected_samples, token.rejected_successes});
-    pair.delta = Rounded(token.after - token.before);
-    pair.delta_low = Rounded(token.low);
-    pair.delta_high = Rounded(token.high);
-    if (written.insert(KeyOf(pair)).second) pairs.emplace(token.position, std::move(pair));
-  }
-  std::vector<data::PreferencePair> ordered;
-  for (auto& [position, pair] : pairs) ordered.push_back(std::move(pair));
-  return ordered;
+// The pair that a pivotal token gives.
+data::PreferencePair PairOf(const data::QueryTrace& query, int32_t response, const data::PivotalToken& token,
+                            const data::Tokenizer& tokenizer) {
+  auto pair = PairAt(query, response, token.position, token.chosen, token.rejected, tokenizer);
+  pair.chosen_estimate = SideOf({token.chosen_samples, token.chosen_successes});
+  pair.rejected_estimate = SideOf({token.rejected_samples, token.rejected_successes});
+  pair.delta = Rounded(token.after - token.before);
+  pair.delta_low = Rounded(token.low);
+  pair.delta_high = Rounded(token.high);
+  return pair;
 }
 
 // A place in the traces at which a control pair may stand.
@@ -152,34 +118,17 @@ std::string NameOf(ControlKind kind) { return std::string(kControls[static_cast<
 
 }  // namespace
 
-bool IsConfirmed(const data::PivotalToken& token, const PairOptions& options) {
-  return token.chosen >= 0 && token.rejected >= 0 && token.chosen_samples > 0 &&
-         token.rejected_samples > 0 &&
-         ReachesGap(std::abs(token.after - token.before), options.min_delta) &&
-         ReachesGap(FreshDifference(token), options.gap) && IsApart(token, options.min_confidence);
-}
-
-void PairOptions::Validate() const {
-  if (!(gap > 0 && gap < 1)) Fail("pairs: gap is {}, must be in (0, 1)", gap);
-  if (!(min_delta >= 0 && min_delta < 1))
-    Fail("pairs: min_delta is {}, must be in [0, 1)", min_delta);
-  if (!(min_confidence >= 0 && min_confidence < 1))
-    Fail("pairs: min_confidence is {}, must be in [0, 1)", min_confidence);
-  if (max_pairs_per_response < 0)
-    Fail("pairs: max_pairs_per_response is {}, must be 0 (no limit) or larger",
-         max_pairs_per_response);
-}
-
 std::vector<data::PreferencePair> BuildPairs(std::span<const data::QueryTrace> queries,
                                              const data::Tokenizer& tokenizer,
                                              const PairOptions& options) {
   options.Validate();
   std::vector<data::PreferencePair> pairs;
   for (const data::QueryTrace& query : queries) {
-    std::set<PairKey> written;
+    const auto reasons = WhyNoPairs(query, options);
     for (std::size_t r = 0; r < query.responses.size(); ++r) {
-      auto more = PairsOfResponse(query, static_cast<int32_t>(r), tokenizer, options, written);
-      std::move(more.begin(), more.end(), std::back_inserter(pairs));
+      const auto& pivotal = query.responses[r].pivotal;
+      for (std::size_t i = 0; i < pivotal.size(); ++i)
+        if (reasons[r][i] == NoPair::kNone) pairs.push_back(PairOf(query, static_cast<int32_t>(r), pivotal[i], tokenizer));
     }
   }
   return pairs;

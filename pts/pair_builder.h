@@ -10,20 +10,9 @@
 #include "data/tokenizer.h"
 #include "data/trace.h"
 #include "model/policy.h"
+#include "pts/pair_choice.h"
 
 namespace pivotal::pts {
-
-struct PairOptions {
-  double gap = 0.2;  // chosen minus rejected on fresh rollouts, at least; in (0, 1)
-  double min_delta = 0;  // abs(delta) of the trunk's token, at least; in [0, 1)
-  // One-sided, of chosen being better than rejected on fresh rollouts; in [0, 1), 0 asks for nothing.
-  double min_confidence = 0.95;
-  int32_t max_pairs_per_response = 0;  // the largest differences first; 0: no limit
-  void Validate() const;
-};
-
-// True if both sides of a token's pair were measured on fresh rollouts and are apart as asked.
-bool IsConfirmed(const data::PivotalToken& token, const PairOptions& options);
 
 // A pair per pivotal token whose two sides differ by `gap`, and measurably, on fresh rollouts; the
 // trunk token is chosen where it raised p and rejected where it lowered it. Equal (prompt_ids,

@@ -6,12 +6,13 @@ const quoted = (text) => html("code", {}, visible(text));
 const field = (name, text) => html("b", { "data-field": name }, text);
 
 function pairNote(token) {
-  const { pair, chosen, rejected } = token;
-  if (!known(chosen) || !known(rejected)) return html("p", {}, "No pair: rollouts met no other token here.");
+  const { no_pair: reason, chosen, rejected } = token;
   const rollouts = (successes, samples) => (samples ? ` ${successes}/${samples}` : " not measured");
-  return html("p", { class: pair && "pair" }, pair ? "Pair: " : "Not a pair: ",
+  const sides = known(chosen) && known(rejected) ? [
     quoted(chosen), rollouts(token.chosen_successes, token.chosen_samples), " over ",
-    quoted(rejected), rollouts(token.rejected_successes, token.rejected_samples), " on fresh rollouts");
+    quoted(rejected), rollouts(token.rejected_successes, token.rejected_samples), " on fresh rollouts"] : [];
+  if (!known(reason)) return html("p", { class: "pair" }, "Pair: ", sides);
+  return html("p", {}, "No pair: ", html("span", { "data-field": "no_pair" }, reason), sides.length > 0 && ". ", sides);
 }
 
 function alternativesTable({ tokens, logprobs, p, low, high, alternatives }, k) {

@@ -1,4 +1,4 @@
-// Apache-2.0. pivotal export, import and show on a run of the tiny model.
+// Apache-2.0. pivotal export, import and show on a run of the tiny model, and what other programs read of it.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -8,6 +8,7 @@
 
 #include "data/file_sink.h"
 #include "tests/cli/tiny_run.h"
+#include "tests/support/outside_tool.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal {
@@ -135,17 +136,51 @@ TEST_F(Interchange, SteeringHasEveryLayer) {
   EXPECT_EQ(hidden, 6 * events.size());
 }
 
+// The example in data/FORMATS.md, as it stands there: it prints problem, token and delta of each pivotal token.
+TEST_F(Interchange, TheExampleForH5pyReadsTheTraces) {
+  if (!testing::HasTool(testing::kH5py)) return;
+  const std::string page = data::ReadFile(PIVOTAL_SOURCE_DIR "/data/FORMATS.md");
+  const std::size_t block = page.find("```python\nimport h5py\n");
+  ASSERT_NE(block, std::string::npos) << "no example";
+  const std::size_t begin = page.find("import", block), end = page.find("```", begin);
+  const fs::path example = temp_->Write("example.py", page.substr(begin, end - begin));
+  const auto ran = testing::RunCommand("cd " + temp_->path().string() + " && /usr/bin/python3 " + example.string());
+  ASSERT_EQ(ran.code, 0) << ran.output;
+  std::istringstream printed(ran.output);
+  int64_t lines = 0;
+  for (const auto& query : data::TraceStore(run_).ReadAll()) {
+    for (const auto& response : query.responses) {
+      for (const auto& pivotal : response.pivotal) {
+        std::string id;
+        TokenId token = -1;
+        double delta = 0;
+        ASSERT_TRUE(printed >> id >> token >> delta) << ran.output;
+        EXPECT_EQ(id, query.id);
+        EXPECT_EQ(token, response.tokens[pivotal.position - 1]);
+        EXPECT_EQ(delta, pivotal.after - pivotal.before);
+        ++lines;
+      }
+    }
+  }
+  EXPECT_GT(lines, 3);
+  EXPECT_EQ(std::ranges::count(ran.output, '\n'), lines);
+}
+
 TEST_F(Interchange, ShowListsProblemsAndDrawsOne) {
   const auto list = Pivotal("show " + run_.string());
   ASSERT_EQ(list.code, 0) << list.output;
   EXPECT_EQ(std::ranges::count(list.output, '\n'), 7);
   const auto traces = data::TraceStore(run_).ReadAll();
-  const auto searched = std::ranges::find_if(traces, [](const auto& t) { return !t.responses.empty(); });
+  const auto searched = std::ranges::find_if(
+      traces, [](const auto& t) { return !t.responses.empty() && !t.responses[0].pivotal.empty(); });
   ASSERT_NE(searched, traces.end());
   const auto shown = Pivotal("show " + run_.string() + " --problem " + searched->id);
   ASSERT_EQ(shown.code, 0) << shown.output;
   EXPECT_THAT(shown.output, HasSubstr(searched->question));
   EXPECT_THAT(shown.output, HasSubstr("█"));  // p = 1 at the end of a right response
+  std::istringstream lines(shown.output);
+  for (std::string line; std::getline(lines, line);)  // a pair, or why there is none
+    if (line.starts_with("    token ")) EXPECT_THAT(line, HasSubstr("pair: "));
   const auto none = Pivotal("show " + run_.string() + " --problem nobody");
   EXPECT_EQ(none.code, 1);
   EXPECT_THAT(none.output, HasSubstr("holds no problem nobody"));

