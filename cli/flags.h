@@ -35,6 +35,7 @@ void AddImport(CLI::App& app);
 void AddTrain(CLI::App& app);
 void AddAblate(CLI::App& app);
 void AddMerge(CLI::App& app);
+void AddMergeAdapter(CLI::App& app);
 void AddEval(CLI::App& app);
 void AddGenerate(CLI::App& app);
 void AddScore(CLI::App& app);

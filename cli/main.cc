@@ -22,6 +22,7 @@ int main(int argc, char** argv) {
   app.get_formatter()->column_width(34);
   pivotal::cli::AddDemo(app);
   pivotal::cli::AddSearch(app);
+  pivotal::cli::AddMerge(app);
   pivotal::cli::AddPairs(app);
   pivotal::cli::AddCurve(app);
   pivotal::cli::AddShow(app);
@@ -29,7 +30,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddExport(app);
   pivotal::cli::AddImport(app);
   pivotal::cli::AddTrain(app);
-  pivotal::cli::AddMerge(app);
+  pivotal::cli::AddMergeAdapter(app);
   pivotal::cli::AddEval(app);
   pivotal::cli::AddAblate(app);
   pivotal::cli::AddGenerate(app);

@@ -4,37 +4,32 @@
 #include <memory>
 
 #include "cli/flags.h"
-#include "data/file_sink.h"
+#include "experiments/merge_runs.h"
 
 namespace pivotal::cli {
 namespace {
 
 struct Flags {
-  experiments::ModelSettings model;
+  std::vector<std::filesystem::path> runs;
   std::filesystem::path output;
-  int64_t max_shard_bytes = model::kDefaultShardBytes;
 };
 
 void Run(const Flags& flags) {
-  const auto merged = experiments::LoadModel(flags.model);
-  data::CreateOutputFolder(flags.output);
-  model::SaveCheckpoint(merged.phi(), flags.model.folder, flags.output, flags.max_shard_bytes);
-  fmt::print("model in {}\n", flags.output.string());
+  const auto merged = experiments::MergeRuns(flags.runs, flags.output);
+  fmt::print("{} problems of {} runs in {}\n", merged.problems, flags.runs.size(), flags.output.string());
+  if (merged.missing > 0)
+    fmt::print("{} problems are in none of them; pivotal search --resume {} goes on with those\n", merged.missing,
+               flags.output.string());
 }
 
 }  // namespace
 
 void AddMerge(CLI::App& app) {
-  auto* sub = app.add_subcommand("merge", "Write a model folder with a LoRA adapter added to the weights");
+  auto* sub = app.add_subcommand("merge", "Join the runs of searches by --shard into one, as if it were one search");
   auto flags = std::make_shared<Flags>();
-  AddModelFlags(*sub, flags->model);
-  sub->get_option("--adapter")->required();
-  sub->remove_option(sub->get_option("--prompt-format"));  // no prompt is made
-  sub->add_option("--output", flags->output, "model folder to make")->required();
-  sub->add_option("--max-shard-size", flags->max_shard_bytes,
-                  "split the weights into files of at most this size, e.g. 500MB")
-      ->transform(CLI::AsSizeValue(true))->check(CLI::PositiveNumber)
-      ->default_str("5GB");
+  sub->add_option("runs", flags->runs, "run folders with the same model and settings")->required()
+      ->check(CLI::ExistingDirectory);
+  sub->add_option("--output", flags->output, "run folder to make")->required();
   sub->callback([flags] { Run(*flags); });
 }
 

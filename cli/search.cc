@@ -5,6 +5,8 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "dpo/launched_ranks.h"
+#include "experiments/rank_device.h"
 #include "experiments/search_run.h"
 
 namespace pivotal::cli {
@@ -14,15 +16,31 @@ struct Flags {
   experiments::RunConfig config;
   std::filesystem::path output, resume;
   experiments::ResumeOptions resume_options;
+  bool shared = false;
 };
 
+// Several processes under mpirun or srun search one run together.
+experiments::SearchTeam TeamOf(const Flags& flags, const dpo::LaunchedRank& rank) {
+  experiments::SearchTeam team;
+  team.shared = flags.shared || rank.ranks > 1;
+  team.first = rank.rank == 0;
+  if (rank.ranks > 1)
+    team.device = experiments::RankDevice(flags.config.model.device, {rank.neighbour, rank.neighbours});
+  return team;
+}
+
 void Run(const Flags& flags) {
-  ConsoleProgress progress;
+  const dpo::LaunchedRank rank = dpo::ThisLaunchedRank();
+  const experiments::SearchTeam team = TeamOf(flags, rank);
+  ConsoleProgress progress(/*visible=*/rank.rank == 0);
   const bool resume = !flags.resume.empty();
   const auto& run = resume ? flags.resume : flags.output;
-  const auto result = resume ? experiments::ResumeSearch(run, flags.resume_options, progress)
-                             : experiments::RunSearch(flags.config, run, progress);
+  const auto result = resume ? experiments::ResumeSearch(run, flags.resume_options, progress, team)
+                             : experiments::RunSearch(flags.config, run, progress, team);
+  if (rank.rank != 0) return;  // what rank 0 says is enough
   const auto& s = result.summary;
+  if (result.lost_workers > 0)
+    fmt::print("processes that died  {}; others did what they had begun\n", result.lost_workers);
   if (result.resumed > 0) fmt::print("problems found done  {}\n", result.resumed);
   fmt::print("problems             {}\n", s.queries);
   fmt::print("  in the band        {}\n", s.searched);
@@ -59,8 +77,13 @@ void AddSearch(CLI::App& app) {
   auto* resume = sub->add_option("--resume", flags->resume,
                                  "go on with this run folder, under its own settings (budgets may be new)");
   resume->excludes(output);
+  sub->add_flag("--shared", flags->shared,
+                "search together with other processes that do the same: one makes the run by --output, others --resume it, at "
+                "any time; under mpirun -n N or srun that is so without the flag");
+  sub->add_option("--shard", flags->config.problems.options.shard,
+                  "2/8: of the problems the second, tenth, ...; for job arrays, pivotal merge joins the runs");
   sub->add_option("--strategy", flags->config.strategy,
-                  "anchored; subdivide (published), subdivide-length, exhaustive: the references")
+                  "anchored; subdivide (published), subdivide-length, exhaustive: the references; none: responses alone")
       ->check(CLI::IsMember(pts::StrategyNames()))
       ->capture_default_str();
   sub->add_option("--gap", search.gap, "a token is pivotal if p(success) changes by this much")

@@ -2,6 +2,7 @@
 #include "data/problem_set.h"
 
 #include <nlohmann/json.hpp>
+#include <charconv>
 #include <unordered_map>
 #include <utility>
 
@@ -47,10 +48,28 @@ Problem ParseProblem(const json& object, const ProblemSetOptions& options, std::
   return problem;
 }
 
+// The places of "2/8" are 1, 9, 17, ...
+struct Shard {
+  std::size_t first = 0, step = 1;
+};
+
+Shard ParseShard(const std::string& text) {
+  if (text.empty()) return {};
+  std::size_t number = 0, count = 0;
+  const char* const end = text.data() + text.size();
+  const auto [slash, bad_number] = std::from_chars(text.data(), end, number);
+  if (bad_number == std::errc() && slash != end && *slash == '/') {
+    const auto [rest, bad_count] = std::from_chars(slash + 1, end, count);
+    if (bad_count == std::errc() && rest == end && number >= 1 && number <= count) return {number - 1, count};
+  }
+  Fail("shard {} is none: write 1/8 to 8/8 for eight of them", Quoted(text));
+}
+
 }  // namespace
 
 std::vector<Problem> LoadProblems(const std::filesystem::path& path,
                                   const ProblemSetOptions& options) {
+  const Shard shard = ParseShard(options.shard);
   JsonLineReader lines(path);
   std::vector<Problem> problems;
   std::unordered_map<std::string, std::size_t> line_of;
@@ -65,7 +84,11 @@ std::vector<Problem> LoadProblems(const std::filesystem::path& path,
     problems.push_back(std::move(problem));
   }
   if (problems.empty()) Fail("{}: no problem in this file", path.string());
-  return problems;
+  if (options.shard.empty()) return problems;
+  std::vector<Problem> own;
+  for (std::size_t i = shard.first; i < problems.size(); i += shard.step) own.push_back(std::move(problems[i]));
+  if (own.empty()) Fail("{}: shard {} of {} problems is empty", path.string(), options.shard, problems.size());
+  return own;
 }
 
 void SaveProblems(const std::filesystem::path& path, const std::vector<Problem>& problems) {

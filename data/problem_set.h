@@ -19,13 +19,14 @@ struct ProblemSetOptions {
   std::string question_key = "question";
   std::string answer_key = "answer";
   std::size_t limit = 0;  // read at most this many problems; 0 = all
+  std::string shard;      // "2/8": of these the second, tenth, eighteenth, ...; "": all
 };
 
 // Reads this project's JSONL, GSM8K's (same keys, no id), HumanEval's and MBPP's (code_problem.h;
 // while no other keys are chosen) or any JSONL with other keys. Numbers are accepted for id and
 // answer, nested values are not. Blank lines are skipped.
 // Throws Error with file, line and remedy: no JSON, a key is missing (the keys present are listed),
-// a value of the wrong type, a duplicate id, invalid UTF-8, no problem at all.
+// a value of the wrong type, a duplicate id, invalid UTF-8, no problem at all, a shard that is none.
 std::vector<Problem> LoadProblems(const std::filesystem::path& path,
                                   const ProblemSetOptions& options = {});
 

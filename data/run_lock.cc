@@ -13,10 +13,10 @@
 
 namespace pivotal::data {
 
-RunLock::RunLock(const std::filesystem::path& run) : path_(run / "lock") {
+RunLock::RunLock(const std::filesystem::path& run, Kind kind) : path_(run / "lock") {
   file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
   if (file_ < 0) Fail("{}: can't open: {}", path_.string(), ErrnoText(errno));
-  if (flock(file_, LOCK_EX | LOCK_NB) == 0) return;
+  if (flock(file_, (kind == Kind::kShared ? LOCK_SH : LOCK_EX) | LOCK_NB) == 0) return;
   const int error = errno;
   close(file_);
   if (error == EWOULDBLOCK)

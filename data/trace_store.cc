@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <unordered_map>
 #include <utility>
 
 #include "data/error.h"
@@ -140,11 +141,19 @@ std::unordered_set<std::string> TraceStore::FinishedIds() const {
 
 std::vector<QueryTrace> TraceStore::ReadAll() const { return ReadUnchanged(run_, ReadFiles); }
 
-void TraceStore::Consolidate() {
+void TraceStore::Consolidate(const std::vector<std::string>& ids) {
   const std::vector<Shard> shards = Shards(run_);
   std::error_code ignored;
   if (shards.empty() && fs::exists(run_ / "traces.h5", ignored)) return;
-  WriteTraces(run_ / "traces.h5", ReadAll());
+  std::unordered_map<std::string, std::size_t> places;
+  for (const std::string& id : ids) places.emplace(id, places.size());
+  const auto place_of = [&](const QueryTrace& query) {
+    const auto found = places.find(query.id);
+    return found != places.end() ? found->second : places.size();
+  };
+  std::vector<QueryTrace> queries = ReadAll();
+  std::ranges::stable_sort(queries, {}, place_of);
+  WriteTraces(run_ / "traces.h5", queries);
   for (const Shard& shard : shards) {
     std::error_code error;
     fs::remove(shard.path, error);

@@ -30,8 +30,9 @@ class TraceStore {
   // All stored queries: traces.h5, then the shards in the order in which they were written. Another
   // process may write meanwhile: what is returned was stored at one moment.
   std::vector<QueryTrace> ReadAll() const;
-  // Joins everything into traces.h5 and removes the shards.
-  void Consolidate();
+  // Joins everything into traces.h5 and removes the shards. Queries come in the order of `ids`, where it is given; those that
+  // are not among them stand behind.
+  void Consolidate(const std::vector<std::string>& ids = {});
 
  private:
   std::filesystem::path run_;

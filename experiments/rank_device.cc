@@ -8,17 +8,17 @@
 
 namespace pivotal::experiments {
 
-int OwnGpu(const dpo::Ranks& ranks, int gpus) {
-  if (ranks.neighbours() > gpus)
+int OwnGpu(Neighbour rank, int gpus) {
+  if (rank.of > gpus)
     Fail("{} ranks on a machine with {} GPUs: start one a GPU (mpirun -n {}); where CUDA_VISIBLE_DEVICES "
-         "gives each rank its own, say --device cuda:0", ranks.neighbours(), gpus, gpus);
-  return ranks.neighbour();
+         "gives each rank its own, say --device cuda:0", rank.of, gpus, gpus);
+  return rank.number;
 }
 
-std::string RankDevice(const std::string& name, const dpo::Ranks& ranks) {
+std::string RankDevice(const std::string& name, Neighbour rank) {
   const bool any = name == "auto" || name == "cuda";
-  if (!any || ranks.neighbours() == 1 || !model::ParseDevice(name).is_cuda()) return name;
-  return fmt::format("cuda:{}", OwnGpu(ranks, static_cast<int>(at::getNumGPUs())));
+  if (!any || rank.of == 1 || !model::ParseDevice(name).is_cuda()) return name;
+  return fmt::format("cuda:{}", OwnGpu(rank, static_cast<int>(at::getNumGPUs())));
 }
 
 }  // namespace pivotal::experiments

@@ -23,6 +23,7 @@ void ForEachSetting(Config& config, F&& f) {
   f("problems", "question_key", config.problems.options.question_key);
   f("problems", "answer_key", config.problems.options.answer_key);
   f("problems", "limit", config.problems.options.limit);
+  f("problems", "shard", config.problems.options.shard);
   f("problems", "oracle", config.problems.oracle);
   f("problems", "oracle_timeout", config.problems.oracle_options.timeout);
   f("problems", "oracle_memory", config.problems.oracle_options.memory);
@@ -55,8 +56,8 @@ void ForEachSetting(Config& config, F&& f) {
 }
 
 // Settings that came later: runs from before have the defaults.
-constexpr std::array<std::string_view, 6> kLater = {"adapter", "system", "oracle_timeout",
-                                                    "oracle_memory", "allow_unsandboxed", "stop"};
+constexpr std::array<std::string_view, 7> kLater = {"adapter", "system", "oracle_timeout",
+                                                    "oracle_memory", "allow_unsandboxed", "stop", "shard"};
 
 constexpr const char* kWriter = "pivotal search";
 

@@ -31,7 +31,7 @@ int64_t FreeMemory(c10::Device device, const dpo::Ranks& ranks) {
 LoadedModel LoadBase(const TrainSettings& settings, const dpo::Ranks& ranks) {
   ModelSettings base = settings.model;
   base.adapter.clear();
-  base.device = RankDevice(base.device, ranks);
+  base.device = RankDevice(base.device, {ranks.neighbour(), ranks.neighbours()});
   if (!settings.ignore_memory_plan)
     RequireWeightsFit(settings, FreeMemory(model::ParseDevice(base.device), ranks));
   return LoadModel(base);

@@ -264,23 +264,6 @@ class Meter {
   Clock::time_point begin_ = Clock::now();
 };
 
-void Count(std::span<const data::QueryTrace> traces, SearchSummary& summary) {
-  for (const data::QueryTrace& trace : traces) {
-    ++summary.queries;
-    summary.searched += trace.searched;
-    summary.cut_short += !trace.complete;
-    summary.responses += static_cast<int64_t>(trace.responses.size());
-    for (const data::ResponseTrace& response : trace.responses) {
-      for (const data::PivotalToken& token : response.pivotal) {
-        ++summary.pivotal;
-        summary.candidates += token.chosen >= 0;
-        summary.false_share += (1 - token.probability - summary.false_share) /
-                               static_cast<double>(summary.pivotal);
-      }
-    }
-  }
-}
-
 }  // namespace
 
 void SearchOptions::Validate() const {
@@ -300,6 +283,23 @@ void SearchOptions::Validate() const {
     Fail("search: budget_tokens is {}, must be 0 (no limit) or larger", budget_tokens);
   if (!(budget_seconds >= 0 && budget_seconds < 1e9))
     Fail("search: budget_seconds is {}, must be 0 (no limit) or larger", budget_seconds);
+}
+
+void Count(std::span<const data::QueryTrace> traces, SearchSummary& summary) {
+  for (const data::QueryTrace& trace : traces) {
+    ++summary.queries;
+    summary.searched += trace.searched;
+    summary.cut_short += !trace.complete;
+    summary.responses += static_cast<int64_t>(trace.responses.size());
+    for (const data::ResponseTrace& response : trace.responses) {
+      for (const data::PivotalToken& token : response.pivotal) {
+        ++summary.pivotal;
+        summary.candidates += token.chosen >= 0;
+        summary.false_share += (1 - token.probability - summary.false_share) /
+                               static_cast<double>(summary.pivotal);
+      }
+    }
+  }
 }
 
 SearchSummary Search(std::span<const Query> queries, model::Policy& policy, const Judge& judge,

@@ -51,6 +51,9 @@ struct SearchSummary {
   double verdict_seconds = 0;  // of it, waiting for verdicts when all rollouts were done
 };
 
+// Adds what finished queries hold to the counts; not the seconds.
+void Count(std::span<const data::QueryTrace> traces, SearchSummary& summary);
+
 // Per group of queries: draws `samples` rollouts from every prompt; for queries in the band takes
 // responses from these, searches them all in shared batches, and for each pivotal token picks the
 // other side of a pair among the tokens that rollouts met in its place, then draws `confirm` fresh

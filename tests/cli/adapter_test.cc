@@ -61,7 +61,7 @@ TEST_F(AdapterRun, IsTrainedContinuedAndMerged) {
   EXPECT_GT(std::stod(log.substr(margin + 18)), 0.05);
   EXPECT_TRUE(fs::exists(Path("merged/config.json")));
 
-  const auto merge = Pivotal("merge --model " + kTinyModel + " --adapter " + Path("first") + " --output " +
+  const auto merge = Pivotal("merge-adapter --model " + kTinyModel + " --adapter " + Path("first") + " --output " +
                              Path("whole"));
   ASSERT_EQ(merge.code, 0) << merge.output;
   EXPECT_EQ(Answer(Path("whole")), Answer(kTinyModel + " --adapter " + Path("first")));

@@ -286,8 +286,18 @@ TEST(LaunchedRanks, AreReadFromTheLaunchersEnvironment) {
   EXPECT_EQ(JoinRanks()->size(), 1);
   ::setenv("OMPI_COMM_WORLD_SIZE", "4", 1);
   EXPECT_EQ(LaunchedRanks(), 4);
-  ::unsetenv("SLURM_NTASKS");
-  ::unsetenv("OMPI_COMM_WORLD_SIZE");
+  ::setenv("OMPI_COMM_WORLD_RANK", "3", 1);
+  ::setenv("OMPI_COMM_WORLD_LOCAL_RANK", "1", 1);
+  ::setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1);
+  const LaunchedRank rank = ThisLaunchedRank();
+  EXPECT_EQ(rank.rank, 3);
+  EXPECT_EQ(rank.ranks, 4);
+  EXPECT_EQ(rank.neighbour, 1);
+  EXPECT_EQ(rank.neighbours, 2);
+  for (const char* name : {"SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
+                           "OMPI_COMM_WORLD_LOCAL_SIZE"})
+    ::unsetenv(name);
+  EXPECT_EQ(ThisLaunchedRank().ranks, 1);
 }
 
 }  // namespace

@@ -1,0 +1,221 @@
+// Apache-2.0.
+#include "data/work_share.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "data/error.h"
+#include "data/file_sink.h"
+
+namespace pivotal::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+int OpenOrFail(const fs::path& path, int flags) {
+  const int file = open(path.c_str(), flags | O_CLOEXEC, 0644);
+  if (file < 0) Fail("{}: can't open: {}", path.string(), ErrnoText(errno));
+  return file;
+}
+
+}  // namespace
+
+// Holds FOLDER/lock, which it makes; waits for it.
+class WorkShare::Guard {
+ public:
+  explicit Guard(const fs::path& folder) : path_(folder / "lock") {
+    for (;;) {
+      std::error_code error;
+      fs::create_directories(folder, error);
+      if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
+      file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
+      if (file_ < 0 && errno == ENOENT) continue;  // the last worker has just removed the folder
+      if (file_ < 0) Fail("{}: can't open: {}", path_.string(), ErrnoText(errno));
+      int result;
+      while ((result = flock(file_, LOCK_EX)) != 0 && errno == EINTR) {
+      }
+      if (result != 0) {
+        const int cause = errno;
+        close(file_);
+        Fail("{}: can't lock: {}", path_.string(), ErrnoText(cause));
+      }
+      // The file may have been removed, with the folder, while we waited for it.
+      if (fs::exists(path_, error) && SameFile()) return;
+      close(file_);
+    }
+  }
+  ~Guard() { close(file_); }
+  Guard(const Guard&) = delete;
+  Guard& operator=(const Guard&) = delete;
+
+ private:
+  bool SameFile() const {
+    const int found = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
+    if (found < 0) return false;
+    struct stat held {}, there {};
+    const bool same = fstat(file_, &held) == 0 && fstat(found, &there) == 0 && held.st_dev == there.st_dev &&
+                      held.st_ino == there.st_ino;
+    close(found);
+    return same;
+  }
+
+  fs::path path_;
+  int file_ = -1;
+};
+
+WorkShare::WorkShare(fs::path folder, int64_t items, const std::function<bool(int64_t)>& is_finished)
+    : folder_(std::move(folder)), items_(items), claims_(static_cast<std::size_t>(items)) {
+  const Guard guard(folder_);
+  const fs::path header = folder_ / "items";
+  std::error_code ignored;
+  if (fs::exists(header, ignored)) {
+    int64_t found = -1;
+    std::istringstream(ReadFile(header)) >> found;
+    if (found != items_) Fail("{}: shares out {} problems, not {}: other work", folder_.string(), found, items_);
+  } else {
+    FileSink file(header);
+    file.Write(std::to_string(items_) + "\n");
+    file.Commit();
+  }
+  do {
+    worker_ = ++joined_;
+  } while (fs::exists(WorkerFile(worker_), ignored));
+  worker_file_ = OpenOrFail(WorkerFile(worker_), O_RDWR | O_CREAT | O_EXCL);
+  if (flock(worker_file_, LOCK_EX | LOCK_NB) != 0)
+    Fail("{}: can't lock: {}", WorkerFile(worker_).string(), ErrnoText(errno));
+  Read();
+  std::vector<int64_t> done;
+  for (int64_t i = 0; i < items_; ++i)
+    if (!claims_[static_cast<std::size_t>(i)].finished && is_finished(i)) done.push_back(i);
+  Write("finished", done);
+}
+
+WorkShare::~WorkShare() {
+  try {
+    Leave([] {});
+  } catch (const Error&) {
+    // The lock of a worker that could not say goodbye is free all the same: its items are found.
+  }
+  if (worker_file_ >= 0) close(worker_file_);
+}
+
+std::vector<int64_t> WorkShare::Take(int64_t most) {
+  const Guard guard(folder_);
+  Read();
+  std::vector<int64_t> free;
+  for (int64_t i = 0; i < items_; ++i) {
+    const Claim& claim = claims_[static_cast<std::size_t>(i)];
+    if (claim.finished || claim.worker == worker_) continue;
+    if (claim.worker != 0) {
+      if (Lives(claim.worker)) continue;
+      lost_ += !std::exchange(dead_[claim.worker], true);
+    }
+    free.push_back(i);
+  }
+  // Half of an even share: what is left over goes to whoever is quicker.
+  const int64_t workers = Others() + 1;
+  const int64_t share = std::max<int64_t>(1, std::ssize(free) / (2 * workers));
+  const int64_t count = std::min({most, workers == 1 ? most : share, std::ssize(free)});
+  free.resize(static_cast<std::size_t>(count));
+  Write("taken", free);
+  return free;
+}
+
+void WorkShare::Finish(const std::vector<int64_t>& items, const std::function<void()>& store) {
+  const Guard guard(folder_);
+  store();
+  Read();
+  Write("finished", items);
+}
+
+bool WorkShare::Leave(const std::function<void()>& last) {
+  if (worker_file_ < 0) return false;
+  const Guard guard(folder_);
+  Read();
+  std::vector<int64_t> held;
+  for (int64_t i = 0; i < items_; ++i) {
+    const Claim& claim = claims_[static_cast<std::size_t>(i)];
+    if (claim.worker == worker_ && !claim.finished) held.push_back(i);
+  }
+  const bool ends = finished_ == items_ && Others() == 0;
+  if (ends) {
+    last();
+    fs::remove_all(folder_);
+  } else {
+    Write("free", held);
+  }
+  close(std::exchange(worker_file_, -1));
+  return ends;
+}
+
+// What others have written since the last time. A line that was cut short by a death counts for nothing: the next one
+// begins anew.
+void WorkShare::Read() {
+  std::error_code ignored;
+  const fs::path path = folder_ / "claims";
+  if (fs::exists(path, ignored)) {
+    const std::string text = ReadFile(path);
+    std::size_t end;
+    while ((end = text.find('\n', read_)) != std::string::npos) {
+      std::istringstream line(text.substr(read_, end - read_));
+      read_ = end + 1;
+      std::string what, stop;
+      int64_t worker = 0, item = -1;
+      if (!(line >> what >> worker >> item >> stop) || stop != "." || item < 0 || item >= items_) continue;
+      Claim& claim = claims_[static_cast<std::size_t>(item)];
+      if (claim.finished) continue;
+      claim.worker = what == "free" ? 0 : worker;
+      claim.finished = what == "finished";
+      finished_ += claim.finished;
+    }
+  }
+  while (fs::exists(WorkerFile(joined_ + 1), ignored)) ++joined_;
+}
+
+void WorkShare::Write(const char* what, const std::vector<int64_t>& items) {
+  if (items.empty()) return;
+  std::string lines = "\n";  // ends what a dead worker may have left
+  for (const int64_t item : items) lines += fmt::format("{} {} {} .\n", what, worker_, item);
+  const fs::path path = folder_ / "claims";
+  const int file = OpenOrFail(path, O_WRONLY | O_CREAT | O_APPEND);
+  for (std::size_t done = 0; done < lines.size();) {
+    const ssize_t written = write(file, lines.data() + done, lines.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) {
+      const int cause = errno;
+      close(file);
+      Fail("{}: can't write: {}", path.string(), ErrnoText(cause));
+    }
+    done += static_cast<std::size_t>(written);
+  }
+  close(file);
+  Read();
+}
+
+bool WorkShare::Lives(int64_t worker) const {
+  if (worker == worker_) return true;
+  if (dead_.contains(worker)) return false;
+  const int file = open(WorkerFile(worker).c_str(), O_RDWR | O_CLOEXEC);
+  if (file < 0) return false;
+  const bool lives = flock(file, LOCK_EX | LOCK_NB) != 0;
+  close(file);
+  return lives;
+}
+
+int64_t WorkShare::Others() const {
+  int64_t others = 0;
+  for (int64_t worker = 1; worker <= joined_; ++worker) others += worker != worker_ && Lives(worker);
+  return others;
+}
+
+fs::path WorkShare::WorkerFile(int64_t worker) const { return folder_ / fmt::format("worker-{}", worker); }
+
+}  // namespace pivotal::data
