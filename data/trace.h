@@ -92,4 +92,13 @@ struct QueryTrace {
   std::vector<RolloutTrace> rollouts;
 };
 
+// P_k, k = `tokens`: the prompt, then t_1..t_k of a response. The prompt alone where `response` is -1.
+inline std::vector<TokenId> PrefixOf(const QueryTrace& query, int32_t response, int32_t tokens) {
+  std::vector<TokenId> prefix = query.prompt;
+  if (response < 0) return prefix;
+  const auto begin = query.responses[response].tokens.begin();
+  prefix.insert(prefix.end(), begin, begin + tokens);
+  return prefix;
+}
+
 }  // namespace pivotal::data

@@ -124,7 +124,8 @@ std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run) {
   const auto tokenizer = data::LoadTokenizer(config.model.folder);
   std::vector<data::PivotalEvent> events;
   for (const data::QueryTrace& query : data::TraceStore(run).ReadAll()) {
-    for (const data::ResponseTrace& response : query.responses) {
+    for (int32_t r = 0; r < std::ssize(query.responses); ++r) {
+      const data::ResponseTrace& response = query.responses[r];
       for (const data::PivotalToken& token : response.pivotal) {
         data::PivotalEvent event;
         const auto k = static_cast<std::size_t>(token.position);
@@ -132,7 +133,7 @@ std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run) {
         event.item_id = query.id;
         event.query = query.question;
         event.answer = query.answer;
-        event.prefix = Joined(query.prompt, std::span(response.tokens).first(k - 1));
+        event.prefix = data::PrefixOf(query, r, token.position - 1);
         event.prompt_tokens = std::ssize(query.prompt);
         event.context = TextOf(*tokenizer, event.prefix);
         event.token = response.tokens[k - 1];

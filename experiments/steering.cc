@@ -30,9 +30,7 @@ class SteeringWriter {
 
   // `pair`: the token gives one.
   void Add(const data::QueryTrace& query, int32_t number, const data::PivotalToken& token, bool pair) {
-    const auto& tokens = query.responses[number].tokens;
-    std::vector<TokenId> prefix = query.prompt;
-    prefix.insert(prefix.end(), tokens.begin(), tokens.begin() + token.position - 1);
+    const std::vector<TokenId> prefix = data::PrefixOf(query, number, token.position - 1);
     const auto before = static_cast<int64_t>(prefix.size()) - 1;
     const auto outputs_after = [&](TokenId side) {
       std::vector<TokenId> sequence = prefix;
@@ -44,7 +42,7 @@ class SteeringWriter {
     for (std::size_t layer = 0; layer < differences_.size(); ++layer) {
       sink_.Write(ordered_json{{"id", fmt::format("{}/{}/{}", query.id, number, token.position)},
                                {"position", before + 1},
-                               {"token", tokens[token.position - 1]},
+                               {"token", query.responses[number].tokens[token.position - 1]},
                                {"delta", token.after - token.before},
                                {"layer", layer},
                                {"hidden", Floats(accepted[layer][before])}}

@@ -17,7 +17,6 @@
 namespace pivotal::pts {
 namespace {
 
-using Tokens = std::span<const TokenId>;
 // Prompt, chosen, rejected.
 using PairKey = std::tuple<std::vector<TokenId>, std::vector<TokenId>, std::vector<TokenId>>;
 
@@ -34,11 +33,9 @@ std::string SideText(const data::Tokenizer& tokenizer, TokenId token) {
 // Ids and texts of the pair that sets two tokens after P_{position-1} against each other.
 data::PreferencePair PairAt(const data::QueryTrace& query, int32_t response, int32_t position,
                             TokenId chosen, TokenId rejected, const data::Tokenizer& tokenizer) {
-  const auto prefix = Tokens(query.responses[response].tokens).first(position - 1);
   data::PreferencePair pair;
   pair.id = fmt::format("{}/{}/{}", query.id, response, position);
-  pair.prompt_ids = query.prompt;
-  pair.prompt_ids.insert(pair.prompt_ids.end(), prefix.begin(), prefix.end());
+  pair.prompt_ids = data::PrefixOf(query, response, position - 1);
   pair.chosen_ids = {chosen};
   pair.rejected_ids = {rejected};
   pair.prompt = tokenizer.Decode(pair.prompt_ids, /*at_start=*/true);

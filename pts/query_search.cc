@@ -143,8 +143,8 @@ Wish QuerySearch::WishFor(const Start& start) const {
   Wish wish;
   wish.yield = start.yield;
   model::RolloutRequest& request = wish.request;
-  request.prefix = query_.prompt;
-  request.prefix.insert(request.prefix.end(), path.begin(), path.end());
+  request.prefix = data::PrefixOf(trace_, start.response, start.position);
+  if (start.forced >= 0) request.prefix.push_back(start.forced);
   request.count = start.count;
   request.max_new_tokens = options_.max_new_tokens - CountOf(path);
   request.stop = options_.stop;
