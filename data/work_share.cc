@@ -34,7 +34,7 @@ class WorkShare::Guard {
   explicit Guard(const fs::path& folder) : path_(folder / "lock") {
     for (;;) {
       std::error_code error;
-      fs::create_directories(folder, error);
+      fs::create_directory(folder, error);
       if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
       file_ = open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644);
       if (file_ < 0 && errno == ENOENT) continue;  // the last worker has just removed the folder

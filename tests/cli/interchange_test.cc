@@ -179,8 +179,10 @@ TEST_F(Interchange, ShowListsProblemsAndDrawsOne) {
   EXPECT_THAT(shown.output, HasSubstr(searched->question));
   EXPECT_THAT(shown.output, HasSubstr("█"));  // p = 1 at the end of a right response
   std::istringstream lines(shown.output);
-  for (std::string line; std::getline(lines, line);)  // a pair, or why there is none
-    if (line.starts_with("    token ")) EXPECT_THAT(line, HasSubstr("pair: "));
+  for (std::string line; std::getline(lines, line);)
+    if (line.starts_with("    token ")) {
+      EXPECT_THAT(line, HasSubstr("pair: "));  // or "no pair: " and why
+    }
   const auto none = Pivotal("show " + run_.string() + " --problem nobody");
   EXPECT_EQ(none.code, 1);
   EXPECT_THAT(none.output, HasSubstr("holds no problem nobody"));

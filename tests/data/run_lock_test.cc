@@ -22,6 +22,17 @@ TEST(RunLock, TheSecondIsRefusedUntilTheFirstIsGone) {
   EXPECT_EQ(ErrorText([&] { RunLock again(run.path()); }), "(no Error)");
 }
 
+TEST(RunLock, SeveralMayShareAndNoneBesideOneAlone) {
+  const testing::TempDir run;
+  {
+    const RunLock first(run.path(), RunLock::Kind::kShared);
+    EXPECT_EQ(ErrorText([&] { RunLock second(run.path(), RunLock::Kind::kShared); }), "(no Error)");
+    EXPECT_THAT(ErrorText([&] { RunLock alone(run.path()); }), HasSubstr("another process"));
+  }
+  const RunLock alone(run.path());
+  EXPECT_THAT(ErrorText([&] { RunLock shared(run.path(), RunLock::Kind::kShared); }), HasSubstr("another process"));
+}
+
 TEST(RunLock, AFolderThatIsAnotherNowIsFound) {
   const testing::TempDir temp;
   const auto run = temp.path() / "run", away = temp.path() / "away";

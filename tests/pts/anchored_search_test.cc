@@ -192,9 +192,9 @@ TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
 }
 
 TEST(Strategy, NamesAndBadOptions) {
-  for (const char* name : {"anchored", "subdivide", "subdivide-length", "exhaustive"})
+  for (const char* name : {"anchored", "subdivide", "subdivide-length", "exhaustive", "none"})
     EXPECT_EQ(StrategyName(ParseStrategy(name)), name);
-  EXPECT_EQ(StrategyNames().size(), 4u);
+  EXPECT_EQ(StrategyNames().size(), 5u);
   EXPECT_THROW(ParseStrategy("anchor"), Error);
   StrategyOptions options;
   options.tolerance = 0.2;

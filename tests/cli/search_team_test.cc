@@ -1,0 +1,145 @@
+// Apache-2.0. Searches by several processes, by shards, and what is left of them when processes die.
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "data/file_sink.h"
+#include "kernels/philox.h"
+#include "tests/cli/tiny_run.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::AllOf;
+using ::testing::HasSubstr;
+using testing::kTiny;
+using testing::kTinyModel;
+using testing::PairsOf;
+using testing::Pivotal;
+using testing::RunCommand;
+
+const std::string kSearch = "search --model " + kTinyModel + " --problems " + kTiny +
+    "/problems/train.jsonl --limit 12 --samples 8 --confirm 8 --max-new-tokens 64 --group 4 --output ";
+
+class SearchTeam : public ::testing::Test {
+ protected:
+  static void SetUpTestSuite() {
+    const auto done = Pivotal(kSearch + (Temp().path() / "alone").string());
+    ASSERT_EQ(done.code, 0) << done.output;
+    alone_ = PairsOf(Temp().path() / "alone");
+    ASSERT_FALSE(alone_.empty());
+  }
+  static const testing::TempDir& Temp() {
+    static const testing::TempDir temp;
+    return temp;
+  }
+  static std::string Path(const std::string& name) { return (Temp().path() / name).string(); }
+  // Started with others: of one machine, as Open MPI tells it.
+  static std::string Rank(int rank, int ranks, const std::string& arguments) {
+    return fmt::format("OMP_NUM_THREADS=1 OMPI_COMM_WORLD_SIZE={} OMPI_COMM_WORLD_RANK={} {} {}", ranks, rank, PIVOTAL_BINARY,
+                       arguments);
+  }
+  static std::vector<std::string> IdsOf(const std::string& run) {
+    std::vector<std::string> ids;
+    for (const auto& query : data::TraceStore(run).ReadAll()) ids.push_back(query.id);
+    return ids;
+  }
+  static inline std::string alone_;
+};
+
+TEST_F(SearchTeam, FindsWhatOneProcessFinds) {
+  for (const int ranks : {2, 4}) {
+    const std::string run = Path(fmt::format("ranks{}", ranks));
+    std::string command;
+    for (int rank = 1; rank < ranks; ++rank) command += Rank(rank, ranks, kSearch + run) + " & ";
+    const auto result = RunCommand("{ " + command + Rank(0, ranks, kSearch + run) + "; wait; }");
+    EXPECT_EQ(result.code, 0) << result.output;
+    EXPECT_THAT(result.output, HasSubstr("problems             12"));
+    EXPECT_EQ(PairsOf(run), alone_) << ranks;
+    EXPECT_EQ(IdsOf(run), IdsOf(Path("alone")));
+    EXPECT_FALSE(fs::exists(fs::path(run) / "work"));
+    EXPECT_FALSE(fs::exists(fs::path(run) / "shards"));
+  }
+}
+
+TEST_F(SearchTeam, RunsUnderMpirun) {
+  if (RunCommand("command -v mpirun").code != 0) GTEST_SKIP() << "needs mpirun";
+  const std::string run = Path("mpirun");
+  const auto result = RunCommand("OMP_NUM_THREADS=1 mpirun --allow-run-as-root --oversubscribe -n 2 " PIVOTAL_BINARY " " + kSearch + run);
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_EQ(PairsOf(run), alone_);
+}
+
+// Ranks 1 and 2 of three are killed at random moments; rank 0 does what they had begun.
+TEST_F(SearchTeam, ADeadProcessCostsNothing) {
+  const char* set = std::getenv("PIVOTAL_KILLS");
+  const int rounds = set == nullptr ? 3 : std::atoi(set) / 2;
+  kernels::RandomStream random(1, kernels::MixStream(0, "team kill test"));
+  for (int round = 0; round < rounds; ++round) {
+    const std::string run = Path(fmt::format("killed{}", round));
+    std::string command;
+    for (int rank = 1; rank < 3; ++rank)
+      command += fmt::format("OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_RANK={} OMP_NUM_THREADS=1 timeout -s KILL {} {} {} & ", rank,
+                             0.2 + 2.5 * random.Uniform(), PIVOTAL_BINARY, kSearch + run);
+    const auto result = RunCommand("{ " + command + Rank(0, 3, kSearch + run) + "; }");
+    EXPECT_EQ(result.code, 0) << result.output;
+    // A process that was killed after the first had left is what --resume repairs.
+    if (!fs::exists(fs::path(run) / "traces.h5") || fs::exists(fs::path(run) / "shards")) {
+      RunCommand("sleep 3");
+      const auto resumed = Pivotal("search --resume " + run);
+      EXPECT_EQ(resumed.code, 0) << resumed.output;
+    }
+    EXPECT_EQ(PairsOf(run), alone_) << "round " << round;
+  }
+}
+
+TEST_F(SearchTeam, OthersJoinARunThatIsShared) {
+  const std::string run = Path("joined");
+  const std::string join = fmt::format("while [ ! -e {0}/run.toml ]; do sleep 0.02; done; {1} search --resume {0} --shared", run, PIVOTAL_BINARY);
+  const auto result = RunCommand("{ (" + join + ") & " PIVOTAL_BINARY " " + kSearch + run + " --shared; wait; }");
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_EQ(PairsOf(run), alone_);
+  const auto again = Pivotal("search --resume " + run + " --shared");
+  EXPECT_EQ(again.code, 0) << again.output;
+  EXPECT_THAT(again.output, HasSubstr("problems found done  12"));
+  EXPECT_EQ(PairsOf(run), alone_);
+  EXPECT_THAT(Pivotal(kSearch + Path("b") + " --shared --budget-tokens 1000").output, HasSubstr("budgets are of one process"));
+}
+
+TEST_F(SearchTeam, ShardsAreMergedIntoWhatOneProcessFinds) {
+  std::string runs;
+  for (int shard = 1; shard <= 3; ++shard) {
+    const std::string run = Path(fmt::format("shard{}", shard));
+    const auto result = Pivotal(kSearch + run + fmt::format(" --shard {}/3", shard));
+    ASSERT_EQ(result.code, 0) << result.output;
+    EXPECT_EQ(IdsOf(run).size(), 4u);
+    runs = run + " " + runs;  // in any order
+  }
+  const auto merged = Pivotal("merge " + runs + "--output " + Path("merged"));
+  EXPECT_EQ(merged.code, 0) << merged.output;
+  EXPECT_THAT(merged.output, HasSubstr("12 problems of 3 runs"));
+  EXPECT_EQ(PairsOf(Path("merged")), alone_);
+  EXPECT_EQ(IdsOf(Path("merged")), IdsOf(Path("alone")));
+  // A shard is missing: the rest is searched.
+  const auto part = Pivotal("merge " + Path("shard1") + " " + Path("shard3") + " --output " + Path("part"));
+  EXPECT_THAT(part.output, HasSubstr("4 problems are in none of them"));
+  EXPECT_EQ(Pivotal("search --resume " + Path("part")).code, 0);
+  EXPECT_EQ(PairsOf(Path("part")), alone_);
+  EXPECT_THAT(Pivotal("merge " + Path("shard1") + " " + Path("part") + " --output " + Path("twice")).output,
+              HasSubstr("shards of one file share none"));
+  EXPECT_EQ(Pivotal(kSearch + Path("other") + " --shard 2/3 --samples 9").code, 0);
+  const auto other = Pivotal("merge " + Path("shard1") + " " + Path("other") + " --output " + Path("no"));
+  EXPECT_EQ(other.code, 1);
+  EXPECT_THAT(other.output, AllOf(HasSubstr("search.samples is 9, but 8 in"), HasSubstr("same model and settings")));
+  EXPECT_FALSE(fs::exists(Path("no")));
+  EXPECT_THAT(Pivotal(kSearch + Path("bad") + " --shard 4/3").output, HasSubstr("write 1/8 to 8/8"));
+}
+
+}  // namespace
+}  // namespace pivotal
