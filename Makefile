@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup build demo test test-parity fuzz bench bench-peers ablations tiny-model clean
+.PHONY: help setup build demo test test-parity fuzz bench bench-peers ablations docs package tiny-model clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
@@ -28,6 +28,13 @@ test-parity: setup ## compare with transformers and TRL, installed into build/pa
 	@cmake --preset $(PRESET) -DPIVOTAL_PYTHON=$(CURDIR)/build/parity/bin/python > /dev/null
 	@cmake --build --preset $(PRESET)
 	@ctest --preset $(PRESET) -R Parity
+
+docs: ## the headers' documentation, in build/docs/html (needs doxygen)
+	@mkdir -p build/docs
+	@doxygen docs/Doxyfile
+
+package: build ## a .deb and a tarball, in build/release
+	@cd $(BUILD) && cpack
 
 fuzz: ## fuzz data/ and pts/oracles/ with libFuzzer, FUZZ_SECONDS=60 a target
 	@scripts/setup fuzz

@@ -20,6 +20,14 @@ std::filesystem::path FreeFolder() {
   return folder;
 }
 
+// Of an install, beside the program; else that of the tree that it was built in.
+std::filesystem::path TinyFolder() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto installed = program.parent_path().parent_path() / PIVOTAL_DATA_FOLDER / "pivotal" / "tiny";
+  return !error && std::filesystem::exists(installed, error) ? installed : PIVOTAL_TINY_FOLDER;
+}
+
 void Run(experiments::DemoSettings& settings) {
   if (settings.output.empty()) settings.output = FreeFolder();
   fmt::print("Searching {} problems with the model in {}; everything goes to {}\n",
@@ -39,7 +47,7 @@ void Run(experiments::DemoSettings& settings) {
 void AddDemo(CLI::App& app) {
   auto* sub = app.add_subcommand("demo", "Search, pairs, DPO and evaluation on the tiny model");
   auto settings = std::make_shared<experiments::DemoSettings>();
-  settings->tiny = PIVOTAL_TINY_FOLDER;
+  settings->tiny = TinyFolder();
   sub->add_option("--tiny", settings->tiny, "folder that holds model/ and problems/")
       ->capture_default_str();
   sub->add_option("--output", settings->output, "folder to make (default: pivotal-demo)");

@@ -12,11 +12,16 @@
 #include "cli/flags.h"
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "kernels/cpu_kernels.h"
 
 int main(int argc, char** argv) {
   CLI::App app("Pivotal: finds the tokens that decide whether a language model solves a problem, and "
                "trains the model on exactly those decisions.", "pivotal");
-  app.set_version_flag("--version", PIVOTAL_VERSION);
+  app.set_version_flag("--version", [] {
+    const auto isas = pivotal::kernels::SupportedIsas();
+    return fmt::format("pivotal {}\n{}\nthis CPU runs {}", PIVOTAL_VERSION, PIVOTAL_BUILD_FACTS,
+                       pivotal::kernels::IsaName(isas.back()));
+  });
   app.require_subcommand(1);
   app.option_defaults()->take_last();  // a flag given twice: the last one counts
   app.get_formatter()->column_width(34);

@@ -1,5 +1,6 @@
-# Finds LibTorch and defines the target `libtorch`. In this order: CMAKE_PREFIX_PATH, a torch that
-# python3 can import, torch==${PIVOTAL_TORCH_VERSION} in a virtual environment inside build/.
+# Finds LibTorch and defines the target `Pivotal::libtorch`. In this order: PIVOTAL_TORCH_ROOT, CMAKE_PREFIX_PATH, a torch that
+# python3 can import; while Pivotal itself is built also torch==${PIVOTAL_TORCH_VERSION} in a virtual environment inside build/.
+# Part of an install too.
 #
 # The libraries are linked by path rather than through find_package(Torch), which fails without a
 # CUDA toolkit although the CPU part of the same wheel works.
@@ -49,8 +50,11 @@ if(NOT PIVOTAL_TORCH_ROOT OR NOT EXISTS ${PIVOTAL_TORCH_ROOT}/lib/libtorch_cpu.s
     set(torch_root ${torch_prefix})
   else()
     pivotal_torch_of_python(${Python3_EXECUTABLE} torch_root)
-    if(NOT torch_root)
+    if(NOT torch_root AND PROJECT_NAME STREQUAL "Pivotal")
       pivotal_install_torch(torch_root)
+    elseif(NOT torch_root)
+      message(FATAL_ERROR "LibTorch is missing: set PIVOTAL_TORCH_ROOT or CMAKE_PREFIX_PATH to a LibTorch ${PIVOTAL_TORCH_VERSION}, "
+                          "or install torch==${PIVOTAL_TORCH_VERSION} for ${Python3_EXECUTABLE}.")
     endif()
   endif()
   set(PIVOTAL_TORCH_ROOT ${torch_root} CACHE PATH "Folder that holds LibTorch's lib and include" FORCE)
@@ -80,9 +84,9 @@ if(PIVOTAL_WITH_CUDA)
   find_path(PIVOTAL_CUDA_INCLUDE cuda_runtime_api.h HINTS ${nvidia}/cu13/include /usr/local/cuda/include)
   if(PIVOTAL_NCCL_INCLUDE AND PIVOTAL_NCCL_LIBRARY AND PIVOTAL_CUDA_INCLUDE)
     set(PIVOTAL_WITH_NCCL ON)
-    add_library(nccl INTERFACE)
-    target_include_directories(nccl SYSTEM INTERFACE ${PIVOTAL_NCCL_INCLUDE} ${PIVOTAL_CUDA_INCLUDE})
-    target_link_libraries(nccl INTERFACE ${PIVOTAL_NCCL_LIBRARY})
+    add_library(Pivotal::nccl INTERFACE IMPORTED GLOBAL)
+    target_include_directories(Pivotal::nccl SYSTEM INTERFACE ${PIVOTAL_NCCL_INCLUDE} ${PIVOTAL_CUDA_INCLUDE})
+    target_link_libraries(Pivotal::nccl INTERFACE ${PIVOTAL_NCCL_LIBRARY})
   endif()
   message(STATUS "NCCL: ${PIVOTAL_WITH_NCCL}")
 endif()
@@ -92,17 +96,17 @@ get_target_property(fmt_include fmt::fmt INTERFACE_INCLUDE_DIRECTORIES)
 file(MAKE_DIRECTORY ${CMAKE_BINARY_DIR}/first)
 file(CREATE_LINK ${fmt_include}/fmt ${CMAKE_BINARY_DIR}/first/fmt SYMBOLIC)
 
-add_library(libtorch INTERFACE)
-target_include_directories(libtorch SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/first)
-target_include_directories(libtorch SYSTEM INTERFACE ${PIVOTAL_TORCH_ROOT}/include)
+add_library(Pivotal::libtorch INTERFACE IMPORTED GLOBAL)
+target_include_directories(Pivotal::libtorch SYSTEM INTERFACE ${CMAKE_BINARY_DIR}/first)
+target_include_directories(Pivotal::libtorch SYSTEM INTERFACE ${PIVOTAL_TORCH_ROOT}/include)
 file(GLOB torch_gomp ${PIVOTAL_TORCH_ROOT}/lib/libgomp*.so*)
 if(NOT torch_gomp)
   set(torch_gomp OpenMP::OpenMP_CXX)
 endif()
-target_link_libraries(libtorch INTERFACE ${PIVOTAL_TORCH_ROOT}/lib/libtorch_cpu.so
+target_link_libraries(Pivotal::libtorch INTERFACE ${PIVOTAL_TORCH_ROOT}/lib/libtorch_cpu.so
   ${PIVOTAL_TORCH_ROOT}/lib/libc10.so ${torch_gomp})
 if(PIVOTAL_WITH_CUDA)
   # Nothing refers to libtorch_cuda by symbol: loading it registers the CUDA operators.
-  target_link_libraries(libtorch INTERFACE -Wl,--push-state,--no-as-needed
+  target_link_libraries(Pivotal::libtorch INTERFACE -Wl,--push-state,--no-as-needed
     ${PIVOTAL_TORCH_ROOT}/lib/libtorch_cuda.so ${PIVOTAL_TORCH_ROOT}/lib/libc10_cuda.so -Wl,--pop-state)
 endif()

@@ -1,0 +1,40 @@
+# What `cmake --install` puts in place: the program, its model for the demo, the libraries, their headers, PivotalConfig.cmake;
+# and the packages that cpack makes of it.
+include(CMakePackageConfigHelpers)
+
+foreach(folder kernels data model pts dpo experiments)
+  install(DIRECTORY ${folder} DESTINATION ${PIVOTAL_INSTALL_INCLUDE} FILES_MATCHING PATTERN "*.h"
+          PATTERN report EXCLUDE PATTERN tiny EXCLUDE PATTERN ablations EXCLUDE)
+endforeach()
+install(TARGETS pivotal RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+set_target_properties(pivotal PROPERTIES
+  INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR};\$ORIGIN/../lib/bundled;${PIVOTAL_TORCH_ROOT}/lib;/opt/libtorch/lib")
+target_link_options(pivotal PRIVATE -Wl,--disable-new-dtags)  # the path holds for what its libraries need, too
+install(DIRECTORY experiments/tiny/model experiments/tiny/problems DESTINATION ${CMAKE_INSTALL_DATADIR}/pivotal/tiny)
+install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+
+foreach(set Search Torch)
+  install(EXPORT Pivotal${set}Targets NAMESPACE Pivotal:: DESTINATION ${PIVOTAL_INSTALL_CMAKE})
+endforeach()
+configure_package_config_file(cmake/PivotalConfig.cmake.in ${CMAKE_BINARY_DIR}/PivotalConfig.cmake
+                              INSTALL_DESTINATION ${PIVOTAL_INSTALL_CMAKE})
+write_basic_package_version_file(${CMAKE_BINARY_DIR}/PivotalConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${CMAKE_BINARY_DIR}/PivotalConfig.cmake ${CMAKE_BINARY_DIR}/PivotalConfigVersion.cmake
+              cmake/SearchDependencies.cmake cmake/TorchDependencies.cmake cmake/LibTorch.cmake
+        DESTINATION ${PIVOTAL_INSTALL_CMAKE})
+
+# The .deb names Debian's packages; the tarball brings their libraries along (lib/bundled). LibTorch is in neither.
+install(CODE "set(program ${CMAKE_INSTALL_BINDIR}/pivotal)")
+install(SCRIPT cmake/Bundle.cmake)
+set(CPACK_GENERATOR DEB TGZ)
+set(CPACK_PACKAGE_NAME pivotal)
+set(CPACK_PACKAGE_CONTACT "The Pivotal developers")
+set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Pivotal token search and DPO on single tokens, on LibTorch")
+set(CPACK_PACKAGE_FILE_NAME pivotal-${PROJECT_VERSION}-${CMAKE_SYSTEM_NAME}-${CMAKE_SYSTEM_PROCESSOR})
+set(CPACK_STRIP_FILES ON)
+set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
+set(CPACK_DEBIAN_PACKAGE_SECTION science)
+set(CPACK_DEBIAN_PACKAGE_RECOMMENDS bubblewrap)
+configure_file(cmake/PackageConfig.cmake.in ${CMAKE_BINARY_DIR}/PackageConfig.cmake @ONLY)
+set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_BINARY_DIR}/PackageConfig.cmake)
+include(CPack)
