@@ -11,6 +11,7 @@ if("$ENV{DESTDIR}${CMAKE_INSTALL_PREFIX}" MATCHES "/_CPack_Packages/.*/TGZ/")
     if(NOT name MATCHES "^(ld-linux.*|lib(c|m|dl|rt|pthread|stdc\\+\\+|gcc_s|gomp|resolv|util))\\.so")
       file(REAL_PATH ${library} file)
       file(COPY_FILE ${file} ${stage}/lib/bundled/${name})
+      file(RPATH_REMOVE FILE ${stage}/lib/bundled/${name})  # the program's own path leads back here
     endif()
   endforeach()
 endif()
