@@ -1,6 +1,8 @@
 // Apache-2.0.
 #include "experiments/ablation_estimate.h"
 
+#include <spdlog/spdlog.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
@@ -82,6 +84,7 @@ std::map<std::string, double> SecondsPerWork(const Recipe& recipe, const std::ve
   AddRates(plan, rates);
   const bool known = std::ranges::all_of(plan, [&](const Step& step) { return step.done || rates.contains(step.sort); });
   if (known || problems <= 0) return rates;
+  spdlog::info("trying each kind of step on {} problems, to tell how long they take", problems);
   const TemporaryFolder folder;
   const Recipe small = SmallCopy(recipe, problems);
   RunAblation(small, folder.path() / "steps", folder.path() / "output", progress);
