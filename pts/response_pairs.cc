@@ -191,8 +191,9 @@ std::vector<data::PreferencePair> BuildRefusalPairs(std::span<const data::QueryT
     const Sides sides = ByVerdict(query, options.seed);
     if (!sides.chosen.empty()) {
       known.push_back(PairOf(query, "refusal", 0, *sides.chosen.front(), refused, tokenizer));
-    } else if (!sides.rejected.empty()) {
-      unknown.push_back(PairOf(query, "refusal", 0, refused, *sides.rejected.front(), tokenizer));
+    } else if (const auto made_up = std::ranges::find_if(sides.rejected, [&](const Tokens* r) { return *r != refused; });
+               made_up != sides.rejected.end()) {  // a model that has learnt to refuse may do so
+      unknown.push_back(PairOf(query, "refusal", 0, refused, **made_up, tokenizer));
     }
   }
   kernels::RandomStream random(options.seed, kernels::MixStream(0, "refusal pairs"));

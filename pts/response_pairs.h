@@ -43,7 +43,7 @@ std::vector<data::PreferencePair> BuildJudgedPairs(std::span<const data::QueryTr
 
 // One pair a query against making answers up, as in the Phi-4 report: where some rollouts were right, a right one is chosen over
 // `refusal` ("I don't know."); where none was, `refusal` is chosen over a wrong one. The two kinds in turn as far as there
-// are both, queries in an order shuffled by the seed. `refusal` ends as the query's rollouts do. `source` is "refusal".
+// are both, queries in an order shuffled by the seed. None where all wrong rollouts are the refusal. `refusal` ends as the query's rollouts do. `source` is "refusal".
 // Throws Error for a refusal without tokens.
 std::vector<data::PreferencePair> BuildRefusalPairs(std::span<const data::QueryTrace> queries,
                                                     const data::Tokenizer& tokenizer, const std::string& refusal,

@@ -131,6 +131,10 @@ TEST(BuildRefusalPairs, PreferRefusingWhereNothingWasRight) {
   EXPECT_THAT(by_id["q1/refusal/0"].chosen_ids, ElementsAre('N', 'o', 7));
   EXPECT_EQ(by_id["q1/refusal/0"].rejected_ids[1], 7);
   EXPECT_THAT(BuildRefusalPairs(queries, tokenizer, "No", {0, 1}), IsEmpty());
+  queries[1].rollouts = {Rollout({'N', 'o', 7}, false)};  // it refuses by itself
+  EXPECT_THAT(Ids(BuildRefusalPairs(queries, tokenizer, "No", {10, 1})), ElementsAre("q0/refusal/0"));
+  queries[1].rollouts.push_back(Rollout({'n', 7}, false));
+  EXPECT_EQ(BuildRefusalPairs(queries, tokenizer, "No", {10, 1})[0].rejected_ids[0], 'n');
   EXPECT_THAT(ErrorText([&] { BuildRefusalPairs(queries, tokenizer, "", {1, 1}); }), HasSubstr("no tokens"));
 }
 
