@@ -93,8 +93,9 @@ TEST(Search, ReportsProgress) {
   EXPECT_EQ(progress.counts.back(), 10);
   EXPECT_GE(std::ssize(progress.counts), policy.calls());
   EXPECT_EQ(progress.details.front(), "pivotal 0");
-  EXPECT_EQ(progress.details.back(),
-            fmt::format("pivotal {}, 1,000,000 tok/s", found.summary.pivotal));
+  // On a machine that is busy, waiting for verdicts may have taken a share that is worth telling.
+  EXPECT_THAT(progress.details.back(),
+              ::testing::StartsWith(fmt::format("pivotal {}, 1,000,000 tok/s", found.summary.pivotal)));
   EXPECT_EQ(progress.ends, 1);
 }
 
