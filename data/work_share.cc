@@ -107,7 +107,7 @@ WorkShare::~WorkShare() {
   if (worker_file_ >= 0) close(worker_file_);
 }
 
-std::vector<int64_t> WorkShare::Take(int64_t most) {
+std::vector<int64_t> WorkShare::Take(int64_t most, bool also_of_living) {
   const Guard guard(folder_);
   Read();
   std::vector<int64_t> free;
@@ -115,15 +115,16 @@ std::vector<int64_t> WorkShare::Take(int64_t most) {
     const Claim& claim = claims_[static_cast<std::size_t>(i)];
     if (claim.finished || claim.worker == worker_) continue;
     if (claim.worker != 0) {
-      if (Lives(claim.worker)) continue;
-      lost_ += !std::exchange(dead_[claim.worker], true);
+      const bool lives = Lives(claim.worker);
+      if (lives && !also_of_living) continue;
+      if (!lives) lost_ += !std::exchange(dead_[claim.worker], true);
     }
     free.push_back(i);
   }
   // Half of an even share: what is left over goes to whoever is quicker.
   const int64_t workers = Others() + 1;
   const int64_t share = std::max<int64_t>(1, std::ssize(free) / (2 * workers));
-  const int64_t count = std::min({most, workers == 1 ? most : share, std::ssize(free)});
+  const int64_t count = std::min({most, workers == 1 || also_of_living ? most : share, std::ssize(free)});
   free.resize(static_cast<std::size_t>(count));
   Write("taken", free);
   return free;

@@ -24,8 +24,10 @@ class WorkShare {
   WorkShare& operator=(const WorkShare&) = delete;
 
   // Up to `most` free items, lowest first: those that nobody has taken, and those whose worker is dead. Near the end fewer,
-  // so that workers end together. Empty where none is free: all are finished, or others are at work on them.
-  std::vector<int64_t> Take(int64_t most);
+  // so that workers end together. Empty where none is free: all are finished, or others are at work on them. With
+  // `also_of_living` those are taken over: an item may then be done twice, so only where that does no harm, when it has
+  // been long enough to suspect a host that hangs.
+  std::vector<int64_t> Take(int64_t most, bool also_of_living = false);
   // Runs `store` while no other worker does so, then counts `items` as finished.
   void Finish(const std::vector<int64_t>& items, const std::function<void()>& store);
   // Leaves. Where this is the last worker that lives and nothing is left to do, runs `last` first and removes FOLDER.

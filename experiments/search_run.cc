@@ -103,10 +103,14 @@ class TeamProgress : public Progress {
 // Takes problems until all are done, by this worker or another; the last one joins the shards.
 SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const std::filesystem::path& run,
                        const data::RunLock& lock, Progress& progress) {
+  using Clock = std::chrono::steady_clock;
   constexpr auto kLook = std::chrono::milliseconds(300);  // at what others do, when nothing is free
+  // Then what others have in hand is done again, in case they hang: twice what this worker's slowest group took, at least
+  // half a minute. Equal searches find equal things, and each problem is stored once.
+  Clock::duration patience = std::chrono::seconds(30);
   if (prepared.options.budget_tokens > 0 || prepared.options.budget_seconds > 0)
     Fail("budgets are of one process: leave them out of a shared run, or give each --shard of the problems its own");
-  const auto start = std::chrono::steady_clock::now();
+  const auto start = Clock::now();
   data::TraceStore store(run);
   const auto& queries = prepared.queries;
   const auto stored = store.FinishedIds();
@@ -116,9 +120,12 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
   model::RolloutEngine engine(prepared.model.phi(), EngineOptionsOf(config.sampling, prepared.model));
   const auto judge = MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop);
   TeamProgress shown(progress, share.items());
+  Clock::time_point idle_since = Clock::now();
   while (share.finished() < share.items()) {
-    const auto items = share.Take(prepared.options.group);
+    const bool late = Clock::now() - idle_since > patience;
+    const auto items = share.Take(prepared.options.group, late);
     shown.finished = share.finished();
+    const auto began = Clock::now();
     if (items.empty()) {
       if (progress.StopRequested()) throw Interrupted("search stopped while others were at work on the last problems");
       shown.Update(0, "the last ones are in other hands");
@@ -134,11 +141,14 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
                                                   },
                                                   shown).verdict_seconds;
     share.Finish(items, [&] { WriteInto(run, lock, [&] { store.Append(traces); }); });
+    if (late) continue;  // the others hang still
+    idle_since = Clock::now();
+    patience = std::max(patience, 2 * (idle_since - began));
   }
   share.Leave([&] { WriteInto(run, lock, [&] { store.Consolidate(IdsOf(queries)); }); });
   shown.Close();
   pts::Count(store.ReadAll(), result.summary);
-  result.summary.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  result.summary.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   result.lost_workers = share.lost_workers();
   result.counters = engine.counters();
   return result;

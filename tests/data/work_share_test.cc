@@ -74,6 +74,21 @@ TEST_F(WorkShareTest, WhatALeavingWorkerHeldIsFree) {
   EXPECT_EQ(a->finished(), 0);
 }
 
+TEST_F(WorkShareTest, WhatAWorkerThatHangsHasCanBeTakenOver) {
+  const auto a = Join(3), b = Join(3);
+  EXPECT_EQ(a->Take(9).size(), 1u);
+  EXPECT_THAT(b->Take(1), ElementsAre(1));
+  EXPECT_THAT(b->Take(1), ElementsAre(2));
+  b->Finish({1, 2}, [] {});
+  EXPECT_THAT(b->Take(9), IsEmpty());
+  EXPECT_THAT(b->Take(9, true), ElementsAre(0));
+  b->Finish({0}, [] {});
+  a->Finish({0}, [] {});  // it wakes up: nothing is counted twice
+  EXPECT_EQ(a->finished(), 3);
+  EXPECT_FALSE(b->Leave([] { ADD_FAILURE() << "a lives"; }));
+  EXPECT_TRUE(a->Leave([] {}));
+}
+
 TEST_F(WorkShareTest, OtherWorkIsRefused) {
   const auto a = Join(4);
   EXPECT_THAT(ErrorText([&] { Join(5); }), HasSubstr("shares out 4 problems, not 5"));
