@@ -151,7 +151,8 @@ def machine(a):
     versions = subprocess.run(
         [a.python, "-c", f"import importlib.metadata as m; print('\\n'.join(m.version(p) for p in {PACKAGES}))"],
         check=True, capture_output=True, text=True).stdout.split()
-    version = subprocess.run([a.pivotal, "--version"], check=True, capture_output=True, text=True).stdout.strip()
+    version = subprocess.run([a.pivotal, "--version"], check=True, capture_output=True, text=True).stdout
+    version = version.split("\n")[0].removeprefix("pivotal ")
     return {"cpu": field.get("model name", platform.machine()), "cores": os.cpu_count(), "threads": a.threads,
             "isa": [f for f in FLAGS if f in field.get("flags", "").split()],
             "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
