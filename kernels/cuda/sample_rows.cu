@@ -30,8 +30,6 @@ struct State {
   float max;
   int32_t bin, last;
   Mass rest, held;
-  double sum, target;
-  int32_t chunk;
 };
 
 // Tokens with keys above `key`, and those at it with ids up to `last`.
@@ -69,8 +67,9 @@ class Row {
     const float logit = logits_[id];
     return cut_.Keeps(KeyOf(logit), id) && !(expf((logit - state_->max) * inverse_) < min_p_);
   }
+  // After Draw(), for the first warp.
   __device__ double LogProb(int id) const {
-    return static_cast<double>((logits_[id] - state_->max) * inverse_) - log(state_->sum);
+    return static_cast<double>((logits_[id] - state_->max) * inverse_) - log(sum_);
   }
 
   // Largest logits and sums of chunks, in one pass. False if the row has NaN, +inf, or only -inf.
@@ -165,8 +164,7 @@ class Row {
     }
     sum = WarpSum(sum);
     left = WarpSum(left);
-    if (lane_ == 0) state_->sum = sum;
-    __syncwarp();  // all lanes may read it
+    sum_ = sum;
     if (left == 0) return -1;
     double target = uniform * left;
     const int chunk = FirstPast(chunks_, target, [&](int c) { return chunk_left_[c] * ChunkFactor(c); });
@@ -273,7 +271,6 @@ class Row {
 
   // The id of the `rank`-th token with this key, from 1.
   __device__ int FindTie(uint32_t key, int rank) {
-    __syncthreads();  // the bins and the state are free
     // Numbers of ties take the place of sums, which are added up anew after this.
     for (int chunk = warp_; chunk < chunks_; chunk += kWarps) {
       int ties = 0;
@@ -301,6 +298,7 @@ class Row {
   double min_p_;
   const int32_t* excluded_ = nullptr;
   int num_excluded_ = 0;
+  double sum_ = 0;  // of weights beside the largest; the first warp's
   Cut cut_;
   // Of chunks: the largest logit, and weights beside that: of all that is kept, and without the excluded.
   float *chunk_max_, *chunk_sum_, *chunk_left_;
