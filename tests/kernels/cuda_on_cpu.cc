@@ -51,6 +51,23 @@ std::byte* Map(std::size_t bytes, int protection) {
   return static_cast<std::byte*>(map);
 }
 
+// True while a kernel's own code runs. Else nothing is watched: in a debug build this library may share instrumented
+// templates with a kernel's source.
+bool in_kernel = false;
+
+// While a kernel's thread is in this library.
+class OutOfKernel {
+ public:
+  OutOfKernel() : before_(in_kernel) { in_kernel = false; }
+  ~OutOfKernel() { in_kernel = before_; }
+
+ private:
+  bool before_;
+};
+
+// Set by instrumented sources before main().
+bool watches_accesses = false;
+
 // An access of a thread. Blocks of launches are numbered on: a block's serial number is never used again.
 struct Event {
   uint32_t serial = 0;      // 0: none
@@ -139,16 +156,14 @@ class Machine {
     near_.fill(nullptr);
   }
 
-  // Of the thread that runs, if one does.
   bool in_thread() const { return current_ != nullptr; }
+  // Of the thread that runs.
   void Watch(const void* p, std::size_t bytes, bool write, bool atomic);
   void Barrier(const Site& site);
   uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width, const Site& site);
   void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element);
   void Segfault(const void* p);
   [[noreturn]] void Enter();
-
-  bool watches = false;
 
  private:
   void RunBlock(Schedule schedule, std::size_t block, RandomStream& random);
@@ -298,7 +313,9 @@ void Machine::Enter() {
   __sanitizer_finish_switch_fiber(nullptr, &stack, &launcher_.stack_bytes);
   launcher_.stack = static_cast<std::byte*>(const_cast<void*>(stack));
 #endif
+  in_kernel = true;
   thread_(arguments_);
+  in_kernel = false;
   current_->state = State::kReturned;
   Leave();
   std::abort();  // nobody resumes it
@@ -329,6 +346,7 @@ void Machine::Resume(int thread) {
   threadIdx = At(static_cast<std::size_t>(thread), shape_->block);
   launcher_.started = true;
   Switch(launcher_, *current_);
+  in_kernel = false;
   current_ = nullptr;
 }
 
@@ -625,7 +643,7 @@ void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), cons
 }  // namespace
 
 void SetSchedules(std::vector<Schedule> schedules) { Machine::Get().SetSchedules(std::move(schedules)); }
-bool WatchesAccesses() { return Machine::Get().watches; }
+bool WatchesAccesses() { return watches_accesses; }
 
 void Run(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes) {
   Machine::Get().Launch(shape, thread, arguments, bytes);
@@ -651,18 +669,21 @@ GuardedMemory::~GuardedMemory() {
 }
 
 void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element) {
+  const OutOfKernel out;
   return Machine::Get().TakeShared(index, bytes, element);
 }
 
 uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width, const Site& site) {
+  const OutOfKernel out;
   return Machine::Get().Exchange(operation, mask, bits, argument, width, site);
 }
 
 namespace {
 
 void Touch(const void* p, std::size_t bytes, bool write, bool atomic = false) {
-  Machine& machine = Machine::Get();
-  if (machine.in_thread()) machine.Watch(p, bytes, write, atomic);
+  if (!in_kernel) return;
+  const OutOfKernel out;
+  Machine::Get().Watch(p, bytes, write, atomic);
 }
 
 template <typename T, typename F>
@@ -678,9 +699,14 @@ T Atomic(T* p, F change) {
 
 using pivotal::kernels::cuda_on_cpu::Atomic;
 using pivotal::kernels::cuda_on_cpu::Machine;
+using pivotal::kernels::cuda_on_cpu::OutOfKernel;
 using pivotal::kernels::cuda_on_cpu::Touch;
+using pivotal::kernels::cuda_on_cpu::watches_accesses;
 
-void __syncthreads(const std::source_location& site) { Machine::Get().Barrier(site); }
+void __syncthreads(const std::source_location& site) {
+  const OutOfKernel out;
+  Machine::Get().Barrier(site);
+}
 
 int atomicAdd(int* p, int x) { return Atomic(p, [&](int a) { return a + x; }); }
 unsigned atomicAdd(unsigned* p, unsigned x) { return Atomic(p, [&](unsigned a) { return a + x; }); }
@@ -709,7 +735,7 @@ __half __float2half(float x) { return {pivotal::kernels::ToFloat16(x).bits}; }
 #if !defined(__SANITIZE_THREAD__)
 // What -fsanitize=thread calls; ThreadSanitizer itself isn't linked.
 extern "C" {
-void __tsan_init() { Machine::Get().watches = true; }
+void __tsan_init() { watches_accesses = true; }
 void __tsan_func_entry(void*) {}
 void __tsan_func_exit() {}
 void __tsan_vptr_update(void**, void*) {}
