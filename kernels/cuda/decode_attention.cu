@@ -92,7 +92,7 @@ __global__ void __launch_bounds__(kThreads) AttendPart(DecodeAttention task) {
     const Span span = Sees(task, q / cut.group, share.of_trunk);
     all = {Least(all.low, span.low), Most(all.high, span.high)};
   }
-  share.from = Most(share.from, all.low / kChunk * kChunk);
+  share.from = Most(share.from, all.low / kChunk * kChunk);  // chunks begin at the same tokens in any company
   share.to = Least(share.to, all.high);
 
   Span sees[kQueriesOfWarp];

@@ -35,7 +35,8 @@ int64_t DecodeAttentionWorkspace(const DecodeAttention& task);
 
 // A part of the trunk is read once for sixteen queries (rows times the heads that share keys), not once a row. Softmax
 // goes along with the tokens (Milakov and Gimelshein, arXiv 1805.02867); parts are merged after that, as in flash
-// decoding. Throws std::invalid_argument for a shape that it can't do, std::runtime_error if CUDA refuses the launch.
+// decoding. The result of a row doesn't depend on its company, to the bit. Throws std::invalid_argument for a shape that it
+// can't do, std::runtime_error if CUDA refuses the launch.
 void LaunchDecodeAttention(const DecodeAttention& task, void* stream);
 
 }  // namespace pivotal::kernels::cuda

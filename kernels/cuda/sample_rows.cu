@@ -253,7 +253,7 @@ class Row {
     const Mass all = __shfl_sync(kAllLanes, upto, kWarp - 1);
     if (share > 0) {
       want = static_cast<Mass>(ceil(share * static_cast<double>(all)));
-      want = want < 1 ? 1 : want > all ? all : want;
+      want = want > all ? all : want;
     }
     Mass before = upto - own;
     if (before >= want || upto < want) return;

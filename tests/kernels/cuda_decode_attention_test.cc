@@ -66,6 +66,9 @@ class Attention {
   }
 
   const DecodeAttention& task() const { return task_; }
+  // [rows, heads * head_dim]
+  std::vector<float> out() const { return out_.values(); }
+  void SetQuery(std::size_t i, float x) { static_cast<float*>(queries_.data())[i] = x; }
 
   // The largest distance from the plain twin in double, beside what `type` may be off.
   void Check(double bound) const {
@@ -170,6 +173,29 @@ TEST(CudaDecodeAttention, LargeScores) {
   Attention attention({.heads = 2, .kv_heads = 1, .head_dim = 32, .scale = 100}, ElementType::kFloat32, 100, kLeaving, 32);
   LaunchDecodeAttention(attention.task(), nullptr);
   attention.Check(4e-4);  // scores of 1000 are exact to 6e-5
+}
+
+// A row alone reads the keys that it reads among others: it has the first one's queries and blocks.
+TEST(CudaDecodeAttention, CompanyChangesNoBit) {
+  const cuda_on_cpu::ScopedSchedules schedules({cuda_on_cpu::Schedule::kForward});
+  for (const int64_t window : {0, 37})
+    for (const auto& first : kLeaving) {
+      const Leaving rows = {first, {100, 40}, {5, 2}, {64, 33}, {97, 3}};
+      Attention alone({4, 2, 16, window}, ElementType::kFloat32, 100, {first}, 64);
+      Attention among({4, 2, 16, window}, ElementType::kFloat32, 100, rows, 64);
+      LaunchDecodeAttention(alone.task(), nullptr);
+      LaunchDecodeAttention(among.task(), nullptr);
+      const auto all = among.out();
+      EXPECT_EQ(alone.out(), std::vector<float>(all.begin(), all.begin() + 4 * 16)) << first.first << ", " << first.second;
+    }
+}
+
+TEST(CudaDecodeAttention, NanStaysNan) {
+  Attention attention({2, 1, 16}, ElementType::kFloat32, 40, {{40, 3}, {40, 3}}, 32);
+  attention.SetQuery(3, NAN);
+  LaunchDecodeAttention(attention.task(), nullptr);
+  const auto out = attention.out();
+  for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isnan(out[i]), i < 16) << i;
 }
 
 TEST(CudaDecodeAttention, RefusesShapes) {

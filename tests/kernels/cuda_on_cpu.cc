@@ -17,6 +17,7 @@
 #include <new>
 #include <numeric>
 #include <optional>
+#include <utility>
 
 #include "kernels/packed_matrix.h"
 #include "kernels/philox.h"
@@ -146,7 +147,10 @@ class Machine {
     return machine;
   }
 
-  void SetSchedules(std::vector<Schedule> schedules) { schedules_ = std::move(schedules); }
+  // Those before.
+  std::vector<Schedule> SetSchedules(std::vector<Schedule> schedules) {
+    return std::exchange(schedules_, std::move(schedules));
+  }
   void Launch(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes);
 
   void Add(const std::string& name, std::byte* map, std::size_t map_bytes, std::byte* first, std::size_t bytes,
@@ -642,7 +646,9 @@ void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), cons
 
 }  // namespace
 
-void SetSchedules(std::vector<Schedule> schedules) { Machine::Get().SetSchedules(std::move(schedules)); }
+ScopedSchedules::ScopedSchedules(std::vector<Schedule> schedules)
+    : before_(Machine::Get().SetSchedules(std::move(schedules))) {}
+ScopedSchedules::~ScopedSchedules() { Machine::Get().SetSchedules(before_); }
 bool WatchesAccesses() { return watches_accesses; }
 
 void Run(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes) {

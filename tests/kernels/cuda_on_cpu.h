@@ -49,8 +49,17 @@ struct LaunchFailure : std::runtime_error {
 
 // The order in which threads and blocks run.
 enum class Schedule { kForward, kBackward, kRandom, kRandomAgain };
-// Those of the launches to come; the first is the one whose result stays. All four at first.
-void SetSchedules(std::vector<Schedule> schedules);
+// Those of the launches in a scope, all four elsewhere. For large launches.
+class ScopedSchedules {
+ public:
+  explicit ScopedSchedules(std::vector<Schedule> schedules);
+  ~ScopedSchedules();
+  ScopedSchedules(const ScopedSchedules&) = delete;
+  ScopedSchedules& operator=(const ScopedSchedules&) = delete;
+
+ private:
+  std::vector<Schedule> before_;
+};
 // True if accesses are watched one by one.
 bool WatchesAccesses();
 

@@ -212,7 +212,7 @@ TEST(CudaSampleRows, RandomFiltersAreTheTwins) {
 
 // Phi-4's vocabulary, with nothing filtered and with everything.
 TEST(CudaSampleRows, AVocabularyOfAHundredThousand) {
-  cuda_on_cpu::SetSchedules({Schedule::kForward, Schedule::kRandom});
+  const cuda_on_cpu::ScopedSchedules schedules({Schedule::kForward, Schedule::kRandom});
   RandomStream random(8, 1);
   Tally tally;
   for (const SamplingParams& params :
@@ -220,7 +220,6 @@ TEST(CudaSampleRows, AVocabularyOfAHundredThousand) {
     const std::vector<std::vector<float>> rows = {RandomLogits(100352, random, false), RandomLogits(100352, random, true)};
     Check(rows, params, {0.3, 0.97}, {{1, 77777}, {}}, {100351, 5}, tally);
   }
-  cuda_on_cpu::SetSchedules({Schedule::kForward, Schedule::kBackward, Schedule::kRandom, Schedule::kRandomAgain});
   EXPECT_EQ(tally.rows, 4);
   EXPECT_LE(tally.unsure, 1);
 }
@@ -241,6 +240,22 @@ TEST(CudaSampleRows, TiesAtTheCutKeepTheLowerIds) {
   // 0 and -0 are equal: the first of them is the fifth.
   EXPECT_EQ(SampleOne({5, 5, 5, 5, 0.0f, -0.0f}, {.temperature = 100, .top_k = 5}, 0.9999).tokens[0], 4);
   EXPECT_EQ(SampleOne({5, 5, 5, 5, -0.0f, 0.0f}, {.temperature = 100, .top_k = 5}, 0.9999).tokens[0], 4);
+}
+
+// top-p leaves all that top-k left, ties at the cut among it.
+TEST(CudaSampleRows, TwoCutsAtOneTie) {
+  for (double top_p : {0.9, std::nextafter(1.0, 0.0)})
+    for (double u : {0.0, 0.49, 0.51, 0.99}) {
+      const Drawn drawn = Sample({{1, 1, 1, 1, 0}}, {.top_k = 2, .top_p = top_p}, {u}, {}, {2});
+      EXPECT_EQ(drawn.tokens[0], u < 0.5 ? 0 : 1);
+      EXPECT_EQ(drawn.given_logprobs[0], -kInf);
+    }
+}
+
+TEST(CudaSampleRows, MinPKeepsWhatHasJustAsMuch) {
+  const double share = std::exp(-1.0f);  // of float32, as the kernel has it
+  EXPECT_EQ(SampleOne({1, 0}, {.min_p = share}, 0.99).tokens[0], 1);
+  EXPECT_EQ(SampleOne({1, 0}, {.min_p = std::nextafter(share, 1.0)}, 0.99).tokens[0], 0);
 }
 
 TEST(CudaSampleRows, NeverDrawsImpossibleTokens) {

@@ -31,10 +31,11 @@ struct Shape {
 
 class Logprobs {
  public:
-  Logprobs(const Shape& shape, ElementType type, double size = 1)
+  // Hidden states up to `size`, biases of `shift` +- 1.
+  Logprobs(const Shape& shape, ElementType type, double size = 1, float shift = 0)
       : shape_(shape), hidden_("hidden", type, RandomFloats(shape.tokens * shape.hidden, size, 1)),
         weights_("weights", type, RandomFloats(shape.vocab * shape.hidden, 1, 2)),
-        bias_("bias", RandomFloats(shape.bias ? shape.vocab : 0, 1, 3)),
+        bias_("bias", Biases(shape, shift)),
         out_("logprobs", static_cast<std::size_t>(shape.tokens)) {
     RandomStream random(4, 4);
     for (int64_t t = 0; t < shape.tokens; ++t) targets_.push_back(static_cast<int32_t>(random.Below(shape.vocab)));
@@ -64,7 +65,10 @@ class Logprobs {
           logits[v] += product;
           sizes += std::abs(product);
         }
-        if (shape_.bias) logits[v] += bias[v];
+        if (shape_.bias) {
+          logits[v] += bias[v];
+          sizes += std::abs(bias[v]);
+        }
         size = std::max(size, sizes);
       }
       const double max = *std::ranges::max_element(logits);
@@ -78,6 +82,12 @@ class Logprobs {
   }
 
  private:
+  static std::vector<float> Biases(const Shape& shape, float shift) {
+    auto biases = RandomFloats(shape.bias ? shape.vocab : 0, 1, 3);
+    for (float& x : biases) x += shift;
+    return biases;
+  }
+
   Shape shape_;
   Elements hidden_, weights_;
   DeviceArray<float> bias_, out_;
@@ -103,13 +113,19 @@ TEST(CudaTokenLogprobs, LargeLogits) {
   logprobs.Check();
 }
 
+// So low that exp(logit) is nothing: words beyond the vocabulary, at 0, must not count.
+TEST(CudaTokenLogprobs, LowLogits) {
+  Logprobs logprobs({3, 8, 70, 2, true}, ElementType::kFloat32, 1, -1000);
+  LaunchTokenLogprobs(logprobs.task(), nullptr);
+  logprobs.Check();
+}
+
 // Phi-4's vocabulary, once.
 TEST(CudaTokenLogprobs, AVocabularyOfAHundredThousand) {
-  cuda_on_cpu::SetSchedules({Schedule::kForward});
+  const cuda_on_cpu::ScopedSchedules schedules({Schedule::kForward});
   Logprobs logprobs({2, 4, 100352, 16}, ElementType::kBfloat16, 4);
   LaunchTokenLogprobs(logprobs.task(), nullptr);
   logprobs.Check();
-  cuda_on_cpu::SetSchedules({Schedule::kForward, Schedule::kBackward, Schedule::kRandom, Schedule::kRandomAgain});
 }
 
 TEST(CudaTokenLogprobs, RefusesShapes) {
