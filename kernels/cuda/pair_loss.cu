@@ -54,7 +54,8 @@ __global__ void __launch_bounds__(kThreads) LossOfTokenPairs(TokenPairLoss task)
   const T* const up = static_cast<const T*>(task.weights) + chosen * task.hidden_size;
   const T* const down = static_cast<const T*>(task.weights) + rejected * task.hidden_size;
   float margin = 0;
-  for (int64_t i = lane; i < task.hidden_size; i += kWarp) margin += ToFloat(hidden[i]) * (ToFloat(up[i]) - ToFloat(down[i]));
+  for (int64_t i = lane; i < task.hidden_size; i += kWarp)
+    margin += ToFloat(hidden[i]) * (ToFloat(up[i]) - ToFloat(down[i]));
   margin = WarpSum(margin);
   if (task.bias != nullptr) margin += task.bias[chosen] - task.bias[rejected];
   const Slope slope = Descend(task.options, static_cast<double>(margin) - task.reference[pair]);

@@ -1,31 +1,20 @@
 // Apache-2.0.
-#undef _FORTIFY_SOURCE  // its longjmp knows no other stacks
 #include "tests/kernels/cuda_on_cpu.h"
 
 #include <fmt/format.h>
-#include <setjmp.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <ucontext.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cstdlib>
-#include <map>
 #include <memory>
-#include <new>
 #include <numeric>
 #include <optional>
 #include <utility>
 
-#include "kernels/packed_matrix.h"
 #include "kernels/philox.h"
-
-#if defined(__SANITIZE_ADDRESS__)
-#include <sanitizer/asan_interface.h>
-#include <sanitizer/common_interface_defs.h>
-#endif
+#include "tests/kernels/cuda_fiber.h"
+#include "tests/kernels/cuda_memory.h"
+#include "tests/kernels/cuda_watch.h"
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -36,72 +25,10 @@ extern char __executable_start[], _end[];  // of the program, by the linker
 namespace pivotal::kernels::cuda_on_cpu {
 namespace {
 
-constexpr int kWarp = 32, kMaxThreads = 1024;
-constexpr std::size_t kStackBytes = 128 << 10;
+constexpr int kMaxThreads = 1024;
 constexpr std::size_t kMaxShared = 48 << 10;  // without leave to take more
 
-std::size_t PageBytes() {
-  static const auto bytes = static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  return bytes;
-}
-std::size_t WholePages(std::size_t bytes) { return (bytes + PageBytes() - 1) / PageBytes() * PageBytes(); }
-
-std::byte* Map(std::size_t bytes, int protection) {
-  void* map = mmap(nullptr, bytes, protection, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-  if (map == MAP_FAILED) throw std::bad_alloc();
-  return static_cast<std::byte*>(map);
-}
-
-// True while a kernel's own code runs. Else nothing is watched: in a debug build this library may share instrumented
-// templates with a kernel's source.
-bool in_kernel = false;
-
-// While a kernel's thread is in this library.
-class OutOfKernel {
- public:
-  OutOfKernel() : before_(in_kernel) { in_kernel = false; }
-  ~OutOfKernel() { in_kernel = before_; }
-
- private:
-  bool before_;
-};
-
-// Set by instrumented sources before main().
-bool watches_accesses = false;
-
-// An access of a thread. Blocks of launches are numbered on: a block's serial number is never used again.
-struct Event {
-  uint32_t serial = 0;      // 0: none
-  uint32_t epoch = 0;       // barriers that the block has passed
-  uint32_t warp_epoch = 0;  // __syncwarps that the warp has
-  uint16_t thread = 0;
-  bool atomic = false;
-};
-
-// The last accesses of an element.
-struct Shadow {
-  Event write, reads[2];
-};
-
-struct Region {
-  std::string name;
-  std::byte *map, *first;
-  std::size_t map_bytes, bytes, element;
-  bool shared;
-  std::vector<Shadow> shadow;
-};
-
 enum class State { kReady, kAtBarrier, kAtWarp, kReturned };
-
-// A flow of control with its own stack; the first is the launcher's.
-struct Flow {
-  ucontext_t context;
-  jmp_buf jump;
-  bool started = false;
-  std::byte* stack = nullptr;
-  std::size_t stack_bytes = 0;
-  void* fake_stack = nullptr;  // AddressSanitizer's
-};
 
 struct Fiber : Flow {
   State state = State::kReady;
@@ -153,13 +80,6 @@ class Machine {
   }
   void Launch(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes);
 
-  void Add(const std::string& name, std::byte* map, std::size_t map_bytes, std::byte* first, std::size_t bytes,
-           std::size_t element, bool shared);
-  void Remove(std::byte* map) {
-    std::erase_if(regions_, [&](const auto& item) { return item.first == map; });
-    near_.fill(nullptr);
-  }
-
   bool in_thread() const { return current_ != nullptr; }
   // Of the thread that runs.
   void Watch(const void* p, std::size_t bytes, bool write, bool atomic);
@@ -170,10 +90,11 @@ class Machine {
   [[noreturn]] void Enter();
 
  private:
+  Machine() : memory_(Memory::Get()) {}
+
   void RunBlock(Schedule schedule, std::size_t block, RandomStream& random);
   void Resume(int thread);
-  void Start(Fiber& fiber);
-  void Leave();  // to the launcher; comes back when the thread goes on
+  void Leave() { Flow::Switch(*current_, launcher_); }  // to the launcher; comes back when the thread goes on
   // Ends the launch. `say()` is what happened; a thread that fails isn't unwound, so it must own nothing.
   template <typename F>
   [[noreturn]] void Fail(F say) {
@@ -190,22 +111,14 @@ class Machine {
   void ReportStandstill();
   // The lane that a shuffle reads from.
   static int SourceOf(int lane, const Fiber& self);
-  static void Switch(Flow& from, Flow& to);
 
   int Index() const { return static_cast<int>(current_ - fibers_.data()); }
   std::string ThreadName(int thread) const { return Name(At(static_cast<std::size_t>(thread), shape_->block)); }
-  Region* Find(const void* p);
-  std::string Place(const Region& region, const void* p) const;
-  bool Clashes(const Region& region, const Event& before, const Event& now) const;
-  std::vector<std::vector<std::byte>> Snapshot() const;
-  void Restore(const std::vector<std::vector<std::byte>>& snapshot);
-  void Compare(const std::vector<std::vector<std::byte>>& first, Schedule schedule) const;
 
   std::vector<Schedule> schedules_ = {Schedule::kForward, Schedule::kBackward, Schedule::kRandom,
                                       Schedule::kRandomAgain};
-  std::map<std::byte*, std::unique_ptr<Region>> regions_;  // by map
-  std::array<Region*, 64> near_ = {};                      // the last of a page
-  std::vector<std::unique_ptr<GuardedMemory>> shared_;     // arrays, as they are taken
+  Memory& memory_;
+  std::vector<std::unique_ptr<GuardedMemory>> shared_;  // arrays, as they are taken
   std::size_t taken_ = 0, taken_bytes_ = 0;
   uint8_t garbage_ = 0;
 
@@ -220,49 +133,12 @@ class Machine {
   uint32_t serial_ = 0, first_serial_ = 1, epoch_ = 0;
   std::array<uint32_t, kMaxThreads / kWarp> warp_epochs_ = {};
   std::optional<std::string> failure_;
-  bool making_shared_ = false;
-
-  friend class cuda_on_cpu::GuardedMemory;
 };
-
-void Machine::Add(const std::string& name, std::byte* map, std::size_t map_bytes, std::byte* first, std::size_t bytes,
-                  std::size_t element, bool shared) {
-  // What is written a field at a time is watched a word at a time.
-  const std::size_t watched = element > 8 ? 4 : element;
-  regions_[map] = std::make_unique<Region>(
-      Region{name, map, first, map_bytes, bytes, watched, shared, std::vector<Shadow>((bytes + watched - 1) / watched)});
-  near_.fill(nullptr);
-}
-
-Region* Machine::Find(const void* p) {
-  Region*& near = near_[reinterpret_cast<uintptr_t>(p) / 4096 % near_.size()];
-  const auto inside = [&](const Region& r) { return p >= r.map && p < r.map + r.map_bytes; };
-  if (near != nullptr && inside(*near)) return near;
-  auto next = regions_.upper_bound(static_cast<std::byte*>(const_cast<void*>(p)));
-  if (next == regions_.begin() || !inside(*std::prev(next)->second)) return nullptr;
-  return near = std::prev(next)->second.get();
-}
-
-// "index 12 of keys (12 elements of 4 bytes)"
-std::string Machine::Place(const Region& region, const void* p) const {
-  const auto offset = static_cast<const std::byte*>(p) - region.first;
-  const auto element = static_cast<std::ptrdiff_t>(region.element);
-  const std::ptrdiff_t index = offset >= 0 ? offset / element : -((-offset + element - 1) / element);
-  return fmt::format("index {} of {} ({} elements of {} bytes)", index, region.name, region.bytes / region.element,
-                     region.element);
-}
-
-bool Machine::Clashes(const Region& region, const Event& before, const Event& now) const {
-  if (before.serial < first_serial_ || (before.atomic && now.atomic)) return false;
-  if (before.serial != now.serial) return !region.shared;
-  if (before.thread == now.thread || before.epoch != now.epoch) return false;
-  return before.thread / kWarp != now.thread / kWarp || before.warp_epoch == now.warp_epoch;
-}
 
 void Machine::Watch(const void* p, std::size_t bytes, bool write, bool atomic) {
   const auto at = static_cast<const std::byte*>(p);
-  if (at >= current_->stack && at < current_->stack + kStackBytes) return;
-  Region* const region = Find(p);
+  if (current_->HasOnStack(p)) return;
+  Region* const region = memory_.Find(p);
   const char* const does = write ? "writes" : "reads";
   if (region == nullptr) {
     const bool constant = p >= __executable_start && p < _end;
@@ -274,49 +150,19 @@ void Machine::Watch(const void* p, std::size_t bytes, bool write, bool atomic) {
     Fail([&] { return fmt::format("{} out of bounds: {}", does, Place(*region, p)); });
   const int thread = Index();
   const Event now = {serial_, epoch_, warp_epochs_[thread / kWarp], static_cast<uint16_t>(thread), atomic};
-  const std::size_t offset = static_cast<std::size_t>(at - region->first);
-  for (std::size_t i = offset / region->element; i * region->element < offset + bytes; ++i) {
-    Shadow& shadow = region->shadow[i];
-    const auto clash = [&](const Event& before, const char* did) {
-      if (!Clashes(*region, before, now)) return;
-      Fail([&] {
-        const std::string who = before.serial == serial_ ? "thread " + ThreadName(before.thread) : "another block";
-        return fmt::format("{} what {} {}, with no barrier between: {}", does, who, did, Place(*region, p));
-      });
-    };
-    clash(shadow.write, "wrote");
-    if (write) {
-      for (const Event& read : shadow.reads) clash(read, "read");
-      shadow.write = now;
-    } else {
-      if (shadow.reads[0].thread != now.thread || shadow.reads[0].serial != now.serial) shadow.reads[1] = shadow.reads[0];
-      shadow.reads[0] = now;
-    }
-  }
-}
-
-void Machine::Switch(Flow& from, Flow& to) {
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(&from.fake_stack, to.stack, to.stack_bytes);
-  swapcontext(&from.context, &to.context);
-  __sanitizer_finish_switch_fiber(from.fake_stack, nullptr, nullptr);
-#else
-  // swapcontext is two system calls.
-  if (_setjmp(from.jump) != 0) return;
-  if (to.started) _longjmp(to.jump, 1);
-  to.started = true;
-  setcontext(&to.context);
-#endif
+  const auto clash = memory_.Note(*region, p, bytes, write, now, first_serial_);
+  if (!clash) return;
+  Fail([&] {
+    const bool own = clash->before.serial == serial_;
+    const std::string who = own ? "thread " + ThreadName(clash->before.thread) : "another block";
+    return fmt::format("{} what {} {}, with no barrier between: {}", does, who, clash->did, Place(*region, p));
+  });
 }
 
 void FiberMain() { Machine::Get().Enter(); }
 
 void Machine::Enter() {
-#if defined(__SANITIZE_ADDRESS__)
-  const void* stack;
-  __sanitizer_finish_switch_fiber(nullptr, &stack, &launcher_.stack_bytes);
-  launcher_.stack = static_cast<std::byte*>(const_cast<void*>(stack));
-#endif
+  Flow::Entered(launcher_);
   in_kernel = true;
   thread_(arguments_);
   in_kernel = false;
@@ -325,51 +171,23 @@ void Machine::Enter() {
   std::abort();  // nobody resumes it
 }
 
-void Machine::Start(Fiber& fiber) {
-  if (fiber.stack == nullptr) {
-    fiber.stack = Map(kStackBytes, PROT_READ | PROT_WRITE);
-    mprotect(fiber.stack, PageBytes(), PROT_NONE);
-    fiber.stack_bytes = kStackBytes;
-  }
-#if defined(__SANITIZE_ADDRESS__)
-  ASAN_UNPOISON_MEMORY_REGION(fiber.stack, kStackBytes);
-#endif
-  fiber.started = false;
-  fiber.fake_stack = nullptr;
-  fiber.state = State::kReady;
-  getcontext(&fiber.context);
-  fiber.context.uc_stack.ss_sp = fiber.stack;
-  fiber.context.uc_stack.ss_size = kStackBytes;
-  fiber.context.uc_link = nullptr;
-  makecontext(&fiber.context, FiberMain, 0);
-  fiber.context.uc_stack.ss_size = 0;  // else AddressSanitizer takes the stack for empty at each switch
-}
-
 void Machine::Resume(int thread) {
   current_ = &fibers_[static_cast<std::size_t>(thread)];
   threadIdx = At(static_cast<std::size_t>(thread), shape_->block);
-  launcher_.started = true;
-  Switch(launcher_, *current_);
+  Flow::Switch(launcher_, *current_);
   in_kernel = false;
   current_ = nullptr;
 }
-
-void Machine::Leave() { Switch(*current_, launcher_); }
 
 void Machine::SetFailure(int thread, const std::string& what) {
   failure_ = fmt::format("kernel {}, block {}, thread {}: {}", shape_->kernel, Name(blockIdx), ThreadName(thread), what);
 }
 
 void Machine::Segfault(const void* p) {
-  const Region* region = Find(p);
+  const Region* region = memory_.Find(p);
   SetFailure(Index(), region != nullptr ? "out of bounds: " + Place(*region, p)
                                         : fmt::format("touches {}, which no array has", p));
-#if defined(__SANITIZE_ADDRESS__)
-  __sanitizer_start_switch_fiber(nullptr, launcher_.stack, launcher_.stack_bytes);
-  setcontext(&launcher_.context);
-#else
-  _longjmp(launcher_.jump, 1);
-#endif
+  Flow::Jump(launcher_);
 }
 
 void Machine::Barrier(const Site& site) {
@@ -393,7 +211,8 @@ void Machine::ReportStandstill() {
     switch (fiber.state) {
       case State::kReturned: return "has returned";
       case State::kAtBarrier: return "waits at the barrier in " + Name(fiber.site);
-      default: return fmt::format("waits in {} of {} with mask {:#010x}", Name(fiber.operation), Name(fiber.site), fiber.mask);
+      default:
+        return fmt::format("waits in {} of {} with mask {:#010x}", Name(fiber.operation), Name(fiber.site), fiber.mask);
     }
   };
   for (int t = 0; t < threads_; ++t) {
@@ -436,7 +255,8 @@ uint64_t Machine::Exchange(WarpOperation operation, unsigned mask, uint64_t bits
   const char* const what = Name(operation);
   if (!(mask >> lane & 1))
     Fail([&] {
-      return fmt::format("divergent warp: calls {} in {} with mask {:#010x}, which names other lanes", what, Name(site), mask);
+      return fmt::format("divergent warp: calls {} in {} with mask {:#010x}, which names other lanes", what, Name(site),
+                         mask);
     });
   if (lanes < kWarp && mask >> lanes != 0)
     Fail([&] {
@@ -495,12 +315,8 @@ void* Machine::TakeShared(std::size_t index, std::size_t bytes, std::size_t elem
         return fmt::format("takes {} bytes of shared memory; the launch gave {}", taken_bytes_, shape_->shared_bytes);
       });
     if (index == shared_.size()) shared_.emplace_back();
-    if (shared_[index] == nullptr || shared_[index]->bytes() != bytes ||
-        Find(shared_[index]->data())->element != (element > 8 ? 4 : element)) {
-      making_shared_ = true;
-      shared_[index] = std::make_unique<GuardedMemory>(fmt::format("shared array {}", index), bytes, element);
-      making_shared_ = false;
-    }
+    if (shared_[index] == nullptr || shared_[index]->bytes() != bytes || shared_[index]->element() != element)
+      shared_[index] = std::make_unique<GuardedMemory>(fmt::format("shared array {}", index), bytes, element, true);
     std::memset(shared_[index]->data(), garbage_, bytes);
   }
   if (shared_[index]->bytes() != bytes)
@@ -516,7 +332,10 @@ void Machine::RunBlock(Schedule schedule, std::size_t block, RandomStream& rando
   epoch_ = 0;
   warp_epochs_.fill(0);
   taken_ = taken_bytes_ = 0;
-  for (int t = 0; t < threads_; ++t) Start(fibers_[t]);
+  for (int t = 0; t < threads_; ++t) {
+    fibers_[t].state = State::kReady;
+    fibers_[t].Begin(FiberMain);
+  }
 
   std::vector<int> order(static_cast<std::size_t>(threads_));
   std::iota(order.begin(), order.end(), 0);
@@ -551,62 +370,10 @@ void Machine::RunBlock(Schedule schedule, std::size_t block, RandomStream& rando
   }
 }
 
-std::vector<std::vector<std::byte>> Machine::Snapshot() const {
-  std::vector<std::vector<std::byte>> copies;
-  for (const auto& [map, region] : regions_)
-    if (!region->shared) copies.emplace_back(region->first, region->first + region->bytes);
-  return copies;
-}
-
-void Machine::Restore(const std::vector<std::vector<std::byte>>& snapshot) {
-  auto copy = snapshot.begin();
-  for (const auto& [map, region] : regions_)
-    if (!region->shared) std::ranges::copy(*copy++, region->first);
-}
-
-void Machine::Compare(const std::vector<std::vector<std::byte>>& first, Schedule schedule) const {
-  auto copy = first.begin();
-  for (const auto& [map, region] : regions_) {
-    if (region->shared) continue;
-    const std::byte* const at = std::mismatch(copy->begin(), copy->end(), region->first).second;
-    if (at != region->first + region->bytes)
-      throw LaunchFailure(fmt::format("kernel {}: the result depends on the order of threads or blocks ({} or {}): {}",
-                                      shape_->kernel, Name(schedules_[0]), Name(schedule), Place(*region, at)));
-    ++copy;
-  }
-}
-
-// Gives the signal to the machine while it runs.
-class CatchFaults {
- public:
-  CatchFaults() : stack_(static_cast<std::size_t>(64) << 10) {
-    stack_t stack = {};
-    stack.ss_sp = stack_.data();
-    stack.ss_size = stack_.size();
-    sigaltstack(&stack, &old_stack_);
-    struct sigaction action = {};
-    action.sa_sigaction = Handle;
-    action.sa_flags = SA_SIGINFO | SA_ONSTACK | SA_NODEFER;
-    sigaction(SIGSEGV, &action, &old_action_);
-  }
-  ~CatchFaults() {
-    sigaction(SIGSEGV, &old_action_, nullptr);
-    sigaltstack(&old_stack_, nullptr);
-  }
-
- private:
-  static void Handle(int, siginfo_t* info, void*) {
-    if (Machine::Get().in_thread()) Machine::Get().Segfault(info->si_addr);
-    signal(SIGSEGV, SIG_DFL);  // not a kernel's: once more, and to the end
-  }
-
-  std::vector<char> stack_;
-  stack_t old_stack_;
-  struct sigaction old_action_;
-};
-
 void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes) {
-  const auto refuse = [&](const std::string& what) { throw LaunchFailure(fmt::format("kernel {}: {}", shape.kernel, what)); };
+  const auto refuse = [&](const std::string& what) {
+    throw LaunchFailure(fmt::format("kernel {}: {}", shape.kernel, what));
+  };
   if (Count(shape.block) == 0 || Count(shape.block) > kMaxThreads || Count(shape.grid) == 0 || shape.grid.y > 65535 ||
       shape.grid.z > 65535)
     refuse(fmt::format("a grid of {} blocks of {} threads", Name(shape.grid), Name(shape.block)));
@@ -619,11 +386,13 @@ void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), cons
   gridDim = shape.grid;
   threads_ = static_cast<int>(Count(shape.block));
   failure_.reset();
-  const CatchFaults faults;
-  const auto before = Snapshot();
-  std::vector<std::vector<std::byte>> first;
+  const CatchFaults faults([](const void* p) {
+    if (Get().in_thread()) Get().Segfault(p);
+  });
+  const Snapshot before = memory_.Copy();
+  Snapshot first;
   for (const Schedule schedule : schedules_) {
-    if (schedule != schedules_[0]) Restore(before);
+    if (schedule != schedules_[0]) memory_.Restore(before);
     constexpr uint8_t kGarbage[] = {0xFF, 0x5A, 0x00, 0xA5};
     garbage_ = kGarbage[static_cast<int>(schedule)];
     first_serial_ = serial_ + 1;
@@ -638,9 +407,10 @@ void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), cons
       if (failure_) throw LaunchFailure(*failure_);
     }
     if (schedule == schedules_[0])
-      first = Snapshot();
-    else
-      Compare(first, schedule);
+      first = memory_.Copy();
+    else if (const auto place = memory_.Difference(first))
+      refuse(fmt::format("the result depends on the order of threads or blocks ({} or {}): {}", Name(schedules_[0]),
+                         Name(schedule), *place));
   }
 }
 
@@ -649,29 +419,9 @@ void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), cons
 ScopedSchedules::ScopedSchedules(std::vector<Schedule> schedules)
     : before_(Machine::Get().SetSchedules(std::move(schedules))) {}
 ScopedSchedules::~ScopedSchedules() { Machine::Get().SetSchedules(before_); }
-bool WatchesAccesses() { return watches_accesses; }
 
 void Run(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes) {
   Machine::Get().Launch(shape, thread, arguments, bytes);
-}
-
-GuardedMemory::GuardedMemory(std::string name, std::size_t bytes, std::size_t element) : bytes_(bytes) {
-  map_bytes_ = WholePages(bytes) + 2 * PageBytes();
-  map_ = Map(map_bytes_, PROT_NONE);
-  if (bytes > 0) mprotect(map_ + PageBytes(), WholePages(bytes), PROT_READ | PROT_WRITE);
-  data_ = map_ + map_bytes_ - PageBytes() - bytes;
-#if defined(__SANITIZE_ADDRESS__)
-  ASAN_POISON_MEMORY_REGION(map_ + PageBytes(), data_ - map_ - PageBytes());  // before the first element
-#endif
-  Machine::Get().Add(name, map_, map_bytes_, data_, bytes, element, Machine::Get().making_shared_);
-}
-
-GuardedMemory::~GuardedMemory() {
-  Machine::Get().Remove(map_);
-#if defined(__SANITIZE_ADDRESS__)
-  ASAN_UNPOISON_MEMORY_REGION(map_, map_bytes_);
-#endif
-  munmap(map_, map_bytes_);
 }
 
 void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element) {
@@ -684,84 +434,15 @@ uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int arg
   return Machine::Get().Exchange(operation, mask, bits, argument, width, site);
 }
 
-namespace {
-
-void Touch(const void* p, std::size_t bytes, bool write, bool atomic = false) {
+void Touch(const void* p, std::size_t bytes, bool write, bool atomic) {
   if (!in_kernel) return;
   const OutOfKernel out;
   Machine::Get().Watch(p, bytes, write, atomic);
 }
 
-template <typename T, typename F>
-T Atomic(T* p, F change) {
-  Touch(p, sizeof(T), true, true);
-  const T before = *p;
-  *p = change(before);
-  return before;
-}
-
-}  // namespace
 }  // namespace pivotal::kernels::cuda_on_cpu
 
-using pivotal::kernels::cuda_on_cpu::Atomic;
-using pivotal::kernels::cuda_on_cpu::Machine;
-using pivotal::kernels::cuda_on_cpu::OutOfKernel;
-using pivotal::kernels::cuda_on_cpu::Touch;
-using pivotal::kernels::cuda_on_cpu::watches_accesses;
-
 void __syncthreads(const std::source_location& site) {
-  const OutOfKernel out;
-  Machine::Get().Barrier(site);
+  const pivotal::kernels::cuda_on_cpu::OutOfKernel out;
+  pivotal::kernels::cuda_on_cpu::Machine::Get().Barrier(site);
 }
-
-int atomicAdd(int* p, int x) { return Atomic(p, [&](int a) { return a + x; }); }
-unsigned atomicAdd(unsigned* p, unsigned x) { return Atomic(p, [&](unsigned a) { return a + x; }); }
-unsigned long long atomicAdd(unsigned long long* p, unsigned long long x) {
-  return Atomic(p, [&](unsigned long long a) { return a + x; });
-}
-float atomicAdd(float* p, float x) { return Atomic(p, [&](float a) { return a + x; }); }
-int atomicMax(int* p, int x) { return Atomic(p, [&](int a) { return std::max(a, x); }); }
-unsigned atomicMax(unsigned* p, unsigned x) { return Atomic(p, [&](unsigned a) { return std::max(a, x); }); }
-
-float __bfloat162float(__nv_bfloat16 x) { return __uint_as_float(unsigned{x.bits} << 16); }
-__nv_bfloat16 __float2bfloat16(float x) {
-  const unsigned bits = __float_as_uint(x);
-  if (x != x) return {0x7FFF};
-  return {static_cast<uint16_t>((bits + 0x7FFF + (bits >> 16 & 1)) >> 16)};
-}
-float __half2float(__half x) {
-  const int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
-  const float size = exponent == 31 ? (fraction == 0 ? HUGE_VALF : NAN)
-                     : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                     : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
-  return x.bits & 0x8000 ? -size : size;
-}
-__half __float2half(float x) { return {pivotal::kernels::ToFloat16(x).bits}; }
-
-#if !defined(__SANITIZE_THREAD__)
-// What -fsanitize=thread calls; ThreadSanitizer itself isn't linked.
-extern "C" {
-void __tsan_init() { watches_accesses = true; }
-void __tsan_func_entry(void*) {}
-void __tsan_func_exit() {}
-void __tsan_vptr_update(void**, void*) {}
-void __tsan_vptr_read(void**) {}
-#define PIVOTAL_WATCH(size)                                            \
-  void __tsan_read##size(void* p) { Touch(p, size, false); }           \
-  void __tsan_write##size(void* p) { Touch(p, size, true); }           \
-  void __tsan_unaligned_read##size(void* p) { Touch(p, size, false); } \
-  void __tsan_unaligned_write##size(void* p) { Touch(p, size, true); }
-PIVOTAL_WATCH(1)
-PIVOTAL_WATCH(2)
-PIVOTAL_WATCH(4)
-PIVOTAL_WATCH(8)
-PIVOTAL_WATCH(16)
-void __tsan_read_range(void* p, std::size_t bytes) { Touch(p, bytes, false); }
-void __tsan_write_range(void* p, std::size_t bytes) { Touch(p, bytes, true); }
-// Of a test's own counters of references.
-int __tsan_atomic32_load(const volatile int* p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-void __tsan_atomic32_store(volatile int* p, int x, int) { __atomic_store_n(p, x, __ATOMIC_SEQ_CST); }
-int __tsan_atomic32_fetch_add(volatile int* p, int x, int) { return __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST); }
-int __tsan_atomic32_fetch_sub(volatile int* p, int x, int) { return __atomic_fetch_sub(p, x, __ATOMIC_SEQ_CST); }
-}
-#endif

@@ -6,8 +6,8 @@
 //  - threads that touch the same memory, one of them writing, with no barrier between (atomics aside). Both are seen at the
 //    access if the source is compiled with -fsanitize=thread, whose calls this library answers itself; without it,
 //    what lies behind an array is out of bounds by a page that can't be touched;
-//  - a result that depends on the order of threads or blocks: every launch runs once a schedule, from the same memory, and all
-//    arrays must be equal to the bit;
+//  - a result that depends on the order of threads or blocks: every launch runs once a schedule, from the same memory,
+//    and all arrays must be equal to the bit;
 //  - a barrier that a thread of the block doesn't reach, or threads at two different ones;
 //  - a shuffle or vote that a lane in its mask doesn't reach, that a lane outside its mask calls, or that reads from one.
 // Shared memory is SharedArena's (kernels/cuda/launch.h) alone, and is full of garbage at first; there is no __shared__.
@@ -74,19 +74,20 @@ void Run(const LaunchShape& shape, void (*thread)(const void*), const void* argu
 // Memory between two pages that can't be touched, its end at the second.
 class GuardedMemory {
  public:
-  // `name` is for messages, `element` the bytes of an element.
-  GuardedMemory(std::string name, std::size_t bytes, std::size_t element);
+  // `name` is for messages, `element` the bytes of an element. `shared`: of a block's shared memory.
+  GuardedMemory(std::string name, std::size_t bytes, std::size_t element, bool shared = false);
   ~GuardedMemory();
   GuardedMemory(const GuardedMemory&) = delete;
   GuardedMemory& operator=(const GuardedMemory&) = delete;
 
   std::byte* data() const { return data_; }
   std::size_t bytes() const { return bytes_; }
+  std::size_t element() const { return element_; }
 
  private:
   std::byte* map_;
   std::byte* data_;
-  std::size_t map_bytes_, bytes_;
+  std::size_t map_bytes_, bytes_, element_;
 };
 
 // What cudaMalloc and cudaMemcpy would give: kernels may touch DeviceArrays and nothing else.
@@ -205,7 +206,10 @@ void Launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, 
             Args... args) {
   using Call = std::pair<void (*)(Params...), std::tuple<Params...>>;
   const Call call{kernel, std::tuple<Params...>(args...)};
-  const auto thread = [](const void* p) { std::apply(static_cast<const Call*>(p)->first, static_cast<const Call*>(p)->second); };
+  const auto thread = [](const void* p) {
+    const Call& of = *static_cast<const Call*>(p);
+    std::apply(of.first, of.second);
+  };
   cuda_on_cpu::Run({name, grid, block, shared_bytes}, thread, &call, sizeof(call));
 }
 

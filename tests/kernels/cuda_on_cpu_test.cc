@@ -121,7 +121,8 @@ TEST(CudaOnCpu, NamesWhereABoundWasPassed) {
   DeviceArray<int> out("out", 70);
   const auto past = +[](int* to) { to[blockIdx.x * 32 + threadIdx.x] = 1; };
   EXPECT_THAT(Failure<int*>(past, dim3(3), dim3(32), 0, out.data()),
-              AllOf(HasSubstr("kernel Kernel, block (2, 0, 0), thread (6, 0, 0)"), HasSubstr("index 70 of out (70 elements")));
+              AllOf(HasSubstr("kernel Kernel, block (2, 0, 0), thread (6, 0, 0)"),
+                    HasSubstr("index 70 of out (70 elements")));
 }
 
 TEST(CudaOnCpu, SharedArraysHaveBoundsOfTheirOwn) {
@@ -134,7 +135,8 @@ TEST(CudaOnCpu, SharedArraysHaveBoundsOfTheirOwn) {
     to[threadIdx.x] = 0;
   };
   EXPECT_THAT(Failure<int*>(past, dim3(1), dim3(32), 256, out.data()), HasSubstr("index 32 of shared array 0"));
-  EXPECT_THAT(Failure<int*>(past, dim3(1), dim3(32), 128, out.data()), HasSubstr("takes 256 bytes of shared memory; the launch gave 128"));
+  EXPECT_THAT(Failure<int*>(past, dim3(1), dim3(32), 128, out.data()),
+              HasSubstr("takes 256 bytes of shared memory; the launch gave 128"));
 }
 
 TEST(CudaOnCpu, RefusesMemoryOfTheHost) {

@@ -74,7 +74,8 @@ class Pairs {
       const double slope = Slope(options_, ratio[0] - ratio[1]) * options_.gradient_scale;
       EXPECT_NEAR(loss[p], want, Bound(want)) << "pair " << p;
       for (int32_t i = ends_[2 * p]; i < ends_[2 * p + 2]; ++i)
-        EXPECT_NEAR(gradient[i], i < ends_[2 * p + 1] ? slope : -slope, 1e-8 + Bound(slope)) << "pair " << p << ", token " << i;
+        EXPECT_NEAR(gradient[i], i < ends_[2 * p + 1] ? slope : -slope, 1e-8 + Bound(slope))
+            << "pair " << p << ", token " << i;
     }
   }
 

@@ -65,8 +65,8 @@ Drawn SampleOne(const std::vector<float>& row, const SamplingParams& params, dou
   return Sample({row}, params, {uniform}, {excluded}, {});
 }
 
-// The plain twin: weights in double after the filters, by their definitions. `unsure`: a token is so near a cut that rounding
-// decides.
+// The plain twin: weights in double after the filters, by their definitions. `unsure`: a token is so near a cut that
+// rounding decides.
 struct Policy {
   std::vector<double> weights;
   bool unsure = false;
@@ -200,8 +200,8 @@ TEST(CudaSampleRows, RandomFiltersAreTheTwins) {
         }
       Check(rows, params, uniforms, excluded, given, tally);
       if (HasFatalFailure())
-        FAIL() << "vocabulary " << vocab << ", temperature " << params.temperature << ", top_k " << params.top_k << ", top_p "
-               << params.top_p << ", min_p " << params.min_p;
+        FAIL() << "vocabulary " << vocab << ", temperature " << params.temperature << ", top_k " << params.top_k
+               << ", top_p " << params.top_p << ", min_p " << params.min_p;
     }
   EXPECT_LT(tally.unsure, tally.rows / 20);
   EXPECT_LT(tally.other_token, tally.rows / 100);  // where the target is as near an edge as sums are exact
