@@ -4,7 +4,7 @@ include(CMakePackageConfigHelpers)
 
 foreach(folder kernels data model pts dpo experiments)
   install(DIRECTORY ${folder} DESTINATION ${PIVOTAL_INSTALL_INCLUDE} FILES_MATCHING PATTERN "*.h"
-          PATTERN report EXCLUDE PATTERN tiny EXCLUDE PATTERN ablations EXCLUDE)
+          PATTERN report EXCLUDE PATTERN tiny EXCLUDE PATTERN ablations EXCLUDE PATTERN cuda EXCLUDE)
 endforeach()
 install(TARGETS pivotal RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 set_target_properties(pivotal PROPERTIES

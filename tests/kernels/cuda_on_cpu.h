@@ -1,0 +1,227 @@
+// Apache-2.0. Runs CUDA kernels on the CPU: a .cu source compiled as C++ with this header before it (-include). All
+// threads of a block are fibers of the one thread that launches, and blocks run one after another.
+//
+// A launch throws LaunchFailure, which names kernel, block and thread, for
+//  - a read or write outside a DeviceArray or an array of shared memory;
+//  - threads that touch the same memory, one of them writing, with no barrier between (atomics aside). Both are seen at the
+//    access if the source is compiled with -fsanitize=thread, whose calls this library answers itself; without it,
+//    what lies behind an array is out of bounds by a page that can't be touched;
+//  - a result that depends on the order of threads or blocks: every launch runs once a schedule, from the same memory,
+//    and all arrays must be equal to the bit;
+//  - a barrier that a thread of the block doesn't reach, or threads at two different ones;
+//  - a shuffle or vote that a lane in its mask doesn't reach, that a lane outside its mask calls, or that reads from one.
+// Shared memory is SharedArena's (kernels/cuda/launch.h) alone, and is full of garbage at first; there is no __shared__.
+#pragma once
+
+#define PIVOTAL_CUDA_ON_CPU 1
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <source_location>
+#include <stdexcept>
+#include <string>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __host__
+#define __launch_bounds__(...)
+
+struct dim3 {
+  unsigned x, y, z;
+  constexpr explicit dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
+};
+// Of the thread that runs.
+extern dim3 threadIdx, blockIdx, blockDim, gridDim;
+
+namespace pivotal::kernels::cuda_on_cpu {
+
+using Site = std::source_location;
+
+struct LaunchFailure : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+// The order in which threads and blocks run.
+enum class Schedule { kForward, kBackward, kRandom, kRandomAgain };
+// Those of the launches in a scope, all four elsewhere. For large launches.
+class ScopedSchedules {
+ public:
+  explicit ScopedSchedules(std::vector<Schedule> schedules);
+  ~ScopedSchedules();
+  ScopedSchedules(const ScopedSchedules&) = delete;
+  ScopedSchedules& operator=(const ScopedSchedules&) = delete;
+
+ private:
+  std::vector<Schedule> before_;
+};
+// True if accesses are watched one by one.
+bool WatchesAccesses();
+
+struct LaunchShape {
+  const char* kernel;
+  dim3 grid, block;
+  std::size_t shared_bytes;
+};
+// thread(arguments) on every thread, which may read the `bytes` of `arguments` too.
+void Run(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes);
+
+// Memory between two pages that can't be touched, its end at the second.
+class GuardedMemory {
+ public:
+  // `name` is for messages, `element` the bytes of an element. `shared`: of a block's shared memory.
+  GuardedMemory(std::string name, std::size_t bytes, std::size_t element, bool shared = false);
+  ~GuardedMemory();
+  GuardedMemory(const GuardedMemory&) = delete;
+  GuardedMemory& operator=(const GuardedMemory&) = delete;
+
+  std::byte* data() const { return data_; }
+  std::size_t bytes() const { return bytes_; }
+  std::size_t element() const { return element_; }
+
+ private:
+  std::byte* map_;
+  std::byte* data_;
+  std::size_t map_bytes_, bytes_, element_;
+};
+
+// What cudaMalloc and cudaMemcpy would give: kernels may touch DeviceArrays and nothing else.
+template <typename T>
+class DeviceArray {
+ public:
+  DeviceArray(std::string name, std::size_t size) : memory_(std::move(name), size * sizeof(T), sizeof(T)), size_(size) {
+    std::memset(memory_.data(), 0xFF, memory_.bytes());  // NaN, or -1
+  }
+  DeviceArray(std::string name, const std::vector<T>& values) : DeviceArray(std::move(name), values.size()) {
+    if (!values.empty()) std::memcpy(memory_.data(), values.data(), memory_.bytes());
+  }
+
+  T* data() { return reinterpret_cast<T*>(memory_.data()); }
+  std::vector<T> values() const {
+    const T* first = reinterpret_cast<const T*>(memory_.data());
+    return std::vector<T>(first, first + size_);
+  }
+
+ private:
+  GuardedMemory memory_;
+  std::size_t size_;
+};
+
+enum class WarpOperation { kShuffle, kShuffleXor, kShuffleUp, kShuffleDown, kBallot, kSync };
+void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element);
+uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width, const Site& site);
+
+template <typename T>
+T ExchangeAs(WarpOperation operation, unsigned mask, T value, int argument, int width, const Site& site) {
+  static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(uint64_t));
+  uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof(T));
+  bits = Exchange(operation, mask, bits, argument, width, site);
+  std::memcpy(&value, &bits, sizeof(T));
+  return value;
+}
+
+}  // namespace pivotal::kernels::cuda_on_cpu
+
+void __syncthreads(const std::source_location& site = std::source_location::current());
+
+template <typename T>
+T __shfl_sync(unsigned mask, T value, int lane, int width = 32,
+              const std::source_location& site = std::source_location::current()) {
+  using namespace pivotal::kernels::cuda_on_cpu;
+  return ExchangeAs(WarpOperation::kShuffle, mask, value, lane, width, site);
+}
+template <typename T>
+T __shfl_xor_sync(unsigned mask, T value, int lanes, int width = 32,
+                  const std::source_location& site = std::source_location::current()) {
+  using namespace pivotal::kernels::cuda_on_cpu;
+  return ExchangeAs(WarpOperation::kShuffleXor, mask, value, lanes, width, site);
+}
+template <typename T>
+T __shfl_up_sync(unsigned mask, T value, unsigned step, int width = 32,
+                 const std::source_location& site = std::source_location::current()) {
+  using namespace pivotal::kernels::cuda_on_cpu;
+  return ExchangeAs(WarpOperation::kShuffleUp, mask, value, static_cast<int>(step), width, site);
+}
+template <typename T>
+T __shfl_down_sync(unsigned mask, T value, unsigned step, int width = 32,
+                   const std::source_location& site = std::source_location::current()) {
+  using namespace pivotal::kernels::cuda_on_cpu;
+  return ExchangeAs(WarpOperation::kShuffleDown, mask, value, static_cast<int>(step), width, site);
+}
+inline unsigned __ballot_sync(unsigned mask, int predicate,
+                              const std::source_location& site = std::source_location::current()) {
+  using namespace pivotal::kernels::cuda_on_cpu;
+  return static_cast<unsigned>(Exchange(WarpOperation::kBallot, mask, predicate != 0, 0, 32, site));
+}
+inline void __syncwarp(unsigned mask = 0xFFFFFFFFu,
+                       const std::source_location& site = std::source_location::current()) {
+  using namespace pivotal::kernels::cuda_on_cpu;
+  Exchange(WarpOperation::kSync, mask, 0, 0, 32, site);
+}
+
+// The value before.
+int atomicAdd(int* p, int x);
+unsigned atomicAdd(unsigned* p, unsigned x);
+unsigned long long atomicAdd(unsigned long long* p, unsigned long long x);
+float atomicAdd(float* p, float x);
+int atomicMax(int* p, int x);
+unsigned atomicMax(unsigned* p, unsigned x);
+
+inline int __popc(unsigned x) { return __builtin_popcount(x); }
+inline int __ffs(int x) { return __builtin_ffs(x); }
+inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(static_cast<unsigned>(x)); }
+inline unsigned __float_as_uint(float x) {
+  unsigned bits;
+  std::memcpy(&bits, &x, sizeof(x));
+  return bits;
+}
+inline float __uint_as_float(unsigned bits) {
+  float x;
+  std::memcpy(&x, &bits, sizeof(x));
+  return x;
+}
+
+// Conversions to nearest, ties to even, in the .cc file.
+struct __nv_bfloat16 {
+  uint16_t bits;
+};
+struct __half {
+  uint16_t bits;
+};
+float __bfloat162float(__nv_bfloat16 x);
+float __half2float(__half x);
+__nv_bfloat16 __float2bfloat16(float x);
+__half __float2half(float x);
+
+namespace pivotal::kernels::cuda {
+
+template <typename... Params, typename... Args>
+void Launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared_bytes, void*,
+            Args... args) {
+  using Call = std::pair<void (*)(Params...), std::tuple<Params...>>;
+  const Call call{kernel, std::tuple<Params...>(args...)};
+  const auto thread = [](const void* p) {
+    const Call& of = *static_cast<const Call*>(p);
+    std::apply(of.first, of.second);
+  };
+  cuda_on_cpu::Run({name, grid, block, shared_bytes}, thread, &call, sizeof(call));
+}
+
+class SharedArena {
+ public:
+  template <typename T>
+  T* Take(int count) {
+    return static_cast<T*>(cuda_on_cpu::TakeShared(taken_++, static_cast<std::size_t>(count) * sizeof(T), sizeof(T)));
+  }
+
+ private:
+  std::size_t taken_ = 0;
+};
+
+}  // namespace pivotal::kernels::cuda
