@@ -3,13 +3,13 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
 
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "data/open_file.h"
 
 namespace pivotal::data {
 
@@ -27,9 +27,7 @@ RunLock::RunLock(const std::filesystem::path& run, Kind kind) : path_(run / "loc
 RunLock::~RunLock() { close(file_); }
 
 void RunLock::Check() const {
-  struct stat held {}, found {};
-  if (fstat(file_, &held) != 0 || stat(path_.c_str(), &found) != 0 || held.st_dev != found.st_dev ||
-      held.st_ino != found.st_ino)
+  if (!IsStillAt(file_, path_))
     Fail("{}: gone, or not the file that was locked: the run folder was moved, removed or replaced",
          path_.string());
 }

@@ -3,17 +3,18 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <fstream>
 #include <sstream>
 #include <string>
 #include <utility>
 
 #include "data/error.h"
 #include "data/file_sink.h"
+#include "data/open_file.h"
 
 namespace pivotal::data {
 namespace {
@@ -48,7 +49,7 @@ class WorkShare::Guard {
         Fail("{}: can't lock: {}", path_.string(), ErrnoText(cause));
       }
       // The file may have been removed, with the folder, while we waited for it.
-      if (fs::exists(path_, error) && SameFile()) return;
+      if (IsStillAt(file_, path_)) return;
       close(file_);
     }
   }
@@ -57,16 +58,6 @@ class WorkShare::Guard {
   Guard& operator=(const Guard&) = delete;
 
  private:
-  bool SameFile() const {
-    const int found = open(path_.c_str(), O_RDONLY | O_CLOEXEC);
-    if (found < 0) return false;
-    struct stat held {}, there {};
-    const bool same = fstat(file_, &held) == 0 && fstat(found, &there) == 0 && held.st_dev == there.st_dev &&
-                      held.st_ino == there.st_ino;
-    close(found);
-    return same;
-  }
-
   fs::path path_;
   int file_ = -1;
 };
@@ -110,19 +101,20 @@ WorkShare::~WorkShare() {
 std::vector<int64_t> WorkShare::Take(int64_t most, bool also_of_living) {
   const Guard guard(folder_);
   Read();
+  const std::set<int64_t> others = Others();
   std::vector<int64_t> free;
   for (int64_t i = 0; i < items_; ++i) {
     const Claim& claim = claims_[static_cast<std::size_t>(i)];
     if (claim.finished || claim.worker == worker_) continue;
     if (claim.worker != 0) {
-      const bool lives = Lives(claim.worker);
+      const bool lives = others.contains(claim.worker);
       if (lives && !also_of_living) continue;
       if (!lives) lost_ += !std::exchange(dead_[claim.worker], true);
     }
     free.push_back(i);
   }
   // Half of an even share: what is left over goes to whoever is quicker.
-  const int64_t workers = Others() + 1;
+  const int64_t workers = std::ssize(others) + 1;
   const int64_t share = std::max<int64_t>(1, std::ssize(free) / (2 * workers));
   const int64_t count = std::min({most, workers == 1 || also_of_living ? most : share, std::ssize(free)});
   free.resize(static_cast<std::size_t>(count));
@@ -146,7 +138,7 @@ bool WorkShare::Leave(const std::function<void()>& last) {
     const Claim& claim = claims_[static_cast<std::size_t>(i)];
     if (claim.worker == worker_ && !claim.finished) held.push_back(i);
   }
-  const bool ends = finished_ == items_ && Others() == 0;
+  const bool ends = finished_ == items_ && Others().empty();
   if (ends) {
     last();
     fs::remove_all(folder_);
@@ -161,22 +153,19 @@ bool WorkShare::Leave(const std::function<void()>& last) {
 // begins anew.
 void WorkShare::Read() {
   std::error_code ignored;
-  const fs::path path = folder_ / "claims";
-  if (fs::exists(path, ignored)) {
-    const std::string text = ReadFile(path);
-    std::size_t end;
-    while ((end = text.find('\n', read_)) != std::string::npos) {
-      std::istringstream line(text.substr(read_, end - read_));
-      read_ = end + 1;
-      std::string what, stop;
-      int64_t worker = 0, item = -1;
-      if (!(line >> what >> worker >> item >> stop) || stop != "." || item < 0 || item >= items_) continue;
-      Claim& claim = claims_[static_cast<std::size_t>(item)];
-      if (claim.finished) continue;
-      claim.worker = what == "free" ? 0 : worker;
-      claim.finished = what == "finished";
-      finished_ += claim.finished;
-    }
+  std::ifstream in(folder_ / "claims", std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(read_));
+  for (std::string text; std::getline(in, text) && !in.eof();) {
+    read_ += text.size() + 1;
+    std::istringstream line(text);
+    std::string what, stop;
+    int64_t worker = 0, item = -1;
+    if (!(line >> what >> worker >> item >> stop) || stop != "." || item < 0 || item >= items_) continue;
+    Claim& claim = claims_[static_cast<std::size_t>(item)];
+    if (claim.finished) continue;
+    claim.worker = what == "free" ? 0 : worker;
+    claim.finished = what == "finished";
+    finished_ += claim.finished;
   }
   while (fs::exists(WorkerFile(joined_ + 1), ignored)) ++joined_;
 }
@@ -202,7 +191,6 @@ void WorkShare::Write(const char* what, const std::vector<int64_t>& items) {
 }
 
 bool WorkShare::Lives(int64_t worker) const {
-  if (worker == worker_) return true;
   if (dead_.contains(worker)) return false;
   const int file = open(WorkerFile(worker).c_str(), O_RDWR | O_CLOEXEC);
   if (file < 0) return false;
@@ -211,9 +199,10 @@ bool WorkShare::Lives(int64_t worker) const {
   return lives;
 }
 
-int64_t WorkShare::Others() const {
-  int64_t others = 0;
-  for (int64_t worker = 1; worker <= joined_; ++worker) others += worker != worker_ && Lives(worker);
+std::set<int64_t> WorkShare::Others() const {
+  std::set<int64_t> others;
+  for (int64_t worker = 1; worker <= joined_; ++worker)
+    if (worker != worker_ && Lives(worker)) others.insert(worker);
   return others;
 }
 

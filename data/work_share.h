@@ -5,6 +5,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <set>
 #include <vector>
 
 namespace pivotal::data {
@@ -52,7 +53,7 @@ class WorkShare {
   bool Lives(int64_t worker) const;
   std::filesystem::path WorkerFile(int64_t worker) const;
   // Workers other than this one that live, of those that ever joined.
-  int64_t Others() const;
+  std::set<int64_t> Others() const;
 
   std::filesystem::path folder_;
   int64_t items_;

@@ -17,7 +17,7 @@
 #include "data/run_lock.h"
 #include "experiments/search_run.h"
 #include "experiments/train_run.h"
-#include "kernels/philox.h"
+#include "kernels/shuffle.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -29,8 +29,7 @@ std::vector<data::PreferencePair> Drawn(const std::vector<data::PreferencePair>&
   std::vector<std::size_t> order(pairs.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   kernels::RandomStream random(seed, kernels::MixStream(0, "pivotal pairs"));
-  for (std::size_t i = 0; i < order.size(); ++i)
-    std::swap(order[i], order[i + random.Below(static_cast<int64_t>(order.size() - i))]);
+  kernels::Shuffle(order, random);
   order.resize(std::min(order.size(), static_cast<std::size_t>(count)));
   std::ranges::sort(order);
   std::vector<data::PreferencePair> drawn;

@@ -10,21 +10,16 @@
 #include <utility>
 
 #include "data/error.h"
-#include "kernels/philox.h"
+#include "kernels/shuffle.h"
 
 namespace pivotal::pts {
 namespace {
 
+using kernels::Shuffle;
 using Tokens = std::vector<TokenId>;
 
 void CheckCount(const ResponsePairOptions& options) {
   if (options.count < 0) Fail("pairs of responses: count is {}, must be 0 or larger", options.count);
-}
-
-template <typename T>
-void Shuffle(std::vector<T>& items, kernels::RandomStream& random) {
-  for (std::size_t i = 0; i < items.size(); ++i)
-    std::swap(items[i], items[i + random.Below(static_cast<int64_t>(items.size() - i))]);
 }
 
 // Different rollouts from a query's prompt, in the order drawn.
