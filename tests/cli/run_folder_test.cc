@@ -25,8 +25,9 @@ using testing::Pivotal;
 class RunFolder : public ::testing::Test {
  protected:
   // Runs a search and `meanwhile`, once `file` of the run is there.
-  testing::CommandResult Search(const std::string& file, const std::function<void()>& meanwhile) {
-    auto search = std::async(std::launch::async, [&] { return Pivotal(kTinySearch + run_.string()); });
+  testing::CommandResult Search(const std::string& file, const std::function<void()>& meanwhile,
+                                const std::string& command = kTinySearch) {
+    auto search = std::async(std::launch::async, [&] { return Pivotal(command + run_.string()); });
     using namespace std::chrono_literals;
     while (!fs::exists(run_ / file) && search.wait_for(1ms) != std::future_status::ready) continue;
     meanwhile();
@@ -34,9 +35,9 @@ class RunFolder : public ::testing::Test {
   }
 
   // The pairs of a search that nothing disturbed.
-  std::string Want() {
+  std::string Want(const std::string& command = kTinySearch) {
     const fs::path whole = temp_.path() / "whole";
-    const auto done = Pivotal(kTinySearch + whole.string());
+    const auto done = Pivotal(command + whole.string());
     EXPECT_EQ(done.code, 0) << done.output;
     return testing::PairsOf(whole);
   }
@@ -103,6 +104,9 @@ TEST_F(RunFolder, StoredProblemsThatAreRemovedAreMissed) {
 }
 
 TEST_F(RunFolder, ASecondSearchIsRefusedAndReadersSeeWhatIsStored) {
+  // Some seconds, so that it still runs when the second one has read its model.
+  const std::string search = "search --model " + testing::kTinyModel + " --problems " + testing::kTiny +
+      "/problems/train.jsonl --limit 20 --samples 16 --confirm 16 --max-new-tokens 64 --group 1 --output ";
   const auto result = Search("run.toml", [&] {
     const auto resumed = Pivotal("search --resume " + run_.string());
     EXPECT_EQ(resumed.code, 1);
@@ -117,9 +121,9 @@ TEST_F(RunFolder, ASecondSearchIsRefusedAndReadersSeeWhatIsStored) {
         EXPECT_EQ(read.code, 0) << read.output;
       }
     }
-  });
+  }, search);
   EXPECT_EQ(result.code, 0) << result.output;
-  EXPECT_EQ(testing::PairsOf(run_), Want());
+  EXPECT_EQ(testing::PairsOf(run_), Want(search));
 }
 
 }  // namespace
