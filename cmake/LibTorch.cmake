@@ -109,4 +109,9 @@ if(PIVOTAL_WITH_CUDA)
   # Nothing refers to libtorch_cuda by symbol: loading it registers the CUDA operators.
   target_link_libraries(Pivotal::libtorch INTERFACE -Wl,--push-state,--no-as-needed
     ${PIVOTAL_TORCH_ROOT}/lib/libtorch_cuda.so ${PIVOTAL_TORCH_ROOT}/lib/libc10_cuda.so -Wl,--pop-state)
+  # The runtime that LibTorch loads is the one that launches kernels of pivotal_model, too.
+  find_library(PIVOTAL_CUDART NAMES libcudart.so.13 cudart HINTS ${PIVOTAL_TORCH_ROOT}/../nvidia/cu13/lib /usr/local/cuda/lib64)
+  if(PIVOTAL_CUDART)
+    target_link_libraries(Pivotal::libtorch INTERFACE ${PIVOTAL_CUDART})
+  endif()
 endif()

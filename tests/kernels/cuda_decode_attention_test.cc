@@ -1,4 +1,4 @@
-// Apache-2.0. The kernel's source runs on the CPU (tests/kernels/cuda_on_cpu.h); it has not run on a GPU.
+// Apache-2.0. The kernel's source runs on the CPU (tests/kernels/cuda_on_cpu.h); where there is a GPU, on that, too.
 #include "kernels/cuda/decode_attention.h"
 
 #include <gmock/gmock.h>
@@ -6,11 +6,14 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "kernels/cuda/attention_plan.h"
+#include "kernels/philox.h"
 #include "tests/kernels/cuda_elements.h"
 
 namespace pivotal::kernels::cuda {
@@ -23,7 +26,6 @@ void AttentionWithALaneAstray(const DecodeAttention& task, void* stream);
 
 namespace {
 
-using cuda_on_cpu::DeviceArray;
 using ::testing::HasSubstr;
 
 struct Shape {
@@ -31,38 +33,47 @@ struct Shape {
   float scale = 0.3f;
 };
 
-// Where a row leaves the trunk, and the tokens that it has for itself.
-using Leaving = std::vector<std::pair<int32_t, int32_t>>;
+// A row as the pieces of its sequence: which stretch of blocks, and how many tokens of it.
+using Path = std::vector<std::pair<int, int32_t>>;
+
+constexpr int64_t kPoolBlocks = 60;
 
 class Attention {
  public:
-  Attention(const Shape& shape, ElementType type, int32_t trunk, const Leaving& rows, int64_t part_tokens)
-      : shape_(shape), rows_(rows), stride_(3), places_(40 * 16),
+  Attention(const Shape& shape, ElementType type, const std::vector<Path>& rows, int64_t part_tokens, int64_t idle_shares = 2)
+      : shape_(shape), rows_(rows),
         queries_("queries", type, RandomFloats(Size() * shape.heads * shape.head_dim, 1, 1)),
-        keys_("keys", type, RandomFloats(places_ * shape.kv_heads * shape.head_dim, 1, 2)),
-        values_("values", type, RandomFloats(places_ * shape.kv_heads * shape.head_dim, 1, 3)),
+        keys_("keys", type, RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 2)),
+        values_("values", type, RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 3)),
         out_("out", type, std::vector<float>(Size() * shape.heads * shape.head_dim, NAN)) {
-    // Blocks of the trunk from the end of the pool, of rows from its beginning; nobody may read what has no tokens.
-    for (int32_t i = 0; i < (trunk + 15) / 16; ++i) trunk_blocks_.push_back(39 - i * 3 % 8);
-    for (std::size_t r = 0; r < rows.size(); ++r)
-      for (int32_t i = 0; i < stride_; ++i)
-        suffix_blocks_.push_back(i * 16 < rows[r].second ? static_cast<int32_t>((7 * r + 5 * i) % 31) : INT32_MAX);
-    std::vector<int32_t> leave, own;
-    for (const auto& [at, tokens] : rows) leave.push_back(at), own.push_back(tokens);
+    std::map<int, int32_t> longest;
+    for (const Path& row : rows)
+      for (const auto& [stretch, count] : row) longest[stretch] = std::max(longest[stretch], count);
+    // Blocks that nobody may read follow those of a stretch.
+    for (const auto& [stretch, count] : longest) {
+      for (int32_t i = 0; i * 16 < count; ++i)
+        blocks_[stretch].push_back(static_cast<int32_t>((17 * stretch + 11 * i) % kPoolBlocks));
+      blocks_[stretch].push_back(INT32_MAX);
+    }
+    std::vector<std::vector<KvPiece>> pieces;
+    for (const Path& row : rows) {
+      pieces.emplace_back();
+      for (const auto& [stretch, count] : row) pieces.back().push_back({blocks_[stretch].data(), count});
+    }
+    plan_.Make(std::vector<std::span<const KvPiece>>(pieces.begin(), pieces.end()),
+               {.group = shape.heads / shape.kv_heads, .window = shape.window, .part_tokens = part_tokens});
+    shares_.emplace("shares", plan_.shares);
+    num_shares_.emplace("num_shares", std::vector<int32_t>{static_cast<int32_t>(plan_.shares.size())});
+    block_lists_.emplace("blocks", plan_.blocks);
+    counts_.emplace("counts", plan_.counts);
+    lengths_.emplace("lengths", plan_.lengths);
+    part_ends_.emplace("part_ends", plan_.part_ends);
+    workspace_.emplace("workspace", static_cast<std::size_t>(plan_.parts() * DecodeAttentionWorkspace(shape.heads, shape.head_dim)));
     task_ = {.type = type, .rows = Size(), .heads = shape.heads, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim,
              .scale = shape.scale, .window = shape.window, .queries = queries_.data(), .keys = keys_.data(),
-             .values = values_.data(), .out = out_.data(), .trunk_length = trunk, .suffix_stride = stride_,
-             .part_tokens = part_tokens};
-    leave_.emplace("leave", leave);
-    own_.emplace("suffix lengths", own);
-    trunk_.emplace("trunk blocks", trunk_blocks_);
-    suffixes_.emplace("suffix blocks", suffix_blocks_);
-    workspace_.emplace("workspace", static_cast<std::size_t>(DecodeAttentionWorkspace(task_)));
-    task_.leave = leave_->data();
-    task_.suffix_lengths = own_->data();
-    task_.trunk_blocks = trunk_->data();
-    task_.suffix_blocks = suffixes_->data();
-    task_.workspace = workspace_->data();
+             .values = values_.data(), .out = out_.data(), .shares = shares_->data(), .num_shares = num_shares_->data(),
+             .max_shares = std::ssize(plan_.shares) + idle_shares, .blocks = block_lists_->data(), .counts = counts_->data(),
+             .lengths = lengths_->data(), .part_ends = part_ends_->data(), .workspace = workspace_->data()};
   }
 
   const DecodeAttention& task() const { return task_; }
@@ -93,8 +104,8 @@ class Attention {
   std::vector<double> Twin(int64_t r, int64_t h, const std::vector<float>& queries, const std::vector<float>& keys,
                            const std::vector<float>& values) const {
     std::vector<int64_t> places;
-    for (int32_t i = 0; i < rows_[r].first; ++i) places.push_back(trunk_blocks_[i / 16] * 16 + i % 16);
-    for (int32_t i = 0; i < rows_[r].second; ++i) places.push_back(suffix_blocks_[r * stride_ + i / 16] * 16 + i % 16);
+    for (const auto& [stretch, count] : rows_[r])
+      for (int32_t i = 0; i < count; ++i) places.push_back(int64_t{blocks_.at(stretch)[i / 16]} * 16 + i % 16);
     const int64_t dim = shape_.head_dim, kv = h / (shape_.heads / shape_.kv_heads), length = std::ssize(places);
     std::vector<double> out(dim);
     double sum = 0;
@@ -111,11 +122,12 @@ class Attention {
   }
 
   Shape shape_;
-  Leaving rows_;
-  int64_t stride_, places_;
-  std::vector<int32_t> trunk_blocks_, suffix_blocks_;
+  std::vector<Path> rows_;
+  std::map<int, std::vector<int32_t>> blocks_;
+  AttentionPlan plan_;
   Elements queries_, keys_, values_, out_;
-  std::optional<DeviceArray<int32_t>> leave_, own_, trunk_, suffixes_;
+  std::optional<DeviceArray<AttentionShare>> shares_;
+  std::optional<DeviceArray<int32_t>> num_shares_, block_lists_, counts_, lengths_, part_ends_;
   std::optional<DeviceArray<float>> workspace_;
   DecodeAttention task_;
 };
@@ -125,8 +137,19 @@ double Bound(ElementType type) { return 4e-6 + (type == ElementType::kFloat32 ? 
 
 constexpr ElementType kTypes[] = {ElementType::kFloat32, ElementType::kBfloat16, ElementType::kFloat16};
 
+// Rows that leave a trunk and have tokens of their own.
+std::vector<Path> Leave(const std::vector<std::pair<int32_t, int32_t>>& rows) {
+  std::vector<Path> paths;
+  for (const auto& [at, own] : rows) {
+    paths.emplace_back();
+    if (at > 0) paths.back().push_back({0, at});
+    if (own > 0) paths.back().push_back({static_cast<int>(paths.size()), own});
+  }
+  return paths;
+}
+
 // Within blocks and at their edges, at the beginning, with and without tokens of their own.
-const Leaving kLeaving = {{100, 1}, {100, 17}, {100, 40}, {97, 3}, {96, 16}, {81, 5}, {64, 33},
+const std::vector<std::pair<int32_t, int32_t>> kLeaving = {{100, 1}, {100, 17}, {100, 40}, {97, 3}, {96, 16}, {81, 5}, {64, 33},
                           {5, 2},   {1, 1},    {100, 0},  {0, 7},  {0, 0},   {33, 48}};
 
 class CudaDecodeAttention : public ::testing::TestWithParam<Shape> {};
@@ -134,7 +157,7 @@ class CudaDecodeAttention : public ::testing::TestWithParam<Shape> {};
 TEST_P(CudaDecodeAttention, IsTheTwins) {
   for (const ElementType type : kTypes) {
     if (type != ElementType::kFloat32 && GetParam().head_dim % 32 != 0) continue;  // loads and stores are the same
-    Attention attention(GetParam(), type, 100, kLeaving, 64);
+    Attention attention(GetParam(), type, Leave(kLeaving), 64);
     LaunchDecodeAttention(attention.task(), nullptr);
     attention.Check(Bound(type));
   }
@@ -150,27 +173,63 @@ INSTANTIATE_TEST_SUITE_P(Shapes, CudaDecodeAttention,
                          });
 
 TEST(CudaDecodeAttention, EveryPlaceToLeave) {
-  Leaving rows;
+  std::vector<std::pair<int32_t, int32_t>> rows;
   for (int32_t leave = 1; leave <= 50; ++leave) rows.push_back({leave, leave % 4});
-  Attention attention({2, 1, 8}, ElementType::kFloat32, 50, rows, 32);
+  Attention attention({2, 1, 8}, ElementType::kFloat32, Leave(rows), 32);
   LaunchDecodeAttention(attention.task(), nullptr);
   attention.Check(4e-6);
 }
 
 TEST(CudaDecodeAttention, OneRowAndNoTrunk) {
-  for (const Leaving& rows : {Leaving{{19, 3}}, Leaving{{1, 0}}}) {
-    Attention one({4, 2, 16}, ElementType::kFloat32, rows[0].first, rows, 256);
-    LaunchDecodeAttention(one.task(), nullptr);
-    one.Check(4e-6);
+  for (const auto& rows : {Leave({{19, 3}}), Leave({{1, 0}}), Leave({{0, 20}, {0, 1}})}) {
+    Attention attention({4, 2, 16}, ElementType::kFloat32, rows, 256);
+    LaunchDecodeAttention(attention.task(), nullptr);
+    attention.Check(4e-6);
   }
-  Attention none({4, 2, 16}, ElementType::kFloat32, 0, {{0, 20}, {0, 1}}, 256);
-  LaunchDecodeAttention(none.task(), nullptr);
-  none.Check(4e-6);
+}
+
+// Trunks on trunks, more of them than one, and rows that go back to one that others have left.
+TEST(CudaDecodeAttention, TreesOfTrunks) {
+  const std::vector<Path> rows = {{{0, 50}, {1, 20}, {10, 3}}, {{0, 50}, {1, 20}, {11, 18}}, {{0, 50}, {1, 7}, {12, 1}},
+                                  {{0, 50}, {2, 33}},          {{0, 49}, {13, 2}},           {{3, 70}, {14, 1}},
+                                  {{3, 70}, {4, 1}, {5, 40}},  {{0, 50}, {1, 20}, {15, 5}},  {},
+                                  {{3, 16}}};
+  for (const int64_t window : {0, 30, 64})
+    for (const int64_t part : {32, 64, 256}) {
+      Attention attention({6, 2, 16, window}, ElementType::kFloat32, rows, part);
+      LaunchDecodeAttention(attention.task(), nullptr);
+      attention.Check(4e-6);
+    }
+}
+
+// Forests as chance has them.
+TEST(CudaDecodeAttention, RandomForests) {
+  const cuda_on_cpu::ScopedSchedules schedules({cuda_on_cpu::Schedule::kForward});
+  for (uint64_t seed = 1; seed <= 12; ++seed) {
+    RandomStream random(seed, 3);
+    std::vector<Path> rows;
+    int next = 10;
+    for (int trunk = 0; trunk < 2; ++trunk) {
+      const Path stem = {{trunk, static_cast<int32_t>(1 + random.Below(90))}, {2 + trunk, static_cast<int32_t>(1 + random.Below(40))}};
+      for (int64_t i = random.Below(9); i-- > 0;) {
+        Path row(stem.begin(), stem.begin() + 1 + random.Below(2));
+        row.back().second = static_cast<int32_t>(1 + random.Below(row.back().second));
+        if (random.Below(3) > 0) row.push_back({next++, static_cast<int32_t>(1 + random.Below(35))});
+        rows.push_back(row);
+      }
+    }
+    rows.push_back({{next, 1}});
+    const int64_t window = random.Below(2) * (1 + random.Below(80));
+    Attention attention({4, 2, 8, window}, ElementType::kFloat32, rows, 32 * (1 + random.Below(4)), random.Below(5));
+    LaunchDecodeAttention(attention.task(), nullptr);
+    attention.Check(4e-6);
+  }
 }
 
 // Scores far apart: without the largest taken off they would overflow.
 TEST(CudaDecodeAttention, LargeScores) {
-  Attention attention({.heads = 2, .kv_heads = 1, .head_dim = 32, .scale = 100}, ElementType::kFloat32, 100, kLeaving, 32);
+  Attention attention({.heads = 2, .kv_heads = 1, .head_dim = 32, .scale = 100}, ElementType::kFloat32,
+                      Leave(kLeaving), 32);
   LaunchDecodeAttention(attention.task(), nullptr);
   attention.Check(4e-4);  // scores of 1000 are exact to 6e-5
 }
@@ -180,9 +239,8 @@ TEST(CudaDecodeAttention, CompanyChangesNoBit) {
   const cuda_on_cpu::ScopedSchedules schedules({cuda_on_cpu::Schedule::kForward});
   for (const int64_t window : {0, 37})
     for (const auto& first : kLeaving) {
-      const Leaving rows = {first, {100, 40}, {5, 2}, {64, 33}, {97, 3}};
-      Attention alone({4, 2, 16, window}, ElementType::kFloat32, 100, {first}, 64);
-      Attention among({4, 2, 16, window}, ElementType::kFloat32, 100, rows, 64);
+      Attention alone({4, 2, 16, window}, ElementType::kFloat32, Leave({first}), 64);
+      Attention among({4, 2, 16, window}, ElementType::kFloat32, Leave({first, {100, 40}, {5, 2}, {64, 33}, {97, 3}}), 64);
       LaunchDecodeAttention(alone.task(), nullptr);
       LaunchDecodeAttention(among.task(), nullptr);
       const auto all = among.out();
@@ -191,7 +249,7 @@ TEST(CudaDecodeAttention, CompanyChangesNoBit) {
 }
 
 TEST(CudaDecodeAttention, NanStaysNan) {
-  Attention attention({2, 1, 16}, ElementType::kFloat32, 40, {{40, 3}, {40, 3}}, 32);
+  Attention attention({2, 1, 16}, ElementType::kFloat32, Leave({{40, 3}, {40, 3}}), 32);
   attention.SetQuery(3, NAN);
   LaunchDecodeAttention(attention.task(), nullptr);
   const auto out = attention.out();
@@ -199,7 +257,7 @@ TEST(CudaDecodeAttention, NanStaysNan) {
 }
 
 TEST(CudaDecodeAttention, RefusesShapes) {
-  const Attention attention({4, 2, 16}, ElementType::kFloat32, 16, {{16, 1}}, 256);
+  const Attention attention({4, 2, 16}, ElementType::kFloat32, Leave({{16, 1}}), 256);
   const auto refused = [&](auto change) {
     DecodeAttention task = attention.task();
     change(task);
@@ -207,12 +265,15 @@ TEST(CudaDecodeAttention, RefusesShapes) {
   };
   refused([](auto& t) { t.head_dim = 129; });
   refused([](auto& t) { t.kv_heads = 3; });
-  refused([](auto& t) { t.part_tokens = 40; });
+  const std::vector<std::span<const KvPiece>> none;
+  EXPECT_THROW(AttentionPlan().Make(none, {.part_tokens = 40}), std::invalid_argument);
+  EXPECT_THROW(AttentionPlan().Make(none, {.group = 0}), std::invalid_argument);
 }
 
+#ifndef PIVOTAL_CUDA_ON_GPU
 // A mistake planted into a copy of the source is found.
 std::string Failure(void (*launch)(const DecodeAttention&, void*)) {
-  const Attention attention({6, 2, 32}, ElementType::kFloat32, 100, kLeaving, 64);
+  const Attention attention({6, 2, 32}, ElementType::kFloat32, Leave(kLeaving), 64);
   try {
     launch(attention.task(), nullptr);
   } catch (const cuda_on_cpu::LaunchFailure& failure) {
@@ -227,7 +288,7 @@ TEST(CudaDecodeAttention, AMissingBarrierIsFound) {
               HasSubstr(cuda_on_cpu::WatchesAccesses() ? "with no barrier between" : "depends on the order"));
 }
 TEST(CudaDecodeAttention, AnAccessOutOfBoundsIsFound) {
-  EXPECT_THAT(Failure(AttentionOutOfBounds), HasSubstr("out of bounds: index 7956 of workspace"));
+  EXPECT_THAT(Failure(AttentionOutOfBounds), HasSubstr("out of bounds: index 14 of part_ends"));
 }
 TEST(CudaDecodeAttention, ABarrierThatAWarpMissesIsFound) {
   EXPECT_THAT(Failure(AttentionWithAWarpAstray), HasSubstr("not all threads reach a barrier"));
@@ -235,6 +296,7 @@ TEST(CudaDecodeAttention, ABarrierThatAWarpMissesIsFound) {
 TEST(CudaDecodeAttention, ADivergentShuffleIsFound) {
   EXPECT_THAT(Failure(AttentionWithALaneAstray), HasSubstr("divergent warp"));
 }
+#endif
 
 }  // namespace
 }  // namespace pivotal::kernels::cuda

@@ -8,8 +8,17 @@
 #include "kernels/cuda/element_type.h"
 #include "kernels/philox.h"
 #include "tests/kernels/cuda_on_cpu.h"
+#ifdef PIVOTAL_CUDA_ON_GPU
+#include "tests/kernels/cuda_on_gpu.h"
+#endif
 
 namespace pivotal::kernels::cuda {
+
+#ifdef PIVOTAL_CUDA_ON_GPU
+using cuda_on_gpu::DeviceArray;
+#else
+using cuda_on_cpu::DeviceArray;
+#endif
 
 inline std::string Name(ElementType type) {
   return type == ElementType::kFloat32 ? "fp32" : type == ElementType::kBfloat16 ? "bf16" : "fp16";
@@ -46,8 +55,8 @@ class Elements {
   }
 
   ElementType type_;
-  cuda_on_cpu::DeviceArray<float> whole_;
-  cuda_on_cpu::DeviceArray<uint16_t> half_;
+  DeviceArray<float> whole_;
+  DeviceArray<uint16_t> half_;
 };
 
 inline std::vector<float> RandomFloats(int64_t size, double bound, uint64_t seed) {
