@@ -78,7 +78,7 @@ void AddSamplingFlags(CLI::App& app, experiments::SamplingSettings& sampling) {
   app.add_option("--batch", sampling.batch, "rollouts that decode at once")
       ->check(CLI::Range(1, 65536))->capture_default_str();
   app.add_option("--kv-memory", sampling.kv_memory,
-                 "for keys and values, e.g. 4GB; rollouts that find none wait; 0: half of what is free")
+                 "for keys and values, e.g. 4GB; rollouts that find none wait; 0: half of what is free (GPU: four fifths)")
       ->transform(CLI::AsSizeValue(true))->default_str("0");
   auto weights = kernels::WeightTypeNames();
   weights.insert(weights.begin(), "auto");

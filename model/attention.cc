@@ -5,13 +5,13 @@
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/scaled_dot_product_attention.h>
-#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <optional>
 #include <set>
 
 #include "model/attention_mask.h"
+#include "model/to_device.h"
 
 namespace pivotal::model {
 
@@ -73,7 +73,7 @@ ForestAttention::ForestAttention(const PhiConfig& config, const TokenForest& for
     const auto options = forest.tokens.options();
     const at::Tensor at_positions =
         (sources.empty() ? at::arange(segment.depth, segment.depth + segment.length, options)
-                         : at::tensor(positions, at::TensorOptions(at::kLong)).to(options.device()))
+                         : ToDevice(positions, options.device()))
             .unsqueeze(0);
     const int64_t queries = at_positions.size(1), keys = segment.depth + segment.length;
     const bool windowed = config.sliding_window > 0 && keys > config.sliding_window;

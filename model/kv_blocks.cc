@@ -24,10 +24,9 @@ void KvBlocks::Return(std::vector<int32_t>& blocks) {
   blocks.clear();
 }
 
-int64_t KvBytesPerToken(const PhiConfig& config) {
+int64_t KvBytesPerToken(const PhiConfig& config, int64_t element_bytes) {
   const kernels::AttentionShape shape{.kv_heads = config.num_key_value_heads, .head_dim = config.head_dim};
-  return config.num_hidden_layers * (shape.block_size() / kernels::kBlockTokens) *
-         static_cast<int64_t>(sizeof(float));
+  return config.num_hidden_layers * (shape.block_size() / kernels::kBlockTokens) * element_bytes;
 }
 
 }  // namespace pivotal::model

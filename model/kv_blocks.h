@@ -40,7 +40,7 @@ class KvBlocks {
   std::set<int32_t> free_;    // below it
 };
 
-// Bytes that one token takes in all layers, in float32.
-int64_t KvBytesPerToken(const PhiConfig& config);
+// Bytes that one token takes in all layers.
+int64_t KvBytesPerToken(const PhiConfig& config, int64_t element_bytes = 4);
 
 }  // namespace pivotal::model

@@ -5,7 +5,6 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/layer_norm.h>
-#include <ATen/ops/tensor.h>
 
 #include <algorithm>
 #include <functional>
@@ -20,6 +19,7 @@
 #include "model/mlp.h"
 #include "model/recompute.h"
 #include "model/rms_norm.h"
+#include "model/to_device.h"
 
 namespace pivotal::model {
 namespace {
@@ -64,17 +64,14 @@ Places PlacesOf(const TokenForest& forest) {
     for (int64_t i = 0; i < segment.length; ++i) positions.push_back(segment.depth + i);
     lengths.insert(lengths.end(), segment.length, segment.sequence);
   }
-  return {at::tensor(positions, at::TensorOptions(at::kLong)).to(forest.tokens.device()).unsqueeze(0),
-          std::move(lengths)};
+  return {ToDevice(positions, forest.tokens.device()).unsqueeze(0), std::move(lengths)};
 }
 
 }  // namespace
 
 struct PhiModel::Pass {
   RopeAngles angles;
-  // Of a layer: query [B, T, H, D], key and value [B, T, KV heads, D] -> [B, T, H * D].
-  std::function<at::Tensor(int64_t layer, const at::Tensor& query, const at::Tensor& key,
-                           const at::Tensor& value)> attend;
+  Attention attend;
   at::Tensor sources;  // the tokens that the last layer is computed at; undefined: all
   std::vector<at::Tensor>* outputs = nullptr;  // where those of layers are kept
 };
@@ -85,7 +82,7 @@ PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string&
       weights_(TakeWeights(config_, parameters_, source)),
       rope_(config_, options()) {
   if (!config_.masked_tokens.empty())
-    masked_tokens_ = at::tensor(config_.masked_tokens, at::TensorOptions(at::kLong)).to(options().device());
+    masked_tokens_ = ToDevice(config_.masked_tokens, options().device());
 }
 
 void PhiModel::set_adapter(std::shared_ptr<const Adapter> adapter) {
@@ -118,7 +115,7 @@ at::Tensor PhiModel::Hidden(const at::Tensor& tokens) const {
 std::vector<at::Tensor> PhiModel::LayerOutputs(std::span<const TokenId> tokens) const {
   config_.CheckTokens(tokens);
   const std::vector<int64_t> ids(tokens.begin(), tokens.end());
-  const at::Tensor row = at::tensor(ids, at::TensorOptions(at::kLong)).unsqueeze(0).to(options().device());
+  const at::Tensor row = ToDevice(ids, options().device()).unsqueeze(0);
   std::vector<at::Tensor> outputs;
   Hidden(TokenForest::Rows(row), {}, &outputs);
   return outputs;
@@ -147,9 +144,7 @@ at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> 
   auto at_sources = everywhere;
   if (!sources.empty()) {
     at_sources = std::make_shared<ForestAttention>(config_, forest, sources);
-    pass->sources =
-        at::tensor(at::IntArrayRef(sources.data(), sources.size()), at::TensorOptions(at::kLong))
-            .to(forest.tokens.device());
+    pass->sources = ToDevice(sources, forest.tokens.device());
   }
   pass->attend = [this, everywhere, at_sources](int64_t layer, const at::Tensor& query,
                                                 const at::Tensor& key, const at::Tensor& value) {
@@ -167,15 +162,19 @@ at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const at::Tensor& position
   const at::Tensor mask = CausalMask(config_, positions, length);
   const at::Tensor sparse_mask = config_.block_sparse.block > 0
                                      ? BlockSparseMask(config_, positions, length) : at::Tensor();
+  return Hidden(tokens, rope_.Angles(positions, lengths),
+                [&](int64_t layer, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
+                  past.Write(layer, key, value, positions);
+                  return Attend(config_, query, past.Keys(layer, query.size(0), length),
+                                past.Values(layer, query.size(0), length),
+                                config_.IsBlockSparse(layer) ? sparse_mask : mask);
+                });
+}
+
+at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const RopeAngles& angles, const Attention& attend) const {
   const auto pass = std::make_shared<Pass>();
-  pass->angles = rope_.Angles(positions, lengths);
-  pass->attend = [&](int64_t layer, const at::Tensor& query, const at::Tensor& key,
-                    const at::Tensor& value) {
-    past.Write(layer, key, value, positions);
-    return Attend(config_, query, past.Keys(layer, query.size(0), length),
-                  past.Values(layer, query.size(0), length),
-                  config_.IsBlockSparse(layer) ? sparse_mask : mask);
-  };
+  pass->angles = angles;
+  pass->attend = attend;
   return Decode(tokens, pass);
 }
 

@@ -3,6 +3,7 @@
 
 #include <ATen/core/Tensor.h>
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -52,6 +53,12 @@ class PhiModel {
   at::Tensor Hidden(const at::Tensor& tokens, const at::Tensor& positions,
                     std::span<const int64_t> lengths, Past& past) const;
 
+  // How a layer attends: its index, queries [B, T, heads, D], keys and values [B, T, KV heads, D] -> [B, T, heads * D].
+  using Attention = std::function<at::Tensor(int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                                             const at::Tensor& value)>;
+  // Final hidden states [B, T, hidden] of tokens whose past `attend` knows.
+  at::Tensor Hidden(const at::Tensor& tokens, const RopeAngles& angles, const Attention& attend) const;
+
   // [..., hidden] -> [..., V].
   at::Tensor Logits(const at::Tensor& hidden) const;
 
@@ -75,6 +82,7 @@ class PhiModel {
   ParameterMap Trainable() const;
 
   const PhiConfig& config() const { return config_; }
+  const Rope& rope() const { return rope_; }
   const ParameterMap& parameters() const { return parameters_; }
   // The parameters by role, and the adapter's updates.
   const Weights& weights() const { return weights_; }

@@ -58,7 +58,7 @@ RolloutBatch::RolloutBatch(const PhiConfig& config, const EngineOptions& options
                            TrunkMemory& trunks, RolloutCounters& counters,
                            std::span<const RolloutRequest> requests, const RolloutSink& finished)
     : config_(config), options_(options), decoder_(decoder), trunks_(trunks), counters_(counters),
-      requests_(requests), finished_(finished), samplers_(static_cast<std::size_t>(decoder.threads())) {
+      requests_(requests), finished_(finished) {
   for (const RolloutRequest& request : requests) {
     CheckRequest(request, config_);
     results_.emplace_back(request.count);
@@ -134,7 +134,7 @@ bool RolloutBatch::Open(std::size_t index) {
   if (!place && slots_.empty() && opened_.empty())
     Fail("a prefix of {} tokens and a rollout of {} don't fit in the {} for keys and values; raise --kv-memory",
          request.prefix.size(), request.max_new_tokens,
-         BytesText(trunks_.blocks().capacity() * kernels::kBlockTokens * KvBytesPerToken(config_)));
+         BytesText(options_.kv_memory));
   if (!place) return false;
   opened_.push_back({static_cast<int32_t>(index), 0, 1, *place, {}});
   Plan(opened_.back());
@@ -159,21 +159,18 @@ void RolloutBatch::Step(const Progress& progress) {
     rows_.push_back({request.prefix.back(), Size(request.prefix) - 1, config_.rope.IsLong(Size(request.prefix)),
                      pieces.back()});
   }
-  draws_.resize(at_work);
+  draws_.clear();
+  for (const Slot& slot : slots_)
+    draws_.push_back({&ParamsOf(requests_[slot.request]), Uniform(slot.request, slot.rollout)});
   ended_.assign(at_work, false);
-  decoder_.Decode(rows_, [&](int64_t row, int thread, std::span<float> logits) {
-    if (row < static_cast<int64_t>(at_work)) {
-      samplers_[thread].Take(logits, ParamsOf(requests_[slots_[row].request]));
-      draws_[row] = samplers_[thread].Sample(Uniform(slots_[row].request, slots_[row].rollout));
-    } else {
-      asked[row - at_work]->logits.assign(logits.begin(), logits.end());
-    }
+  decoder_.Draw(rows_, draws_, [&](int64_t row, int, std::span<float> logits) {
+    asked[row - at_work]->logits.assign(logits.begin(), logits.end());
   });
   counters_.repeated_tokens += std::ssize(asked);
   for (Slot& slot : slots_) ++slot.length;
   for (std::size_t i = 0; i < at_work; ++i) {
-    slots_[i].pending = draws_[i].token;
-    ended_[i] = Record(slots_[i].request, slots_[i].rollout, draws_[i]);
+    slots_[i].pending = draws_[i].result.token;
+    ended_[i] = Record(slots_[i].request, slots_[i].rollout, draws_[i].result);
   }
   std::size_t kept = 0;
   for (std::size_t i = 0; i < at_work; ++i) {  // in their order: neighbours share a trunk
@@ -212,11 +209,11 @@ void RolloutBatch::StartPlanned(Opened& opened) {
   if (opened.planned == 0) return;
   const RolloutRequest& request = requests_[opened.request];
   std::vector<float> weights = opened.logits;
-  samplers_[0].Take(weights, ParamsOf(request), request.excluded);
+  sampler_.Take(weights, ParamsOf(request), request.excluded);
   const bool is_long = config_.rope.IsLong(Size(request.prefix));
   for (; opened.planned > 0; --opened.planned) {
     const int32_t rollout = opened.started++;
-    const kernels::Draw draw = samplers_[0].Sample(Uniform(opened.request, rollout));
+    const kernels::Draw draw = sampler_.Sample(Uniform(opened.request, rollout));
     const int64_t promised = BlocksFor(request);
     if (Record(opened.request, rollout, draw)) {
       trunks_.blocks().Release(promised);

@@ -83,9 +83,9 @@ class RolloutBatch {
   std::deque<Opened> opened_;
   std::size_t next_request_ = 0;
   std::vector<DecodeRow> rows_;
-  std::vector<kernels::Draw> draws_;
+  std::vector<RowDraw> draws_;
   std::vector<uint8_t> ended_;
-  std::vector<kernels::RowSampler> samplers_;  // one a thread
+  kernels::RowSampler sampler_;                // of first tokens
   std::vector<TokenId> response_;              // that a stop rule looks at
 };
 

@@ -45,10 +45,10 @@ void EngineOptions::Validate() const {
   CheckSampling(sampling);
   if (batch < 1 || batch > 65536) Fail("batch must be in 1..65536, got {}", batch);
   if (prefill_tokens < 1) Fail("prefill_tokens must be at least 1, got {}", prefill_tokens);
-  if (kv_memory < 0) Fail("kv_memory must be 0 (half of what is free) or larger, got {}", kv_memory);
+  if (kv_memory < 0) Fail("kv_memory must be 0 (by what is free) or larger, got {}", kv_memory);
 }
 
-RolloutEngine::RolloutEngine(const PhiModel& model, EngineOptions options)
+RolloutEngine::RolloutEngine(const PhiModel& model, EngineOptions options, const MakesDecoder& make)
     : model_(model), options_(std::move(options)) {
   options_.Validate();
   const c10::InferenceMode inference;
@@ -56,15 +56,18 @@ RolloutEngine::RolloutEngine(const PhiModel& model, EngineOptions options)
   DecoderOptions decoder;
   decoder.weights = options_.weights;
   decoder.max_rows = std::max(options_.batch, options_.prefill_tokens);
-  const int64_t block = kernels::kBlockTokens * KvBytesPerToken(config);
-  const int64_t memory =
-      options_.kv_memory > 0 ? options_.kv_memory : FreeMemory(model.options().device()) / 2;
+  const c10::Device device = model.options().device();
+  const int64_t block = kernels::kBlockTokens * KvBytesPerToken(config, KvElementBytes(model));
+  const int64_t memory = options_.kv_memory > 0 ? options_.kv_memory
+                         : device.is_cpu()      ? FreeMemory(device) / 2
+                                                : FreeMemory(device) / 5 * 4;
   // More than this is never used: as many trunks as rollouts, all as long as can be.
   const int64_t most = (2 * int64_t{options_.batch} + 2) * KvBlocks::CountFor(config.max_position_embeddings);
   decoder.blocks = std::min(most, memory / block);
   if (decoder.blocks < 1)
     Fail("--kv-memory of {} holds no block of {}; raise it", BytesText(memory), BytesText(block));
-  decoder_ = MakeDecoder(model, decoder);
+  options_.kv_memory = decoder.blocks * block;
+  decoder_ = make(model, decoder);
   trunks_ = std::make_unique<TrunkMemory>(*decoder_, decoder.blocks, options_.prefill_tokens, counters_);
 }
 

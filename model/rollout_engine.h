@@ -24,7 +24,7 @@ struct EngineOptions {
   uint64_t seed = 1;
   int32_t batch = 256;            // rollouts that decode at once
   int32_t prefill_tokens = 512;   // of prefixes, in a pass
-  int64_t kv_memory = 0;          // bytes for keys and values; 0: half of what is free
+  int64_t kv_memory = 0;          // bytes for keys and values; 0: half of what is free, on a GPU four fifths
   // How weights are stored; nothing: as in the model.
   std::optional<kernels::WeightType> weights = {};
   // Called for every sampled token, e.g. to stream; (request, rollout, token).
@@ -43,8 +43,9 @@ struct EngineOptions {
 // whether the CPU has AVX2 or AVX-512.
 class RolloutEngine : public Policy {
  public:
+  using MakesDecoder = std::function<std::unique_ptr<Decoder>(const PhiModel&, const DecoderOptions&)>;
   // Throws Error if the memory holds no block of keys and values.
-  RolloutEngine(const PhiModel& model, EngineOptions options);
+  RolloutEngine(const PhiModel& model, EngineOptions options, const MakesDecoder& make = MakeDecoder);
   ~RolloutEngine() override;
 
   // Throws Error if a prefix is empty, has an id outside the vocabulary, prefix plus max_new_tokens is longer

@@ -10,6 +10,8 @@
 
 #include <algorithm>
 
+#include "model/to_device.h"
+
 namespace pivotal::model {
 namespace {
 
@@ -36,21 +38,26 @@ Rope::Rope(const PhiConfig& config, const at::TensorOptions& options)
 RopeAngles Rope::Angles(const at::Tensor& positions, std::span<const int64_t> lengths) const {
   const auto is_long = [&](int64_t length) { return config_.IsLong(length); };
   const auto count = std::ranges::count_if(lengths, is_long);
-  at::Tensor frequency = count > 0 ? long_ : short_;
-  at::Tensor scale;
-  if (count > 0 && count < static_cast<int64_t>(lengths.size())) {  // both kinds: a row each
-    std::vector<int64_t> flags;
-    for (int64_t length : lengths) flags.push_back(is_long(length) ? 1 : 0);
-    const at::Tensor row = at::tensor(flags, at::TensorOptions(at::kLong))
-                               .to(positions.device(), at::kBool).view({-1, 1, 1});
-    frequency = at::where(row, long_, short_);
-    scale = at::where(row, config_.long_scale, config_.short_scale).to(at::kFloat);
-  }
+  if (count == 0) return Angles(positions, at::Tensor());
+  if (count == static_cast<int64_t>(lengths.size())) return Finish(positions, long_, config_.long_scale, {});
+  std::vector<int64_t> flags;  // both kinds: a row each
+  for (int64_t length : lengths) flags.push_back(is_long(length) ? 1 : 0);
+  return Angles(positions, ToDevice(flags, positions.device()).to(at::kBool));
+}
+
+RopeAngles Rope::Angles(const at::Tensor& positions, const at::Tensor& is_long) const {
+  if (!is_long.defined()) return Finish(positions, short_, config_.short_scale, {});
+  const at::Tensor row = is_long.view({-1, 1, 1});
+  return Finish(positions, at::where(row, long_, short_), 1,
+                at::where(row, config_.long_scale, config_.short_scale).to(at::kFloat));
+}
+
+RopeAngles Rope::Finish(const at::Tensor& positions, const at::Tensor& frequency, double scale,
+                        const at::Tensor& scales) const {
   const at::Tensor angle = positions.to(at::kFloat).unsqueeze(-1) * frequency;  // [B, T, R/2]
   const auto finish = [&](at::Tensor values) {
-    const double uniform = count > 0 ? config_.long_scale : config_.short_scale;
-    if (scale.defined()) values = values * scale;
-    else if (uniform != 1.0) values = values * uniform;
+    if (scales.defined()) values = values * scales;
+    else if (scale != 1.0) values = values * scale;
     return values.to(dtype_).unsqueeze(2);
   };
   const at::Tensor cos = angle.cos(), sin = angle.sin();

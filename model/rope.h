@@ -23,12 +23,17 @@ class Rope {
   // Angles of `positions` [B or 1, T] (int64). Row b belongs to a sequence of lengths[b] tokens (one
   // for all rows where positions has one row), by which LongRoPE chooses its factors.
   RopeAngles Angles(const at::Tensor& positions, std::span<const int64_t> lengths) const;
+  // Row b is under the long factors where is_long[b] (bool, on the device of `positions`). Undefined: no row is.
+  RopeAngles Angles(const at::Tensor& positions, const at::Tensor& is_long) const;
 
   // Rotates the first R dimensions of [B, T, heads, D]: (x1, x2) -> (x1 cos - x2 sin,
   // x2 cos + x1 sin), x1 and x2 the halves of R.
   at::Tensor Rotate(const at::Tensor& x, const RopeAngles& angles) const;
 
  private:
+  // Of positions and frequencies, times `scale`: a number, or [B, 1, 1] where it is defined.
+  RopeAngles Finish(const at::Tensor& positions, const at::Tensor& frequency, double scale, const at::Tensor& scales) const;
+
   RopeConfig config_;
   int64_t rotary_dim_;
   at::ScalarType dtype_;

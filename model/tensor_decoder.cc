@@ -3,13 +3,11 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
-#include "data/error.h"
-#include "model/cpu_decoder.h"
+#include "model/to_device.h"
 
 namespace pivotal::model {
 namespace {
@@ -33,8 +31,8 @@ class TensorDecoder::Paged : public Past {
       index.resize(places.size() * static_cast<std::size_t>(longest), nowhere);
     }
     const auto device = decoder.keys_.front().device();
-    places_ = at::tensor(places, at::TensorOptions(at::kLong)).to(device);
-    index_ = at::tensor(index, at::TensorOptions(at::kLong)).to(device);
+    places_ = ToDevice(places, device);
+    index_ = ToDevice(index, device);
   }
 
   void Write(int64_t layer, const at::Tensor& keys, const at::Tensor& values, const at::Tensor&) override {
@@ -77,7 +75,7 @@ at::Tensor TensorDecoder::Hidden(std::span<const DecodeRow> rows) {
   }
   const auto device = model_.options().device();
   const auto column = [&](const std::vector<int64_t>& values) {
-    return at::tensor(values, at::TensorOptions(at::kLong)).unsqueeze(1).to(device);
+    return ToDevice(values, device).unsqueeze(1);
   };
   Paged past(*this, rows, *std::ranges::max_element(lengths));
   return model_.Hidden(column(tokens), column(positions), lengths, past).select(1, 0);
@@ -105,14 +103,6 @@ void TensorDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_l
   const auto vocab = logits.size(1);
   for (int64_t row = 0; row < logits.size(0); ++row)
     on_logits(row, 0, {logits.data_ptr<float>() + row * vocab, static_cast<std::size_t>(vocab)});
-}
-
-std::unique_ptr<Decoder> MakeDecoder(const PhiModel& model, const DecoderOptions& options) {
-  if (CpuDecoder::Supports(model)) return std::make_unique<CpuDecoder>(model, options);
-  if (options.weights)
-    Fail("weights of type {} are for models on the CPU; leave them out, or choose another --dtype",
-         kernels::WeightTypeName(*options.weights));
-  return std::make_unique<TensorDecoder>(model, options);
 }
 
 }  // namespace pivotal::model

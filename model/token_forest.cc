@@ -1,11 +1,11 @@
 // Apache-2.0.
 #include "model/token_forest.h"
 
-#include <ATen/ops/tensor.h>
-
 #include <algorithm>
 #include <numeric>
 #include <utility>
+
+#include "model/to_device.h"
 
 namespace pivotal::model {
 namespace {
@@ -53,9 +53,7 @@ TokenForest ForestBuilder::Build(at::Device device) {
   const auto middle = std::ranges::partition_point(leaves, [&](int64_t i) { return !is_long(i); });
   Grow({leaves.begin(), middle}, 0, -1);
   Grow({middle, leaves.end()}, 0, -1);
-  return {at::tensor(std::vector<int64_t>(tokens_.begin(), tokens_.end()), at::TensorOptions(at::kLong))
-              .to(device),
-          segments_};
+  return {ToDevice(std::vector<int64_t>(tokens_.begin(), tokens_.end()), device), segments_};
 }
 
 // Places the tokens from `depth` on of `leaves`, which are sorted and have all tokens before it in

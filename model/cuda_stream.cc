@@ -1,0 +1,73 @@
+// Apache-2.0.
+#include <ATen/cuda/CUDAGraph.h>
+#include <c10/cuda/CUDAGuard.h>
+#include <c10/cuda/CUDAStream.h>
+#include <spdlog/spdlog.h>
+
+#include <exception>
+
+#include "model/device_stream.h"
+
+namespace pivotal::model {
+namespace {
+
+class CudaRecording : public Recording {
+ public:
+  void Replay() override { graph.replay(); }
+
+  at::cuda::CUDAGraph graph;
+};
+
+class CudaStream : public DeviceStream {
+ public:
+  explicit CudaStream(c10::DeviceIndex device)
+      : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)), pool_(at::cuda::graph_pool_handle()) {
+    c10::cuda::getCurrentCUDAStream(device).synchronize();  // weights may still be on their way
+  }
+
+  void* handle() const override { return stream_.stream(); }
+  void Run(const std::function<void()>& work) override {
+    const c10::cuda::CUDAStreamGuard guard(stream_);
+    work();
+  }
+  std::unique_ptr<Recording> Record(const std::function<void()>& work) override {
+    const c10::cuda::CUDAStreamGuard guard(stream_);
+    auto recording = std::make_unique<CudaRecording>();
+    bool capturing = false;
+    try {
+      stream_.synchronize();
+      recording->graph.capture_begin(pool_, cudaStreamCaptureModeThreadLocal);
+      capturing = true;
+      work();
+      capturing = false;
+      recording->graph.capture_end();
+      return recording;
+    } catch (const std::exception& error) {
+      if (capturing) End(recording->graph);
+      const std::string why = error.what();
+      spdlog::warn("decoding goes on without CUDA graphs: {}", why.substr(0, why.find('\n')));
+      return nullptr;
+    }
+  }
+  void Wait() override { stream_.synchronize(); }
+
+ private:
+  // The stream takes work as before; what was recorded is of no use.
+  static void End(at::cuda::CUDAGraph& graph) {
+    try {
+      graph.capture_end();
+    } catch (const std::exception&) {  // of a capture that has failed already
+    }
+  }
+
+  c10::cuda::CUDAStream stream_;
+  at::cuda::MempoolId_t pool_;  // of all recordings: they never run at once
+};
+
+}  // namespace
+
+std::unique_ptr<DeviceStream> MakeCudaStream(c10::Device device) {
+  return std::make_unique<CudaStream>(device.has_index() ? device.index() : c10::cuda::current_device());
+}
+
+}  // namespace pivotal::model

@@ -1,0 +1,39 @@
+// Apache-2.0.
+#include "model/decoder.h"
+
+#include "data/error.h"
+#include "model/cpu_decoder.h"
+#include "model/tensor_decoder.h"
+#ifdef PIVOTAL_CUDA_DECODER
+#include "model/device_stream.h"
+#include "model/gpu_decoder.h"
+#endif
+
+namespace pivotal::model {
+
+void Decoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws, const OnLogits& on_logits) {
+  samplers_.resize(static_cast<std::size_t>(threads()));
+  Decode(rows, [&](int64_t row, int thread, std::span<float> logits) {
+    if (row >= std::ssize(draws)) return on_logits(row, thread, logits);
+    samplers_[thread].Take(logits, *draws[row].params);
+    draws[row].result = samplers_[thread].Sample(draws[row].uniform);
+  });
+}
+
+std::unique_ptr<Decoder> MakeDecoder(const PhiModel& model, const DecoderOptions& options) {
+  if (CpuDecoder::Supports(model)) return std::make_unique<CpuDecoder>(model, options);
+  if (options.weights)
+    Fail("weights of type {} are for models on the CPU; leave them out, or choose another --dtype",
+         kernels::WeightTypeName(*options.weights));
+#ifdef PIVOTAL_CUDA_DECODER
+  if (model.options().device().is_cuda() && GpuDecoder::Supports(model))
+    return std::make_unique<GpuDecoder>(model, options, MakeCudaStream(model.options().device()));
+#endif
+  return std::make_unique<TensorDecoder>(model, options);
+}
+
+int64_t KvElementBytes(const PhiModel& model) {
+  return CpuDecoder::Supports(model) ? int64_t{sizeof(float)} : static_cast<int64_t>(model.options().dtype().itemsize());
+}
+
+}  // namespace pivotal::model

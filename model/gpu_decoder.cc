@@ -1,0 +1,244 @@
+// Apache-2.0.
+#include "model/gpu_decoder.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+
+#include <algorithm>
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <stdexcept>
+#include <utility>
+
+#include "kernels/cuda/sample_rows.h"
+
+namespace pivotal::model {
+namespace {
+
+using kernels::cuda::ElementType;
+
+constexpr int64_t kPartTokens = 256;  // of a piece, in a step; of a prefill more, where a quarter of the longest row is more
+constexpr int64_t kLeastShares = 16;
+constexpr int64_t kRoom = 1 << 14;  // elements of arrays that grow
+
+ElementType TypeOf(at::ScalarType type) {
+  return type == at::kFloat ? ElementType::kFloat32 : type == at::kHalf ? ElementType::kFloat16 : ElementType::kBfloat16;
+}
+
+int64_t RoundedUp(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+
+// Steps of few sizes are recorded: from 64 rows on, an eighth of them is idle at most.
+int64_t PaddedRows(int64_t rows) {
+  if (rows <= 8) return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows)));
+  return RoundedUp(rows, std::max<int64_t>(8, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 8));
+}
+
+int64_t PaddedShares(std::size_t shares) {
+  return std::max(kLeastShares, static_cast<int64_t>(std::bit_ceil(shares)));
+}
+
+bool Same(const kernels::SamplingParams& a, const kernels::SamplingParams& b) {
+  return a.temperature == b.temperature && a.top_k == b.top_k && a.top_p == b.top_p && a.min_p == b.min_p;
+}
+
+}  // namespace
+
+bool GpuDecoder::Supports(const PhiModel& model) {
+  const PhiConfig& config = model.config();
+  const auto type = c10::typeMetaToScalarType(model.options().dtype());
+  return (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) && config.block_sparse.block == 0 &&
+         config.head_dim <= kernels::cuda::kMaxHeadDim && config.vocab_size <= kernels::cuda::kMaxVocab;
+}
+
+GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options, std::unique_ptr<DeviceStream> stream)
+    : model_(model), stream_(std::move(stream)), type_(TypeOf(c10::typeMetaToScalarType(model.options().dtype()))),
+      records_(model.config().mlp != PhiConfig::Mlp::kExperts), inputs_(model.options().device()) {
+  const PhiConfig& config = model.config();
+  tokens_ = inputs_.Add<int64_t>();
+  positions_ = inputs_.Add<int64_t>();
+  places_ = inputs_.Add<int64_t>();
+  is_long_ = inputs_.Add<bool>();
+  uniforms_ = inputs_.Add<double>();
+  shares_ = inputs_.Add<kernels::cuda::AttentionShare>();
+  num_shares_ = inputs_.Add<int32_t>();
+  blocks_ = inputs_.Add<int32_t>();
+  counts_ = inputs_.Add<int32_t>();
+  lengths_ = inputs_.Add<int32_t>();
+  part_ends_ = inputs_.Add<int32_t>();
+  stream_->Run([&] {
+    for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
+      const int64_t shape[] = {options.blocks * kernels::kBlockTokens + 1, config.num_key_value_heads, config.head_dim};
+      keys_.push_back(at::zeros(shape, model.options()));
+      values_.push_back(at::zeros(shape, model.options()));
+    }
+    const auto bits = at::TensorOptions(at::kInt);
+    drawn_ = at::zeros({2, options.max_rows}, bits.device(model.options().device()));
+    drawn_on_host_ = at::zeros({2, options.max_rows}, bits.pinned_memory(!model.options().device().is_cpu()));
+    const int64_t rows = PaddedRows(options.max_rows), more = std::max(kRoom, 4 * rows);
+    Reserve({rows, rows, rows, rows, rows, more, 1, more, more, rows, rows + 1},
+            rows * kernels::cuda::DecodeAttentionWorkspace(config.num_attention_heads, config.head_dim));
+  });
+}
+
+void GpuDecoder::Prefill(std::span<const DecodeRow> rows) {
+  if (rows.empty()) return;
+  stream_->Run([&] {
+    int64_t longest = 0;
+    for (const DecodeRow& row : rows) longest = std::max(longest, row.position + 1);
+    Fill(rows, std::ssize(rows), {}, std::max(kPartTokens, RoundedUp(longest / 4, kPartTokens)));
+    Hidden(std::ssize(rows), std::ssize(plan_.shares));
+  });
+}
+
+void GpuDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) { Draw(rows, {}, on_logits); }
+
+void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws, const OnLogits& on_logits) {
+  if (rows.empty()) return;
+  const auto count = std::ssize(rows), drawn = std::ssize(draws);
+  at::Tensor logits;
+  stream_->Run([&] {
+    const bool recurs = drawn > 0;  // a step; others come once
+    const int64_t padded = recurs ? PaddedRows(count) : count;
+    Fill(rows, padded, draws, kPartTokens);
+    const int64_t shares = PaddedShares(plan_.shares.size());
+    logits = recurs ? RunStep(padded, shares) : Logits(padded, shares);
+    const int64_t vocab = logits.size(1);
+    int32_t* const results = drawn_.mutable_data_ptr<int32_t>();
+    for (int64_t first = 0, end = 0; first < drawn; first = end) {
+      while (end < drawn && Same(*draws[end].params, *draws[first].params)) ++end;
+      kernels::cuda::SampleRowsTask task;
+      task.logits = logits.const_data_ptr<float>() + first * vocab;
+      task.rows = end - first;
+      task.vocab = task.stride = vocab;
+      task.params = *draws[first].params;
+      task.uniforms = inputs_.device<double>(uniforms_) + first;
+      task.tokens = results + first;
+      task.logprobs = reinterpret_cast<float*>(results + drawn_.size(1)) + first;
+      kernels::cuda::LaunchSampleRows(task, stream_->handle());
+    }
+    if (drawn > 0) drawn_on_host_.copy_(drawn_, /*non_blocking=*/true);
+  });
+  stream_->Wait();
+  uploading_ = false;
+  const int32_t* const results = drawn_on_host_.const_data_ptr<int32_t>();
+  for (int64_t i = 0; i < drawn; ++i) {
+    draws[i].result.token = results[i];
+    std::memcpy(&draws[i].result.logprob, results + drawn_on_host_.size(1) + i, sizeof(float));
+    if (results[i] < 0) throw std::invalid_argument("sampling: a row of logits with NaN, +inf or only -inf");
+  }
+  if (drawn < count) stream_->Run([&] { Give(logits.narrow(0, 0, count), drawn, on_logits); });
+}
+
+void GpuDecoder::Give(const at::Tensor& logits, int64_t first, const OnLogits& on_logits) {
+  const at::Tensor rows = logits.slice(0, first).to(at::kCPU).clone();
+  const int64_t vocab = rows.size(1);
+  for (int64_t i = 0; i < rows.size(0); ++i)
+    on_logits(first + i, 0, {rows.mutable_data_ptr<float>() + i * vocab, static_cast<std::size_t>(vocab)});
+}
+
+void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t workspace) {
+  bool moved = inputs_.Grow(sizes);
+  if (!workspace_.defined() || workspace_.numel() < workspace) {
+    workspace_ = at::empty({static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(workspace)))},
+                           at::TensorOptions(at::kFloat).device(model_.options().device()));
+    moved = true;
+  }
+  if (moved) steps_.clear();  // what was recorded reads the memory before
+}
+
+void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded, std::span<const RowDraw> draws,
+                      int64_t part_tokens) {
+  const PhiConfig& config = model_.config();
+  pieces_.assign(static_cast<std::size_t>(padded), {});
+  for (std::size_t i = 0; i < rows.size(); ++i) pieces_[i] = rows[i].pieces;
+  plan_.Make(pieces_, {config.num_attention_heads / config.num_key_value_heads, config.sliding_window, part_tokens});
+  if (std::exchange(uploading_, true)) stream_->Wait();  // the host's memory is still being read
+  Reserve({padded, padded, padded, padded, padded, PaddedShares(plan_.shares.size()), 1, std::ssize(plan_.blocks),
+           std::ssize(plan_.counts), padded, padded + 1},
+          plan_.parts() * kernels::cuda::DecodeAttentionWorkspace(config.num_attention_heads, config.head_dim));
+  const int64_t nowhere = keys_.front().size(0) - 1;
+  for (int64_t i = 0; i < padded; ++i) {
+    const bool real = i < std::ssize(rows);
+    inputs_.host<int64_t>(tokens_)[i] = real ? rows[i].token : 0;
+    inputs_.host<int64_t>(positions_)[i] = real ? rows[i].position : 0;
+    inputs_.host<int64_t>(places_)[i] =
+        real && rows[i].block >= 0 ? rows[i].block * kernels::kBlockTokens + rows[i].offset : nowhere;
+    inputs_.host<bool>(is_long_)[i] = real && rows[i].is_long;
+    inputs_.host<double>(uniforms_)[i] = i < std::ssize(draws) ? draws[i].uniform : 0;
+  }
+  std::ranges::copy(plan_.shares, inputs_.host<kernels::cuda::AttentionShare>(shares_));
+  *inputs_.host<int32_t>(num_shares_) = static_cast<int32_t>(plan_.shares.size());
+  std::ranges::copy(plan_.blocks, inputs_.host<int32_t>(blocks_));
+  std::ranges::copy(plan_.counts, inputs_.host<int32_t>(counts_));
+  std::ranges::copy(plan_.lengths, inputs_.host<int32_t>(lengths_));
+  std::ranges::copy(plan_.part_ends, inputs_.host<int32_t>(part_ends_));
+  inputs_.Upload();
+}
+
+at::Tensor GpuDecoder::Hidden(int64_t rows, int64_t max_shares) {
+  const at::Tensor tokens = inputs_.tensor(tokens_, at::kLong, rows).unsqueeze(1);
+  const at::Tensor positions = inputs_.tensor(positions_, at::kLong, rows).unsqueeze(1);
+  const at::Tensor places = inputs_.tensor(places_, at::kLong, rows);
+  const bool has_long = model_.config().rope.original_length > 0;
+  const RopeAngles angles =
+      model_.rope().Angles(positions, has_long ? inputs_.tensor(is_long_, at::kBool, rows) : at::Tensor());
+  return model_
+      .Hidden(tokens, angles,
+              [&](int64_t layer, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
+                keys_[layer].index_copy_(0, places, key.flatten(0, 1));
+                values_[layer].index_copy_(0, places, value.flatten(0, 1));
+                return Attend(layer, query, max_shares);
+              })
+      .select(1, 0);
+}
+
+at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t max_shares) {
+  const PhiConfig& config = model_.config();
+  const at::Tensor queries = query.contiguous();
+  const at::Tensor out = at::empty({query.size(0), 1, config.num_attention_heads * config.head_dim}, query.options());
+  kernels::cuda::DecodeAttention task;
+  task.type = type_;
+  task.rows = query.size(0);
+  task.heads = config.num_attention_heads;
+  task.kv_heads = config.num_key_value_heads;
+  task.head_dim = config.head_dim;
+  task.scale = static_cast<float>(config.attention_scale != 0 ? config.attention_scale
+                                                              : 1 / std::sqrt(static_cast<double>(config.head_dim)));
+  task.window = config.sliding_window;
+  task.queries = queries.const_data_ptr();
+  task.keys = keys_[layer].const_data_ptr();
+  task.values = values_[layer].const_data_ptr();
+  task.out = out.mutable_data_ptr();
+  task.shares = inputs_.device<kernels::cuda::AttentionShare>(shares_);
+  task.num_shares = inputs_.device<int32_t>(num_shares_);
+  task.max_shares = max_shares;
+  task.blocks = inputs_.device<int32_t>(blocks_);
+  task.counts = inputs_.device<int32_t>(counts_);
+  task.lengths = inputs_.device<int32_t>(lengths_);
+  task.part_ends = inputs_.device<int32_t>(part_ends_);
+  task.workspace = workspace_.mutable_data_ptr<float>();
+  kernels::cuda::LaunchDecodeAttention(task, stream_->handle());
+  return out;
+}
+
+at::Tensor GpuDecoder::Logits(int64_t rows, int64_t max_shares) {
+  return model_.Logits(Hidden(rows, max_shares)).to(at::kFloat).contiguous();
+}
+
+at::Tensor GpuDecoder::RunStep(int64_t rows, int64_t max_shares) {
+  Step& step = steps_[{rows, max_shares}];
+  // The first time as it is: libraries make their workspaces then, which can't be recorded.
+  if (step.recording == nullptr && records_ && step.done > 0) {
+    step.recording = stream_->Record([this, &step, rows, max_shares] { step.logits = Logits(rows, max_shares); });
+    records_ = step.recording != nullptr;
+    if (!records_) step.logits.reset();
+  }
+  ++step.done;
+  if (step.recording == nullptr) return Logits(rows, max_shares);
+  step.recording->Replay();
+  return step.logits;
+}
+
+}  // namespace pivotal::model

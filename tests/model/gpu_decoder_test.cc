@@ -1,0 +1,256 @@
+// Apache-2.0. The decoder for GPUs on the CPU: its kernels' sources run as tests/kernels/cuda_on_cpu.h has them, and what
+// would be recorded as a CUDA graph is called again. Where there is a GPU, all of it on that, too.
+#include "model/gpu_decoder.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/log_softmax.h>
+#include <ATen/ops/tensor.h>
+#include <c10/core/InferenceMode.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+
+#include "data/error.h"
+#include "kernels/philox.h"
+#include "model/rollout_engine.h"
+#include "tests/kernels/cuda_on_cpu.h"
+#include "tests/support/phi_variants.h"
+#include "tests/support/small_phi.h"
+
+namespace pivotal::model {
+namespace {
+
+const Progress kQuiet;
+
+struct Uses {
+  int recordings = 0, replays = 0, waits = 0;
+};
+
+// Counts what is asked of a stream: of a GPU's where there is one, else of the host, which does everything at once.
+class CountedStream : public DeviceStream {
+ public:
+  CountedStream(Uses& uses, bool records, std::unique_ptr<DeviceStream> stream)
+      : uses_(uses), records_(records), stream_(std::move(stream)) {}
+
+  void* handle() const override { return stream_ ? stream_->handle() : nullptr; }
+  void Run(const std::function<void()>& work) override { stream_ ? stream_->Run(work) : work(); }
+  std::unique_ptr<Recording> Record(const std::function<void()>& work) override {
+    if (!records_) return nullptr;
+    ++uses_.recordings;
+    return std::make_unique<Counted>(uses_, work, stream_ ? stream_->Record(work) : nullptr);
+  }
+  void Wait() override {
+    ++uses_.waits;
+    if (stream_) stream_->Wait();
+  }
+
+ private:
+  class Counted : public Recording {
+   public:
+    Counted(Uses& uses, std::function<void()> work, std::unique_ptr<Recording> recording)
+        : uses_(uses), work_(std::move(work)), recording_(std::move(recording)) {}
+    void Replay() override {
+      ++uses_.replays;
+      recording_ ? recording_->Replay() : work_();
+    }
+
+   private:
+    Uses& uses_;
+    std::function<void()> work_;
+    std::unique_ptr<Recording> recording_;
+  };
+
+  Uses& uses_;
+  bool records_;
+  std::unique_ptr<DeviceStream> stream_;
+};
+
+#ifdef PIVOTAL_CUDA_ON_GPU
+const at::Device kDevice(at::kCUDA, 0);
+std::unique_ptr<DeviceStream> Stream() { return MakeCudaStream(kDevice); }
+#else
+const at::Device kDevice(at::kCPU);
+std::unique_ptr<DeviceStream> Stream() { return nullptr; }
+#endif
+
+// A copy where the decoder is.
+std::unique_ptr<PhiModel> There(const PhiModel& model) {
+  ParameterMap parameters;
+  for (const auto& [name, tensor] : model.parameters()) parameters[name] = tensor.to(kDevice, /*non_blocking=*/false, /*copy=*/true);
+  return std::make_unique<PhiModel>(model.config(), std::move(parameters), "test");
+}
+
+RolloutEngine Engine(const PhiModel& model, EngineOptions options, Uses& uses, bool records = true) {
+  return RolloutEngine(model, std::move(options), [&uses, records](const PhiModel& of, const DecoderOptions& decoder) {
+    return std::make_unique<GpuDecoder>(of, decoder, std::make_unique<CountedStream>(uses, records, Stream()));
+  });
+}
+
+// Places of a trunk, of a branch of it, and strangers; counts around the batch size.
+std::vector<RolloutRequest> MixedRequests() {
+  std::vector<RolloutRequest> requests;
+  std::vector<TokenId> trunk;
+  for (int32_t t = 0; t < 40; ++t) trunk.push_back((7 * t + 3) % 61);
+  for (int32_t i = 0; i < 6; ++i) {
+    RolloutRequest request;
+    request.prefix.assign(trunk.begin(), trunk.begin() + 2 + 7 * i);
+    if (i % 3 == 1) request.prefix.push_back(60 - i);
+    if (i == 3) request.prefix.front() = i;
+    request.count = 1 + 2 * (i % 3);
+    request.max_new_tokens = 3 + 4 * (i % 3);
+    request.stream = 100 + static_cast<uint64_t>(i);
+    if (i == 4) request.excluded = {1, 5, 9};
+    if (i == 5) request.sampling = kernels::SamplingParams{.temperature = 0.7, .top_k = 12, .top_p = 0.9};
+    requests.push_back(request);
+  }
+  return requests;
+}
+
+// log softmax of the logits after `tokens`, by a full forward pass.
+at::Tensor NextLogProbs(const PhiModel& model, const std::vector<TokenId>& tokens) {
+  const c10::InferenceMode inference;
+  const std::vector<int64_t> ids(tokens.begin(), tokens.end());
+  const at::Tensor row = at::tensor(ids, at::TensorOptions(at::kLong)).unsqueeze(0);
+  return at::log_softmax(model.Logits(model.Hidden(row))[0][-1].to(at::kFloat), -1);
+}
+
+// Launches run once: the kernels' own tests look for what depends on the order of threads.
+struct Once {
+  kernels::cuda_on_cpu::ScopedSchedules schedules{{kernels::cuda_on_cpu::Schedule::kForward}};
+};
+
+class GpuDecoderTest : public ::testing::TestWithParam<testing::PhiVariant> {
+  const Once once_;
+};
+
+std::vector<testing::PhiVariant> Supported() {
+  std::vector<testing::PhiVariant> variants;
+  for (const auto& variant : testing::PhiVariants())
+    if (variant.config.block_sparse.block == 0) variants.push_back(variant);
+  return variants;
+}
+
+TEST_P(GpuDecoderTest, RolloutsAreThoseOfTheFullForwardPass) {
+  const auto model = testing::SmallPhi(GetParam().config), there = There(*model);
+  const auto requests = MixedRequests();
+  Uses uses;
+  RolloutEngine engine = Engine(*there, {.batch = 5, .prefill_tokens = 7}, uses);
+  const auto results = engine.Sample(requests, kQuiet);
+  for (std::size_t i = 0; i < results.size(); ++i) {
+    ASSERT_EQ(results[i].size(), static_cast<std::size_t>(requests[i].count));
+    if (requests[i].sampling) continue;  // their log-probabilities are those of another policy
+    for (const Rollout& rollout : results[i]) {
+      std::vector<TokenId> tokens = requests[i].prefix;
+      for (std::size_t t = 0; t < rollout.tokens.size(); ++t) {
+        ASSERT_NEAR(rollout.logprobs[t], NextLogProbs(*model, tokens)[rollout.tokens[t]].item<float>(), 1e-4)
+            << "request " << i << ", token " << t;
+        tokens.push_back(rollout.tokens[t]);
+      }
+    }
+  }
+  const auto others = RolloutEngine(*model, {.batch = 7}).Sample(requests, kQuiet);  // on the CPU, with the same draws
+  int same = 0, all = 0;
+  for (std::size_t i = 0; i < results.size(); ++i)
+    for (std::size_t j = 0; j < results[i].size(); ++j, ++all) same += results[i][j].tokens == others[i][j].tokens ? 1 : 0;
+  EXPECT_GE(same, all - 1);  // rounding may turn a draw
+  const bool experts = GetParam().config.mlp == PhiConfig::Mlp::kExperts;
+  EXPECT_EQ(uses.recordings > 0, !experts);
+  EXPECT_GE(uses.replays, uses.recordings);
+}
+
+TEST_P(GpuDecoderTest, ScoresAreThoseOfTheFullForwardPass) {
+  const auto model = testing::SmallPhi(GetParam().config), there = There(*model);
+  std::vector<TokenId> tokens = {3, 1, 8}, continuation;
+  for (int i = 0; i < 20; ++i) continuation.push_back(11 + 2 * i);
+  Uses uses;
+  const auto scores = Engine(*there, {.prefill_tokens = 6}, uses).Score(tokens, continuation);
+  for (std::size_t i = 0; i < continuation.size(); ++i) {
+    const at::Tensor want = NextLogProbs(*model, tokens);
+    ASSERT_NEAR(scores[i].logprob, want[continuation[i]].item<float>(), 1e-4) << "token " << i;
+    ASSERT_NEAR(scores[i].entropy, -(want.exp() * want.clamp_min(-1e30)).sum().item<float>(), 1e-3) << "token " << i;
+    tokens.push_back(continuation[i]);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Phi, GpuDecoderTest, ::testing::ValuesIn(Supported()),
+                         [](const auto& info) { return info.param.name; });
+
+// Replayed steps read the inputs of their own time, and only the sizes of those that were recorded.
+TEST(GpuDecoder, ReplayedStepsChangeNoBit) {
+  const Once once;
+  const auto model = There(*testing::SmallPhi(testing::PhiVariants()[2].config));  // two kinds of rows
+  const auto requests = MixedRequests();
+  Uses replayed, as_is;
+  const auto results = Engine(*model, {.batch = 6}, replayed).Sample(requests, kQuiet);
+  const auto others = Engine(*model, {.batch = 6}, as_is, /*records=*/false).Sample(requests, kQuiet);
+  for (std::size_t i = 0; i < results.size(); ++i)
+    for (std::size_t j = 0; j < results[i].size(); ++j) {
+      EXPECT_EQ(results[i][j].tokens, others[i][j].tokens);
+      EXPECT_EQ(results[i][j].logprobs, others[i][j].logprobs);
+    }
+  EXPECT_GT(replayed.replays, replayed.recordings);
+  EXPECT_EQ(as_is.replays, 0);
+}
+
+// One wait for each step, and for each prefill that follows another.
+TEST(GpuDecoder, WaitsOnceAStep) {
+  const Once once;
+  const auto model = There(*testing::SmallPhi());
+  Uses uses;
+  RolloutEngine engine = Engine(*model, {.batch = 4}, uses);
+  RolloutRequest request;
+  request.prefix = {5, 6, 7};
+  request.count = 4;
+  request.max_new_tokens = 12;
+  int64_t steps = 0;
+  const auto results = engine.Sample(std::vector{request}, kQuiet);
+  for (const Rollout& rollout : results[0])
+    steps = std::max<int64_t>(steps, std::ssize(rollout.tokens));
+  EXPECT_GT(steps, 3);
+  EXPECT_LE(uses.waits, steps + 1);
+}
+
+// Weights, keys and values in 16 bits: log-probabilities as LibTorch's operators have them in that type, to its rounding.
+TEST(GpuDecoder, SixteenBits) {
+  const Once once;
+  const auto wide = testing::SmallPhi();
+  for (const auto type : {at::kBFloat16, at::kHalf}) {
+    const auto model = testing::InType(*wide, type);
+    Uses uses;
+    std::vector<TokenId> tokens = {3, 1, 8}, continuation = {11, 13, 15, 17, 19, 21};
+    const auto there = There(*model);
+    const auto scores = Engine(*there, {}, uses).Score(tokens, continuation);
+    for (std::size_t i = 0; i < continuation.size(); ++i) {
+      EXPECT_NEAR(scores[i].logprob, NextLogProbs(*model, tokens)[continuation[i]].item<float>(),
+                  type == at::kHalf ? 0.02 : 0.15) << "token " << i;
+      tokens.push_back(continuation[i]);
+    }
+  }
+}
+
+TEST(GpuDecoder, RowsThatCannotBeDrawnFromThrow) {
+  const Once once;
+  const auto model = There(*testing::SmallPhi());
+  model->parameters().at("model.norm.weight").fill_(std::numeric_limits<float>::quiet_NaN());
+  Uses uses;
+  RolloutEngine engine = Engine(*model, {}, uses);
+  RolloutRequest request;
+  request.prefix = {5, 6, 7};
+  request.count = 2;
+  request.max_new_tokens = 3;
+  EXPECT_THROW(engine.Sample(std::vector{request}, kQuiet), std::invalid_argument);
+}
+
+TEST(GpuDecoder, SupportsWhatItsKernelsDo) {
+  for (const auto& variant : testing::PhiVariants())
+    EXPECT_EQ(GpuDecoder::Supports(*testing::SmallPhi(variant.config)), variant.config.block_sparse.block == 0) << variant.name;
+  EXPECT_FALSE(GpuDecoder::Supports(*testing::InDouble(*testing::SmallPhi())));
+  PhiConfig wide = testing::SmallConfig();
+  wide.head_dim = 160;
+  EXPECT_FALSE(GpuDecoder::Supports(*testing::SmallPhi(wide)));
+}
+
+}  // namespace
+}  // namespace pivotal::model
