@@ -12,6 +12,7 @@
 
 #include "data/error.h"
 #include "model/recompute.h"
+#include "model/to_device.h"
 
 namespace pivotal::dpo {
 namespace {
@@ -59,9 +60,8 @@ int64_t BatchBuilder::Add(std::span<const TokenId> prompt, std::span<const Token
 }
 
 Batch BatchBuilder::Build() {
-  const at::TensorOptions options = model_.options();
-  const at::Device device = options.device();
-  const auto real = options.dtype(model_.options().dtype() == at::kDouble ? at::kDouble : at::kFloat);
+  const at::Device device = model_.options().device();
+  const auto type = model_.options().dtype() == at::kDouble ? at::kDouble : at::kFloat;
   Batch batch{forest_.Build(device), {}, {}, {}, {}, {}, {}};
   std::vector<int64_t> node, source, token, completion;
   std::vector<double> weight;
@@ -77,13 +77,16 @@ Batch BatchBuilder::Build() {
   for (int64_t n : node)
     source.push_back(std::ranges::lower_bound(batch.sources, n) - batch.sources.begin());
   const auto to_tensor = [&](const std::vector<int64_t>& values) {
-    return at::tensor(values, at::TensorOptions(at::kLong)).to(device);
+    return model::ToDevice(values, device);
+  };
+  const auto to_real = [&](const std::vector<double>& values) {
+    return model::ToDevice(at::tensor(values, at::TensorOptions(at::kDouble)).to(type), device);
   };
   batch.target_source = to_tensor(source);
   batch.target_token = to_tensor(token);
   batch.target_completion = to_tensor(completion);
-  batch.completion_length = at::tensor(lengths_, at::TensorOptions(at::kDouble)).to(real);
-  if (weighted_) batch.target_weight = at::tensor(weight, at::TensorOptions(at::kDouble)).to(real);
+  batch.completion_length = to_real(lengths_);
+  if (weighted_) batch.target_weight = to_real(weight);
   return batch;
 }
 

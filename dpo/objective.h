@@ -20,8 +20,8 @@ namespace pivotal::dpo {
 
 // What some examples add to a step's mean loss and to its mean metrics.
 struct LossTerms {
-  at::Tensor loss;                        // scalar, with gradients
-  std::map<std::string, double> metrics;  // under TRL's names, e.g. "rewards/margins"
+  at::Tensor loss;                            // scalar, with gradients
+  std::map<std::string, at::Tensor> metrics;  // scalars without, under TRL's names, e.g. "rewards/margins"
 };
 
 // Examples 0..size()-1 and their loss under a model. Examples outlive the objective.

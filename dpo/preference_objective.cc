@@ -2,7 +2,6 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
-#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -13,6 +12,7 @@
 #include "dpo/batch.h"
 #include "dpo/batch_plan.h"
 #include "dpo/objective.h"
+#include "model/to_device.h"
 
 namespace pivotal::dpo {
 namespace {
@@ -74,16 +74,15 @@ class PreferenceObjective : public Objective {
       };
       SideTerms terms{of(logps), {}, of(batch.completion_length)};
       if (options_.UsesReference()) {
-        const at::Tensor index = at::tensor(at::IntArrayRef(examples.data(), examples.size()),
-                                            at::TensorOptions(at::kLong));
-        terms.reference = reference_.select(1, which).index_select(0, index).to(logps.options());
+        const at::Tensor index = model::ToDevice(examples, at::kCPU);
+        terms.reference = model::ToDevice(reference_.select(1, which).index_select(0, index).to(logps.dtype()), logps.device());
       }
       return terms;
     };
     const SideTerms chosen = side(0), rejected = side(1);
     const PreferenceLoss result = ComputeLoss(options_, chosen, rejected);
     const at::Tensor margins = result.chosen_rewards - result.rejected_rewards;
-    const auto mean = [&](const at::Tensor& t) { return t.detach().sum().item<double>() / pairs; };
+    const auto mean = [&](const at::Tensor& t) { return t.detach().sum().to(at::kDouble) / pairs; };
     const auto logged = [&](const SideTerms& side) {
       return options_.AveragesTokens() ? side.logps / side.length : side.logps;
     };
@@ -99,7 +98,7 @@ class PreferenceObjective : public Objective {
       if (ReadsPrompts()) logp = logp + logps.slice(0, 2 * count).sum();
       const at::Tensor nll = -logp / NllTokens(step);
       terms.loss = terms.loss + weight * nll;
-      terms.metrics["nll_loss"] = nll.item<double>();
+      terms.metrics["nll_loss"] = nll.detach();
     }
     return terms;
   }
@@ -159,8 +158,7 @@ at::Tensor ReferenceLogProbs(const model::PhiModel& model,
     BatchBuilder builder(model);
     for (int64_t i : std::span(order).subspan(first, size)) AddSides(builder, pairs[i]);
     const Batch built = builder.Build();
-    const at::Tensor index = at::tensor(at::IntArrayRef(order.data() + first, size),
-                                        at::TensorOptions(at::kLong));
+    const at::Tensor index = model::ToDevice(std::span(order).subspan(first, size), at::kCPU);
     reference.index_copy_(0, index, PerCompletion(built, TargetLogProbs(model, built))
                                         .to(at::kCPU, at::kDouble).view({size, 2}));
     progress.Update(first + size, "");

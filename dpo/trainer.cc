@@ -2,6 +2,7 @@
 #include "dpo/trainer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 
@@ -34,6 +35,36 @@ std::vector<std::span<const int64_t>> Passes(std::span<const int64_t> step, int6
     passes.push_back(step.first(std::min(static_cast<std::size_t>(batch_size), step.size())));
   return passes;
 }
+
+// Losses and metrics of passes, read together: where a GPU computes them, that waits for it once.
+class Readings {
+ public:
+  void Add(const LossTerms& terms) {
+    std::vector<at::Tensor> values = {terms.loss.detach().to(at::kDouble)};
+    names_ = {"loss"};
+    for (const auto& [name, value] : terms.metrics) {
+      values.push_back(value.to(at::kDouble));
+      names_.push_back(name);
+    }
+    passes_.push_back(at::stack(values));
+  }
+  // Over passes, by name; empty without any.
+  std::map<std::string, double> Sums() {
+    std::map<std::string, double> sums;
+    if (passes_.empty()) return sums;
+    values_ = at::stack(passes_).cpu();
+    const at::Tensor totals = values_.sum(0);
+    for (std::size_t i = 0; i < names_.size(); ++i) sums[names_[i]] = totals.const_data_ptr<double>()[i];
+    return sums;
+  }
+  // Of a pass, after Sums().
+  double Loss(std::size_t pass) const { return values_.const_data_ptr<double>()[pass * names_.size()]; }
+
+ private:
+  std::vector<std::string> names_;
+  std::vector<at::Tensor> passes_;
+  at::Tensor values_;  // [passes, names]
+};
 
 // Sums over ranks on rank 0. A rank whose share is empty has no names; rank 0's never is.
 void SumOverRanks(std::map<std::string, double>& sums, Ranks& ranks) {
@@ -105,16 +136,17 @@ const StepLog& Trainer::Step() {
   const auto start = std::chrono::steady_clock::now();
   const std::span<const int64_t> step = Examples(log_.step);
   const auto share = ShareOf(step, group_of_, ranks_.rank(), ranks_.size());
-  std::map<std::string, double> sums;
-  for (const auto batch : Passes(share, options_.batch_size)) {
+  const auto passes = Passes(share, options_.batch_size);
+  Readings readings;
+  for (const auto batch : passes) {
     const LossTerms terms = objective_.Compute(batch, step);
-    const double loss = terms.loss.item<double>();
-    if (!std::isfinite(loss)) FailAt("loss", loss, batch);
-    sums["loss"] += loss;
-    for (const auto& [name, value] : terms.metrics) sums[name] += value;
+    readings.Add(terms);
     if (&batch.back() == &share.back()) optimizer_.BeginExchange();
     terms.loss.backward();
   }
+  std::map<std::string, double> sums = readings.Sums();
+  for (std::size_t i = 0; i < passes.size(); ++i)
+    if (const double loss = readings.Loss(i); !std::isfinite(loss)) FailAt("loss", loss, passes[i]);
   const double factor = schedule_.Factor(log_.step);
   log_.learning_rate = factor * options_.optimizer.learning_rate;
   log_.grad_norm = optimizer_.Step(factor);
@@ -167,12 +199,12 @@ std::map<std::string, double> Measure(const Objective& objective, int64_t batch,
   const auto share = ShareOf(all, GroupOf(groups), ranks.rank(), ranks.size());
   std::map<std::string, double> sums;
   ranks.Together([&] {
+    Readings readings;
     for (const auto pass : Passes(share, batch)) {
       if (progress.StopRequested()) throw Interrupted("stopped while measuring held-out examples");
-      const LossTerms terms = objective.Compute(pass, all);
-      sums["loss"] += terms.loss.item<double>();
-      for (const auto& [name, value] : terms.metrics) sums[name] += value;
+      readings.Add(objective.Compute(pass, all));
     }
+    sums = readings.Sums();
   });
   SumOverRanks(sums, ranks);
   return sums;

@@ -221,10 +221,10 @@ TEST(PreferenceObjective, CpoAndOrpoAddTheLikelihood) {
   }
   LossOptions options;
   options.method = PreferenceMethod::kCpo;
-  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss"),
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss").item<double>(),
               chosen / 5, 1e-9);
   options.method = PreferenceMethod::kOrpo;
-  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss"),
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss").item<double>(),
               (chosen + prompts) / (5 + 3 + 1 + 2), 1e-9);
 }
 
@@ -236,7 +236,7 @@ TEST(PreferenceObjective, OrpoTakesPromptsOfOneToken) {
   const auto model = testing::InDouble(*testing::SmallPhi());
   LossOptions options;
   options.method = PreferenceMethod::kOrpo;
-  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss"),
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss").item<double>(),
               -LogProb(*model, {1}, pairs[0].chosen_ids), 1e-9);
 }
 
@@ -264,7 +264,7 @@ TEST(DpoObjective, StartsAtLogTwoWithZeroRewards) {
   const auto objective = Dpo(*model, pairs, kBeta, 0);
   const LossTerms terms = Whole(*objective);
   EXPECT_NEAR(terms.loss.item<double>(), std::log(2), 1e-5);
-  EXPECT_NEAR(terms.metrics.at("rewards/margins"), 0, 1e-5);
+  EXPECT_NEAR(terms.metrics.at("rewards/margins").item<double>(), 0, 1e-5);
   EXPECT_EQ(objective->Name(2), "long");
 }
 
