@@ -1,0 +1,45 @@
+#!/usr/bin/env python3
+"""Writes every command's help as one page.
+
+usage: docs/commands.py PIVOTAL > docs/commands.md
+"""
+import re
+import subprocess
+import sys
+
+HEAD = """# Commands
+
+What `pivotal COMMAND --help` says, made by `docs/commands.py build/release/bin/pivotal > docs/commands.md`. Where each is used:
+[searching](search.md), [judges](oracles.md), [pairs and training](training.md), [models](models.md), [recipes](recipes.md).
+"""
+
+
+def text(command):
+    said = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout.strip()
+    return re.sub(r"=/\S+", "", said)  # defaults that are paths of this build
+
+
+def subcommands(page):
+    _, _, listed = page.partition("\nSubcommands:\n")
+    return re.findall(r"^  ([a-z][a-z-]*) ", listed, re.MULTILINE)
+
+
+def sections(program, words, page):
+    """Sections of the subcommands that `page`, the help of `words`, names."""
+    for name in subcommands(page):
+        command = [*words, name]
+        own = text([program, *command])
+        summary, _, rest = own.partition("\n")
+        yield f"## pivotal {' '.join(command)}\n{summary}\n```\n{rest.strip()}\n```\n"
+        yield from sections(program, command, own)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    program = sys.argv[1]
+    print("\n".join([HEAD, *sections(program, [], text([program]))]), end="")
+
+
+if __name__ == "__main__":
+    main()

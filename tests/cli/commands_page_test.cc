@@ -1,0 +1,25 @@
+// Apache-2.0.
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <iterator>
+
+#include "tests/support/run_command.h"
+
+namespace pivotal {
+namespace {
+
+using testing::RunCommand;
+
+TEST(CommandsPage, IsWhatTheProgramSays) {
+  std::ifstream file(PIVOTAL_SOURCE_DIR "/docs/commands.md");
+  const std::string page((std::istreambuf_iterator<char>(file)), {});
+  const auto made = RunCommand("python3 " PIVOTAL_SOURCE_DIR "/docs/commands.py " + std::string(PIVOTAL_BINARY));
+  ASSERT_EQ(made.code, 0) << made.output;
+  EXPECT_GT(made.output.size(), 10000u);
+  EXPECT_TRUE(made.output == page) << "docs/commands.md is of another program; make it again:\n"
+                                      "docs/commands.py build/release/bin/pivotal > docs/commands.md";
+}
+
+}  // namespace
+}  // namespace pivotal
