@@ -11,9 +11,10 @@ namespace {
 
 constexpr int kPanelVecs = kPanel / kLanes;
 // Rows of a tile, so that its sums stay in registers.
-constexpr int kTileRows = kLanes == 16 ? 12 : kLanes == 8 ? 6 : 2;
-// Inputs whose panel stays in the first-level cache.
-constexpr int64_t kDepth = 256;
+constexpr int kTileRows = kLanes == 16 ? 8 : kLanes == 8 ? 6 : 2;
+// Panels that many rows go through together, and inputs of them that stay in the first-level cache.
+constexpr int64_t kGroup = kLanes == 16 ? 2 : 1;
+constexpr int64_t kDepth = 256 / kGroup;
 
 // c[m][p * 16 ..] (+)= sum_k a[m][k] b[p][k * step ..], for M rows and P panels; scale[p * 16 ..]
 // multiplies weights.
@@ -59,9 +60,10 @@ inline void Tile(const float* const* a, const W* const* b, int64_t step, int64_t
       for (int v = 0; v < kPanelVecs; ++v) Store(c[m] + p * kPanel + v * kLanes, sum[m][p][v]);
 }
 
-// Panels at once for a tile of M rows: enough sums to hide the latency of a product.
+// Panels at once for a tile of M rows: enough sums to hide the latency of a product; with 32 registers, so many that
+// fewer inputs are read than products done.
 template <int M>
-constexpr int kTilePanels = M * kPanelVecs >= 8 ? 1 : M * kPanelVecs >= 4 ? 2 : 4;
+constexpr int kTilePanels = kLanes == 16 ? (M >= 7 ? 2 : 4) : M * kPanelVecs >= 8 ? 1 : M * kPanelVecs >= 4 ? 2 : 4;
 
 // As Tile, for 1..kTileRows rows and any number of panels, of which panel_at(i) gives the weights.
 template <bool kScaled, int M = kTileRows, typename PanelAt>
@@ -145,23 +147,26 @@ void MatmulOf(const MatmulTask& task, const W* weights) {
                   kScaled ? w.scale() + task.first_panel * kPanel : nullptr, c, add);
     return;
   }
-  alignas(64) float unpacked[kDepth * kPanel];
+  alignas(64) float unpacked[kGroup][kDepth * kPanel];
   for (int64_t block = 0; block < task.rows; block += kBlockRows) {
     const int64_t end = Least(block + kBlockRows, task.rows);
-    for (int64_t panel = task.first_panel; panel < task.last_panel; ++panel) {
+    for (int64_t panel = task.first_panel; panel < task.last_panel; panel += kGroup) {
+      const int64_t panels = Least(kGroup, task.last_panel - panel);
       for (int64_t k = 0; k < w.inputs(); k += kDepth) {
         const int64_t depth = Least(kDepth, w.inputs() - k);
-        const W* from = weights + panel * panel_size + k * kPanel;
-        const float* as_float = nullptr;
-        if constexpr (std::is_same_v<W, float>) {
-          as_float = from;
-        } else {
-          Unpack<kScaled>(from, depth, kScaled ? w.scale() + panel * kPanel : nullptr, unpacked);
-          as_float = unpacked;
+        const float* as_float[kGroup];
+        for (int64_t p = 0; p < panels; ++p) {
+          const W* from = weights + (panel + p) * panel_size + k * kPanel;
+          if constexpr (std::is_same_v<W, float>) {
+            as_float[p] = from;
+          } else {
+            Unpack<kScaled>(from, depth, kScaled ? w.scale() + (panel + p) * kPanel : nullptr, unpacked[p]);
+            as_float[p] = unpacked[p];
+          }
         }
         ForTiles(block, end - block, [&](int64_t row, int64_t rows) {
           point(row, rows, k, panel);
-          Rows<false>(rows, a, [&](int64_t) { return as_float; }, 1, kPanel, depth, nullptr, c, add || k > 0);
+          Rows<false>(rows, a, [&](int64_t p) { return as_float[p]; }, panels, kPanel, depth, nullptr, c, add || k > 0);
         });
       }
     }
