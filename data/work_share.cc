@@ -131,6 +131,10 @@ void WorkShare::Finish(const std::vector<int64_t>& items, const std::function<vo
 
 bool WorkShare::Leave(const std::function<void()>& last) {
   if (worker_file_ < 0) return false;
+  if (!IsStillAt(worker_file_, WorkerFile(worker_))) {  // the folder was removed or replaced: nothing in it is of this share
+    close(std::exchange(worker_file_, -1));
+    return false;
+  }
   const Guard guard(folder_);
   Read();
   std::vector<int64_t> held;

@@ -76,6 +76,25 @@ TEST_F(SearchTeam, RunsUnderMpirun) {
   EXPECT_EQ(PairsOf(run), alone_);
 }
 
+// Four network namespaces as hosts of one mpirun: one loses its link and hangs, as without its file system. The others do its
+// problem after half a minute, and when it comes back it finds all done.
+TEST_F(SearchTeam, AHostThatIsCutOffCostsNothing) {
+  if (RunCommand("command -v mpirun && command -v ip && unshare --net --mount --pid --fork true").code != 0)
+    GTEST_SKIP() << "needs Open MPI, iproute2 and root";
+  const fs::path folder = Temp().path() / "hosts";
+  fs::create_directory(folder);
+  const std::string search = "search --model " + kTinyModel + " --problems " + kTiny +
+      "/problems/train.jsonl --limit 32 --samples 16 --confirm 16 --max-new-tokens 64 --group 1 --output ";
+  const auto result = RunCommand(PIVOTAL_SOURCE_DIR "/tests/cli/four_hosts " + folder.string() + " " PIVOTAL_BINARY " " + search +
+                                 (folder / "run").string());
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("1 processes stopped"), HasSubstr("the others have finished")));
+  RecordProperty("seen", result.output);
+  const auto alone = Pivotal(search + (folder / "alone").string());
+  EXPECT_EQ(alone.code, 0) << alone.output;
+  EXPECT_EQ(PairsOf(folder / "run"), PairsOf(folder / "alone"));
+}
+
 // Ranks 1 and 2 of three are killed at random moments; rank 0 does what they had begun.
 TEST_F(SearchTeam, ADeadProcessCostsNothing) {
   const char* set = std::getenv("PIVOTAL_KILLS");

@@ -89,6 +89,23 @@ TEST_F(WorkShareTest, WhatAWorkerThatHangsHasCanBeTakenOver) {
   EXPECT_TRUE(a->Leave([] {}));
 }
 
+// A worker that hung for long, and whose folder is gone or another's now, leaves nothing behind.
+TEST_F(WorkShareTest, AFolderThatWasRemovedStaysAway) {
+  auto share = Join(3);
+  EXPECT_THAT(share->Take(2), ElementsAre(0, 1));
+  fs::remove_all(folder_);
+  share.reset();
+  EXPECT_FALSE(fs::exists(folder_));
+
+  auto old = Join(3);
+  EXPECT_THAT(old->Take(2), ElementsAre(0, 1));
+  fs::remove_all(folder_);
+  auto other = Join(3);
+  EXPECT_THAT(other->Take(1), ElementsAre(0));
+  old.reset();  // frees nothing of the other's
+  EXPECT_THAT(Join(3)->Take(3), ElementsAre(1));
+}
+
 TEST_F(WorkShareTest, OtherWorkIsRefused) {
   const auto a = Join(4);
   EXPECT_THAT(ErrorText([&] { Join(5); }), HasSubstr("shares out 4 problems, not 5"));
