@@ -76,7 +76,9 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options, std
     const auto bits = at::TensorOptions(at::kInt);
     drawn_ = at::zeros({2, options.max_rows}, bits.device(model.options().device()));
     drawn_on_host_ = at::zeros({2, options.max_rows}, bits.pinned_memory(!model.options().device().is_cpu()));
-    const int64_t rows = PaddedRows(options.max_rows), more = std::max(kRoom, 4 * rows);
+    const int64_t rows = PaddedRows(options.max_rows);
+    logits_ = at::empty({rows, config.vocab_size}, model.options().dtype(at::kFloat));
+    const int64_t more = std::max(kRoom, 4 * rows);
     Reserve({rows, rows, rows, rows, rows, more, 1, more, more, rows, rows + 1},
             rows * kernels::cuda::DecodeAttentionWorkspace(config.num_attention_heads, config.head_dim));
   });
@@ -97,19 +99,18 @@ void GpuDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logi
 void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws, const OnLogits& on_logits) {
   if (rows.empty()) return;
   const auto count = std::ssize(rows), drawn = std::ssize(draws);
-  at::Tensor logits;
   stream_->Run([&] {
     const bool recurs = drawn > 0;  // a step; others come once
     const int64_t padded = recurs ? PaddedRows(count) : count;
     Fill(rows, padded, draws, kPartTokens);
     const int64_t shares = PaddedShares(plan_.shares.size());
-    logits = recurs ? RunStep(padded, shares) : Logits(padded, shares);
-    const int64_t vocab = logits.size(1);
+    recurs ? RunStep(padded, shares) : Logits(padded, shares);
+    const int64_t vocab = logits_.size(1);
     int32_t* const results = drawn_.mutable_data_ptr<int32_t>();
     for (int64_t first = 0, end = 0; first < drawn; first = end) {
       while (end < drawn && Same(*draws[end].params, *draws[first].params)) ++end;
       kernels::cuda::SampleRowsTask task;
-      task.logits = logits.const_data_ptr<float>() + first * vocab;
+      task.logits = logits_.const_data_ptr<float>() + first * vocab;
       task.rows = end - first;
       task.vocab = task.stride = vocab;
       task.params = *draws[first].params;
@@ -128,11 +129,11 @@ void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
     std::memcpy(&draws[i].result.logprob, results + drawn_on_host_.size(1) + i, sizeof(float));
     if (results[i] < 0) throw std::invalid_argument("sampling: a row of logits with NaN, +inf or only -inf");
   }
-  if (drawn < count) stream_->Run([&] { Give(logits.narrow(0, 0, count), drawn, on_logits); });
+  if (drawn < count) stream_->Run([&] { Give(drawn, count, on_logits); });
 }
 
-void GpuDecoder::Give(const at::Tensor& logits, int64_t first, const OnLogits& on_logits) {
-  const at::Tensor rows = logits.slice(0, first).to(at::kCPU).clone();
+void GpuDecoder::Give(int64_t first, int64_t last, const OnLogits& on_logits) {
+  const at::Tensor rows = logits_.slice(0, first, last).to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
   const int64_t vocab = rows.size(1);
   for (int64_t i = 0; i < rows.size(0); ++i)
     on_logits(first + i, 0, {rows.mutable_data_ptr<float>() + i * vocab, static_cast<std::size_t>(vocab)});
@@ -223,22 +224,23 @@ at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t ma
   return out;
 }
 
-at::Tensor GpuDecoder::Logits(int64_t rows, int64_t max_shares) {
-  return model_.Logits(Hidden(rows, max_shares)).to(at::kFloat).contiguous();
+void GpuDecoder::Logits(int64_t rows, int64_t max_shares) {
+  logits_.narrow(0, 0, rows).copy_(model_.Logits(Hidden(rows, max_shares)));
 }
 
-at::Tensor GpuDecoder::RunStep(int64_t rows, int64_t max_shares) {
+void GpuDecoder::RunStep(int64_t rows, int64_t max_shares) {
   Step& step = steps_[{rows, max_shares}];
   // The first time as it is: libraries make their workspaces then, which can't be recorded.
   if (step.recording == nullptr && records_ && step.done > 0) {
-    step.recording = stream_->Record([this, &step, rows, max_shares] { step.logits = Logits(rows, max_shares); });
+    step.recording = stream_->Record([this, rows, max_shares] { Logits(rows, max_shares); });
     records_ = step.recording != nullptr;
-    if (!records_) step.logits.reset();
   }
   ++step.done;
-  if (step.recording == nullptr) return Logits(rows, max_shares);
-  step.recording->Replay();
-  return step.logits;
+  if (step.recording == nullptr) {
+    Logits(rows, max_shares);
+  } else {
+    step.recording->Replay();
+  }
 }
 
 }  // namespace pivotal::model

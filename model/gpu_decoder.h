@@ -37,7 +37,6 @@ class GpuDecoder : public Decoder {
   struct Step {
     int64_t done = 0;
     std::unique_ptr<Recording> recording;
-    at::Tensor logits;  // that the recording writes
   };
   static constexpr std::size_t kInputs = 11;
   // Room for that many elements of each input, and floats for attention.
@@ -47,9 +46,11 @@ class GpuDecoder : public Decoder {
   // Of the rows that were filled in; room for `max_shares` of their attention.
   at::Tensor Hidden(int64_t rows, int64_t max_shares);
   at::Tensor Attend(int64_t layer, const at::Tensor& query, int64_t max_shares);
-  at::Tensor Logits(int64_t rows, int64_t max_shares);
-  at::Tensor RunStep(int64_t rows, int64_t max_shares);
-  void Give(const at::Tensor& logits, int64_t first, const OnLogits& on_logits);
+  // Into logits_, of the rows that were filled in.
+  void Logits(int64_t rows, int64_t max_shares);
+  void RunStep(int64_t rows, int64_t max_shares);
+  // Logits of rows [first, last).
+  void Give(int64_t first, int64_t last, const OnLogits& on_logits);
 
   const PhiModel& model_;
   std::unique_ptr<DeviceStream> stream_;
@@ -62,6 +63,7 @@ class GpuDecoder : public Decoder {
   bool uploading_ = false;  // the host's side may still be read
   int tokens_, positions_, places_, is_long_, uniforms_, shares_, num_shares_, blocks_, counts_, lengths_, part_ends_;
   at::Tensor workspace_;               // of attention
+  at::Tensor logits_;                  // [max rows, V] float32
   at::Tensor drawn_, drawn_on_host_;   // [2, max rows] int32: tokens, and the bits of their log-probabilities
   std::map<std::pair<int64_t, int64_t>, Step> steps_;  // by rows and shares
 };

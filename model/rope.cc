@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
@@ -33,7 +34,9 @@ Rope::Rope(const PhiConfig& config, const at::TensorOptions& options)
       rotary_dim_(config.rotary_dim()),
       dtype_(c10::typeMetaToScalarType(options.dtype())),
       short_(Frequencies(config, config.rope.short_factor, options.device())),
-      long_(Frequencies(config, config.rope.long_factor, options.device())) {}
+      long_(Frequencies(config, config.rope.long_factor, options.device())),
+      short_scale_(at::full({}, config.rope.short_scale, options.dtype(at::kFloat))),
+      long_scale_(at::full({}, config.rope.long_scale, options.dtype(at::kFloat))) {}
 
 RopeAngles Rope::Angles(const at::Tensor& positions, std::span<const int64_t> lengths) const {
   const auto is_long = [&](int64_t length) { return config_.IsLong(length); };
@@ -48,8 +51,7 @@ RopeAngles Rope::Angles(const at::Tensor& positions, std::span<const int64_t> le
 RopeAngles Rope::Angles(const at::Tensor& positions, const at::Tensor& is_long) const {
   if (!is_long.defined()) return Finish(positions, short_, config_.short_scale, {});
   const at::Tensor row = is_long.view({-1, 1, 1});
-  return Finish(positions, at::where(row, long_, short_), 1,
-                at::where(row, config_.long_scale, config_.short_scale).to(at::kFloat));
+  return Finish(positions, at::where(row, long_, short_), 1, at::where(row, long_scale_, short_scale_));
 }
 
 RopeAngles Rope::Finish(const at::Tensor& positions, const at::Tensor& frequency, double scale,

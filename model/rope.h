@@ -37,7 +37,8 @@ class Rope {
   RopeConfig config_;
   int64_t rotary_dim_;
   at::ScalarType dtype_;
-  at::Tensor short_, long_;  // frequencies [R/2], float32
+  at::Tensor short_, long_;              // frequencies [R/2], float32
+  at::Tensor short_scale_, long_scale_;  // scalars, float32
 };
 
 }  // namespace pivotal::model
