@@ -4,16 +4,13 @@ include(CMakePackageConfigHelpers)
 
 foreach(folder kernels data model pts dpo experiments)
   install(DIRECTORY ${folder} DESTINATION ${PIVOTAL_INSTALL_INCLUDE} FILES_MATCHING PATTERN "*.h"
-          PATTERN report EXCLUDE PATTERN tiny EXCLUDE PATTERN ablations EXCLUDE PATTERN cuda EXCLUDE)
+          PATTERN report EXCLUDE PATTERN tiny EXCLUDE PATTERN ablations EXCLUDE)
 endforeach()
-install(TARGETS pivotal RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
-set_target_properties(pivotal PROPERTIES
-  INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR};\$ORIGIN/../lib/bundled;${PIVOTAL_TORCH_ROOT}/lib;/opt/libtorch/lib")
-target_link_options(pivotal PRIVATE -Wl,--disable-new-dtags)  # the path holds for what its libraries need, too
-install(DIRECTORY experiments/tiny/model experiments/tiny/problems DESTINATION ${CMAKE_INSTALL_DATADIR}/pivotal/tiny)
-install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
-
-foreach(set Search Torch)
+set(sets Search)
+if(NOT PIVOTAL_SEARCH_ONLY)
+  list(APPEND sets Torch)
+endif()
+foreach(set ${sets})
   install(EXPORT Pivotal${set}Targets NAMESPACE Pivotal:: DESTINATION ${PIVOTAL_INSTALL_CMAKE})
 endforeach()
 configure_package_config_file(cmake/PivotalConfig.cmake.in ${CMAKE_BINARY_DIR}/PivotalConfig.cmake
@@ -22,6 +19,16 @@ write_basic_package_version_file(${CMAKE_BINARY_DIR}/PivotalConfigVersion.cmake 
 install(FILES ${CMAKE_BINARY_DIR}/PivotalConfig.cmake ${CMAKE_BINARY_DIR}/PivotalConfigVersion.cmake
               cmake/SearchDependencies.cmake cmake/TorchDependencies.cmake cmake/LibTorch.cmake
         DESTINATION ${PIVOTAL_INSTALL_CMAKE})
+install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
+if(PIVOTAL_SEARCH_ONLY)
+  return()
+endif()
+
+install(TARGETS pivotal RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
+set_target_properties(pivotal PROPERTIES
+  INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR};\$ORIGIN/../lib/bundled;${PIVOTAL_TORCH_ROOT}/lib;/opt/libtorch/lib")
+target_link_options(pivotal PRIVATE -Wl,--disable-new-dtags)  # the path holds for what its libraries need, too
+install(DIRECTORY experiments/tiny/model experiments/tiny/problems DESTINATION ${CMAKE_INSTALL_DATADIR}/pivotal/tiny)
 
 # The .deb names Debian's packages; the tarball brings their libraries along (lib/bundled). LibTorch is in neither.
 install(CODE "set(program ${CMAKE_INSTALL_BINDIR}/pivotal)")
