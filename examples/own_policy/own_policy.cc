@@ -6,27 +6,21 @@
 #include "kernels/philox.h"
 #include "pts/search.h"
 
-using pivotal::TokenId;
-namespace data = pivotal::data;
-namespace kernels = pivotal::kernels;
-namespace model = pivotal::model;
-namespace pts = pivotal::pts;
-
+using namespace pivotal;
 // Thinks (1), then hurries (2) or takes care (3), then is right (4) or wrong (5), then ends (0).
 const std::map<TokenId, std::map<TokenId, double>> kNext = {
     {1, {{1, 0.5}, {2, 0.25}, {3, 0.25}}}, {2, {{4, 0.1}, {5, 0.9}}}, {3, {{4, 0.9}, {5, 0.1}}}, {4, {{0, 1}}}, {5, {{0, 1}}}};
 
 class Walk : public model::Policy {
  public:
-  std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests, const pivotal::Progress&,
+  std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests, const Progress&,
                                                   const model::RolloutSink& finished) override {
     std::vector<std::vector<model::Rollout>> all(requests.size());
-    for (std::size_t r = 0; r < requests.size(); ++r) {
+    for (std::size_t r = 0; r < requests.size(); ++r)
       for (int32_t i = 0; i < requests[r].count; ++i) {
         all[r].push_back(One(requests[r], requests[r].first_rollout + static_cast<uint32_t>(i)));
         if (finished) finished(r, i, all[r].back());
       }
-    }
     return all;
   }
   std::vector<model::TokenScore> Score(std::span<const TokenId>, std::span<const TokenId>) override { return {}; }
@@ -53,7 +47,7 @@ class Walk : public model::Policy {
 
 int main() {
   Walk policy;
-  pivotal::Progress quiet;
+  Progress quiet;
   const std::vector<pts::Query> queries = {{"walk", "Which way?", "right", {1}}};
   const auto is_right = [](const pts::Query&, std::span<const TokenId> response) { return response[response.size() - 2] == 4; };
   pts::Search(queries, policy, is_right, pts::SearchOptions{}, [](const std::vector<data::QueryTrace>& traces) {
