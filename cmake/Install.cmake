@@ -26,7 +26,7 @@ endif()
 
 install(TARGETS pivotal RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 set_target_properties(pivotal PROPERTIES
-  INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR};\$ORIGIN/../lib/bundled;${PIVOTAL_TORCH_ROOT}/lib;/opt/libtorch/lib")
+  INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR};\$ORIGIN/../lib/bundled;${PIVOTAL_TORCH_RPATH};/opt/libtorch/lib")
 target_link_options(pivotal PRIVATE -Wl,--disable-new-dtags)  # the path holds for what its libraries need, too
 install(DIRECTORY experiments/tiny/model experiments/tiny/problems DESTINATION ${CMAKE_INSTALL_DATADIR}/pivotal/tiny)
 

@@ -115,3 +115,13 @@ if(PIVOTAL_WITH_CUDA)
     target_link_libraries(Pivotal::libtorch INTERFACE ${PIVOTAL_CUDART})
   endif()
 endif()
+
+# Where an installed program finds them again.
+set(PIVOTAL_TORCH_RPATH ${PIVOTAL_TORCH_ROOT}/lib)
+foreach(library ${PIVOTAL_CUDART} ${PIVOTAL_NCCL_LIBRARY})
+  if(EXISTS ${library})
+    get_filename_component(folder ${library} DIRECTORY)
+    get_filename_component(folder ${folder} REALPATH)
+    list(APPEND PIVOTAL_TORCH_RPATH ${folder})
+  endif()
+endforeach()

@@ -40,7 +40,7 @@ function(pivotal_library name)
   if(BUILD_SHARED_LIBS)
     target_link_options(pivotal_${name} PRIVATE -Wl,--version-script=${CMAKE_SOURCE_DIR}/cmake/exports.map)
     set_target_properties(pivotal_${name} PROPERTIES VERSION ${PROJECT_VERSION} SOVERSION ${PROJECT_VERSION_MAJOR}
-                          INSTALL_RPATH "\$ORIGIN;${PIVOTAL_TORCH_ROOT}/lib")
+                          INSTALL_RPATH "\$ORIGIN;${PIVOTAL_TORCH_RPATH}")
   endif()
   if(ARG_EXPORT)
     pivotal_export(${name} ${ARG_EXPORT})
