@@ -79,8 +79,10 @@ TEST_F(SearchTeam, RunsUnderMpirun) {
 // Four network namespaces as hosts of one mpirun: one loses its link and hangs, as without its file system. The others do its
 // problem after half a minute, and when it comes back it finds all done.
 TEST_F(SearchTeam, AHostThatIsCutOffCostsNothing) {
-  if (RunCommand("command -v mpirun && command -v ip && unshare --net --mount --pid --fork true").code != 0)
-    GTEST_SKIP() << "needs Open MPI, iproute2 and root";
+  if (RunCommand("command -v mpirun && unshare --net --mount --pid --fork sh -ec 'mount -t proc proc /proc; mkdir -p /run/netns; "
+                 "mount -t tmpfs tmpfs /run/netns; ip link add bridge type bridge; ip netns add a; "
+                 "ip link add port type veth peer name eth0 netns a; ip netns exec a unshare --uts true'").code != 0)
+    GTEST_SKIP() << "needs Open MPI, and iproute2 with leave to make network namespaces";
   const fs::path folder = Temp().path() / "hosts";
   fs::create_directory(folder);
   const std::string search = "search --model " + kTinyModel + " --problems " + kTiny +
