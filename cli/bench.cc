@@ -30,8 +30,9 @@ void Print(const experiments::RolloutBench& bench) {
              c.prefilled_tokens, c.reused_tokens, c.repeated_tokens);
   fmt::print("{:<24} {:.1f}% decode, {:.1f}% prefill\n", "time", 100 * c.decode_seconds / run.seconds,
              100 * c.prefill_seconds / run.seconds);
-  fmt::print("{:<24} {:.1f}% products, {:.1f}% attention, {:.1f}% sampler, {:.1f}% the rest\n", "threads' time",
-             share(c.times.products), share(c.times.attention), share(c.times.sampling), share(c.times.rest));
+  if (c.times.total() > 0)
+    fmt::print("{:<24} {:.1f}% products, {:.1f}% attention, {:.1f}% sampler, {:.1f}% the rest\n", "threads' time",
+               share(c.times.products), share(c.times.attention), share(c.times.sampling), share(c.times.rest));
   fmt::print("{:<24} {} threads, {}, weights {}, peak of the process {}\n", "on", bench.threads, bench.isa,
              model::BytesText(bench.weight_bytes), model::BytesText(bench.peak_rss));
   if (bench.compared > 0)

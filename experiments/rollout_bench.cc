@@ -17,6 +17,12 @@ namespace {
 
 constexpr uint64_t kSeed = 1;
 
+int64_t WeightBytes(const model::PhiModel& phi) {
+  int64_t bytes = 0;
+  for (const auto& [name, weight] : phi.parameters()) bytes += static_cast<int64_t>(weight.nbytes());
+  return bytes;
+}
+
 void Require(bool good, const char* name, int32_t value) {
   if (!good) Fail("{} must be at least 1, got {}", name, value);
 }
@@ -95,7 +101,8 @@ RolloutBench BenchRollouts(const LoadedModel& model, const SamplingSettings& sam
   SamplingSettings as_loaded = sampling;
   as_loaded.weights = "auto";
   RolloutBench bench;
-  bench.isa = kernels::IsaName(kernels::Kernels().isa);
+  const c10::Device device = phi.options().device();
+  bench.isa = device.is_cpu() ? kernels::IsaName(kernels::Kernels().isa) : device.str();
   progress.Begin("rollouts", settings.repeats, "runs");
   model::Rollout first;
   for (int32_t i = 0; i < settings.repeats; ++i) {
@@ -106,6 +113,7 @@ RolloutBench BenchRollouts(const LoadedModel& model, const SamplingSettings& sam
                           engine.counters()});
     bench.threads = engine.decoder().threads();
     bench.weight_bytes = static_cast<int64_t>(engine.decoder().weight_bytes());
+    if (bench.weight_bytes == 0) bench.weight_bytes = WeightBytes(phi);
     progress.Update(i + 1, "");
   }
   progress.End();

@@ -30,7 +30,7 @@ struct RolloutBenchRun {
 
 struct RolloutBench {
   std::vector<RolloutBenchRun> runs;
-  std::string isa;
+  std::string isa;           // of the kernels on a CPU; else the device
   int threads = 1;
   int64_t weight_bytes = 0;  // as decoding reads them
   int64_t peak_rss = 0;      // bytes, of the whole process

@@ -39,7 +39,9 @@ int64_t GroupFree() {
 int64_t FreeMemory(c10::Device device) {
   if (device.is_cpu()) return std::min(Available(), GroupFree());
   const auto index = device.has_index() ? device.index() : c10::DeviceIndex{0};
-  return static_cast<int64_t>(c10::getDeviceAllocator(device.type())->getMemoryInfo(index).first);
+  c10::DeviceAllocator* const allocator = c10::getDeviceAllocator(device.type());
+  allocator->emptyCache();  // what LibTorch keeps of what was freed counts as free
+  return static_cast<int64_t>(allocator->getMemoryInfo(index).first);
 }
 
 }  // namespace pivotal::model
