@@ -7,12 +7,12 @@
 
 #include <algorithm>
 #include <bit>
-#include <cmath>
 #include <cstring>
 #include <stdexcept>
 #include <utility>
 
 #include "kernels/cuda/sample_rows.h"
+#include "model/attention_shape.h"
 
 namespace pivotal::model {
 namespace {
@@ -54,7 +54,7 @@ bool GpuDecoder::Supports(const PhiModel& model) {
 
 GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options, std::unique_ptr<DeviceStream> stream)
     : model_(model), stream_(std::move(stream)), type_(TypeOf(c10::typeMetaToScalarType(model.options().dtype()))),
-      records_(model.config().mlp != PhiConfig::Mlp::kExperts), inputs_(model.options().device()) {
+      records_(model.config().mlp != PhiConfig::Mlp::kExperts), shape_(ShapeOf(model.config())), inputs_(model.options().device()) {
   const PhiConfig& config = model.config();
   tokens_ = inputs_.Add<int64_t>();
   positions_ = inputs_.Add<int64_t>();
@@ -68,11 +68,7 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options, std
   lengths_ = inputs_.Add<int32_t>();
   part_ends_ = inputs_.Add<int32_t>();
   stream_->Run([&] {
-    for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-      const int64_t shape[] = {options.blocks * kernels::kBlockTokens + 1, config.num_key_value_heads, config.head_dim};
-      keys_.push_back(at::zeros(shape, model.options()));
-      values_.push_back(at::zeros(shape, model.options()));
-    }
+    kv_.emplace(model, options.blocks);
     const auto bits = at::TensorOptions(at::kInt);
     drawn_ = at::zeros({2, options.max_rows}, bits.device(model.options().device()));
     drawn_on_host_ = at::zeros({2, options.max_rows}, bits.pinned_memory(!model.options().device().is_cpu()));
@@ -80,7 +76,7 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options, std
     logits_ = at::empty({rows, config.vocab_size}, model.options().dtype(at::kFloat));
     const int64_t more = std::max(kRoom, 4 * rows);
     Reserve({rows, rows, rows, rows, rows, more, 1, more, more, rows, rows + 1},
-            rows * kernels::cuda::DecodeAttentionWorkspace(config.num_attention_heads, config.head_dim));
+            rows * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
   });
 }
 
@@ -129,14 +125,7 @@ void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
     std::memcpy(&draws[i].result.logprob, results + drawn_on_host_.size(1) + i, sizeof(float));
     if (results[i] < 0) throw std::invalid_argument("sampling: a row of logits with NaN, +inf or only -inf");
   }
-  if (drawn < count) stream_->Run([&] { Give(drawn, count, on_logits); });
-}
-
-void GpuDecoder::Give(int64_t first, int64_t last, const OnLogits& on_logits) {
-  const at::Tensor rows = logits_.slice(0, first, last).to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true);
-  const int64_t vocab = rows.size(1);
-  for (int64_t i = 0; i < rows.size(0); ++i)
-    on_logits(first + i, 0, {rows.mutable_data_ptr<float>() + i * vocab, static_cast<std::size_t>(vocab)});
+  if (drawn < count) stream_->Run([&] { GiveRows(logits_, drawn, count, on_logits); });
 }
 
 void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t workspace) {
@@ -151,24 +140,25 @@ void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t work
 
 void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded, std::span<const RowDraw> draws,
                       int64_t part_tokens) {
-  const PhiConfig& config = model_.config();
   pieces_.assign(static_cast<std::size_t>(padded), {});
   for (std::size_t i = 0; i < rows.size(); ++i) pieces_[i] = rows[i].pieces;
-  plan_.Make(pieces_, {config.num_attention_heads / config.num_key_value_heads, config.sliding_window, part_tokens});
+  plan_.Make(pieces_, {shape_.group(), shape_.window, part_tokens});
   if (std::exchange(uploading_, true)) stream_->Wait();  // the host's memory is still being read
   Reserve({padded, padded, padded, padded, padded, PaddedShares(plan_.shares.size()), 1, std::ssize(plan_.blocks),
            std::ssize(plan_.counts), padded, padded + 1},
-          plan_.parts() * kernels::cuda::DecodeAttentionWorkspace(config.num_attention_heads, config.head_dim));
-  const int64_t nowhere = keys_.front().size(0) - 1;
+          plan_.parts() * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
+  auto* const tokens = inputs_.host<int64_t>(tokens_);
+  auto* const positions = inputs_.host<int64_t>(positions_);
+  auto* const places = inputs_.host<int64_t>(places_);
+  auto* const is_long = inputs_.host<bool>(is_long_);
   for (int64_t i = 0; i < padded; ++i) {
-    const bool real = i < std::ssize(rows);
-    inputs_.host<int64_t>(tokens_)[i] = real ? rows[i].token : 0;
-    inputs_.host<int64_t>(positions_)[i] = real ? rows[i].position : 0;
-    inputs_.host<int64_t>(places_)[i] =
-        real && rows[i].block >= 0 ? rows[i].block * kernels::kBlockTokens + rows[i].offset : nowhere;
-    inputs_.host<bool>(is_long_)[i] = real && rows[i].is_long;
-    inputs_.host<double>(uniforms_)[i] = i < std::ssize(draws) ? draws[i].uniform : 0;
+    const DecodeRow& row = i < std::ssize(rows) ? rows[i] : DecodeRow{0, 0, false, {}};
+    tokens[i] = row.token;
+    positions[i] = row.position;
+    places[i] = kv_->Place(row);
+    is_long[i] = row.is_long;
   }
+  std::ranges::transform(draws, inputs_.host<double>(uniforms_), &RowDraw::uniform);
   std::ranges::copy(plan_.shares, inputs_.host<kernels::cuda::AttentionShare>(shares_));
   *inputs_.host<int32_t>(num_shares_) = static_cast<int32_t>(plan_.shares.size());
   std::ranges::copy(plan_.blocks, inputs_.host<int32_t>(blocks_));
@@ -188,29 +178,26 @@ at::Tensor GpuDecoder::Hidden(int64_t rows, int64_t max_shares) {
   return model_
       .Hidden(tokens, angles,
               [&](int64_t layer, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
-                keys_[layer].index_copy_(0, places, key.flatten(0, 1));
-                values_[layer].index_copy_(0, places, value.flatten(0, 1));
+                kv_->Write(layer, places, key, value);
                 return Attend(layer, query, max_shares);
               })
       .select(1, 0);
 }
 
 at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t max_shares) {
-  const PhiConfig& config = model_.config();
   const at::Tensor queries = query.contiguous();
-  const at::Tensor out = at::empty({query.size(0), 1, config.num_attention_heads * config.head_dim}, query.options());
+  const at::Tensor out = at::empty({query.size(0), 1, shape_.heads * shape_.head_dim}, query.options());
   kernels::cuda::DecodeAttention task;
   task.type = type_;
   task.rows = query.size(0);
-  task.heads = config.num_attention_heads;
-  task.kv_heads = config.num_key_value_heads;
-  task.head_dim = config.head_dim;
-  task.scale = static_cast<float>(config.attention_scale != 0 ? config.attention_scale
-                                                              : 1 / std::sqrt(static_cast<double>(config.head_dim)));
-  task.window = config.sliding_window;
+  task.heads = shape_.heads;
+  task.kv_heads = shape_.kv_heads;
+  task.head_dim = shape_.head_dim;
+  task.scale = shape_.scale;
+  task.window = shape_.window;
   task.queries = queries.const_data_ptr();
-  task.keys = keys_[layer].const_data_ptr();
-  task.values = values_[layer].const_data_ptr();
+  task.keys = kv_->keys[layer].const_data_ptr();
+  task.values = kv_->values[layer].const_data_ptr();
   task.out = out.mutable_data_ptr();
   task.shares = inputs_.device<kernels::cuda::AttentionShare>(shares_);
   task.num_shares = inputs_.device<int32_t>(num_shares_);

@@ -4,6 +4,7 @@
 #include <array>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <utility>
 #include <vector>
@@ -12,6 +13,7 @@
 #include "kernels/cuda/element_type.h"
 #include "model/decoder.h"
 #include "model/device_stream.h"
+#include "model/kv_tensors.h"
 #include "model/step_buffer.h"
 
 namespace pivotal::model {
@@ -49,14 +51,13 @@ class GpuDecoder : public Decoder {
   // Into logits_, of the rows that were filled in.
   void Logits(int64_t rows, int64_t max_shares);
   void RunStep(int64_t rows, int64_t max_shares);
-  // Logits of rows [first, last).
-  void Give(int64_t first, int64_t last, const OnLogits& on_logits);
 
   const PhiModel& model_;
   std::unique_ptr<DeviceStream> stream_;
   kernels::cuda::ElementType type_;
   bool records_;
-  std::vector<at::Tensor> keys_, values_;  // per layer [blocks * 16 + 1, KV heads, D]; the last place is nobody's
+  kernels::AttentionShape shape_;
+  std::optional<KvTensors> kv_;
   kernels::cuda::AttentionPlan plan_;
   std::vector<std::span<const kernels::KvPiece>> pieces_;
   StepBuffer inputs_;

@@ -2,8 +2,6 @@
 #include "model/tensor_decoder.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
-#include <ATen/ops/zeros.h>
 
 #include <algorithm>
 
@@ -21,29 +19,27 @@ class TensorDecoder::Paged : public Past {
  public:
   // Rows are filled up to `longest` tokens.
   Paged(TensorDecoder& decoder, std::span<const DecodeRow> rows, int64_t longest) : decoder_(decoder) {
-    const int64_t nowhere = decoder.keys_.front().size(0) - 1;
     std::vector<int64_t> places, index;
     for (const DecodeRow& row : rows) {
-      places.push_back(row.block < 0 ? nowhere : row.block * kernels::kBlockTokens + row.offset);
+      places.push_back(decoder.kv_.Place(row));
       for (const kernels::KvPiece& piece : row.pieces)
         for (int32_t i = 0; i < piece.count; ++i)
           index.push_back(piece.blocks[i / kernels::kBlockTokens] * kernels::kBlockTokens + i % kernels::kBlockTokens);
-      index.resize(places.size() * static_cast<std::size_t>(longest), nowhere);
+      index.resize(places.size() * static_cast<std::size_t>(longest), decoder.kv_.nowhere());
     }
-    const auto device = decoder.keys_.front().device();
+    const auto device = decoder.kv_.keys.front().device();
     places_ = ToDevice(places, device);
     index_ = ToDevice(index, device);
   }
 
   void Write(int64_t layer, const at::Tensor& keys, const at::Tensor& values, const at::Tensor&) override {
-    decoder_.keys_[layer].index_copy_(0, places_, keys.flatten(0, 1));
-    decoder_.values_[layer].index_copy_(0, places_, values.flatten(0, 1));
+    decoder_.kv_.Write(layer, places_, keys, values);
   }
   at::Tensor Keys(int64_t layer, int64_t rows, int64_t length) const override {
-    return Gather(decoder_.keys_[layer], rows, length);
+    return Gather(decoder_.kv_.keys[layer], rows, length);
   }
   at::Tensor Values(int64_t layer, int64_t rows, int64_t length) const override {
-    return Gather(decoder_.values_[layer], rows, length);
+    return Gather(decoder_.kv_.values[layer], rows, length);
   }
 
  private:
@@ -56,14 +52,8 @@ class TensorDecoder::Paged : public Past {
   at::Tensor index_;   // [B * longest]
 };
 
-TensorDecoder::TensorDecoder(const PhiModel& model, const DecoderOptions& options) : model_(model) {
-  const PhiConfig& config = model.config();
-  for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
-    const int64_t shape[] = {options.blocks * kernels::kBlockTokens + 1, config.num_key_value_heads, config.head_dim};
-    keys_.push_back(at::zeros(shape, model.options()));
-    values_.push_back(at::zeros(shape, model.options()));
-  }
-}
+TensorDecoder::TensorDecoder(const PhiModel& model, const DecoderOptions& options)
+    : model_(model), kv_(model, options.blocks) {}
 
 at::Tensor TensorDecoder::Hidden(std::span<const DecodeRow> rows) {
   std::vector<int64_t> tokens, positions, lengths;
@@ -99,10 +89,7 @@ void TensorDecoder::Prefill(std::span<const DecodeRow> rows) {
 
 void TensorDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) {
   if (rows.empty()) return;
-  at::Tensor logits = model_.Logits(Hidden(rows)).to(at::kCPU, at::kFloat).contiguous();
-  const auto vocab = logits.size(1);
-  for (int64_t row = 0; row < logits.size(0); ++row)
-    on_logits(row, 0, {logits.data_ptr<float>() + row * vocab, static_cast<std::size_t>(vocab)});
+  GiveRows(model_.Logits(Hidden(rows)), 0, std::ssize(rows), on_logits);
 }
 
 }  // namespace pivotal::model

@@ -1,9 +1,8 @@
 // Apache-2.0. Decoding by LibTorch's operators, on any device and in any type.
 #pragma once
 
-#include <vector>
-
 #include "model/decoder.h"
+#include "model/kv_tensors.h"
 
 namespace pivotal::model {
 
@@ -21,8 +20,7 @@ class TensorDecoder : public Decoder {
   at::Tensor Hidden(std::span<const DecodeRow> rows);
 
   const PhiModel& model_;
-  // Per layer [blocks * 16 + 1, KV heads, D]; what nobody keeps goes to the last place.
-  std::vector<at::Tensor> keys_, values_;
+  KvTensors kv_;
 };
 
 }  // namespace pivotal::model

@@ -3,9 +3,6 @@
 #include "model/gpu_decoder.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/log_softmax.h>
-#include <ATen/ops/tensor.h>
-#include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -16,11 +13,14 @@
 #include "kernels/philox.h"
 #include "model/rollout_engine.h"
 #include "tests/kernels/cuda_on_cpu.h"
+#include "tests/support/full_forward.h"
 #include "tests/support/phi_variants.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::model {
 namespace {
+
+using testing::NextLogProbs;
 
 const Progress kQuiet;
 
@@ -108,14 +108,6 @@ std::vector<RolloutRequest> MixedRequests() {
   return requests;
 }
 
-// log softmax of the logits after `tokens`, by a full forward pass.
-at::Tensor NextLogProbs(const PhiModel& model, const std::vector<TokenId>& tokens) {
-  const c10::InferenceMode inference;
-  const std::vector<int64_t> ids(tokens.begin(), tokens.end());
-  const at::Tensor row = at::tensor(ids, at::TensorOptions(at::kLong)).unsqueeze(0);
-  return at::log_softmax(model.Logits(model.Hidden(row))[0][-1].to(at::kFloat), -1);
-}
-
 // Launches run once: the kernels' own tests look for what depends on the order of threads.
 struct Once {
   kernels::cuda_on_cpu::ScopedSchedules schedules{{kernels::cuda_on_cpu::Schedule::kForward}};
@@ -138,18 +130,10 @@ TEST_P(GpuDecoderTest, RolloutsAreThoseOfTheFullForwardPass) {
   Uses uses;
   RolloutEngine engine = Engine(*there, {.batch = 5, .prefill_tokens = 7}, uses);
   const auto results = engine.Sample(requests, kQuiet);
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    ASSERT_EQ(results[i].size(), static_cast<std::size_t>(requests[i].count));
-    if (requests[i].sampling) continue;  // their log-probabilities are those of another policy
-    for (const Rollout& rollout : results[i]) {
-      std::vector<TokenId> tokens = requests[i].prefix;
-      for (std::size_t t = 0; t < rollout.tokens.size(); ++t) {
-        ASSERT_NEAR(rollout.logprobs[t], NextLogProbs(*model, tokens)[rollout.tokens[t]].item<float>(), 1e-4)
-            << "request " << i << ", token " << t;
-        tokens.push_back(rollout.tokens[t]);
-      }
-    }
-  }
+  ASSERT_EQ(results.size(), requests.size());
+  ASSERT_EQ(results.back().size(), static_cast<std::size_t>(requests.back().count));
+  testing::ExpectLogProbsOfFullForward(*model, {requests.begin(), requests.end() - 1},  // the last one's are of another policy
+                                       {results.begin(), results.end() - 1});
   const auto others = RolloutEngine(*model, {.batch = 7}).Sample(requests, kQuiet);  // on the CPU, with the same draws
   int same = 0, all = 0;
   for (std::size_t i = 0; i < results.size(); ++i)

@@ -14,11 +14,15 @@
 #include "data/error.h"
 #include "kernels/philox.h"
 #include "model/kv_blocks.h"
+#include "tests/support/full_forward.h"
 #include "tests/support/phi_variants.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::model {
 namespace {
+
+using testing::ExpectLogProbsOfFullForward;
+using testing::NextLogProbs;
 
 const Progress kQuiet;
 
@@ -34,32 +38,6 @@ std::vector<RolloutRequest> MixedRequests() {
     requests.push_back(request);
   }
   return requests;
-}
-
-// log softmax of the logits after `tokens`, by a full forward pass.
-at::Tensor NextLogProbs(const PhiModel& model, const std::vector<TokenId>& tokens) {
-  const c10::NoGradGuard no_grad;
-  const std::vector<int64_t> ids(tokens.begin(), tokens.end());
-  const at::Tensor row = at::tensor(ids, at::TensorOptions(at::kLong)).unsqueeze(0);
-  return at::log_softmax(model.Logits(model.Hidden(row))[0][-1], -1);
-}
-
-// Of every rollout, against full forward passes.
-void ExpectLogProbsOfFullForward(const PhiModel& model, const std::vector<RolloutRequest>& requests,
-                                 const std::vector<std::vector<Rollout>>& results) {
-  ASSERT_EQ(results.size(), requests.size());
-  for (std::size_t i = 0; i < results.size(); ++i) {
-    ASSERT_EQ(results[i].size(), static_cast<std::size_t>(requests[i].count));
-    for (const Rollout& rollout : results[i]) {
-      std::vector<TokenId> tokens = requests[i].prefix;
-      for (std::size_t t = 0; t < rollout.tokens.size(); ++t) {
-        ASSERT_NEAR(rollout.logprobs[t],
-                    NextLogProbs(model, tokens)[rollout.tokens[t]].item<float>(), 1e-4)
-            << "request " << i << ", token " << t;
-        tokens.push_back(rollout.tokens[t]);
-      }
-    }
-  }
 }
 
 class EveryPhi : public ::testing::TestWithParam<testing::PhiVariant> {};
