@@ -1,7 +1,7 @@
 # Everything here comes from Debian's packages; scripts/setup installs them.
 include(SearchDependencies)
 if(PIVOTAL_FUZZ OR PIVOTAL_SEARCH_ONLY)
-  return()  # no LibTorch needs no more, and clang finds no OpenMP
+  return()  # what is without LibTorch needs no more, and clang finds no OpenMP
 endif()
 include(TorchDependencies)
 find_package(CLI11 REQUIRED)
