@@ -3,18 +3,22 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup build demo test test-parity fuzz bench bench-peers ablations docs package tiny-model clean
+.PHONY: help setup program build demo test test-parity fuzz bench bench-peers ablations docs package tiny-model check clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
 setup:
 	@scripts/setup
 
-build: setup ## configure and build (PRESET=release|debug|asan)
+program: setup ## configure and build the program `pivotal` alone (PRESET=release|debug|asan)
+	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
+	@cmake --build --preset $(PRESET) --target pivotal
+
+build: setup ## configure and build the program, the libraries and the tests
 	@test -f $(BUILD)/build.ninja || cmake --preset $(PRESET)
 	@cmake --build --preset $(PRESET)
 
-demo: build ## search, pairs, DPO and evaluation on the tiny model
+demo: program ## search, pairs, DPO and evaluation on the tiny model
 	@$(PIVOTAL) demo
 
 test: build ## build, then run all tests
@@ -29,9 +33,16 @@ test-parity: setup ## compare with transformers and TRL, installed into build/pa
 	@cmake --build --preset $(PRESET)
 	@ctest --preset $(PRESET) -R Parity
 
-docs: ## the headers' documentation, in build/docs/html (needs doxygen)
-	@mkdir -p build/docs
+docs: ## the documentation site, in build/docs (installs doxygen and MkDocs)
+	@scripts/setup docs
+	@test -x build/docs-venv/bin/python || python3 -m venv build/docs-venv
+	@build/docs-venv/bin/pip install --quiet -r docs/site/requirements.txt
+	@mkdir -p build/docs-api
 	@doxygen docs/Doxyfile
+	@NO_MKDOCS_2_WARNING=1 build/docs-venv/bin/mkdocs build --strict --config-file docs/site/mkdocs.yml
+	@scripts/check-links build/docs
+	@test ! -f build/release/rooms.txt || docs/rooms.py --check build/release/rooms.txt docs/rooms.svg
+	@echo "build/docs/index.html"
 
 package: build ## a .deb and a tarball, in build/release
 	@cd $(BUILD) && cpack
@@ -44,20 +55,25 @@ bench: ## build and run the micro-benchmarks
 	@$(MAKE) --no-print-directory build PRESET=bench
 	@build/bench/bin/pivotal_bench
 
-bench-peers: build ## rollouts beside transformers, CTranslate2 and llama.cpp, installed into build/peers (5 GB; an hour or more)
+bench-peers: program ## rollouts beside transformers, CTranslate2 and llama.cpp, installed into build/peers (5 GB; an hour or more)
 	@test -x build/peers/bin/python || python3 -m venv build/peers
 	@CMAKE_ARGS="-DGGML_NATIVE=ON -DLLAVA_BUILD=OFF" build/peers/bin/pip install --quiet torch==2.11.0 \
 	  transformers==5.23.0 safetensors==0.8.0 ctranslate2==4.8.5 gguf==0.19.0 llama-cpp-python==0.3.36
 	@build/peers/bin/python bench/rollouts_vs_peers.py $(PIVOTAL) build/peers/bin/python \
 	  --json build/peers.json --markdown build/peers.md $(PEERS)
 
-ablations: build ## run every recipe on the tiny model, regenerate their tables and plots (within an hour on two cores)
+ablations: program ## run every recipe on the tiny model, regenerate their tables and plots (within an hour on two cores)
 	@test -x build/plot/bin/python || python3 -m venv build/plot
 	@build/plot/bin/pip install --quiet matplotlib==3.11.2
 	@mkdir -p build/ablations
-	@experiments/ablations/run $(PIVOTAL) build/plot/bin/python build/ablations $(RECIPES)
+	@experiments/ablation/recipes/run $(PIVOTAL) build/plot/bin/python build/ablations $(RECIPES)
 
-tiny-model: build ## rebuild experiments/tiny from the generator (about half an hour on two cores)
+check: ## the style of the sources and clang-tidy's findings
+	@scripts/setup check
+	@scripts/check-code
+
+tiny-model: program ## rebuild experiments/tiny from the generator (about half an hour on two cores)
+	@cmake --build --preset $(PRESET) --target tiny_world
 	@experiments/tiny/rebuild $(PIVOTAL)
 
 clean: ## remove the build trees (keeps build/venv)

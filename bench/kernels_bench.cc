@@ -1,5 +1,6 @@
-// Apache-2.0. The kernels of decoding on one thread: floating-point operations and bytes per second, to hold against what the
-// CPU can do (peak of AVX2: 32 flops a cycle; bytes: every weight, key and value once).
+// Apache-2.0. Speed of the CPU kernels on one thread, in floating-point operations and in bytes per
+// second, to compare with the limits of the CPU. (AVX2 can do 32 operations per cycle. Bytes count
+// each weight, key and value once.)
 #include <benchmark/benchmark.h>
 
 #include <vector>
@@ -19,12 +20,14 @@ std::vector<float> Random(int64_t count) {
 
 void Report(benchmark::State& state, double flops, double bytes) {
   using benchmark::Counter;
-  state.counters["flops"] = Counter(flops * static_cast<double>(state.iterations()), Counter::kIsRate);
-  state.counters["bytes"] = Counter(bytes * static_cast<double>(state.iterations()), Counter::kIsRate, Counter::kIs1024);
+  state.counters["flops"] =
+      Counter(flops * static_cast<double>(state.iterations()), Counter::kIsRate);
+  state.counters["bytes"] =
+      Counter(bytes * static_cast<double>(state.iterations()), Counter::kIsRate, Counter::kIs1024);
   state.counters["flops/byte"] = flops / bytes;
 }
 
-// Rows, outputs, inputs.
+// The arguments are rows, outputs and inputs.
 void BM_Matmul(benchmark::State& state, WeightType type) {
   const int64_t rows = state.range(0), outputs = state.range(1), inputs = state.range(2);
   const auto weights = Random(outputs * inputs), x = Random(rows * inputs);
@@ -32,25 +35,31 @@ void BM_Matmul(benchmark::State& state, WeightType type) {
   packed.SetRows(0, outputs, weights.data());
   std::vector<float> y(static_cast<std::size_t>(rows * packed.padded_outputs()));
   for (auto _ : state) {
-    Kernels().matmul({x.data(), inputs, rows, &packed, y.data(), packed.padded_outputs(), false, 0, packed.panels()});
+    Kernels().matmul({x.data(), inputs, rows, &packed, y.data(), packed.padded_outputs(), false, 0,
+                      packed.panels()});
     benchmark::DoNotOptimize(y.data());
   }
-  Report(state, 2.0 * static_cast<double>(rows * outputs * inputs), static_cast<double>(packed.bytes()));
+  Report(state, 2.0 * static_cast<double>(rows * outputs * inputs),
+         static_cast<double>(packed.bytes()));
 }
 void Shapes(benchmark::internal::Benchmark* bench) {
   for (const int64_t rows : {1, 8, 32, 64})
-    for (const auto& [outputs, inputs] : std::vector<std::pair<int64_t, int64_t>>{{1024, 192}, {192, 512}, {4096, 768}, {768, 2048}})
+    for (const auto& [outputs, inputs] : std::vector<std::pair<int64_t, int64_t>>{
+             {1024, 192}, {192, 512}, {4096, 768}, {768, 2048}})
       bench->Args({rows, outputs, inputs});
 }
 BENCHMARK_CAPTURE(BM_Matmul, fp32, WeightType::kFloat32)->Apply(Shapes);
 BENCHMARK_CAPTURE(BM_Matmul, bf16, WeightType::kBfloat16)->Apply(Shapes);
 BENCHMARK_CAPTURE(BM_Matmul, int8, WeightType::kInt8)->Apply(Shapes);
 
-// A tile of rows that leave a trunk of range(0) tokens, with range(1) tokens of their own each.
+// Computes a tile of rows that begin with a trunk of range(0) tokens and have range(1) tokens of
+// their own each.
 void BM_Attention(benchmark::State& state) {
   AttentionShape shape{.heads = 12, .kv_heads = 4, .head_dim = 64, .scale = 0.125f};
-  const auto trunk = static_cast<int32_t>(state.range(0)), own = static_cast<int32_t>(state.range(1));
-  const int64_t rows = kTileQueries / shape.group(), blocks = trunk / 16 + 1 + rows * (own / 16 + 1);
+  const auto trunk = static_cast<int32_t>(state.range(0)),
+             own = static_cast<int32_t>(state.range(1));
+  const int64_t rows = kTileQueries / shape.group(),
+                blocks = trunk / 16 + 1 + rows * (own / 16 + 1);
   auto memory = Random(blocks * shape.block_size());
   const auto queries = Random(rows * 12 * 64);
   std::vector<float> out(queries.size());
@@ -64,7 +73,8 @@ void BM_Attention(benchmark::State& state) {
   }
   std::vector<AttentionRow> tile;
   for (int64_t r = 0; r < rows; ++r)
-    tile.push_back({queries.data() + r * 768, out.data() + r * 768, pieces.data() + 2 * r, 2, trunk + own});
+    tile.push_back(
+        {queries.data() + r * 768, out.data() + r * 768, pieces.data() + 2 * r, 2, trunk + own});
   std::vector<float> workspace(static_cast<std::size_t>(AttentionWorkspace(shape, trunk + own)));
   for (auto _ : state) {
     Kernels().attend({&shape, &layer, tile.data(), rows, 0, workspace.data()});

@@ -2,16 +2,18 @@
 #include "bench/merged_rollouts.h"
 
 #include <ATen/core/Tensor.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/InferenceMode.h>
 
 #include <algorithm>
 #include <map>
-#include <memory>
 #include <utility>
 #include <vector>
 
 #include "kernels/philox.h"
+#include "kernels/sample_row.h"
+#include "model/attention.h"
 
 namespace pivotal::bench {
 namespace {
@@ -21,32 +23,28 @@ constexpr std::size_t kRows = 256;  // decoded together
 // Rollouts of one request that are equal so far.
 struct Path {
   std::size_t request = 0;
-  std::vector<TokenId> tokens;  // prefix and what was sampled
-  int32_t count = 0;
-  uint64_t stream = 0;          // of what is drawn next
-  int64_t from = 0;             // row of the level before that it continues
+  std::vector<TokenId> tokens;  // the prefix and the sampled tokens
+  int32_t count = 0;            // rollouts
+  uint64_t stream = 0;          // of random numbers for the next token
+  int64_t parent = 0;           // row of the previous level that the path continues
 };
 
-// Paths with the keys and values of all their tokens and the logits of what comes next.
+// Paths of equal length, with the keys and values of all their tokens and the logits of the next.
 struct Level {
   std::vector<Path> paths;
-  std::unique_ptr<model::KvCache> cache;
-  at::Tensor logits;  // [paths, V], CPU float32
+  std::vector<at::Tensor> keys, values;  // one a layer: [paths, tokens, KV heads, D]
+  at::Tensor logits;                     // [paths, V], CPU float32
 };
 
 class Sampler {
  public:
-  Sampler(const model::PhiModel& model, const kernels::SamplingParams& sampling, uint64_t seed,
-          std::span<const model::RolloutRequest> requests, const MergedSink& sink)
-      : model_(model), sampling_(sampling), seed_(seed), requests_(requests), sink_(sink) {
-    for (const model::RolloutRequest& request : requests)
-      capacity_ = std::max(capacity_,
-                           static_cast<int64_t>(request.prefix.size()) + request.max_new_tokens);
-  }
+  Sampler(const model::PhiModel& model, const SamplingParams& sampling, uint64_t seed,
+          std::span<const RolloutRequest> requests, const MergedSink& sink)
+      : model_(model), sampling_(sampling), seed_(seed), requests_(requests), sink_(sink) {}
 
   int64_t Run() {
     for (std::size_t i = 0; i < requests_.size(); ++i) {
-      const model::RolloutRequest& request = requests_[i];
+      const RolloutRequest& request = requests_[i];
       Push({{i, request.prefix, request.count, request.stream, 0}}, nullptr);
     }
     while (!stack_.empty()) {
@@ -54,65 +52,83 @@ class Sampler {
       stack_.pop_back();
       const auto next = Split(level);
       for (std::size_t first = 0; first < next.size(); first += kRows) {
-        const auto end = next.begin() + static_cast<std::ptrdiff_t>(std::min(next.size(), first + kRows));
-        Push({next.begin() + static_cast<std::ptrdiff_t>(first), end}, level.cache.get());
+        const auto end =
+            next.begin() + static_cast<std::ptrdiff_t>(std::min(next.size(), first + kRows));
+        Push({next.begin() + static_cast<std::ptrdiff_t>(first), end}, &level);
       }
     }
     return decoded_;
   }
 
  private:
-  // Runs what `past` does not hold through the model: the last token of each path; without a past,
-  // all tokens of one path.
-  void Push(std::vector<Path> paths, const model::KvCache* past) {
-    Level level;
+  // Computes the last token of each path, which continues `past`; without a past, all tokens of one
+  // path.
+  void Push(std::vector<Path> paths, const Level* past) {
     const auto rows = static_cast<int64_t>(paths.size());
-    level.cache = std::make_unique<model::KvCache>(model_.config(), rows, capacity_, model_.options());
-    std::vector<int64_t> tokens, positions, lengths;
-    for (int64_t row = 0; row < rows; ++row) {
-      const Path& path = paths[row];
-      const auto size = static_cast<int64_t>(path.tokens.size());
-      const int64_t begin = past != nullptr ? size - 1 : 0;
-      if (past != nullptr) level.cache->CopySlot(*past, path.from, row, 1, begin);
-      for (int64_t t = begin; t < size; ++t) {
+    const auto length = static_cast<int64_t>(paths.front().tokens.size());
+    const int64_t begin = past != nullptr ? length - 1 : 0;
+    std::vector<int64_t> tokens, positions, parents;
+    for (const Path& path : paths) {
+      for (int64_t t = begin; t < length; ++t) {
         tokens.push_back(path.tokens[t]);
         positions.push_back(t);
       }
-      lengths.push_back(size);
+      parents.push_back(path.parent);
     }
-    const auto matrix = [&](const std::vector<int64_t>& values) {
-      return at::tensor(values, at::TensorOptions(at::kLong)).reshape({rows, -1})
-          .to(model_.options().device());
+    const auto device = model_.options().device();
+    const auto on_device = [&](const std::vector<int64_t>& values) {
+      return at::tensor(values, at::TensorOptions(at::kLong)).to(device);
     };
-    const at::Tensor hidden = model_.Hidden(matrix(tokens), matrix(positions), lengths, *level.cache);
+    const at::Tensor position = on_device(positions).view({rows, -1});
+    const at::Tensor parent = on_device(parents);
+    const at::Tensor mask = model::CausalMask(model_.config(), position, length);
+    const auto appended = [&](const at::Tensor& kept, const at::Tensor& fresh) {
+      return at::cat({kept.index_select(0, parent), fresh}, 1);
+    };
+    Level level;
+    const at::Tensor hidden =
+        model_.Hidden(on_device(tokens).view({rows, -1}),
+                      model_.rope().Angles(position, std::vector<int64_t>(paths.size(), length)),
+                      [&](int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                          const at::Tensor& value) {
+                        level.keys.push_back(past ? appended(past->keys[layer], key) : key);
+                        level.values.push_back(past ? appended(past->values[layer], value) : value);
+                        return model::Attend(model_.config(), query, level.keys.back(),
+                                             level.values.back(), mask);
+                      });
     level.logits = model_.Logits(hidden.select(1, -1)).to(at::kCPU, at::kFloat).contiguous();
     level.paths = std::move(paths);
     stack_.push_back(std::move(level));
   }
 
-  // Draws the next token of every rollout; reports those that end, returns the others' paths.
+  // Draws the next token of every rollout. Reports rollouts that end; returns the paths of the
+  // rest.
   std::vector<Path> Split(const Level& level) {
     const auto vocab = static_cast<std::size_t>(model_.config().vocab_size);
-    std::vector<float> workspace(vocab);
+    std::vector<float> weights(vocab);
+    kernels::RowSampler sampler;
     std::vector<Path> next;
     for (std::size_t row = 0; row < level.paths.size(); ++row) {
       const Path& path = level.paths[row];
-      const model::RolloutRequest& request = requests_[path.request];
+      const RolloutRequest& request = requests_[path.request];
       const bool first = path.tokens.size() == request.prefix.size();
-      const std::span<const TokenId> excluded = first ? request.excluded : std::span<const TokenId>();
-      const std::span<const float> logits(level.logits.const_data_ptr<float>() + row * vocab, vocab);
+      const std::span<const TokenId> excluded =
+          first ? request.excluded : std::span<const TokenId>();
+      std::copy_n(level.logits.const_data_ptr<float>() + row * vocab, vocab, weights.begin());
+      sampler.Take(weights, sampling_, excluded);
       kernels::RandomStream random(seed_, path.stream);
       std::map<TokenId, int32_t> counts;
-      for (int32_t i = 0; i < path.count; ++i)
-        ++counts[kernels::SampleRow(logits, sampling_, random.Uniform(), workspace, excluded).token];
+      for (int32_t i = 0; i < path.count; ++i) ++counts[sampler.Sample(random.Uniform()).token];
       for (const auto& [token, count] : counts) {
         Path child{path.request, path.tokens, count,
                    kernels::MixStream(path.stream, static_cast<uint64_t>(token)),
                    static_cast<int64_t>(row)};
         child.tokens.push_back(token);
         ++decoded_;
-        if (Ends(child)) sink_(child.request, Sampled(child), count);
-        else next.push_back(std::move(child));
+        if (Ends(child))
+          sink_(child.request, Sampled(child), count);
+        else
+          next.push_back(std::move(child));
       }
     }
     return next;
@@ -128,19 +144,18 @@ class Sampler {
   }
 
   const model::PhiModel& model_;
-  const kernels::SamplingParams& sampling_;
+  const SamplingParams& sampling_;
   uint64_t seed_;
-  std::span<const model::RolloutRequest> requests_;
+  std::span<const RolloutRequest> requests_;
   const MergedSink& sink_;
-  int64_t capacity_ = 0, decoded_ = 0;
+  int64_t decoded_ = 0;
   std::vector<Level> stack_;
 };
 
 }  // namespace
 
-int64_t SampleMerged(const model::PhiModel& model, const kernels::SamplingParams& sampling,
-                     uint64_t seed, std::span<const model::RolloutRequest> requests,
-                     const MergedSink& sink) {
+int64_t SampleMerged(const model::PhiModel& model, const SamplingParams& sampling, uint64_t seed,
+                     std::span<const RolloutRequest> requests, const MergedSink& sink) {
   const c10::InferenceMode inference;
   return Sampler(model, sampling, seed, requests, sink).Run();
 }

@@ -1,8 +1,8 @@
-"""Tables and the plot of what bench/search_vs_truth.cc printed.
+"""Makes tables and a plot of the lines that bench/search_vs_truth.cc printed.
 
 usage: python bench/plot_search.py ROWS.jsonl ... PLOT.svg
-Prints a Markdown table a family and one that sets the default beside codelion/pts's parameters; figures
-are means over seeds, with the range where it matters.
+Prints two Markdown tables for each family, and one that compares the default with the parameters of codelion/pts.
+Figures are means over seeds, with the range [lowest, highest] where it matters.
 Needs matplotlib==3.11.2.
 """
 import json
@@ -19,6 +19,7 @@ TITLES = {"lane": "few tokens matter (lane worlds)", "drift": "many matter a lit
           "tiny": "the tiny model"}
 COLORS = {"anchored": "#0072b2", "subdivide": "#d55e00", "subdivide-length": "#e69f00",
           "exhaustive": "#999999"}
+# Columns of the tables: heading, digits, and whether to give the range.
 COLUMNS = {"recall": ("recall", 3, True), "false_share": ("false share", 3, True),
            "tokens": ("generated tokens a response", 0, True),
            "found_per_million": ("truly found per million tokens", 1, False),
@@ -28,8 +29,10 @@ COLUMNS = {"recall": ("recall", 3, True), "false_share": ("false share", 3, True
            "coverage_delta": ("coverage, reported d", 3, False),
            "coverage_p": ("coverage, p", 3, False)}
 
+FIRST = ["recall", "false_share", "tokens", "found_per_million"]  # columns of the first table of a family
+
 *sources, target = sys.argv[1:]
-runs = {}  # (family, strategy, setting) -> a row a seed
+runs = {}  # (family, strategy, setting) -> the rows of all seeds
 for source in sources:
     for line in open(source, encoding="utf-8"):
         row = json.loads(line)
@@ -53,16 +56,16 @@ def table(family):
     weighted = lambda name: sum(row[name] * row["responses"] for row in rows) / count  # noqa: E731
     print(f"**{TITLES[family]}**: {count} responses over {len(rows)} seeds, {weighted('length'):.0f} tokens "
           f"and {weighted('strong'):.2f} strong ones each\n")
-    print("| search | " + " | ".join(title for title, _, _ in COLUMNS.values()) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
-    for key in keys:
-        cells = [cell(key, name, digits, ranged) for name, (_, digits, ranged) in COLUMNS.items()]
-        print(f"| {key[1]}, {key[2]} | " + " | ".join(cells) + " |")
-    print()
+    for names in (FIRST, [name for name in COLUMNS if name not in FIRST]):
+        print("| search | " + " | ".join(COLUMNS[name][0] for name in names) + " |")
+        print("|---" * (len(names) + 1) + "|")
+        for key in keys:
+            print(f"| {key[1]}, {key[2]} | " + " | ".join(cell(key, name, *COLUMNS[name][1:]) for name in names) + " |")
+        print()
 
 
 def beside():
-    """The default beside codelion/pts's parameters: the middle of a segment, 10 samples."""
+    """Compares the default with the parameters of codelion/pts: the middle of a segment, 10 samples."""
     pair = {"anchored": "min-yield 0.0015", "subdivide-length": "samples 10"}
     print("| | " + " | ".join(f"{strategy}, {setting}" for strategy, setting in pair.items()) + " |")
     print("|---" * (len(pair) + 1) + "|")
@@ -85,7 +88,7 @@ def panel(axes, family):
                       capsize=2, linewidth=1.3)
         for key, x, y in zip(keys, tokens, recall):
             share = mean(values(key, "false_share"))
-            if share > 0.05:  # what it reports is not to be trusted
+            if share > 0.05:  # marks searches with many false reports
                 axes.plot(x, y, "o", color="white", markeredgecolor=color, markersize=7, zorder=3)
     axes.axhline(0.95, color="black", linewidth=0.6, linestyle=":")
     axes.set(title=TITLES[family], xscale="log", xlabel="generated tokens a response", ylim=(0.4, 1.03))

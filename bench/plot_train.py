@@ -1,7 +1,7 @@
-"""Plot of training speed against pairs on a trunk and against the trunk's length.
+"""Plots training speed by the number of pairs on a trunk and by the length of a trunk.
 
 usage: python bench/plot_train.py RESULTS.json ... PLOT.svg
-RESULTS: what bench/train_vs_trl.py --json wrote for shapes KxL of one model.
+RESULTS.json was written by bench/train_vs_trl.py --json for shapes KxL of one model.
 Needs matplotlib==3.11.2.
 """
 import json
@@ -25,7 +25,7 @@ for source in sources:
 
 
 def most(of):
-    """The value that most runs share: its line is the longest."""
+    """Returns the value that most runs have in common, which makes the longest line."""
     values = [key[of] for key in runs]
     return max(sorted(set(values)), key=values.count)
 
@@ -37,8 +37,10 @@ for axis, varies, label in ((axes[0], 0, "pairs on a trunk"), (axes[1], 1, "toke
     for program, color in COLORS.items():
         speeds = [runs[key][program] for key in keys]
         middle = [speed["pairs_per_second"] for speed in speeds]
-        spread = [[m - s["slowest"] for m, s in zip(middle, speeds)], [s["fastest"] - m for m, s in zip(middle, speeds)]]
-        axis.errorbar([key[varies] for key in keys], middle, spread, color=color, marker="o", capsize=2, label=LABELS[program])
+        spread = [[m - s["slowest"] for m, s in zip(middle, speeds)],
+                  [s["fastest"] - m for m, s in zip(middle, speeds)]]
+        axis.errorbar([key[varies] for key in keys], middle, spread, color=color, marker="o", capsize=2,
+                      label=LABELS[program])
     axis.set(xscale="log", yscale="log", xlabel=label, ylabel="pairs a second",
              title=f"trunks of {fixed} tokens" if varies == 0 else f"{fixed} pairs on a trunk")
     axis.set_xticks([key[varies] for key in keys], [str(key[varies]) for key in keys])

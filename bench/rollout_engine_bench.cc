@@ -1,4 +1,4 @@
-// Apache-2.0. Rollouts of the tiny model: tokens per second by batch.
+// Apache-2.0. Speed of rollouts of the tiny model in tokens per second, by batch size.
 #include <benchmark/benchmark.h>
 
 #include "model/checkpoint.h"
@@ -13,15 +13,22 @@ void BM_Rollouts(benchmark::State& state) {
   options.batch = static_cast<int32_t>(state.range(0));
   RolloutEngine engine(*checkpoint.model, options);
   RolloutRequest request;
-  request.prefix = checkpoint.tokenizer->Encode("Question: Tom has 8 boxes with 47 coins in each box "
-                                                "and finds 25 more coins. How many coins?\nAnswer:");
+  request.prefix = checkpoint.tokenizer->Encode(
+      "Question: Tom has 8 boxes with 47 coins in each box "
+      "and finds 25 more coins. How many coins?\nAnswer:");
   request.count = 2 * options.batch;
   request.max_new_tokens = 64;
   for (auto _ : state) benchmark::DoNotOptimize(engine.Sample({&request, 1}, Progress()));
   state.counters["tokens/s"] = benchmark::Counter(
       static_cast<double>(engine.counters().decoded_tokens), benchmark::Counter::kIsRate);
 }
-BENCHMARK(BM_Rollouts)->Arg(1)->Arg(16)->Arg(64)->Arg(256)->Arg(512)->UseRealTime()
+BENCHMARK(BM_Rollouts)
+    ->Arg(1)
+    ->Arg(16)
+    ->Arg(64)
+    ->Arg(256)
+    ->Arg(512)
+    ->UseRealTime()
     ->Unit(benchmark::kMillisecond);
 
 }  // namespace

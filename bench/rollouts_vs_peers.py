@@ -1,12 +1,13 @@
-"""Rollouts of `pivotal bench rollouts` beside the engines a user could pick instead, in turns, on one machine.
+"""Compares speed and memory of rollouts by `pivotal bench rollouts` and by engines that a user could pick instead.
 
-usage: rollouts_vs_peers.py PIVOTAL PYTHON [--models tiny mid phi3-mini] [--sequences 1 8 64 512] [--workload sequences trunks]
-                            [--repeats N] [--threads N] [--json FILE] [--markdown FILE] ...
-PIVOTAL: the program. PYTHON: one with the peers; `make bench-peers` makes build/peers/bin/python. Every engine is a
-process of its own; its time is of the rollouts with their prefill, not of reading the model. Every setting of an engine
-(SETTINGS below) is tried on a part of the work, the fastest is measured. Peers prove that they compute the same model
-before they are timed (bench/peers/rollout_work.py). Random models are made in build/peer-models when first needed;
-phi3-mini, 3.8B weights beside llama.cpp alone, takes 20 GB of disk and is measured only where --models names it.
+usage: rollouts_vs_peers.py PIVOTAL PYTHON [--models tiny mid phi3-mini] [--sequences 1 8 64 512]
+                            [--workload sequences trunks] [--repeats N] [--threads N] [--json FILE] ...
+PIVOTAL is the program. PYTHON is an interpreter with the peers; `make bench-peers` makes build/peers/bin/python.
+Engines take turns on one machine, each as a process of its own. Times are of the rollouts with their prefill, not of
+reading the model. Each setting of an engine (SETTINGS below) is tried on a part of the work, and the fastest is
+measured. Peers must prove that they compute the same model before they are timed (bench/peers/rollout_work.py). Random
+models are made in build/peer-models when first needed. phi3-mini has 3.8B weights, is compared with llama.cpp alone,
+takes 20 GB of disk and is measured only if --models names it.
 """
 import argparse
 import datetime
@@ -23,12 +24,14 @@ import threading
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench/peers"
 PACKAGES = ["torch", "transformers", "ctranslate2", "llama-cpp-python"]
-FLAGS = ["avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8", "avx_vnni"]
+FLAGS = ["avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_bf16", "amx_int8",
+         "avx_vnni"]
 
 CT2 = [["--batch", batch, "--inter-threads", workers] for batch in ("64", "256") for workers in ("1", "2")]
-MKL = [["CT2_USE_MKL=1", *setting] for setting in CT2]  # else it is not used on AMD's; its int8 is very slow there
-LLAMA = [*(["--batch", batch, *rest] for batch in ("64", "255") for rest in ([], ["--flash"])), ["--batch", "64", "--unified"]]
-# Script, its fixed flags and the settings to try; NAME=VALUE is of the environment.
+MKL = [["CT2_USE_MKL=1", *setting] for setting in CT2]  # forces MKL on AMD, where its int8 is very slow
+LLAMA = [*(["--batch", batch, *rest] for batch in ("64", "255") for rest in ([], ["--flash"])),
+         ["--batch", "64", "--unified"]]
+# For each peer: its script, the fixed flags and the settings to try. NAME=VALUE sets an environment variable.
 SETTINGS = {
     "transformers fp32": ("rollouts_transformers.py", [], [["--batch", "64"], ["--batch", "256"]]),
     "CTranslate2 fp32": ("rollouts_ctranslate2.py", ["--compute-type", "float32"], [*CT2, *MKL]),
@@ -38,13 +41,14 @@ SETTINGS = {
     "llama.cpp bf16": ("rollouts_llama_cpp.py", ["--weights", "bf16"], [["--batch", "64", "--flash"]]),
     "llama.cpp q8_0": ("rollouts_llama_cpp.py", ["--weights", "q8_0"], [["--batch", "64", "--flash"]]),
 }
-# What is measured of a model unless flags say otherwise: Pivotal's weights, and peers.
+# The types of Pivotal's weights and the peers that are measured unless flags say otherwise, for some models and for all
+# other models.
 LARGE = {"phi3-mini": (["bf16", "int8"], ["llama.cpp bf16", "llama.cpp q8_0"])}
 USUAL = (["fp32", "int8"], [name for name in SETTINGS if name not in LARGE["phi3-mini"][1]])
 
 
 def run(command, limit=3600, **environment):
-    """The last JSON object on standard output, with the peak of the resident memory as the system counts it."""
+    """Returns the JSON object on standard output, with the peak of the resident memory as the system counts it."""
     command = [str(c) for c in command]
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, env=os.environ | environment)
@@ -65,7 +69,7 @@ def trunks_of(a, model):
 
 
 def work_flags(a, model, workload, part=False):
-    """Of the whole work, or of a part of it that tells which setting is fast."""
+    """Returns the flags of the whole work, or of a part of it that tells which setting is fast."""
     if workload == "trunks":
         leaves = max(1, a.leaves // 8) if part else a.leaves
         return ["--trunks", trunks_of(a, model), "--trunk-tokens", a.trunk_tokens, "--leaves", leaves,
@@ -75,7 +79,7 @@ def work_flags(a, model, workload, part=False):
 
 
 def fitting(settings, rows):
-    """Those that differ: a batch of all rows or more is one setting."""
+    """Returns the settings that differ: batches of all rows or more are the same."""
     seen = {}
     for setting in settings:
         at = setting.index("--batch") + 1
@@ -89,10 +93,12 @@ class Engine:
     def __init__(self, a, name, model, workload):
         self.name, self.runs, self.tried, self.setting = name, [], {}, []
         self.environment = {"OMP_NUM_THREADS": str(a.threads)}
-        usual = ["--repeats", 2 if name.startswith("Pivotal") else 1, "--threads", a.threads]  # peers warm up by themselves
+        # The scripts of peers warm up by themselves.
+        usual = ["--repeats", 2 if name.startswith("Pivotal") else 1, "--threads", a.threads]
         self.work = [*work_flags(a, model, workload), *usual]
         if name.startswith("Pivotal"):
-            self.command = [a.pivotal, "bench", "rollouts", "--json", "--no-compare", "--model", a.cache / model, "--weights", name.split()[1]]
+            self.command = [a.pivotal, "bench", "rollouts", "--json", "--no-compare", "--model", a.cache / model,
+                            "--weights", name.split()[1]]
             return
         script, fixed, settings = SETTINGS[name]
         self.command = [a.python, PEERS / script, a.cache / model, *fixed]
@@ -133,7 +139,8 @@ def compare(a, model, workload):
         for engine in engines:
             engine.measure()
     rows = a.bound_rows if workload == "trunks" else workload
-    bound = run([a.python, PEERS / "torch_mm_bound.py", a.cache / model, rows, a.threads], OMP_NUM_THREADS=str(a.threads))
+    bound = run([a.python, PEERS / "torch_mm_bound.py", a.cache / model, rows, a.threads],
+                OMP_NUM_THREADS=str(a.threads))
     results = [engine.summary() for engine in engines]
     ours, peers = results[0]["tokens_per_second"], results[len(weights):]
     best = max(peers, key=lambda r: r["tokens_per_second"])
@@ -164,8 +171,8 @@ def machine(a):
 
 def title(a, result):
     if result["workload"] == "trunks":
-        return (f"{result['model']}, {trunks_of(a, result['model'])} trunks of {a.trunk_tokens} tokens, {a.leaves} leaving points each, "
-                f"{a.rollouts} rollouts each, 1 to {2 * a.new_tokens} new tokens")
+        return (f"{result['model']}, {trunks_of(a, result['model'])} trunks of {a.trunk_tokens} tokens, "
+                f"{a.leaves} leaving points each, {a.rollouts} rollouts each, 1 to {2 * a.new_tokens} new tokens")
     return (f"{result['model']}, {result['workload']} sequences, {a.prompt_tokens} tokens of prompt, "
             f"{a.new_tokens} new tokens")
 
@@ -175,8 +182,9 @@ def digits(speed):
 
 
 def markdown(a, host, results):
-    lines = [f"{host['cpu']}, {host['cores']} cores ({' '.join(host['isa'])}), {host['memory_gb']} GB, {host['threads']} "
-             f"threads; {host['system']}; {', '.join(f'{k} {v}' for k, v in host['versions'].items())}. "
+    lines = [f"{host['cpu']}, {host['cores']} cores ({' '.join(host['isa'])}), {host['memory_gb']} GB, "
+             f"{host['threads']} threads; {host['system']}; "
+             f"{', '.join(f'{k} {v}' for k, v in host['versions'].items())}. "
              f"Load average before: {host['load_average_before']}. {host['date']}. "
              f"Medians of {a.repeats} [slowest, fastest]."]
     for result in results:
@@ -186,14 +194,18 @@ def markdown(a, host, results):
                   "|---|---|---|---|---|---|---|"]
         for e in result["engines"]:
             speed = e["tokens_per_second"]
-            lines.append(f"| {e['engine']} | {e['setting']} | {digits(speed)} [{digits(e['slowest'])}, {digits(e['fastest'])}] | "
+            same = "" if e["greedy_same"] is None else format(e["greedy_same"], ".0%")
+            lines.append(f"| {e['engine']} | {e['setting']} | "
+                         f"{digits(speed)} [{digits(e['slowest'])}, {digits(e['fastest'])}] | "
                          f"{speed / bound['tokens_per_second']:.0%} | {ours['tokens_per_second'] / speed:.2f} | "
-                         f"{e['peak_rss_mb']:,.0f} | {'' if e['greedy_same'] is None else format(e['greedy_same'], '.0%')} |")
+                         f"{e['peak_rss_mb']:,.0f} | {same} |")
         lines += [f"| products alone, torch.mm | {bound['rows']} rows, {bound['gflops']:.0f} GFLOP/s | "
-                  f"{digits(bound['tokens_per_second'])} | 100% | {ours['tokens_per_second'] / bound['tokens_per_second']:.2f} | "
-                  f"{bound['peak_rss_mb']:,.0f} | |", "",
-                  f"{ours['engine']} against the best peer ({result['best_peer']}): {result['ratio_best_peer']:.2f} times"
-                  + (f"; against the best in fp32 ({result['best_fp32_peer']}): {result['ratio_best_fp32_peer']:.2f} times."
+                  f"{digits(bound['tokens_per_second'])} | 100% | "
+                  f"{ours['tokens_per_second'] / bound['tokens_per_second']:.2f} | {bound['peak_rss_mb']:,.0f} | |", "",
+                  f"{ours['engine']} against the best peer ({result['best_peer']}): "
+                  f"{result['ratio_best_peer']:.2f} times"
+                  + (f"; against the best in fp32 ({result['best_fp32_peer']}): "
+                     f"{result['ratio_best_fp32_peer']:.2f} times."
                      if result["best_fp32_peer"] else ".")]
     return "\n".join(lines) + "\n"
 
@@ -204,14 +216,19 @@ def main():
     parser.add_argument("python", type=pathlib.Path)
     parser.add_argument("--models", nargs="+", choices=["tiny", "mid", *LARGE], default=["tiny", "mid"])
     parser.add_argument("--workload", nargs="+", choices=["sequences", "trunks"], default=["sequences", "trunks"])
-    parser.add_argument("--sequences", nargs="+", type=int, default=[1, 8, 64, 512], help="of one prompt")
-    parser.add_argument("--weights", nargs="+", help="of Pivotal; the first is compared (fp32 int8, of phi3-mini bf16 int8)")
+    parser.add_argument("--sequences", nargs="+", type=int, default=[1, 8, 64, 512],
+                        help="numbers of rollouts of one prompt")
+    parser.add_argument("--weights", nargs="+",
+                        help="types of Pivotal's weights; the first is compared with peers (default: fp32 int8, for "
+                             "phi3-mini bf16 int8)")
     parser.add_argument("--peers", nargs="+", choices=list(SETTINGS))
     for name, usual in {"prompt-tokens": 64, "new-tokens": 64, "trunks": 8, "trunk-tokens": 300, "leaves": 32,
                         "rollouts": 16, "bound-rows": 256, "repeats": 3, "threads": os.cpu_count()}.items():
         parser.add_argument(f"--{name}", type=int, default=usual)
-    parser.add_argument("--mid-trunks", type=int, default=1, help="in place of --trunks for mid, which takes 40 times as long")
-    parser.add_argument("--cache", type=pathlib.Path, default=ROOT / "build/peer-models", help="for the random models")
+    parser.add_argument("--mid-trunks", type=int, default=1,
+                        help="number of trunks for mid, which takes 40 times as long as tiny")
+    parser.add_argument("--cache", type=pathlib.Path, default=ROOT / "build/peer-models",
+                        help="folder for the random models")
     parser.add_argument("--json", type=pathlib.Path)
     parser.add_argument("--markdown", type=pathlib.Path)
     a = parser.parse_args()
@@ -224,7 +241,7 @@ def main():
             run([a.python, PEERS / "make_models.py", model, folder])
         for workload in works:
             results.append(compare(a, model, workload))
-            # After each: a run that is cut short has what it measured.
+            # Writes results after each work, so that an interrupted run keeps what it measured.
             if a.json:
                 a.json.write_text(json.dumps({"machine": host, "results": results}, indent=2) + "\n")
             if a.markdown:

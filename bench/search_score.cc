@@ -18,12 +18,12 @@ bool Holds(double low, double high, double value, double slack) {
 
 }  // namespace
 
-void SearchScore::Add(const data::ResponseTrace& response, std::span<const double> truth,
+void SearchScore::Add(const ResponseTrace& response, std::span<const double> truth,
                       std::span<const double> slack) {
   responses_ += 1;
   length_ += static_cast<double>(response.tokens.size());
   std::set<int32_t> reported;
-  for (const data::PivotalToken& token : response.pivotal) {
+  for (const PivotalToken& token : response.pivotal) {
     const double delta = truth[token.position] - truth[token.position - 1];
     reported.insert(token.position);
     reported_ += 1;
@@ -37,10 +37,10 @@ void SearchScore::Add(const data::ResponseTrace& response, std::span<const doubl
     strong_ += 1;
     found_ += reported.contains(k);
   }
-  for (const data::PrefixEstimate& estimate : response.estimates) {
+  for (const PrefixEstimate& estimate : response.estimates) {
     values_ += 1;
-    values_covered_ += Holds(estimate.low, estimate.high, truth[estimate.position],
-                             slack[estimate.position]);
+    values_covered_ +=
+        Holds(estimate.low, estimate.high, truth[estimate.position], slack[estimate.position]);
   }
 }
 

@@ -1,35 +1,37 @@
-// Apache-2.0. What a search found, against the truth.
+// Apache-2.0. Compares what a search found with the truth.
 #pragma once
 
 #include <span>
 #include <string>
 
-#include "data/trace.h"
+#include "pivotal/trace.h"
 
 namespace pivotal::bench {
 
 inline constexpr double kGap = 0.2, kTolerance = 0.05;
 
-// Sums over responses.
+// Counts of found, missed and false tokens over all responses of a search.
 class SearchScore {
  public:
-  // `truth`: p_0..p_n of the response. `slack` [n + 1]: how far from each p the truth may be where it
-  // was measured itself; an interval that comes this near covers it.
-  void Add(const data::ResponseTrace& response, std::span<const double> truth,
+  // Adds a searched response. `truth` holds its p_0..p_n. `slack` [n + 1] is the measurement error
+  // of each p: an interval that comes this near to a p counts as covering it.
+  void Add(const ResponseTrace& response, std::span<const double> truth,
            std::span<const double> slack);
   void AddTokens(double generated) { tokens_ += generated; }
 
-  // Members of a JSON object, without braces:
-  //   responses, length      how many there were, and their mean length
-  //   strong                 tokens with abs(d) >= kGap + kTolerance, a response
-  //   recall                 share of the strong ones that was reported
-  //   reported               tokens, a response
-  //   false_share            of those reported: abs(d) < kGap - kTolerance
-  //   below, expected_below  of those reported: abs(d) < kGap; what the search expects of that
-  //   tokens                 generated, a response
-  //   found_per_million      reported with abs(d) >= kGap, for a million generated tokens
-  //   coverage_delta         of those reported: the interval holds d
-  //   coverage_p             of all positions: the interval holds p
+  // Returns the members of a JSON object, without braces:
+  //   responses          number of responses
+  //   length             mean number of tokens of a response
+  //   strong             mean number of strong tokens of a response: abs(d) >= kGap + kTolerance
+  //   recall             fraction of the strong tokens that were reported
+  //   reported           mean number of reported tokens of a response
+  //   false_share        fraction of the reported tokens with abs(d) < kGap - kTolerance
+  //   below              fraction of the reported tokens with abs(d) < kGap
+  //   expected_below     the same fraction as the search expects it
+  //   tokens             mean number of generated tokens for a response
+  //   found_per_million  reported tokens with abs(d) >= kGap for a million generated tokens
+  //   coverage_delta     fraction of the reported tokens whose interval holds d
+  //   coverage_p         fraction of the estimated positions whose interval holds p
   std::string Json() const;
 
  private:

@@ -1,13 +1,15 @@
-// Apache-2.0. Search strategies against the truth, at several budgets: what share of the pivotal tokens
-// each finds, how much of what it reports is false, and what it costs.
+// Apache-2.0. Compares search strategies with the truth at several budgets: which fraction of the
+// pivotal tokens each finds, how many of its reports are false, and what it costs.
 //
 //   search_vs_truth FAMILY SEED [WORLDS [STRATEGY]]
 //
-// FAMILY: `lane` or `drift`, WORLDS (100) worlds whose p follow by dynamic programming, two responses
-// each; few tokens matter there (tests/support/lane_world.h), or many a little (drift_world.h). Or
-// `tiny`: 20 responses of the tiny model, measured by rollouts (tests/support/tiny_truth.h).
+// FAMILY is one of
+//   lane   WORLDS (100) worlds in which few tokens matter (tests/support/table_world.h)
+//   drift  WORLDS (100) worlds in which many tokens matter a little (the same header)
+//   tiny   20 responses of the tiny model, measured by rollouts (tests/support/tiny_truth.h)
+// Worlds have two responses each, and their p follow by dynamic programming.
 //
-// Prints JSON lines, one a search; plot_search.py makes tables and the plot of them.
+// Prints one line of JSON for each search. plot_search.py makes tables and a plot of them.
 #include <fmt/format.h>
 
 #include <cmath>
@@ -17,36 +19,36 @@
 #include <vector>
 
 #include "bench/search_score.h"
-#include "data/error.h"
-#include "experiments/run_config.h"
+#include "data/base/error.h"
+#include "experiments/settings/loading.h"
 #include "kernels/philox.h"
-#include "pts/search.h"
-#include "tests/support/drift_world.h"
+#include "pivotal/search.h"
+#include "pts/judging.h"
+#include "pts/strategy.h"
 #include "tests/support/given_search.h"
-#include "tests/support/lane_world.h"
+#include "tests/support/table_world.h"
 #include "tests/support/tiny_truth.h"
 
 namespace pivotal::bench {
 namespace {
 
-using pts::SearchOptions;
-using pts::StrategyKind;
 using testing::TableWorld;
 
-// One search at one budget.
+// One strategy at one budget.
 struct Arm {
   std::string setting;
   SearchOptions options;
   SearchScore score;
 };
 
-// `modest` leaves out the largest budgets: a model's tokens take time.
+// Returns the strategies and budgets to compare. `modest` leaves out the largest budgets, which
+// take too long with a model.
 std::vector<Arm> Arms(bool modest) {
   SearchOptions base;
   base.gap = kGap;
   base.tolerance = kTolerance;
-  base.confirm = 0;        // the search alone, without pairs
-  base.min_success = 0.1;  // queries are chosen by their truth
+  base.confirm = 0;        // searches only, makes no pairs
+  base.min_success = 0.1;  // searches all queries: they were chosen by their truth
   base.max_success = 0.9;
   std::vector<Arm> arms;
   for (double min_yield : {0.01, 0.006, 0.003, 0.0015, 0.0007}) {
@@ -67,7 +69,7 @@ std::vector<Arm> Arms(bool modest) {
   return arms;
 }
 
-// Length and share of forks of a world; both families have such worlds.
+// Returns random options of world `number`: its length and its fraction of forks.
 template <typename Options>
 Options WorldOptions(uint64_t seed, int32_t number) {
   kernels::RandomStream random(seed, kernels::MixStream(0, static_cast<uint64_t>(number)));
@@ -79,24 +81,24 @@ Options WorldOptions(uint64_t seed, int32_t number) {
   return options;
 }
 
-// Two responses of the one query of a world.
+// Searches two responses of the one query of a world.
 void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
   testing::WorldPolicy policy(world, seed);
-  const pts::Query query{"q", "", "", {world.start()}};
-  const auto judge = [&](const pts::Query&, std::span<const TokenId> response) {
+  const Query query{"q", "", "", {world.start()}};
+  const auto judge = [&](const Query&, std::span<const TokenId> response) {
     return world.Success(response.back()) == 1;
   };
   SearchOptions options = arm.options;
   options.max_new_tokens = 1000;
   Progress progress;
-  const auto grade = [&](std::vector<data::QueryTrace> group) {
-    for (const data::ResponseTrace& response : group[0].responses) {
+  const auto grade = [&](std::vector<QueryTrace> group) {
+    for (const ResponseTrace& response : group[0].responses) {
       std::vector<double> truth = {world.Success(world.start())};
       for (TokenId token : response.tokens) truth.push_back(world.Success(token));
       arm.score.Add(response, truth, std::vector<double>(truth.size(), 0.0));
     }
   };
-  pts::Search({&query, 1}, policy, judge, options, grade, progress);
+  Search({&query, 1}, policy, judge, options, grade, progress);
   arm.score.AddTokens(static_cast<double>(policy.counters().decoded_tokens));
 }
 
@@ -114,14 +116,14 @@ void SearchWorlds(bool drift, uint64_t seed, int32_t worlds, std::vector<Arm>& a
 void SearchTiny(uint64_t seed, std::vector<Arm>& arms) {
   const std::filesystem::path tiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
   const auto truth =
-      testing::LoadTinyTruth(PIVOTAL_SOURCE_DIR "/tests/experiments/tiny_truth.jsonl");
-  experiments::ModelSettings settings;
+      testing::LoadTinyTruth(PIVOTAL_SOURCE_DIR "/tests/experiments/tiny/tiny_truth.jsonl");
+  ModelSettings settings;
   settings.folder = tiny / "model";
   const auto model = experiments::LoadModel(settings);
-  const auto oracle = pts::MakeOracle("hash");
-  const auto judge = experiments::MakeJudge(model.tokenizer(), *oracle);
-  const auto queries = experiments::MakeQueries(
-      data::LoadProblems(tiny / "problems" / "train.jsonl"), model);
+  const auto oracle = MakeOracle("hash");
+  const auto judge = MakeJudge(model.tokenizer(), *oracle);
+  const auto queries =
+      experiments::MakeQueries(LoadProblems(tiny / "problems" / "train.jsonl"), model);
   const auto given = testing::GivenResponses(truth, queries);
   for (Arm& arm : arms) {
     model::EngineOptions engine_options;
@@ -141,15 +143,19 @@ void SearchTiny(uint64_t seed, std::vector<Arm>& arms) {
 void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::string& strategy) {
   auto arms = Arms(family == "tiny");
   if (!strategy.empty())
-    std::erase_if(arms, [kind = pts::ParseStrategy(strategy)](const Arm& arm) {
+    std::erase_if(arms, [kind = pts::kStrategyNames.Parse(strategy)](const Arm& arm) {
       return arm.options.kind != kind;
     });
-  if (family == "lane" || family == "drift") SearchWorlds(family == "drift", seed, worlds, arms);
-  else if (family == "tiny") SearchTiny(seed, arms);
-  else Fail("search_vs_truth: \"{}\" is none of lane, drift, tiny", family);
+  if (family == "lane" || family == "drift")
+    SearchWorlds(family == "drift", seed, worlds, arms);
+  else if (family == "tiny")
+    SearchTiny(seed, arms);
+  else
+    Fail("search_vs_truth: \"{}\" is none of lane, drift, tiny", family);
   for (const Arm& arm : arms)
-    fmt::print("{{\"family\": \"{}\", \"seed\": {}, \"strategy\": \"{}\", \"setting\": \"{}\", {}}}\n",
-               family, seed, pts::StrategyName(arm.options.kind), arm.setting, arm.score.Json());
+    fmt::print(
+        "{{\"family\": \"{}\", \"seed\": {}, \"strategy\": \"{}\", \"setting\": \"{}\", {}}}\n",
+        family, seed, pts::kStrategyNames.Name(arm.options.kind), arm.setting, arm.score.Json());
 }
 
 }  // namespace

@@ -1,13 +1,17 @@
-// Apache-2.0. Measures p_k and d_k along 20 responses of the tiny model, one each of the first
-// problems with p_0 in [0.2, 0.8]: 10,000 rollouts at each position with 1 - pi_k >= 0.1, at the
-// others 10,000 (1 - pi_k), whose first token is not t_k. Those are samples of q_k, and p_k and d_k
-// follow from the q and the verdict (tests/support/tiny_truth.h). A free rollout from P_(k-1) would
-// mostly repeat the response; these never do, so each tells more and starts where it differs. Those
-// that are equal so far are decoded once (bench/merged_rollouts.h).
+// Apache-2.0. Measures p_k and d_k along 20 responses of the tiny model, one for each of the first
+// problems with p_0 in [0.2, 0.8]. tests/support/tiny_truth.h defines q_k and how p and d follow
+// from it.
 //
 //   tiny_truth OUTPUT.jsonl
 //
-// OUTPUT grows by a response at a time; where it is there already, the program goes on with it.
+// Each position with 1 - pi_k >= 0.1 gets 10,000 rollouts, other positions 10,000 (1 - pi_k). The
+// first token of a rollout is never t_k, so that rollouts are samples of q_k. Free rollouts from
+// the prefix before t_k would mostly repeat the response; these tell more and start where they
+// differ. Rollouts that are equal so far are decoded once (bench/merged_rollouts.h).
+//
+// OUTPUT grows by one response at a time. The program continues an OUTPUT that exists already.
+#include "tests/support/tiny_truth.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,11 +19,11 @@
 #include <filesystem>
 
 #include "bench/merged_rollouts.h"
-#include "data/error.h"
-#include "experiments/run_config.h"
+#include "data/base/error.h"
+#include "experiments/settings/loading.h"
 #include "kernels/philox.h"
 #include "model/checkpoint.h"
-#include "tests/support/tiny_truth.h"
+#include "pts/judging.h"
 
 namespace pivotal::bench {
 namespace {
@@ -29,30 +33,31 @@ using testing::TrueResponse;
 
 constexpr std::size_t kResponses = 20;
 constexpr double kRollouts = 10'000, kFork = 0.1;
-constexpr int32_t kPrompt = 32, kFree = 2'000;  // rollouts of the prompt: to choose it; to check p_0
+constexpr int32_t kPrompt = 32;   // rollouts of a prompt that estimate p_0 to choose problems
+constexpr int32_t kFree = 2'000;  // rollouts of a prompt to check its p_0 by
 constexpr uint64_t kSeed = 1'000'003;
-constexpr double kLeast = 1e-6;  // float32 can't tell a smaller 1 - pi from 0
+constexpr double kLeast = 1e-6;  // smallest 1 - pi that float32 tells from 0
 
 class Measurement {
  public:
-  Measurement(const experiments::LoadedModel& model, const pts::Oracle& oracle, TinyTruth& truth)
+  Measurement(const experiments::LoadedModel& model, const Oracle& oracle, TinyTruth& truth)
       : model_(model.phi()),
         truth_(truth),
         engine_(model_, Engine(truth)),
-        judge_(experiments::MakeJudge(model.tokenizer(), oracle)) {}
+        judge_(MakeJudge(model.tokenizer(), oracle)) {}
 
-  // Adds a response of `query`, unless its p_0 is out of the band.
-  void Add(const pts::Query& query) {
-    const auto drawn = Draw(query, kPrompt, "choose");
+  // Measures a response of `query`, unless its p_0 is outside [0.2, 0.8].
+  void Add(const Query& query) {
+    const auto drawn = FreeRollouts(query, kPrompt, "choose");
     const double p = Judged(query, drawn).Mean();
     if (p < 0.2 || p > 0.8) return;
     TrueResponse response;
     response.id = query.id;
     response.tokens = drawn[0].tokens;
     response.success = judge_(query, response.tokens);
-    for (const model::TokenScore& score : engine_.Score(query.prompt, response.tokens))
+    for (const TokenScore& score : engine_.Score(query.prompt, response.tokens))
       response.logprobs.push_back(score.logprob);
-    response.free = Judged(query, Draw(query, kFree, "free"));
+    response.free = Judged(query, FreeRollouts(query, kFree, "free"));
     MeasureAside(query, response);
     testing::DerivePath(response);
     truth_.responses.push_back(std::move(response));
@@ -67,15 +72,15 @@ class Measurement {
     return options;
   }
 
-  void MeasureAside(const pts::Query& query, TrueResponse& response) {
+  void MeasureAside(const Query& query, TrueResponse& response) {
     const std::span<const TokenId> tokens = response.tokens;
-    std::vector<model::RolloutRequest> requests;
-    std::vector<std::size_t> places;
+    std::vector<RolloutRequest> requests;
+    std::vector<std::size_t> positions;
     for (std::size_t k = 0; k < tokens.size(); ++k) {
       const double leave = -std::expm1(double{response.logprobs[k]});
       if (leave < kLeast) continue;
       const double count = leave < kFork ? std::ceil(kRollouts * leave) : kRollouts;
-      places.push_back(k);
+      positions.push_back(k);
       requests.push_back(Request(query, tokens.first(k), static_cast<int32_t>(count), "aside"));
       requests.back().excluded = {tokens[k]};
     }
@@ -83,15 +88,15 @@ class Measurement {
     merged_ += SampleMerged(
         model_, Engine(truth_).sampling, truth_.seed, requests,
         [&](std::size_t request, std::span<const TokenId> sampled, int32_t count) {
-          std::vector<TokenId> whole(tokens.begin(), tokens.begin() + places[request]);
+          std::vector<TokenId> whole(tokens.begin(), tokens.begin() + positions[request]);
           whole.insert(whole.end(), sampled.begin(), sampled.end());
-          response.aside[places[request]] += {count, judge_(query, whole) ? count : 0};
+          response.aside[positions[request]] += {count, judge_(query, whole) ? count : 0};
         });
   }
 
-  model::RolloutRequest Request(const pts::Query& query, std::span<const TokenId> path,
-                                int32_t count, std::string_view purpose) const {
-    model::RolloutRequest request;
+  RolloutRequest Request(const Query& query, std::span<const TokenId> path, int32_t count,
+                         std::string_view purpose) const {
+    RolloutRequest request;
     request.prefix = query.prompt;
     request.prefix.insert(request.prefix.end(), path.begin(), path.end());
     request.count = count;
@@ -101,30 +106,29 @@ class Measurement {
     return request;
   }
 
-  // Free rollouts of the prompt.
-  std::vector<model::Rollout> Draw(const pts::Query& query, int32_t count,
-                                   std::string_view purpose) {
+  // Samples rollouts of the prompt.
+  std::vector<Rollout> FreeRollouts(const Query& query, int32_t count, std::string_view purpose) {
     const auto request = Request(query, {}, count, purpose);
     return engine_.Sample({&request, 1}, Progress())[0];
   }
 
-  pts::Estimate Judged(const pts::Query& query, const std::vector<model::Rollout>& rollouts) const {
+  pts::Estimate Judged(const Query& query, const std::vector<Rollout>& rollouts) const {
     pts::Estimate estimate;
-    for (const model::Rollout& rollout : rollouts) estimate.Add(judge_(query, rollout.tokens));
+    for (const Rollout& rollout : rollouts) estimate.Add(judge_(query, rollout.tokens));
     return estimate;
   }
 
   const model::PhiModel& model_;
   TinyTruth& truth_;
   model::RolloutEngine engine_;
-  pts::Judge judge_;
+  Judge judge_;
   int64_t merged_ = 0;  // tokens decoded by SampleMerged
 };
 
 void Run(const std::filesystem::path& output) {
   const std::filesystem::path tiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
   TinyTruth truth;
-  truth.command = "tiny_truth tests/experiments/tiny_truth.jsonl";
+  truth.command = "tiny_truth tests/experiments/tiny/tiny_truth.jsonl";
   truth.weights_sha256 = model::WeightsFingerprint(tiny / "model");
   truth.seed = kSeed;
   if (std::filesystem::exists(output)) {
@@ -133,17 +137,17 @@ void Run(const std::filesystem::path& output) {
       Fail("{}: was measured on other weights; remove it", output.string());
     truth = before;
   }
-  experiments::ModelSettings settings;
+  ModelSettings settings;
   settings.folder = tiny / "model";
   const auto model = experiments::LoadModel(settings);
-  const auto oracle = pts::MakeOracle("hash");
-  const auto queries = experiments::MakeQueries(
-      data::LoadProblems(tiny / "problems" / "train.jsonl"), model);
+  const auto oracle = MakeOracle("hash");
+  const auto queries =
+      experiments::MakeQueries(LoadProblems(tiny / "problems" / "train.jsonl"), model);
   Measurement measurement(model, *oracle, truth);
-  // Problems up to the last one that is there are settled.
+  // Continues after the last problem that the output holds.
   auto query = queries.begin();
   if (!truth.responses.empty())
-    query = std::ranges::find(queries, truth.responses.back().id, &pts::Query::id) + 1;
+    query = std::ranges::find(queries, truth.responses.back().id, &Query::id) + 1;
   for (; query != queries.end() && truth.responses.size() < kResponses; ++query) {
     measurement.Add(*query);
     testing::SaveTinyTruth(truth, output);

@@ -1,22 +1,23 @@
-// Apache-2.0. Seconds to encode each text of a file, for tokenizer_vs_tokenizers.py.
+// Apache-2.0. Measures the time to encode all texts of a file, for tokenizer_vs_tokenizers.py.
 //
-// usage: tokenizer_bench FOLDER TEXTS.jsonl REPEATS    (TEXTS: {"text": "..."} lines)
-// Prints the tokens, then the seconds of each repeat; all on one thread. A new thread each time, so
-// that no repeat profits from the words that the one before it has seen.
+//   tokenizer_bench FOLDER TEXTS.jsonl REPEATS
+//
+// FOLDER has the tokenizer. TEXTS.jsonl has lines {"text": "..."}. Prints the number of tokens,
+// then the seconds of each repeat. Each repeat runs on one new thread, so that it does not find
+// words in the cache of the repeat before.
 #include <fmt/format.h>
 
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <thread>
 
-#include "data/json_input.h"
-#include "data/tokenizer.h"
+#include "data/base/json_input.h"
+#include "pivotal/tokenizer.h"
 
 namespace {
 
-using pivotal::data::Tokenizer;
-
-double Seconds(const Tokenizer& tokenizer, const std::vector<std::string>& texts,
+// Encodes all texts and returns the seconds. Sets `tokens` to the number of tokens.
+double Seconds(const pivotal::Tokenizer& tokenizer, const std::vector<std::string>& texts,
                std::size_t& tokens) {
   tokens = 0;
   const auto start = std::chrono::steady_clock::now();
@@ -28,7 +29,7 @@ double Seconds(const Tokenizer& tokenizer, const std::vector<std::string>& texts
 
 int main(int argc, char** argv) {
   if (argc != 4) return 2;
-  const auto tokenizer = pivotal::data::LoadTokenizer(argv[1]);
+  const auto tokenizer = pivotal::LoadTokenizer(argv[1]);
   std::vector<std::string> texts;
   pivotal::data::JsonLineReader reader(argv[2]);
   for (nlohmann::json line; reader.Next(line);) texts.push_back(line["text"]);

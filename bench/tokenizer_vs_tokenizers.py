@@ -1,8 +1,9 @@
-"""Encodes GSM8K, MATH and HumanEval with Pivotal and with Python's tokenizers, one thread each.
+"""Compares the speed of encoding GSM8K, MATH and HumanEval with that of Python's tokenizers, on one thread.
 
 usage: python bench/tokenizer_vs_tokenizers.py TOKENIZER_BENCH DATA [FOLDER ...]
-TOKENIZER_BENCH: the program of bench/tokenizer_bench.cc. DATA: folder with gsm8k, math, humaneval
-and tokenizers. The two take turns; medians of 7 repeats, no repeat with the cache of another.
+TOKENIZER_BENCH is the program made from bench/tokenizer_bench.cc. DATA is a folder with gsm8k, math, humaneval and
+tokenizers. The FOLDERs hold the tokenizers to compare. The two programs take turns, and speeds are medians of 7
+repeats. Each repeat starts with an empty cache.
 """
 import json
 import os

@@ -1,14 +1,15 @@
-"""Training speed and memory of `pivotal train` and TRL's DPOTrainer on the same pairs, in turns.
+"""Compares speed and memory of training by `pivotal train` and by TRL's DPOTrainer on the same pairs.
 
-usage: train_vs_trl.py PIVOTAL PYTHON [--models tiny random] [--shapes pivotal full] [--steps N] [--repeats N] [--threads N]
-                       [--reference precomputed|each-step] [--json FILE]
-PIVOTAL: the program. PYTHON: one with trl (`make test-parity` makes build/parity/bin/python), which runs
-bench/peers/trl_train.py. Prints a Markdown table: medians of pairs a second over the steps after the warm-up, and of the
-peak of the resident memory of the whole process. Batches of 8 pairs, float32, as many threads for each. What scores the
-reference is not timed, unless TRL does it in each step.
+usage: train_vs_trl.py PIVOTAL PYTHON [--models tiny random] [--shapes pivotal full] [--steps N] [--repeats N]
+                       [--threads N] [--reference precomputed|each-step] [--json FILE]
+PIVOTAL is the program. PYTHON is an interpreter with trl, which runs bench/peers/trl_train.py; `make test-parity` makes
+build/parity/bin/python. The two take turns. Prints a Markdown table: medians of pairs per second over the steps after
+the warm-up, and of the peak of the resident memory of the process. Both train in float32 with batches of 8 pairs and
+the same number of threads. Scoring by the reference is not timed, unless TRL does it in each step.
 
-Models: `tiny` is experiments/tiny, `random` a Phi-3 of 91M random weights. Pairs of random ids:
-  pivotal  1 to 8 pairs of single tokens on each trunk of 64 to 512 tokens, their prompts its prefixes, as search finds them
+The model `tiny` is experiments/tiny, and `random` is a Phi-3 of 91M random weights. Pairs are random ids:
+  pivotal  1 to 8 pairs of single tokens on each trunk of 64 to 512 tokens; prompts are prefixes of trunks, as search
+           finds them
   full     prompts of 128 tokens, sides of 64
   KxL      K pairs of single tokens on each trunk of L tokens, e.g. 4x128; plot_train.py draws these
 (for tiny, whose positions end at 256, trunks end at 248).
@@ -64,7 +65,7 @@ SHAPES = {"pivotal": pivotal_pairs, "full": full_pairs}
 
 
 def trunk_pairs(each, length):
-    """`each` pairs on trunks of `length` tokens: the last at its end, the others at places of its last three quarters."""
+    """Makes `each` pairs on each trunk of `length` tokens: one at its end, the others in its last three quarters."""
     def pairs(r, count, _):
         made = []
         while len(made) < count:
@@ -77,7 +78,7 @@ def trunk_pairs(each, length):
 
 
 def shape_of(name):
-    """What makes pairs of a shape."""
+    """Returns the function that makes pairs of a shape."""
     if name in SHAPES:
         return SHAPES[name]
     if match := re.fullmatch(r"(\d+)x(\d+)", name):
@@ -92,7 +93,7 @@ def write_pairs(path, pairs):
 
 
 def run(command, **more):
-    """Standard output, and the peak of the resident memory in MB (Linux gives KiB)."""
+    """Returns standard output and the peak of the resident memory in MB (Linux gives KiB)."""
     with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
         process = subprocess.Popen(command, stdout=out, stderr=err, **more)
         _, status, usage = os.wait4(process.pid, 0)
@@ -105,8 +106,8 @@ def run(command, **more):
 
 def run_pivotal(a, folder, pairs, output):
     environment = os.environ | {"OMP_NUM_THREADS": str(a.threads)}
-    _, peak = run([a.pivotal, "train", "--model", folder, "--data", pairs, "--output", output, "--batch-size", str(BATCH),
-                   "--max-steps", str(a.steps), "--learning-rate", "1e-5"], env=environment)
+    _, peak = run([a.pivotal, "train", "--model", folder, "--data", pairs, "--output", output,
+                   "--batch-size", str(BATCH), "--max-steps", str(a.steps), "--learning-rate", "1e-5"], env=environment)
     seconds = [json.loads(line)["seconds"] for line in open(output / "log.jsonl", encoding="utf-8")]
     assert len(seconds) == a.steps
     shutil.rmtree(output)
@@ -115,8 +116,9 @@ def run_pivotal(a, folder, pairs, output):
 
 def run_trl(a, folder, pairs):
     environment = os.environ | {"OMP_NUM_THREADS": str(a.threads), "TQDM_DISABLE": "1"}
-    out, peak = run([a.python, ROOT / "bench/peers/trl_train.py", folder, pairs, str(a.steps), "--warm-up", str(WARM_UP),
-                     "--batch-size", str(BATCH), "--threads", str(a.threads), "--reference", a.reference], env=environment)
+    out, peak = run([a.python, ROOT / "bench/peers/trl_train.py", folder, pairs, str(a.steps),
+                     "--warm-up", str(WARM_UP), "--batch-size", str(BATCH), "--threads", str(a.threads),
+                     "--reference", a.reference], env=environment)
     return json.loads(out.splitlines()[-1]) | {"peak_mb": peak}
 
 
@@ -144,7 +146,8 @@ def row(result):
     def speed(s):
         return f"{s['pairs_per_second']:.2f} [{s['slowest']:.2f}, {s['fastest']:.2f}]"
     return (f"| {result['model']} | {result['shape']} | {speed(ours)} | {speed(theirs)} | "
-            f"{ours['pairs_per_second'] / theirs['pairs_per_second']:.2f} | {ours['peak_mb']:.0f} | {theirs['peak_mb']:.0f} | "
+            f"{ours['pairs_per_second'] / theirs['pairs_per_second']:.2f} | "
+            f"{ours['peak_mb']:.0f} | {theirs['peak_mb']:.0f} | "
             f"{ours['peak_mb'] / theirs['peak_mb']:.2f} |")
 
 
@@ -158,23 +161,26 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--reference", choices=["precomputed", "each-step"], default="precomputed", help="of TRL")
+    parser.add_argument("--reference", choices=["precomputed", "each-step"], default="precomputed",
+                        help="when TRL scores pairs by the reference")
     parser.add_argument("--json", type=pathlib.Path)
     a = parser.parse_args()
     if a.steps <= WARM_UP:
-        parser.error(f"--steps must be above {WARM_UP}, which warm up")
+        parser.error(f"--steps must be above {WARM_UP}, the number of steps that warm up")
     results = []
     with tempfile.TemporaryDirectory() as name:
         scratch = pathlib.Path(name)
         folders = {"tiny": TINY, "random": scratch / "random"}
         if "random" in a.models:
-            print("random model:", run([a.python, "-c", MAKE_RANDOM, folders["random"]])[0].strip(), "weights", file=sys.stderr)
+            print("random model:", run([a.python, "-c", MAKE_RANDOM, folders["random"]])[0].strip(), "weights",
+                  file=sys.stderr)
             for file in TINY.glob("tokenizer*"):
                 shutil.copy(file, folders["random"] / file.name)
         for model in a.models:
             results += [compare(a, model, folders[model], shape, scratch) for shape in a.shapes]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {a.threads} threads, batches of {BATCH}, {a.steps} steps of which "
-          f"{WARM_UP} warm up, medians of {a.repeats} [slowest, fastest]; TRL's reference: {a.reference}\n")
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {a.threads} threads, batches of {BATCH}, "
+          f"{a.steps} steps of which {WARM_UP} warm up, medians of {a.repeats} [slowest, fastest]; "
+          f"TRL's reference: {a.reference}\n")
     print("| model | pairs | Pivotal, pairs/s | TRL, pairs/s | ratio | Pivotal, peak MB | TRL, peak MB | ratio |\n"
           "|---|---|---|---|---|---|---|---|")
     for result in results:

@@ -1,4 +1,4 @@
-// Apache-2.0. What a person sees: progress on stderr, colours, and Ctrl-C.
+// Apache-2.0. The terminal: progress on stderr, colours, and Ctrl-C.
 #pragma once
 
 #include <chrono>
@@ -6,27 +6,28 @@
 #include <string>
 #include <string_view>
 
-#include "data/progress.h"
+#include "pivotal/progress.h"
 
 namespace pivotal::cli {
 
-// From now on the first Ctrl-C (or SIGTERM) asks work to stop; a second one ends the process.
-// Called again, it forgets a stop that was asked for.
+// Makes the first Ctrl-C (or SIGTERM) request a stop and the second one end the process. Clears an
+// earlier request.
 void InstallStopHandler();
-// Ctrl-C (or SIGTERM) ends the process again.
+// Makes Ctrl-C (or SIGTERM) end the process, as by default.
 void ReleaseStopHandler();
 
-// Of an error's text: LibTorch appends a C++ stack trace to its messages.
+// Returns the first line of a text. LibTorch appends a C++ stack trace to its messages.
 std::string_view FirstLine(std::string_view text);
 
-// Writes to stderr what it takes: a log on a full disk must not end the work that it tells about.
+// Writes to stderr and ignores failures: a log on a full disk must not end the work.
 void PrintStderr(const std::string& text);
 
-// True if the stream is a terminal and NO_COLOR is not set.
+// Returns true if the stream is a terminal and NO_COLOR is not set.
 bool UsesColour(int file_descriptor);
 
-// A bar with rate and time left on a terminal; elsewhere a plain line every ten seconds and at the
-// end of a phase. Everything goes to stderr. Not `visible`, it only learns that it should stop.
+// Shows progress on stderr: a bar with rate and remaining time on a terminal, otherwise a plain
+// line every ten seconds and at the end of a phase. If it is not `visible`, it shows nothing and
+// only passes on stop requests.
 class ConsoleProgress : public Progress {
  public:
   explicit ConsoleProgress(bool visible = true);
@@ -42,7 +43,7 @@ class ConsoleProgress : public Progress {
   bool visible_, terminal_;
   std::string phase_, unit_, detail_;
   int64_t total_ = 0, done_ = 0;
-  int64_t begin_ = 0;  // done before the phase began
+  int64_t begin_ = 0;  // value of `done_` when the phase began
   Clock::time_point start_, shown_;
 };
 

@@ -1,4 +1,5 @@
-// Apache-2.0. The program `pivotal`. Exit codes: 0 done, 1 failure, 2 usage, 130 stopped by Ctrl-C.
+// Apache-2.0. The program `pivotal`. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 stopped
+// by Ctrl-C.
 #include <fmt/format.h>
 #include <spdlog/sinks/stdout_color_sinks.h>
 #include <spdlog/spdlog.h>
@@ -10,20 +11,23 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
-#include "data/error.h"
-#include "data/file_sink.h"
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
 #include "kernels/cpu_kernels.h"
+#include "pivotal/version.h"
 
 int main(int argc, char** argv) {
-  CLI::App app("Pivotal: finds the tokens that decide whether a language model solves a problem, and "
-               "trains the model on exactly those decisions.", "pivotal");
+  CLI::App app(
+      "Pivotal: finds the tokens that decide whether a language model solves a problem, and "
+      "trains the model on exactly those decisions.",
+      "pivotal");
   app.set_version_flag("--version", [] {
     const auto isas = pivotal::kernels::SupportedIsas();
-    return fmt::format("pivotal {}\n{}\nthis CPU runs {}", PIVOTAL_VERSION, PIVOTAL_BUILD_FACTS,
-                       pivotal::kernels::IsaName(isas.back()));
+    return fmt::format("pivotal {}\n{}\nthis CPU runs {}", PIVOTAL_VERSION_STRING,
+                       PIVOTAL_BUILD_FACTS, pivotal::kernels::IsaName(isas.back()));
   });
   app.require_subcommand(1);
-  app.option_defaults()->take_last();  // a flag given twice: the last one counts
+  app.option_defaults()->take_last();  // the last of several equal flags counts
   app.get_formatter()->column_width(34);
   pivotal::cli::AddDemo(app);
   pivotal::cli::AddSearch(app);
@@ -47,7 +51,7 @@ int main(int argc, char** argv) {
   spdlog::set_default_logger(spdlog::stderr_color_mt("pivotal"));
   spdlog::set_pattern("pivotal: %v");
   pivotal::cli::InstallStopHandler();
-  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit then fails the write, like a full disk
+  std::signal(SIGXFSZ, SIG_IGN);  // makes writes beyond a file-size limit fail, like a full disk
   try {
     app.parse(argc, argv);
     if (std::fflush(stdout) != 0)

@@ -2,21 +2,20 @@
 # and the packages that cpack makes of it.
 include(CMakePackageConfigHelpers)
 
-foreach(folder kernels data model pts dpo experiments)
-  install(DIRECTORY ${folder} DESTINATION ${PIVOTAL_INSTALL_INCLUDE} FILES_MATCHING PATTERN "*.h"
-          PATTERN report EXCLUDE PATTERN tiny EXCLUDE PATTERN ablations EXCLUDE)
-endforeach()
-set(sets Search)
+install(DIRECTORY include/pivotal DESTINATION ${CMAKE_INSTALL_INCLUDEDIR})
+set(libraries search)
 if(NOT PIVOTAL_SEARCH_ONLY)
-  list(APPEND sets Torch)
+  list(APPEND libraries pivotal)
 endif()
-foreach(set ${sets})
-  install(EXPORT Pivotal${set}Targets NAMESPACE Pivotal:: DESTINATION ${PIVOTAL_INSTALL_CMAKE})
+foreach(library ${libraries})
+  install(TARGETS pivotal_${library}_library EXPORT Pivotal-${library} LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR}
+          ARCHIVE DESTINATION ${CMAKE_INSTALL_LIBDIR})
+  install(EXPORT Pivotal-${library} NAMESPACE Pivotal:: DESTINATION ${PIVOTAL_INSTALL_CMAKE})
 endforeach()
-configure_package_config_file(cmake/PivotalConfig.cmake.in ${CMAKE_BINARY_DIR}/PivotalConfig.cmake
+configure_package_config_file(cmake/PivotalConfig.cmake.in ${PROJECT_BINARY_DIR}/PivotalConfig.cmake
                               INSTALL_DESTINATION ${PIVOTAL_INSTALL_CMAKE})
-write_basic_package_version_file(${CMAKE_BINARY_DIR}/PivotalConfigVersion.cmake COMPATIBILITY SameMinorVersion)
-install(FILES ${CMAKE_BINARY_DIR}/PivotalConfig.cmake ${CMAKE_BINARY_DIR}/PivotalConfigVersion.cmake
+write_basic_package_version_file(${PROJECT_BINARY_DIR}/PivotalConfigVersion.cmake COMPATIBILITY SameMinorVersion)
+install(FILES ${PROJECT_BINARY_DIR}/PivotalConfig.cmake ${PROJECT_BINARY_DIR}/PivotalConfigVersion.cmake
               cmake/SearchDependencies.cmake cmake/TorchDependencies.cmake cmake/LibTorch.cmake
         DESTINATION ${PIVOTAL_INSTALL_CMAKE})
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
@@ -42,6 +41,6 @@ set(CPACK_STRIP_FILES ON)
 set(CPACK_PACKAGING_INSTALL_PREFIX /usr)
 set(CPACK_DEBIAN_PACKAGE_SECTION science)
 set(CPACK_DEBIAN_PACKAGE_RECOMMENDS bubblewrap)
-configure_file(cmake/PackageConfig.cmake.in ${CMAKE_BINARY_DIR}/PackageConfig.cmake @ONLY)
-set(CPACK_PROJECT_CONFIG_FILE ${CMAKE_BINARY_DIR}/PackageConfig.cmake)
+configure_file(cmake/PackageConfig.cmake.in ${PROJECT_BINARY_DIR}/PackageConfig.cmake @ONLY)
+set(CPACK_PROJECT_CONFIG_FILE ${PROJECT_BINARY_DIR}/PackageConfig.cmake)
 include(CPack)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Writes every command's help as one page.
+"""Writes the help of every command as one page.
 
 usage: docs/commands.py PIVOTAL > docs/commands.md
 """
@@ -9,8 +9,9 @@ import sys
 
 HEAD = """# Commands
 
-What `pivotal COMMAND --help` says, made by `docs/commands.py build/release/bin/pivotal > docs/commands.md`. Where each is used:
-[searching](search.md), [judges](oracles.md), [pairs and training](training.md), [models](models.md), [recipes](recipes.md).
+This page holds the help text of every command, as `pivotal COMMAND --help` prints it. The guides say when to use which:
+[searching](search.md), [judges](oracles.md), [pairs and training](training.md), [models](models.md),
+[recipes](recipes.md). `docs/commands.py build/release/bin/pivotal > docs/commands.md` makes it.
 """
 
 

@@ -10,27 +10,28 @@
 
 #include <algorithm>
 
-#include "data/error.h"
-#include "model/recompute.h"
-#include "model/to_device.h"
+#include "data/base/error.h"
+#include "model/layers.h"
+#include "model/tensor_transfer.h"
 
 namespace pivotal::dpo {
 namespace {
 
-// Logits in memory at once.
+// Largest number of logits in memory at once; model/memory.cc counts them.
 constexpr int64_t kMaxLogits = int64_t{1} << 23;
 
-// Log of the sum over the vocabulary, at each row of `hidden` [U, hidden]: [U].
+// Computes the log-sum-exp of the logits over the vocabulary for `hidden` [U, hidden]: [U].
 at::Tensor LogNormalisers(const model::PhiModel& model, const at::Tensor& hidden) {
-  const auto of_rows = [&model](const at::Tensor& rows) {
+  const auto normalisers = [&model](const at::Tensor& rows) {
     at::Tensor logits = model.Logits(rows);
     if (logits.scalar_type() != at::kDouble) logits = logits.to(at::kFloat);
     return at::logsumexp(logits, -1);
   };
   const int64_t rows = std::max<int64_t>(1, kMaxLogits / model.config().vocab_size);
-  if (hidden.size(0) <= rows) return of_rows(hidden);
+  if (hidden.size(0) <= rows) return normalisers(hidden);
   std::vector<at::Tensor> parts;
-  for (const at::Tensor& part : hidden.split(rows)) parts.push_back(model::Recompute(of_rows, part));
+  for (const at::Tensor& part : hidden.split(rows))
+    parts.push_back(model::Recompute(normalisers, part));
   return at::cat(parts);
 }
 
@@ -46,10 +47,11 @@ BatchBuilder::BatchBuilder(const model::PhiModel& model)
 
 int64_t BatchBuilder::Add(std::span<const TokenId> prompt, std::span<const TokenId> completion,
                           std::span<const float> weights) {
-  std::vector<TokenId> read(prompt.begin(), prompt.end());  // the last token is only predicted
-  read.insert(read.end(), completion.begin(), completion.end() - 1);
-  const auto length = static_cast<int64_t>(read.size()) + 1;
-  const int64_t sequence = forest_.Add(std::move(read), length);
+  // The model reads all tokens but the last one, which it only predicts.
+  std::vector<TokenId> inputs(prompt.begin(), prompt.end());
+  inputs.insert(inputs.end(), completion.begin(), completion.end() - 1);
+  const auto length = static_cast<int64_t>(inputs.size()) + 1;
+  const int64_t sequence = forest_.Add(std::move(inputs), length);
   const auto index = static_cast<int64_t>(lengths_.size());
   for (std::size_t i = 0; i < completion.size(); ++i)
     targets_.push_back({sequence, static_cast<int64_t>(prompt.size() + i) - 1, completion[i], index,

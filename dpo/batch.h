@@ -1,4 +1,4 @@
-// Apache-2.0. Completions to score under a model, packed.
+// Apache-2.0. Packed batches: log-probabilities of completions, with common prefixes computed once.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,38 +8,38 @@
 #include <string>
 #include <vector>
 
-#include "data/tokenizer.h"
 #include "model/phi_model.h"
+#include "pivotal/tokenizer.h"
 
 namespace pivotal::dpo {
 
-// M targets: token `target_token[m]` predicted at node `sources[target_source[m]]` of a forest, one
-// of the tokens of completion `target_completion[m]`.
+// Holds C completions packed into a token forest. A target is one completion token to score: target
+// m is token `target_token[m]` of completion `target_completion[m]`, and the model predicts it from
+// the hidden state at forest node `sources[target_source[m]]`.
 struct Batch {
   model::TokenForest forest;
-  std::vector<int64_t> sources;  // [U], ascending
-  at::Tensor target_source;      // [M] int64
+  std::vector<int64_t> sources;  // [U] nodes that predict a target, ascending, each once
+  at::Tensor target_source;      // [M] int64, index into `sources`
   at::Tensor target_token;       // [M] int64
-  at::Tensor target_completion;  // [M] int64
-  at::Tensor completion_length;  // [C], float32 or wider as the model
-  at::Tensor target_weight;      // [M]; undefined: all one
+  at::Tensor target_completion;  // [M] int64, index of a completion
+  at::Tensor completion_length;  // [C] tokens; float64 if the model's weights are, else float32
+  at::Tensor target_weight;      // [M], of the type of completion_length; undefined: all are 1
 };
 
-// Throws Error that begins with `name` if a sequence of `length` tokens is longer than the model's
-// positions.
+// Throws Error that begins with `name` if `length` tokens are more than the model has positions.
 void RequireFits(const model::PhiModel& model, int64_t length, const std::string& name);
 
-// Collects completions of prompts. What they have in common goes through the model once: single tokens
-// after one prompt, or after prompts that begin each other, are scored on one path.
+// Packs prompts and completions into a Batch. Tokens that they have in common go through the model
+// once: for example, single-token completions of one prompt and of its prefixes cost one prompt.
 class BatchBuilder {
  public:
   explicit BatchBuilder(const model::PhiModel& model);
-  // Scores `completion` after `prompt`, neither of them empty; returns its index. `weights`: one a
-  // token of the completion, or none.
+  // Adds `completion` after `prompt` and returns the completion's index. Neither may be empty.
+  // `weights`: one for each token of the completion, or none at all.
   int64_t Add(std::span<const TokenId> prompt, std::span<const TokenId> completion,
               std::span<const float> weights = {});
   Batch Build();
-  // Tokens of the forest that Build() would make, and nothing else of it.
+  // Returns how many tokens the forest of Build() has.
   int64_t Nodes() { return forest_.Build(at::kCPU).tokens.size(0); }
 
  private:
@@ -56,17 +56,17 @@ class BatchBuilder {
   bool weighted_ = false;
 };
 
-// Whether gradients flow through the normaliser of the log-probabilities. Where a loss reads nothing
-// but differences between tokens of one position, it cancels.
+// Chooses whether gradients flow through the normaliser (the log-sum-exp over the vocabulary). It
+// cancels in losses that depend only on differences between tokens at the same position.
 enum class Normaliser { kWithGradient, kConstant };
 
-// Log-probability of each target (temperature 1, natural log): [M], float32 or wider, in the order in
-// which they were added. The logits of a few positions at most are in memory at once, in the backward
-// pass too.
+// Computes the log-probability of each target (natural log, temperature 1): [M], float32 or wider,
+// in the order in which the completions were added. Forward and backward pass hold the logits of a
+// limited number of positions in memory at once.
 at::Tensor TargetLogProbs(const model::PhiModel& model, const Batch& batch,
                           Normaliser normaliser = Normaliser::kWithGradient);
 
-// Sum of targets `values` [M] per completion, by their weights: [C].
+// Sums `values` [M] over the targets of each completion, times the targets' weights: [C].
 at::Tensor PerCompletion(const Batch& batch, const at::Tensor& values);
 
 }  // namespace pivotal::dpo

@@ -1,4 +1,4 @@
-// Apache-2.0. Sums gradients over ranks while the backward pass goes on.
+// Apache-2.0. Gradient exchange: sums gradients over ranks, in buckets, during the backward pass.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -6,17 +6,44 @@
 #include <atomic>
 #include <cstdint>
 #include <future>
+#include <string>
+#include <utility>
 #include <vector>
 
-#include "dpo/bucket_plan.h"
 #include "dpo/ranks.h"
+#include "model/phi_model.h"
 
 namespace pivotal::dpo {
 
-// Sends the gradients of a model's trainable tensors to the owners of their buckets. A weight may gather
-// its gradient in several pieces (tied weights, layers that are computed twice, chunks of the
-// vocabulary), so a bucket is complete only when the backward pass has reached a lower part of the
-// model, or its end. Tensors must ask for gradients as long as it lives.
+// Returns the layer index of a weight. The embedding counts as the layer before layer 0, and
+// weights after the last layer (final norm, output matrix) as the layer kHeadLayer. The backward
+// pass visits layers from kHeadLayer down to kEmbeddingLayer. All gradients of a layer are final
+// once it visits a lower layer; those of the embedding, which may be tied to the output matrix,
+// when it ends.
+constexpr int kEmbeddingLayer = -1;
+constexpr int kHeadLayer = 1 << 30;
+int LayerOf(const std::string& weight);
+
+// Describes weights whose gradients are sent in one message, and the rank that sums them.
+struct Bucket {
+  std::vector<std::string> names;
+  int64_t elements = 0;           // number of elements of all these weights
+  int lowest_layer = kHeadLayer;  // smallest LayerOf() among these weights
+  int owner = 0;                  // the rank that sums the gradients and keeps the optimizer state
+};
+
+constexpr int64_t kBucketElements = 6'500'000;  // 26 MB of float32
+
+// Divides `trainable` into buckets, in the order of the backward pass. A bucket has at most `limit`
+// elements, or is a single larger tensor. Buckets are small enough to give each of `ranks` owners
+// about the same number of elements.
+std::vector<Bucket> PlanBuckets(const model::ParameterMap& trainable, int ranks,
+                                int64_t limit = kBucketElements);
+
+// Sends the gradients of a model's trainable tensors to the owners of their buckets. A weight may
+// accumulate its gradient in several pieces (tied weights, recomputed layers, chunks of the
+// vocabulary). A bucket is therefore sent only when the backward pass has reached a lower layer, or
+// has ended. The tensors must require gradients during the life of this object.
 class GradientExchange {
  public:
   GradientExchange(const model::ParameterMap& trainable, const std::vector<Bucket>& buckets,
@@ -25,29 +52,31 @@ class GradientExchange {
   GradientExchange(const GradientExchange&) = delete;
   GradientExchange& operator=(const GradientExchange&) = delete;
 
-  // The next backward pass is the last before Finish(), and goes through the layers once: complete
-  // buckets are sent from here on.
+  // Announces the last backward pass before Finish(). From now on, complete buckets are sent during
+  // the pass. It must go through the layers once; a second time throws Error.
   void Begin();
-  // Sends what is left; a gradient that this rank doesn't have counts as zero. Afterwards each owner has
-  // its tensors' gradients summed over ranks, in float32 or wider, and no other tensor has one.
+  // Sends all remaining buckets; a gradient that this rank lacks counts as zero. Afterwards each
+  // owner has the sum over ranks of its tensors' gradients, in float32 or wider, and no gradients
+  // of other tensors.
   void Finish();
 
  private:
-  struct Shipment {
+  // Holds the tensors of one bucket, whose gradients are sent together.
+  struct Message {
     std::vector<at::Tensor> tensors;
     int64_t elements;
-    int last_part, owner;
+    int lowest_layer, owner;
   };
-  // A gradient of a tensor of bucket `bucket` and part `part` is about to be added.
-  void OnGradient(int64_t bucket, int part);
+  // Autograd calls this before it adds a gradient to a tensor of `layer` in message `index`.
+  void OnGradient(int64_t index, int layer);
   void SendAll();
-  void Send(const Shipment& shipment);
+  void Send(const Message& message);
 
   Ranks& ranks_;
-  std::vector<Shipment> shipments_;
+  std::vector<Message> messages_;
   std::vector<std::pair<at::Tensor, unsigned>> hooks_;
-  std::atomic<int64_t> complete_ = 0;  // buckets that may be sent
-  std::future<void> sending_;
+  std::atomic<int64_t> complete_ = 0;  // the first `complete_` messages may be sent
+  std::future<void> sending_;          // the thread that sends
 };
 
 }  // namespace pivotal::dpo

@@ -8,43 +8,46 @@
 #include <ATen/ops/log_sigmoid.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
-#include <fmt/ranges.h>
 
-#include <array>
 #include <cmath>
-#include <utility>
 
-#include "data/error.h"
-#include "dpo/require.h"
+#include "data/base/error.h"
+#include "data/base/names.h"
 
 namespace pivotal::dpo {
 namespace {
 
-constexpr std::array<std::pair<LossType, std::string_view>, 12> kTypes = {{
-    {LossType::kSigmoid, "sigmoid"},     {LossType::kHinge, "hinge"},
-    {LossType::kIpo, "ipo"},             {LossType::kRobust, "robust"},
-    {LossType::kExoPair, "exo_pair"},    {LossType::kNcaPair, "nca_pair"},
-    {LossType::kBcoPair, "bco_pair"},    {LossType::kSppoHard, "sppo_hard"},
-    {LossType::kApoZero, "apo_zero"},    {LossType::kApoDown, "apo_down"},
-    {LossType::kDiscopop, "discopop"},   {LossType::kSigmoidNorm, "sigmoid_norm"},
-}};
+constexpr auto kTypes =
+    data::MakeNameTable<LossType>("loss", {{LossType::kSigmoid, "sigmoid"},
+                                           {LossType::kHinge, "hinge"},
+                                           {LossType::kIpo, "ipo"},
+                                           {LossType::kRobust, "robust"},
+                                           {LossType::kExoPair, "exo_pair"},
+                                           {LossType::kNcaPair, "nca_pair"},
+                                           {LossType::kBcoPair, "bco_pair"},
+                                           {LossType::kSppoHard, "sppo_hard"},
+                                           {LossType::kApoZero, "apo_zero"},
+                                           {LossType::kApoDown, "apo_down"},
+                                           {LossType::kDiscopop, "discopop"},
+                                           {LossType::kSigmoidNorm, "sigmoid_norm"}});
 
-constexpr std::array<std::pair<PreferenceMethod, std::string_view>, 4> kMethods = {{
-    {PreferenceMethod::kDpo, "dpo"},
-    {PreferenceMethod::kCpo, "cpo"},
-    {PreferenceMethod::kSimpo, "simpo"},
-    {PreferenceMethod::kOrpo, "orpo"},
-}};
+constexpr auto kMethods =
+    data::MakeNameTable<PreferenceMethod>("objective", {{PreferenceMethod::kDpo, "dpo"},
+                                                        {PreferenceMethod::kCpo, "cpo"},
+                                                        {PreferenceMethod::kSimpo, "simpo"},
+                                                        {PreferenceMethod::kOrpo, "orpo"}});
 
+// Returns -log sigmoid(score), with label smoothing: the expectation if the pair is the wrong way
+// round with probability `smoothing`.
 at::Tensor Smoothed(const at::Tensor& score, double smoothing) {
-  const at::Tensor right = -at::log_sigmoid(score);
-  if (smoothing == 0) return right;
-  return right * (1 - smoothing) - at::log_sigmoid(-score) * smoothing;
+  const at::Tensor loss = -at::log_sigmoid(score);
+  if (smoothing == 0) return loss;
+  return loss * (1 - smoothing) - at::log_sigmoid(-score) * smoothing;
 }
 
-// `c` and `r` as in LossType, their lengths beside them.
-at::Tensor OfLogRatios(const LossOptions& o, const at::Tensor& c, const at::Tensor& r,
-                       const at::Tensor& chosen_length, const at::Tensor& rejected_length) {
+// Computes the loss `o.type` of the log-ratios c (chosen) and r (rejected), as LossType defines it.
+at::Tensor LogRatioLoss(const LossOptions& o, const at::Tensor& c, const at::Tensor& r,
+                        const at::Tensor& chosen_length, const at::Tensor& rejected_length) {
   const double beta = o.beta, e = o.label_smoothing;
   const at::Tensor score = beta * (c - r);
   switch (o.type) {
@@ -72,56 +75,76 @@ at::Tensor OfLogRatios(const LossOptions& o, const at::Tensor& c, const at::Tens
   return Smoothed(beta * (c / chosen_length - r / rejected_length), e);
 }
 
-// -log(1 - exp(mean)): what log odds have beside the mean log-probability.
-at::Tensor LogOddsRest(const at::Tensor& mean) { return -at::log(-at::expm1(mean)); }
+// Returns -log(1 - exp(mean)), which added to a mean log-probability makes the log odds.
+at::Tensor LogOddsTerm(const at::Tensor& mean) { return -at::log(-at::expm1(mean)); }
 
 }  // namespace
 
-std::vector<std::string> LossTypeNames() {
-  std::vector<std::string> names;
-  for (const auto& [type, name] : kTypes) names.emplace_back(name);
-  return names;
+std::vector<std::string> LossTypeNames() { return kTypes.Names(); }
+std::string_view LossTypeName(LossType type) { return kTypes.Name(type); }
+LossType ParseLossType(const std::string& name) { return kTypes.Parse(name); }
+
+std::string_view PreferenceMethodName(PreferenceMethod method) { return kMethods.Name(method); }
+PreferenceMethod ParsePreferenceMethod(const std::string& name) { return kMethods.Parse(name); }
+
+PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
+                           const SideTerms& rejected) {
+  at::Tensor c = chosen.logps, r = rejected.logps, loss;
+  if (options.UsesReference()) {
+    c = c - chosen.reference;
+    r = r - rejected.reference;
+  } else if (options.AveragesTokens()) {
+    c = c / chosen.length;
+    r = r / rejected.length;
+  }
+  switch (options.method) {
+    case PreferenceMethod::kDpo:
+      loss = LogRatioLoss(options, c, r, chosen.length, rejected.length);
+      break;
+    case PreferenceMethod::kCpo: {  // IPO's c and r are already divided by the lengths
+      const at::Tensor one = c.new_ones({});
+      loss = LogRatioLoss(options, c, r, one, one);
+      break;
+    }
+    case PreferenceMethod::kSimpo:
+      loss = Smoothed(options.beta * (c - r) - options.simpo_gamma, options.label_smoothing);
+      break;
+    case PreferenceMethod::kOrpo:
+      loss = -options.beta * at::log_sigmoid(c - r + LogOddsTerm(c) - LogOddsTerm(r));
+      break;
+  }
+  if (options.rpo_alpha != 0) loss = loss - options.rpo_alpha * chosen.logps / chosen.length;
+  return {loss, options.beta * c.detach(), options.beta * r.detach()};
 }
 
-std::string_view LossTypeName(LossType type) {
-  return kTypes[static_cast<std::size_t>(type)].second;
-}
+}  // namespace pivotal::dpo
 
-LossType ParseLossType(const std::string& name) {
-  for (const auto& [type, known] : kTypes)
-    if (known == name) return type;
-  Fail("loss {}: expected one of {}", name, fmt::join(LossTypeNames(), ", "));
-}
-
-std::string_view PreferenceMethodName(PreferenceMethod method) {
-  return kMethods[static_cast<std::size_t>(method)].second;
-}
-
-PreferenceMethod ParsePreferenceMethod(const std::string& name) {
-  for (const auto& [method, known] : kMethods)
-    if (known == name) return method;
-  Fail("objective {}: expected dpo, cpo, simpo or orpo", name);
-}
+namespace pivotal {
 
 void LossOptions::Validate() const {
-  Require(beta > 0 && std::isfinite(beta), "beta", "above 0", beta);
-  Require(label_smoothing >= 0 && label_smoothing < 0.5, "label smoothing", "in [0, 0.5)",
-          label_smoothing);
-  Require(rpo_alpha >= 0 && std::isfinite(rpo_alpha), "rpo alpha", "0 or larger", rpo_alpha);
-  Require(cpo_alpha >= 0 && std::isfinite(cpo_alpha), "cpo alpha", "0 or larger", cpo_alpha);
-  Require(simpo_gamma >= 0 && std::isfinite(simpo_gamma), "simpo gamma", "0 or larger", simpo_gamma);
-  Require(discopop_tau > 0, "discopop tau", "above 0", discopop_tau);
-  if (type == LossType::kExoPair)
-    Require(label_smoothing > 0, "label smoothing", "above 0 for exo_pair", label_smoothing);
+  if (!(beta > 0 && std::isfinite(beta))) Fail("beta must be above 0, got {}", beta);
+  if (!(label_smoothing >= 0 && label_smoothing < 0.5))
+    Fail("label smoothing must be in [0, 0.5), got {}", label_smoothing);
+  if (!(rpo_alpha >= 0 && std::isfinite(rpo_alpha)))
+    Fail("rpo alpha must be 0 or larger, got {}", rpo_alpha);
+  if (!(cpo_alpha >= 0 && std::isfinite(cpo_alpha)))
+    Fail("cpo alpha must be 0 or larger, got {}", cpo_alpha);
+  if (!(simpo_gamma >= 0 && std::isfinite(simpo_gamma)))
+    Fail("simpo gamma must be 0 or larger, got {}", simpo_gamma);
+  if (!(discopop_tau > 0)) Fail("discopop tau must be above 0, got {}", discopop_tau);
+  if (type == LossType::kExoPair && label_smoothing == 0)
+    Fail("label smoothing must be above 0 for exo_pair, got 0");
   const bool smooths = type == LossType::kSigmoid || type == LossType::kRobust ||
                        type == LossType::kExoPair || type == LossType::kSigmoidNorm;
   if (label_smoothing > 0 && (!smooths || method == PreferenceMethod::kOrpo))
     Fail("label smoothing has no effect on {}; leave it out",
-         method == PreferenceMethod::kOrpo ? "orpo" : LossTypeName(type));
+         method == PreferenceMethod::kOrpo ? "orpo" : dpo::LossTypeName(type));
   const bool any_type = method == PreferenceMethod::kDpo;
-  const bool of_cpo = type == LossType::kSigmoid || type == LossType::kHinge || type == LossType::kIpo;
-  if (!any_type && type != LossType::kSigmoid && !(method == PreferenceMethod::kCpo && of_cpo))
-    Fail("loss {} does not go with objective {}", LossTypeName(type), PreferenceMethodName(method));
+  const bool cpo_type =
+      type == LossType::kSigmoid || type == LossType::kHinge || type == LossType::kIpo;
+  if (!any_type && type != LossType::kSigmoid && !(method == PreferenceMethod::kCpo && cpo_type))
+    Fail("loss {} cannot be combined with objective {}", dpo::LossTypeName(type),
+         dpo::PreferenceMethodName(method));
 }
 
 bool LossOptions::AveragesTokens() const {
@@ -143,34 +166,4 @@ bool LossOptions::ReadsDifferenceOnly() const {
   }
 }
 
-PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
-                           const SideTerms& rejected) {
-  at::Tensor c = chosen.logps, r = rejected.logps, loss;
-  if (options.UsesReference()) {
-    c = c - chosen.reference;
-    r = r - rejected.reference;
-  } else if (options.AveragesTokens()) {
-    c = c / chosen.length;
-    r = r / rejected.length;
-  }
-  switch (options.method) {
-    case PreferenceMethod::kDpo:
-      loss = OfLogRatios(options, c, r, chosen.length, rejected.length);
-      break;
-    case PreferenceMethod::kCpo: {  // the lengths are divided out above
-      const at::Tensor one = c.new_ones({});
-      loss = OfLogRatios(options, c, r, one, one);
-      break;
-    }
-    case PreferenceMethod::kSimpo:
-      loss = Smoothed(options.beta * (c - r) - options.simpo_gamma, options.label_smoothing);
-      break;
-    case PreferenceMethod::kOrpo:
-      loss = -options.beta * at::log_sigmoid(c - r + LogOddsRest(c) - LogOddsRest(r));
-      break;
-  }
-  if (options.rpo_alpha != 0) loss = loss - options.rpo_alpha * chosen.logps / chosen.length;
-  return {loss, options.beta * c.detach(), options.beta * r.detach()};
-}
-
-}  // namespace pivotal::dpo
+}  // namespace pivotal

@@ -1,6 +1,4 @@
-// Apache-2.0.
-#include "dpo/mpi_ranks.h"
-
+// Apache-2.0. Ranks over MPI. CMake builds no_mpi.cc instead where it finds no MPI.
 #include <fmt/format.h>
 #include <mpi.h>
 
@@ -8,19 +6,23 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdio>
+#include <memory>
+#include <optional>
 #include <thread>
 
-#include "data/error.h"
-#include "dpo/launched_ranks.h"
+#include "data/base/error.h"
+#include "dpo/ranks.h"
 
 namespace pivotal::dpo {
 namespace {
 
-// Elements of one message. Open MPI took twice the time for 100 MB in one.
+// Largest number of elements in one message. Open MPI took twice the time for 100 MB in one
+// message.
 constexpr int64_t kPiece = 1 << 20;
 
-// Waits for all ranks, so that a sum goes through at once: while MPI's own calls wait they turn in a loop,
-// on a core that the backward pass could use. Broadcasts, which follow sums, do without.
+// Waits for all ranks with a sleeping loop, so that the sum that follows does not have to wait:
+// MPI's own calls wait in a busy loop, on a core that the backward pass could use. A broadcast
+// needs no Meet(), because it follows a sum.
 void Meet() {
   using Clock = std::chrono::steady_clock;
   const Clock::time_point patience = Clock::now() + std::chrono::microseconds(100);
@@ -37,7 +39,7 @@ void Meet() {
   }
 }
 
-// f(first byte, elements) for each piece of `values`.
+// Calls f(first byte, number of elements) for each piece of `values`.
 template <typename F>
 void ForPieces(const at::Tensor& values, F f) {
   auto* bytes = static_cast<char*>(values.data_ptr());
@@ -50,17 +52,44 @@ MPI_Datatype SummedType(const at::Tensor& values) {
   switch (values.scalar_type()) {
     case at::kFloat: return MPI_FLOAT;
     case at::kDouble: return MPI_DOUBLE;
-    default: Fail("ranks sum float32 and float64, not {}", c10::toString(values.scalar_type()));
+    default:
+      Fail("ranks can sum float32 and float64 tensors only, not {}",
+           c10::toString(values.scalar_type()));
   }
 }
 
-// `values` in the host's memory: themselves, or a copy.
+// Returns `values` themselves if they are in host memory, else a copy there.
 at::Tensor OnHost(const at::Tensor& values) {
-  if (!values.is_contiguous()) Fail("ranks exchange contiguous tensors only");
+  if (!values.is_contiguous()) Fail("ranks can exchange contiguous tensors only");
   return values.is_cpu() ? values : values.cpu();
 }
 
-}  // namespace
+// Connects the processes of the MPI job. Tensors on a GPU travel by NCCL, or through host memory if
+// the build has no NCCL. It initializes and finalizes MPI, so a process can make one such object
+// only.
+class MpiRanks : public Ranks {
+ public:
+  MpiRanks();
+  ~MpiRanks() override;
+  MpiRanks(const MpiRanks&) = delete;
+  MpiRanks& operator=(const MpiRanks&) = delete;
+
+  int rank() const override { return rank_; }
+  int size() const override { return size_; }
+  int local_rank() const override { return local_rank_; }
+  int local_size() const override { return local_size_; }
+  void Reduce(const at::Tensor& values, int root) override;
+  void Broadcast(const at::Tensor& values, int root) override;
+  void Wait() override;
+  void Abandon(std::string_view why) override;
+
+ private:
+  // Returns the link that carries `values`; null: MPI carries them.
+  GpuLink* LinkOf(const at::Tensor& values);
+
+  int rank_ = 0, size_ = 1, local_rank_ = 0, local_size_ = 1;
+  std::optional<std::unique_ptr<GpuLink>> link_;  // made for the first tensor on a GPU
+};
 
 MpiRanks::MpiRanks() {
   int provided = 0;
@@ -69,11 +98,12 @@ MpiRanks::MpiRanks() {
   MPI_Comm_size(MPI_COMM_WORLD, &size_);
   MPI_Comm machine;
   MPI_Comm_split_type(MPI_COMM_WORLD, MPI_COMM_TYPE_SHARED, 0, MPI_INFO_NULL, &machine);
-  MPI_Comm_size(machine, &neighbours_);
-  MPI_Comm_rank(machine, &neighbour_);
+  MPI_Comm_size(machine, &local_size_);
+  MPI_Comm_rank(machine, &local_rank_);
   MPI_Comm_free(&machine);
   if (provided < MPI_THREAD_SERIALIZED)
-    Abandon("this MPI can't be called from several threads; build one with MPI_THREAD_SERIALIZED");
+    Abandon(
+        "this MPI cannot be called from several threads; install one with MPI_THREAD_SERIALIZED");
 }
 
 MpiRanks::~MpiRanks() {
@@ -84,7 +114,7 @@ MpiRanks::~MpiRanks() {
 GpuLink* MpiRanks::LinkOf(const at::Tensor& values) {
   if (!values.is_cuda()) return nullptr;
   if (!link_) {
-    link_ = JoinGpus(values.device(), rank_, size_, [](std::span<char> bytes) {
+    link_ = ConnectGpus(values.device(), rank_, size_, [](std::span<char> bytes) {
       MPI_Bcast(bytes.data(), static_cast<int>(bytes.size()), MPI_BYTE, 0, MPI_COMM_WORLD);
     });
   }
@@ -97,7 +127,8 @@ void MpiRanks::Reduce(const at::Tensor& values, int root) {
   const at::Tensor host = OnHost(values);
   Meet();
   ForPieces(host, [&](char* piece, int count) {
-    MPI_Reduce(rank_ == root ? MPI_IN_PLACE : piece, piece, count, type, MPI_SUM, root, MPI_COMM_WORLD);
+    MPI_Reduce(rank_ == root ? MPI_IN_PLACE : piece, piece, count, type, MPI_SUM, root,
+               MPI_COMM_WORLD);
   });
   if (rank_ == root && !host.is_same(values)) values.copy_(host);
 }
@@ -118,16 +149,18 @@ void MpiRanks::Wait() {
 
 void MpiRanks::Abandon(std::string_view why) {
   if (size_ == 1) return;
-  // Where all fail alike, rank 0's line is the one that is seen: it ends the others meanwhile, which
-  // takes Open MPI more than a second.
+  // If all ranks fail in the same way, only rank 0's message should be seen: it ends the others
+  // during this sleep, which takes Open MPI more than a second.
   if (rank_ != 0) std::this_thread::sleep_for(std::chrono::seconds(3));
   std::fputs(fmt::format("pivotal: rank {} of {}: {}\n", rank_, size_, why).c_str(), stderr);
   std::fflush(stderr);
   MPI_Abort(MPI_COMM_WORLD, 1);
 }
 
+}  // namespace
+
 std::unique_ptr<Ranks> JoinRanks() {
-  if (LaunchedRanks() == 1) return std::make_unique<Ranks>();
+  if (ReadLaunchedRank().size == 1) return std::make_unique<Ranks>();
   return std::make_unique<MpiRanks>();
 }
 

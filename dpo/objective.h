@@ -1,4 +1,4 @@
-// Apache-2.0. What is trained: examples in, a loss out.
+// Apache-2.0. Training objectives: the loss of a model on examples (preference pairs, completions).
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -10,60 +10,68 @@
 #include <string>
 #include <vector>
 
-#include "data/preference_pair.h"
-#include "data/progress.h"
 #include "dpo/loss.h"
 #include "dpo/ranks.h"
 #include "model/phi_model.h"
+#include "pivotal/pairs.h"
+#include "pivotal/progress.h"
 
 namespace pivotal::dpo {
 
-// What some examples add to a step's mean loss and to its mean metrics.
+// Holds the contribution of some examples to the mean loss and the mean metrics of an optimizer
+// step.
 struct LossTerms {
-  at::Tensor loss;                            // scalar, with gradients
-  std::map<std::string, at::Tensor> metrics;  // scalars without, under TRL's names, e.g. "rewards/margins"
+  at::Tensor loss;  // scalar, with gradients
+  // Scalars without gradients, by TRL's names, e.g. "rewards/margins".
+  std::map<std::string, at::Tensor> metrics;
 };
 
-// Examples 0..size()-1 and their loss under a model. Examples outlive the objective.
+// Computes the loss of a model on the examples 0..size()-1. Examples and model must outlive the
+// objective.
 class Objective {
  public:
   virtual ~Objective() = default;
   virtual int64_t size() const = 0;
-  // Examples that are cheaper together, because they share tokens; each example is in one group.
+  // Returns groups of examples that are cheaper to compute together because they have tokens in
+  // common. Each example is in exactly one group.
   virtual std::vector<std::vector<int64_t>> Groups() const = 0;
-  // Tokens that example i puts through the model on its own.
+  // Returns how many tokens go through the model if `example` is computed alone.
   virtual int64_t Length(int64_t example) const = 0;
-  // Tokens that go through the model for `examples` together: what they share counts once.
+  // Returns how many tokens go through the model if `examples` are computed together: tokens that
+  // they have in common count once.
   virtual int64_t PackedLength(std::span<const int64_t> examples) const = 0;
-  // For error messages.
+  // Returns a name of `example` for error messages.
   virtual std::string Name(int64_t example) const = 0;
-  // The share of `examples` in the mean over `step`, all examples of an optimizer step: the shares of
-  // parts that make up a step add up to what the step gives at once.
+  // Computes the contribution of `examples` to the means over `step`, all examples of an optimizer
+  // step. If subsets make up the step, their terms add up to the terms of the whole step.
   virtual LossTerms Compute(std::span<const int64_t> examples,
                             std::span<const int64_t> step) const = 0;
 };
 
-// Log-probabilities of both sides of each pair, chosen and rejected, summed over their tokens by the
-// pair's weights: [P, 2], float64, on the CPU. `batch`: pairs per forward pass.
-at::Tensor ReferenceLogProbs(const model::PhiModel& model,
-                             std::span<const data::PreferencePair> pairs, int64_t batch,
-                             Progress& progress);
-// The same on all ranks, of which each computes a share.
-at::Tensor ReferenceLogProbs(const model::PhiModel& model,
-                             std::span<const data::PreferencePair> pairs, int64_t batch,
-                             Progress& progress, Ranks& ranks);
+// Computes the log-probabilities (natural log) of both sides of each pair under `model`: [P, 2]
+// (chosen, rejected), float64, on the CPU. Each is a sum over the side's tokens, by the pair's
+// weights. `batch`: pairs per forward pass. Throws Interrupted on a stop request.
+at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
+                             int64_t batch, Progress& progress);
+// Computes the same on all ranks; each rank scores its share of the pairs.
+at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
+                             int64_t batch, Progress& progress, Ranks& ranks);
 
-// A preference loss (dpo/loss.h), a mean over pairs. `reference`: ReferenceLogProbs() of the reference
-// model; undefined where the method has none. Pairs of one trunk go through the model together; where
-// all sides are single tokens and the loss reads differences only, no gradient goes through the
-// vocabulary.
+// Makes the objective of a preference loss (dpo/loss.h), a mean over pairs. `reference` is the
+// result of ReferenceLogProbs() under the reference model, or undefined if the method has none.
+// Throws Error if the options are invalid or a pair is longer than the model's positions.
+//
+// Pairs whose prompts are prefixes of one another go through the model together. If all sides are
+// single tokens and the loss depends on log-probability differences only, the softmax normaliser
+// cancels and gets no gradient.
 std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
-                                                   std::span<const data::PreferencePair> pairs,
+                                                   std::span<const PreferencePair> pairs,
                                                    const LossOptions& options,
                                                    at::Tensor reference);
 
-// Next-token loss on completions, a mean over their tokens.
+// Makes the objective of supervised fine-tuning: the next-token loss, a mean over the tokens of
+// completions. Throws Error if an example is longer than the model's positions.
 std::unique_ptr<Objective> MakeSftObjective(const model::PhiModel& model,
-                                            std::span<const data::PromptCompletion> examples);
+                                            std::span<const PromptCompletion> examples);
 
 }  // namespace pivotal::dpo

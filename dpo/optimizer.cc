@@ -1,10 +1,12 @@
 // Apache-2.0.
 #include "dpo/optimizer.h"
 
+#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
+#include <ATen/ops/randint.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
@@ -12,31 +14,42 @@
 
 #include <cmath>
 
-#include "data/error.h"
-#include "dpo/stochastic_round.h"
+#include "data/base/error.h"
+#include "data/base/names.h"
 #include "kernels/philox.h"
 
 namespace pivotal::dpo {
 namespace {
 
+constexpr auto kHalfUpdates = data::MakeNameTable<HalfUpdate>(
+    "update of 16-bit weights",
+    {{HalfUpdate::kMaster, "master"}, {HalfUpdate::kStochastic, "stochastic"}});
+
+// Returns whether `t` is of a 16-bit type.
 bool IsHalf(const at::Tensor& t) {
   return t.scalar_type() == at::kBFloat16 || t.scalar_type() == at::kHalf;
 }
 
+// Returns the type of optimizer state for `t`: float32 or wider.
 at::ScalarType WideType(const at::Tensor& t) { return IsHalf(t) ? at::kFloat : t.scalar_type(); }
 
 }  // namespace
 
-std::vector<std::string> HalfUpdateNames() { return {"master", "stochastic"}; }
+std::vector<std::string> HalfUpdateNames() { return kHalfUpdates.Names(); }
+std::string_view HalfUpdateName(HalfUpdate update) { return kHalfUpdates.Name(update); }
+HalfUpdate ParseHalfUpdate(const std::string& name) { return kHalfUpdates.Parse(name); }
 
-std::string_view HalfUpdateName(HalfUpdate update) {
-  return update == HalfUpdate::kMaster ? "master" : "stochastic";
-}
-
-HalfUpdate ParseHalfUpdate(const std::string& name) {
-  for (auto update : {HalfUpdate::kMaster, HalfUpdate::kStochastic})
-    if (HalfUpdateName(update) == name) return update;
-  Fail("update of 16-bit weights {}: expected master or stochastic", name);
+at::Tensor StochasticRound(const at::Tensor& x, uint64_t seed) {
+  if (x.scalar_type() != at::kFloat) Fail("stochastic rounding needs a float32 tensor");
+  at::Generator generator = at::globalContext().defaultGenerator(x.device()).clone();
+  generator.set_current_seed(seed);
+  // A bfloat16 is the upper 16 bits of a float32. Random noise in the lower 16 bits carries into
+  // the upper ones with probability (lower bits) / 2^16, the fraction of the way to the next
+  // bfloat16.
+  const at::Tensor noise =
+      at::randint(0, 1 << 16, x.sizes(), generator, x.options().dtype(at::kInt));
+  const at::Tensor bits = x.view(at::kInt).add(noise).bitwise_and_(at::Scalar(-(1 << 16)));
+  return bits.view(at::kFloat).to(at::kBFloat16);
 }
 
 AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options, Ranks& ranks)
@@ -77,7 +90,7 @@ void AdamW::MakeState(Slot& slot) const {
   } else if (options_.half_update == HalfUpdate::kMaster) {
     slot.master = value.to(at::kFloat);
   } else if (value.scalar_type() != at::kBFloat16) {
-    Fail("stochastic rounding is for bfloat16 weights; {} is {}", slot.name,
+    Fail("stochastic rounding needs bfloat16 weights; {} is {}", slot.name,
          c10::toString(value.scalar_type()));
   }
 }
@@ -95,7 +108,8 @@ std::map<std::string, at::Tensor> AdamW::State() const {
   for (const Slot& slot : slots_) {
     ForState(slot, [&](const std::string& name, at::Tensor tensor) {
       if (!Owns(slot))
-        tensor = at::empty(slot.parameter.sizes(), slot.parameter.options().dtype(WideType(slot.parameter)));
+        tensor = at::empty(slot.parameter.sizes(),
+                           slot.parameter.options().dtype(WideType(slot.parameter)));
       ranks_.Broadcast(tensor, slot.owner);
       if (Owns(slot) || ranks_.rank() == 0) state[name] = tensor;
     });
@@ -110,7 +124,10 @@ void AdamW::Restore(const std::map<std::string, at::Tensor>& state, int64_t step
     ForState(slot, [&](const std::string& name, at::Tensor tensor) {
       const auto it = state.find(name);
       if (it == state.end() || it->second.sizes() != tensor.sizes())
-        Fail("the saved optimizer state is of other weights: {} does not fit", name);
+        Fail(
+            "the saved optimizer state belongs to other weights: {} is missing or has another "
+            "shape",
+            name);
       tensor.copy_(it->second);
     });
   }
@@ -139,13 +156,13 @@ double AdamW::GradNorm() const {
   std::vector<at::Tensor> norms;
   for (const Slot& slot : slots_) {
     const at::Tensor& gradient = slot.parameter.grad();
-    norms.push_back(gradient.defined()
-                        ? at::linalg_vector_norm(gradient, 2, {}, false, slot.first_moment.scalar_type())
-                              .to(at::kFloat)
-                        : at::zeros_like(step_));
+    norms.push_back(gradient.defined() ? at::linalg_vector_norm(gradient, 2, {}, false,
+                                                                slot.first_moment.scalar_type())
+                                             .to(at::kFloat)
+                                       : at::zeros_like(step_));
   }
   const at::Tensor all = at::stack(norms);
-  ranks_.Sum(all);  // each has its owner's norm alone
+  ranks_.Sum(all);  // for each weight, only its owner has a norm above 0
   return at::linalg_vector_norm(all).item<double>();
 }
 
@@ -155,7 +172,8 @@ double AdamW::Step(double factor) {
   const double norm = GradNorm();
   const bool finite = std::isfinite(norm);
   const double clip = options_.max_grad_norm > 0 && norm > options_.max_grad_norm
-                          ? options_.max_grad_norm / norm : 1.0;
+                          ? options_.max_grad_norm / norm
+                          : 1.0;
   if (finite) CountSteps(steps_ + 1);
   for (std::size_t i = 0; i < slots_.size(); ++i) {
     Slot& slot = slots_[i];

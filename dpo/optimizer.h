@@ -1,4 +1,4 @@
-// Apache-2.0. AdamW with clipping.
+// Apache-2.0. The AdamW optimizer with gradient clipping, sharded over ranks.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -13,37 +13,29 @@
 #include "dpo/gradient_exchange.h"
 #include "dpo/ranks.h"
 #include "model/phi_model.h"
+#include "pivotal/training.h"
 
 namespace pivotal::dpo {
 
-// How an update reaches 16-bit weights, most of whose updates are smaller than their spacing.
-enum class HalfUpdate {
-  kMaster,      // float32 copies of the weights are trained, and rounded after each step
-  kStochastic,  // bfloat16 alone, rounded up or down at random: no copies
-};
-
-// "master", "stochastic"
+// Return all names ("master", "stochastic"), the name of a value, and the value of a name.
+// ParseHalfUpdate throws Error that lists the names.
 std::vector<std::string> HalfUpdateNames();
 std::string_view HalfUpdateName(HalfUpdate update);
-HalfUpdate ParseHalfUpdate(const std::string& name);  // throws Error that lists the names
+HalfUpdate ParseHalfUpdate(const std::string& name);
 
-struct OptimizerOptions {
-  double learning_rate = 1e-5;  // the peak
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
-  double weight_decay = 0.0;    // on matrices; norms are never decayed
-  double max_grad_norm = 1.0;   // 0: no clipping
-  HalfUpdate half_update = HalfUpdate::kMaster;
-  uint64_t rounding_seed = 1;   // kStochastic
-};
+// Rounds `x` (float32) to bfloat16 at random: each element becomes one of its two neighbours, with
+// probabilities that make the expectation exact (arXiv 2010.06192). The random bits are a pure
+// function of seed, shape and device type. Throws Error for another type.
+at::Tensor StochasticRound(const at::Tensor& x, uint64_t seed);
 
-// AdamW (Loshchilov and Hutter, arXiv 1711.05101) through LibTorch's fused operator, on what the model
-// trains (PhiModel::Trainable): asks for its gradients on construction and clears that on
-// destruction. 16-bit weights have moments in float32, and their gradients are widened one tensor at a
-// time. Throws Error for kStochastic on float16 weights.
+// Updates the trainable tensors of a model (PhiModel::Trainable) by AdamW (Loshchilov and Hutter,
+// arXiv 1711.05101), with LibTorch's fused operator. The tensors require gradients during the life
+// of this object. 16-bit weights have moments in float32, and their gradients are widened one
+// tensor at a time. The constructor throws Error for kStochastic on float16 weights.
 //
-// Several ranks share the work as in ZeRO-1 (arXiv 1910.02054): each keeps moments and float32 copies of
-// the tensors that PlanBuckets() gives it, updates these and hands them to the others. All ranks make the
-// same calls.
+// Several ranks divide the optimizer state as in ZeRO-1 (arXiv 1910.02054): each rank keeps the
+// moments and float32 copies of the tensors that PlanBuckets() assigns to it, updates these tensors
+// and broadcasts them. All ranks must make the same calls.
 class AdamW {
  public:
   AdamW(const model::PhiModel& model, const OptimizerOptions& options, Ranks& ranks = Alone());
@@ -51,20 +43,20 @@ class AdamW {
   AdamW(const AdamW&) = delete;
   AdamW& operator=(const AdamW&) = delete;
 
-  // The next backward pass is the step's last: its gradients start on their way to other ranks while it
-  // goes on. A rank without one leaves this out.
+  // Announces the last backward pass of the step; its gradients are sent to other ranks during the
+  // pass. A rank that has no backward pass in this step does not call this.
   void BeginExchange() { exchange_->Begin(); }
-  // Applies the accumulated gradients, summed over ranks, at `factor` times the peak learning rate, then
-  // clears them. Returns their norm before clipping, on all ranks. If that is not finite, nothing is
-  // changed.
+  // Applies the accumulated gradients, summed over ranks, at `factor` times the peak learning rate,
+  // then clears them. Returns, on all ranks, the norm of the gradients before clipping. If the norm
+  // is not finite, weights and state stay as they are.
   double Step(double factor);
 
-  // Moments and float32 copies by name, e.g. "first_moment.lm_head.weight", "master.lm_head.weight": all
-  // of them on rank 0, what they own on other ranks, where all must ask. Those that this rank owns are
-  // handles, which the next step changes.
+  // Returns moments and float32 copies by name, e.g. "first_moment.lm_head.weight",
+  // "master.lm_head.weight": the complete state on rank 0, the own part on other ranks. All ranks
+  // must call it. Tensors that this rank owns are not copied; the next step changes them.
   std::map<std::string, at::Tensor> State() const;
-  // Goes on after `steps` steps with tensors of rank 0's State(), of any number of ranks. Throws Error if
-  // one is missing or of another shape.
+  // Continues after `steps` steps from `state`, a complete State() that may come from another
+  // number of ranks. Throws Error if a tensor is missing or has another shape.
   void Restore(const std::map<std::string, at::Tensor>& state, int64_t steps);
 
  private:
@@ -73,11 +65,11 @@ class AdamW {
     at::Tensor parameter;
     int owner = 0;
     double weight_decay = 0;
-    // Undefined but on the owner.
-    at::Tensor master;  // what is updated: the parameter itself, its float32 copy, or none is kept
+    // These tensors are undefined on ranks other than the owner.
+    at::Tensor master;  // the parameter itself, or its float32 copy; kStochastic: undefined
     at::Tensor first_moment, second_moment;
   };
-  // f(name in State(), tensor) for all that a slot keeps on its owner.
+  // Calls f(name, tensor) for each tensor of State() that belongs to `slot`.
   template <typename F>
   void ForState(const Slot& slot, F f) const;
   bool Owns(const Slot& slot) const { return slot.owner == ranks_.rank(); }
@@ -88,9 +80,9 @@ class AdamW {
 
   OptimizerOptions options_;
   Ranks& ranks_;
-  std::vector<Slot> slots_;  // in the order of the names
+  std::vector<Slot> slots_;  // one for each trainable tensor, sorted by name
   std::unique_ptr<GradientExchange> exchange_;
-  at::Tensor step_;          // of all slots
+  at::Tensor step_;  // steps_ as a tensor, for the fused operator
   int64_t steps_ = 0;
 };
 

@@ -1,13 +1,31 @@
 // Apache-2.0.
 #include "dpo/ranks.h"
 
+#include <ATen/Context.h>
 #include <ATen/ops/from_blob.h>
 #include <ATen/ops/full.h>
+#include <fmt/format.h>
 
-#include "data/error.h"
-#include "data/file_sink.h"
+#include <algorithm>
+#include <cstdint>
+#include <cstdlib>
+#include <initializer_list>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "model/checkpoint.h"
 
 namespace pivotal::dpo {
+namespace {
+
+// Returns the number in the first of these environment variables that is set, but at least `least`.
+int ReadVariable(std::initializer_list<const char*> names, int least) {
+  for (const char* name : names)
+    if (const char* value = std::getenv(name)) return std::max(least, std::atoi(value));
+  return least;
+}
+
+}  // namespace
 
 void Ranks::Sum(const at::Tensor& values) {
   Reduce(values, 0);
@@ -43,6 +61,35 @@ void Ranks::Together(const std::function<void()>& part) {
 Ranks& Alone() {
   static Ranks alone;
   return alone;
+}
+
+LaunchedRank ReadLaunchedRank() {
+  LaunchedRank launched;
+  // Batch scripts set SLURM_NTASKS for programs that they start by themselves, too.
+  launched.size = ReadVariable({"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS"}, 1);
+  if (launched.size == 1) return launched;
+  launched.rank = ReadVariable({"OMPI_COMM_WORLD_RANK", "PMI_RANK", "SLURM_PROCID"}, 0);
+  launched.local_rank =
+      ReadVariable({"OMPI_COMM_WORLD_LOCAL_RANK", "MPI_LOCALRANKID", "SLURM_LOCALID"}, 0);
+  // srun does not tell the number of processes on this machine; it has at least local_rank + 1.
+  launched.local_size =
+      ReadVariable({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}, launched.local_rank + 1);
+  return launched;
+}
+
+int OwnGpu(int local_rank, int local_size, int gpus) {
+  if (local_size > gpus)
+    Fail(
+        "{} ranks on a machine with {} GPUs: start one rank per GPU (mpirun -n {}); if "
+        "CUDA_VISIBLE_DEVICES gives each rank a GPU of its own, use --device cuda:0",
+        local_size, gpus, gpus);
+  return local_rank;
+}
+
+std::string RankDevice(const std::string& device, int local_rank, int local_size) {
+  const bool any = device == "auto" || device == "cuda";
+  if (!any || local_size == 1 || !model::ParseDevice(device).is_cuda()) return device;
+  return fmt::format("cuda:{}", OwnGpu(local_rank, local_size, static_cast<int>(at::getNumGPUs())));
 }
 
 }  // namespace pivotal::dpo

@@ -1,52 +1,93 @@
-// Apache-2.0. The processes that train one model together.
+// Apache-2.0. Ranks: the processes that train one model together (data parallelism).
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 
 namespace pivotal::dpo {
 
-// One of size() ranks that hold the same weights and each see a share of every step's examples. All
-// ranks call Reduce, Broadcast and what is made of them in the same order, each from one thread at a
-// time. Tensors are contiguous and of the same shape on every rank. The default object is one rank
-// alone, for which all of this does nothing.
+// Represents this process as one of size() ranks. All ranks hold the same weights; each computes a
+// share of every step's examples. This class itself is one rank alone, for which all operations do
+// nothing.
+//
+// All ranks must call Reduce, Broadcast and the functions built on them in the same order, each
+// rank from one thread at a time. Tensors must be contiguous and have the same shape on every rank.
 class Ranks {
  public:
   virtual ~Ranks() = default;
-  virtual int rank() const { return 0; }
-  virtual int size() const { return 1; }
-  virtual int neighbours() const { return 1; }  // ranks on this machine, this one included
-  virtual int neighbour() const { return 0; }   // this one among them
-  // `values` (float32 or float64) at `root` become the sum over ranks; elsewhere they are left as they are.
-  // On a GPU that may take until the next Broadcast() or Wait(), for all that is computed after it.
+  virtual int rank() const { return 0; }        // this rank's number, from 0
+  virtual int size() const { return 1; }        // number of ranks
+  virtual int local_rank() const { return 0; }  // this rank's number among those of its machine
+  virtual int local_size() const { return 1; }  // number of ranks on its machine
+
+  // Sums `values` (float32 or float64) over ranks into the tensor of rank `root`; the tensors of
+  // other ranks keep their values. On a GPU, the sum is valid for computations issued after the
+  // next Broadcast() or Wait().
   virtual void Reduce(const at::Tensor& values, int root) { (void)values, (void)root; }
-  // `values` (any type) become those of `root`.
+  // Copies `values` (any type) of rank `root` to all ranks.
   virtual void Broadcast(const at::Tensor& values, int root) { (void)values, (void)root; }
+  // Makes computations issued from now on wait for all transfers issued so far.
   virtual void Wait() {}
-  // Ends the other ranks, which could only wait for this one, after it has told why. Doesn't return
-  // where there are others.
+  // Prints `why`, then ends the processes of all ranks, because the others could only wait for this
+  // one. Does not return if there are other ranks.
   virtual void Abandon(std::string_view why) { (void)why; }
 
-  // `values` become their sum over ranks, to the bit the same on all.
+  // Replaces `values` by their sum over ranks; the result is the same on all ranks bit by bit.
   void Sum(const at::Tensor& values);
   double Sum(double here);
-  // True on all ranks if it is on one.
+  // Returns on all ranks whether `here` is true on at least one.
   bool Any(bool here);
-  // True on all ranks if all have the same text.
+  // Returns on all ranks whether `text` is the same on all.
   bool Same(const std::string& text);
-  // Does this rank's part of a job. If that is Interrupted on one rank, all ranks throw Interrupted.
+  // Runs `part`, this rank's part of a job. If it throws Interrupted on one rank, all ranks throw
+  // Interrupted.
   void Together(const std::function<void()>& part);
 };
 
-// One rank alone.
+// Returns the object of a process that is one rank alone.
 Ranks& Alone();
 
-// This process among those that mpirun or srun has started; one rank alone if it was started by itself,
-// and then MPI is not touched. Throws Error if it is one of several and the build has no MPI.
+// Joins the processes that mpirun or srun started together with this one. A process that was
+// started by itself is one rank alone and does not touch MPI. Throws Error if the process is one of
+// several and the build has no MPI.
 std::unique_ptr<Ranks> JoinRanks();
+
+// Holds what the launcher's environment variables tell about this process.
+struct LaunchedRank {
+  int rank = 0, size = 1;              // its number among the processes that were started together
+  int local_rank = 0, local_size = 1;  // its number among those on its machine
+};
+// Reads the variables of mpirun (Open MPI, MPICH) or srun; does not touch MPI.
+LaunchedRank ReadLaunchedRank();
+
+// Returns the index of the GPU that a rank uses on a machine with `gpus` GPUs. Throws Error if
+// there are more ranks than GPUs.
+int OwnGpu(int local_rank, int local_size, int gpus);
+
+// Returns the device that a rank uses for the name `device` (see model::ParseDevice). If the name
+// stands for any GPU ("cuda", "auto"), each rank of a machine gets a GPU of its own,
+// "cuda:<index>".
+std::string RankDevice(const std::string& device, int local_rank, int local_size);
+
+// Connects the GPUs of all ranks, one each. All ranks make the same calls in the same order.
+// Transfers run on a stream of their own, beside the computation.
+class GpuLink {
+ public:
+  virtual ~GpuLink() = default;
+  virtual void Reduce(const at::Tensor& values, int root) = 0;     // like Ranks::Reduce
+  virtual void Broadcast(const at::Tensor& values, int root) = 0;  // includes a Wait()
+  virtual void Wait() = 0;                                         // like Ranks::Wait
+};
+
+// Connects `device` of rank `rank` with those of the other `size` - 1 ranks by NCCL. `broadcast`
+// must copy rank 0's bytes to all ranks. Returns null if the build has no NCCL. Throws Error with
+// NCCL's message.
+std::unique_ptr<GpuLink> ConnectGpus(c10::Device device, int rank, int size,
+                                     const std::function<void(std::span<char> bytes)>& broadcast);
 
 }  // namespace pivotal::dpo

@@ -1,4 +1,4 @@
-// Apache-2.0. The learning rate over the steps.
+// Apache-2.0. Learning-rate schedules.
 #pragma once
 
 #include <cstdint>
@@ -6,23 +6,26 @@
 #include <string_view>
 #include <vector>
 
+#include "pivotal/training.h"
+
 namespace pivotal::dpo {
 
-enum class ScheduleType { kLinear, kCosine, kConstant };
-
-// "linear", "cosine", "constant"
+// Return all names, the name of a value, and the value of a name. ParseSchedule throws Error that
+// lists the names.
 std::vector<std::string> ScheduleNames();
 std::string_view ScheduleName(ScheduleType type);
-ScheduleType ParseSchedule(const std::string& name);  // throws Error that lists the names
+ScheduleType ParseSchedule(const std::string& name);
 
-// As transformers' get_scheduler: from 0 in `warmup` steps to the peak, then a line, half a cosine or a
-// constant until step `total`. Line and cosine end at `floor` times the peak.
+// Gives the learning rate of each step as transformers' get_scheduler does: it rises from 0 to the
+// peak in `warmup` steps, then follows a line, half a cosine or a constant until step `total`. Line
+// and cosine end at `floor` times the peak.
 struct Schedule {
   ScheduleType type = ScheduleType::kCosine;
   int64_t warmup = 0, total = 0;
   double floor = 0.0;
 
-  // Factor on the peak for step 0, 1, ... The first step of a warm-up has rate 0.
+  // Returns the learning rate of step 0, 1, ..., divided by the peak. The first step of a warm-up
+  // has rate 0.
   double Factor(int64_t step) const;
 };
 

@@ -11,15 +11,17 @@
 #include <cmath>
 #include <vector>
 
-#include "data/error.h"
-#include "dpo/batch_plan.h"
-#include "dpo/require.h"
-#include "dpo/step_share.h"
+#include "data/base/error.h"
+#include "data/base/names.h"
+#include "dpo/step_plan.h"
 
 namespace pivotal::dpo {
 namespace {
 
-// Examples of each step of an epoch.
+constexpr auto kOrders = data::MakeNameTable<DataOrder>(
+    "order", {{DataOrder::kShuffled, "shuffled"}, {DataOrder::kFile, "file"}});
+
+// Returns the examples of each step of an epoch.
 std::vector<std::vector<int64_t>> StepsOf(const Objective& objective,
                                           const std::vector<std::vector<int64_t>>& groups,
                                           const TrainOptions& options, int64_t epoch) {
@@ -28,7 +30,7 @@ std::vector<std::vector<int64_t>> StepsOf(const Objective& objective,
              : PlanEpoch(groups, options.StepSize(), options.seed, epoch);
 }
 
-// Those of each forward pass of a step.
+// Cuts a step into forward passes of at most `batch_size` examples.
 std::vector<std::span<const int64_t>> Passes(std::span<const int64_t> step, int64_t batch_size) {
   std::vector<std::span<const int64_t>> passes;
   for (; !step.empty(); step = step.subspan(passes.back().size()))
@@ -36,8 +38,9 @@ std::vector<std::span<const int64_t>> Passes(std::span<const int64_t> step, int6
   return passes;
 }
 
-// Losses and metrics of passes, read together: where a GPU computes them, that waits for it once.
-class Readings {
+// Collects the losses and metrics of forward passes and reads them all at once, so that the program
+// waits for a GPU only once.
+class PassMetrics {
  public:
   void Add(const LossTerms& terms) {
     std::vector<at::Tensor> values = {terms.loss.detach().to(at::kDouble)};
@@ -48,17 +51,20 @@ class Readings {
     }
     passes_.push_back(at::stack(values));
   }
-  // Over passes, by name; empty without any.
+  // Returns the sum over passes of the loss ("loss") and of each metric; empty without passes.
   std::map<std::string, double> Sums() {
     std::map<std::string, double> sums;
     if (passes_.empty()) return sums;
     values_ = at::stack(passes_).cpu();
     const at::Tensor totals = values_.sum(0);
-    for (std::size_t i = 0; i < names_.size(); ++i) sums[names_[i]] = totals.const_data_ptr<double>()[i];
+    for (std::size_t i = 0; i < names_.size(); ++i)
+      sums[names_[i]] = totals.const_data_ptr<double>()[i];
     return sums;
   }
-  // Of a pass, after Sums().
-  double Loss(std::size_t pass) const { return values_.const_data_ptr<double>()[pass * names_.size()]; }
+  // Returns the loss of a pass. Call Sums() first.
+  double Loss(std::size_t pass) const {
+    return values_.const_data_ptr<double>()[pass * names_.size()];
+  }
 
  private:
   std::vector<std::string> names_;
@@ -66,13 +72,15 @@ class Readings {
   at::Tensor values_;  // [passes, names]
 };
 
-// Sums over ranks on rank 0. A rank whose share is empty has no names; rank 0's never is.
+// Replaces `sums` on rank 0 by their sums over ranks. A rank with an empty share has no names and
+// adds zeros; rank 0's share is never empty.
 void SumOverRanks(std::map<std::string, double>& sums, Ranks& ranks) {
   if (ranks.size() == 1) return;
   const double count = ranks.Sum(ranks.rank() == 0 ? static_cast<double>(sums.size()) : 0.0);
-  const at::Tensor values = at::zeros({static_cast<int64_t>(count)}, at::TensorOptions(at::kDouble));
+  const at::Tensor values =
+      at::zeros({static_cast<int64_t>(count)}, at::TensorOptions(at::kDouble));
   auto* value = values.data_ptr<double>();
-  for (const auto& [name, share] : sums) *value++ = share;
+  for (const auto& [name, sum] : sums) *value++ = sum;
   ranks.Reduce(values, 0);
   value = values.data_ptr<double>();
   for (auto& [name, sum] : sums) sum = *value++;
@@ -80,42 +88,20 @@ void SumOverRanks(std::map<std::string, double>& sums, Ranks& ranks) {
 
 }  // namespace
 
-std::vector<std::string> DataOrderNames() { return {"shuffled", "file"}; }
-
-std::string_view DataOrderName(DataOrder order) {
-  return order == DataOrder::kFile ? "file" : "shuffled";
-}
-
-DataOrder ParseDataOrder(const std::string& name) {
-  for (auto order : {DataOrder::kShuffled, DataOrder::kFile})
-    if (DataOrderName(order) == name) return order;
-  Fail("order {}: expected shuffled or file", name);
-}
-
-void TrainOptions::Validate() const {
-  Require(optimizer.learning_rate > 0 && std::isfinite(optimizer.learning_rate), "learning rate",
-          "above 0", optimizer.learning_rate);
-  Require(optimizer.weight_decay >= 0, "weight decay", "0 or larger", optimizer.weight_decay);
-  Require(optimizer.max_grad_norm >= 0, "max grad norm", "0 (off) or larger", optimizer.max_grad_norm);
-  Require(epochs >= 1, "epochs", "at least 1", static_cast<double>(epochs));
-  Require(batch_size >= 1, "batch size", "at least 1", static_cast<double>(batch_size));
-  Require(gradient_accumulation >= 1, "gradient accumulation", "at least 1",
-          static_cast<double>(gradient_accumulation));
-  Require(max_steps >= 0, "max steps", "0 (off) or larger", static_cast<double>(max_steps));
-  Require(warmup_ratio >= 0 && warmup_ratio < 1, "warm-up ratio", "in [0, 1)", warmup_ratio);
-  Require(warmup_steps >= 0, "warm-up steps", "0 (by the ratio) or larger",
-          static_cast<double>(warmup_steps));
-  Require(min_learning_rate_ratio >= 0 && min_learning_rate_ratio <= 1, "min learning rate ratio",
-          "in [0, 1]", min_learning_rate_ratio);
-}
+std::vector<std::string> DataOrderNames() { return kOrders.Names(); }
+std::string_view DataOrderName(DataOrder order) { return kOrders.Name(order); }
+DataOrder ParseDataOrder(const std::string& name) { return kOrders.Parse(name); }
 
 Trainer::Trainer(const model::PhiModel& model, const Objective& objective,
                  const TrainOptions& options, Ranks& ranks)
-    : objective_(objective), options_(options), ranks_(ranks),
-      optimizer_(model, options.optimizer, ranks), groups_(objective.Groups()),
+    : objective_(objective),
+      options_(options),
+      ranks_(ranks),
+      optimizer_(model, options.optimizer, ranks),
+      groups_(objective.Groups()),
       group_of_(GroupOf(groups_)) {
   options.Validate();
-  if (objective.size() == 0) Fail("nothing to train on: the data holds no example");
+  if (objective.size() == 0) Fail("nothing to train on: the data has no examples");
   steps_per_epoch_ = (objective.size() + options.StepSize() - 1) / options.StepSize();
   log_.total_steps = steps_per_epoch_ * options.epochs;
   if (options.max_steps > 0) log_.total_steps = std::min(log_.total_steps, options.max_steps);
@@ -137,16 +123,16 @@ const StepLog& Trainer::Step() {
   const std::span<const int64_t> step = Examples(log_.step);
   const auto share = ShareOf(step, group_of_, ranks_.rank(), ranks_.size());
   const auto passes = Passes(share, options_.batch_size);
-  Readings readings;
+  PassMetrics metrics;
   for (const auto batch : passes) {
     const LossTerms terms = objective_.Compute(batch, step);
-    readings.Add(terms);
+    metrics.Add(terms);
     if (&batch.back() == &share.back()) optimizer_.BeginExchange();
     terms.loss.backward();
   }
-  std::map<std::string, double> sums = readings.Sums();
+  std::map<std::string, double> sums = metrics.Sums();
   for (std::size_t i = 0; i < passes.size(); ++i)
-    if (const double loss = readings.Loss(i); !std::isfinite(loss)) FailAt("loss", loss, passes[i]);
+    if (const double loss = metrics.Loss(i); !std::isfinite(loss)) FailAt("loss", loss, passes[i]);
   const double factor = schedule_.Factor(log_.step);
   log_.learning_rate = factor * options_.optimizer.learning_rate;
   log_.grad_norm = optimizer_.Step(factor);
@@ -190,8 +176,8 @@ int64_t LargestPass(const Objective& objective, const TrainOptions& options) {
   return largest;
 }
 
-std::map<std::string, double> Measure(const Objective& objective, int64_t batch,
-                                      Progress& progress, Ranks& ranks) {
+std::map<std::string, double> Measure(const Objective& objective, int64_t batch, Progress& progress,
+                                      Ranks& ranks) {
   const c10::NoGradGuard no_grad;
   const auto groups = objective.Groups();
   std::vector<int64_t> all;
@@ -199,15 +185,39 @@ std::map<std::string, double> Measure(const Objective& objective, int64_t batch,
   const auto share = ShareOf(all, GroupOf(groups), ranks.rank(), ranks.size());
   std::map<std::string, double> sums;
   ranks.Together([&] {
-    Readings readings;
+    PassMetrics metrics;
     for (const auto pass : Passes(share, batch)) {
       if (progress.StopRequested()) throw Interrupted("stopped while measuring held-out examples");
-      readings.Add(objective.Compute(pass, all));
+      metrics.Add(objective.Compute(pass, all));
     }
-    sums = readings.Sums();
+    sums = metrics.Sums();
   });
   SumOverRanks(sums, ranks);
   return sums;
 }
 
 }  // namespace pivotal::dpo
+
+namespace pivotal {
+
+void TrainOptions::Validate() const {
+  if (!(optimizer.learning_rate > 0 && std::isfinite(optimizer.learning_rate)))
+    Fail("learning rate must be above 0, got {}", optimizer.learning_rate);
+  if (!(optimizer.weight_decay >= 0))
+    Fail("weight decay must be 0 or larger, got {}", optimizer.weight_decay);
+  if (!(optimizer.max_grad_norm >= 0))
+    Fail("max grad norm must be 0 (off) or larger, got {}", optimizer.max_grad_norm);
+  if (epochs < 1) Fail("epochs must be at least 1, got {}", epochs);
+  if (batch_size < 1) Fail("batch size must be at least 1, got {}", batch_size);
+  if (gradient_accumulation < 1)
+    Fail("gradient accumulation must be at least 1, got {}", gradient_accumulation);
+  if (max_steps < 0) Fail("max steps must be 0 (off) or larger, got {}", max_steps);
+  if (!(warmup_ratio >= 0 && warmup_ratio < 1))
+    Fail("warm-up ratio must be in [0, 1), got {}", warmup_ratio);
+  if (warmup_steps < 0)
+    Fail("warm-up steps must be 0 (by the ratio) or larger, got {}", warmup_steps);
+  if (!(min_learning_rate_ratio >= 0 && min_learning_rate_ratio <= 1))
+    Fail("min learning rate ratio must be in [0, 1], got {}", min_learning_rate_ratio);
+}
+
+}  // namespace pivotal

@@ -1,21 +1,19 @@
 // Apache-2.0.
 #include "kernels/cpu_kernels.h"
 
-#include <algorithm>
 #include <cstdlib>
 #include <stdexcept>
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/isa.h"
-
 namespace pivotal::kernels {
 namespace {
 
-std::vector<Isa> Detect() {
+std::vector<Isa> DetectIsas() {
   std::vector<Isa> isas = {Isa::kPortable};
 #if defined(__x86_64__)
-  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("f16c")) {
+  if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
+      __builtin_cpu_supports("f16c")) {
     isas.push_back(Isa::kAvx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
@@ -25,7 +23,7 @@ std::vector<Isa> Detect() {
   return isas;
 }
 
-const CpuKernels& Choose() {
+const CpuKernels& ChooseKernels() {
   const char* wanted = std::getenv("PIVOTAL_ISA");
   if (wanted == nullptr || *wanted == '\0') return KernelsFor(SupportedIsas().back());
   for (Isa isa : SupportedIsas())
@@ -46,7 +44,7 @@ std::string_view IsaName(Isa isa) {
 }
 
 std::span<const Isa> SupportedIsas() {
-  static const std::vector<Isa> isas = Detect();
+  static const std::vector<Isa> isas = DetectIsas();
   return isas;
 }
 
@@ -60,7 +58,7 @@ const CpuKernels& KernelsFor(Isa isa) {
 }
 
 const CpuKernels& Kernels() {
-  static const CpuKernels& chosen = Choose();
+  static const CpuKernels& chosen = ChooseKernels();
   return chosen;
 }
 

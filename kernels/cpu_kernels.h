@@ -1,4 +1,5 @@
-// Apache-2.0. The kernels of decoding on a CPU, in the widest instruction set that it has.
+// Apache-2.0. Kernels of decoding on a CPU: matrix products, attention, norms, rotary embedding,
+// activations and exponentials. They are compiled once per instruction set and chosen at run time.
 #pragma once
 
 #include <cstdint>
@@ -7,38 +8,113 @@
 
 #include "kernels/packed_matrix.h"
 #include "kernels/paged_attention.h"
-#include "kernels/row_tasks.h"
 
 namespace pivotal::kernels {
 
-enum class Isa { kPortable, kAvx2, kAvx512 };
-
-// Results of the instruction sets that have fused products (AVX2, AVX-512) are equal to the bit; those of
-// kPortable differ by rounding.
-struct CpuKernels {
-  Isa isa;
-  // A share of a matrix product.
-  void (*matmul)(const MatmulTask& task);
-  // A tile of attention.
-  void (*attend)(const AttentionTask& task);
-  // x [norm.size] -> out [norm.size].
-  void (*norm)(const float* x, const NormWeights& norm, float* out);
-  // Rotates pairs (head[i], head[half + i]) by the angles whose cosine and sine are given, [half].
-  void (*rotate)(float* head, const float* cos, const float* sin, int64_t half);
-  void (*activate)(const ActivationTask& task, float* x);
-  // The largest of `row`; NaN if one is NaN or +inf.
-  float (*row_max)(const float* row, int64_t size);
-  // weights[i] = exp((row[i] - max) * scale); sums[c]: that of chunk c of kSumChunk weights.
-  void (*row_exp)(const float* row, int64_t size, float max, float scale, float* weights, float* sums);
+// Computes panels [first_panel, last_panel) of y = x W^T + bias for all rows of x.
+struct MatmulTask {
+  const float* x;  // [rows, x_stride]; the first weights->inputs() columns are read
+  int64_t x_stride;
+  int64_t rows;
+  const PackedMatrix* weights;
+  float* y;  // [rows, y_stride], y_stride >= weights->padded_outputs()
+  int64_t y_stride;
+  bool add = false;  // true: adds the result to y
+  int64_t first_panel = 0, last_panel = 0;
 };
 
-// "avx2"
+// One query token and the keys it attends to: the tokens of its pieces, the last of which is the
+// query token itself.
+struct AttentionRow {
+  const float* query;  // [heads, head_dim]
+  float* out;          // [heads, head_dim]
+  const KvPiece* pieces;
+  int32_t num_pieces;
+  int32_t length;  // tokens of all pieces
+};
+
+// Largest number of queries (rows times AttentionShape::group()) that a task computes together.
+inline constexpr int64_t kTileQueries = 24;
+
+// Computes attention of rows [0, count) for one KV head; count * group <= kTileQueries, or count is
+// 1. Leading pieces in the same blocks are read once for all rows. The result of a row is the same
+// to the bit in any company.
+struct AttentionTask {
+  const AttentionShape* shape;
+  const KvLayer* layer;
+  const AttentionRow* rows;
+  int64_t count;
+  int64_t kv_head;
+  float* workspace;  // AttentionWorkspace() floats
+};
+
+// Returns the floats of workspace that a task needs whose rows have at most `length` tokens.
+inline int64_t AttentionWorkspace(const AttentionShape& shape, int64_t length) {
+  const int64_t queries = shape.group() > kTileQueries ? shape.group() : kTileQueries;
+  return queries * ((length + 15) / 16 * 16 + 2 * kBlockTokens + shape.padded_dim());
+}
+
+// RMSNorm (arXiv 1910.07467), or LayerNorm (arXiv 1607.06450) if `centered`.
+struct NormWeights {
+  const float* weight = nullptr;  // [size]
+  const float* bias = nullptr;    // [size], read by LayerNorm only
+  int64_t size = 0;
+  float epsilon = 1e-5f;
+  bool centered = false;
+};
+
+enum class Activation {
+  kSwiGlu,  // silu(gate) * linear (arXiv 2002.05202)
+  kGelu,    // GELU in its tanh form (arXiv 1606.08415)
+  kGegelu,  // of Phi-3-small: gate * sigmoid(1.702 gate) * (linear + 1), both clamped
+};
+
+// Applies an activation to a row in place. kGelu reads [size]. The gated ones read [2 size], gate
+// before linear, and write the first half. Sixteen floats after the row are overwritten.
+struct ActivationTask {
+  Activation type = Activation::kSwiGlu;
+  int64_t size = 0;
+  float limit = 0;  // bound at which kGegelu clamps
+};
+
+// Number of exponentials that CpuKernels::row_exp adds up into one partial sum.
+inline constexpr int64_t kSumChunk = 256;
+
+enum class Isa { kPortable, kAvx2, kAvx512 };
+
+// The kernels of one instruction set. AVX2 and AVX-512 give equal results to the bit; kPortable has
+// no fused multiply-add, so that its results differ by rounding.
+struct CpuKernels {
+  Isa isa;
+  void (*matmul)(const MatmulTask& task);
+  void (*attend)(const AttentionTask& task);
+  // Normalizes x [norm.size] into out [norm.size].
+  void (*norm)(const float* x, const NormWeights& norm, float* out);
+  // Rotates the pairs (head[i], head[half + i]) by angles given as cosine and sine, [half] each
+  // (rotary position embedding, arXiv 2104.09864).
+  void (*rotate)(float* head, const float* cos, const float* sin, int64_t half);
+  void (*activate)(const ActivationTask& task, float* x);
+  // Returns the largest element of `row`, or NaN if an element is NaN or +inf.
+  float (*row_max)(const float* row, int64_t size);
+  // Computes weights[i] = exp((row[i] - max) * scale), and in sums[c] the sum of
+  // weights[c * kSumChunk..(c + 1) * kSumChunk).
+  void (*row_exp)(const float* row, int64_t size, float max, float scale, float* weights,
+                  float* sums);
+};
+
+// Returns "portable", "avx2" or "avx512".
 std::string_view IsaName(Isa isa);
-// Those that this CPU has, the widest last.
+// Returns the instruction sets that this CPU has, the widest last.
 std::span<const Isa> SupportedIsas();
 const CpuKernels& KernelsFor(Isa isa);
-// The widest, or the one that the environment variable PIVOTAL_ISA names. Throws std::invalid_argument if this
-// CPU doesn't have that.
+// Returns the kernels of the widest instruction set, or of the one that the environment variable
+// PIVOTAL_ISA names. Throws std::invalid_argument if this CPU does not have that.
 const CpuKernels& Kernels();
+
+// The tables behind KernelsFor(), each defined by a file of kernels/cpu with its own compiler
+// flags.
+extern const CpuKernels kPortableKernels;
+extern const CpuKernels kAvx2Kernels;
+extern const CpuKernels kAvx512Kernels;
 
 }  // namespace pivotal::kernels

@@ -5,7 +5,9 @@
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <iterator>
 #include <new>
+#include <utility>
 
 namespace pivotal::kernels {
 namespace {
@@ -15,7 +17,7 @@ constexpr std::pair<WeightType, std::string_view> kNames[] = {{WeightType::kFloa
                                                               {WeightType::kFloat16, "fp16"},
                                                               {WeightType::kInt8, "int8"}};
 
-// Round to nearest, ties to even; NaN stays NaN.
+// Rounds to nearest, ties to even; NaN stays NaN.
 uint16_t ToBfloat16(float value) {
   uint32_t bits;
   std::memcpy(&bits, &value, sizeof(bits));
@@ -23,16 +25,32 @@ uint16_t ToBfloat16(float value) {
   return static_cast<uint16_t>((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16);
 }
 
-// One scale for all of `row`, so that its largest weight is 127.
+// Returns the scale of a row of weights: the one that stores the largest of them as 127.
 float ScaleOf(const float* row, int64_t size) {
   float largest = 0;
   for (int64_t i = 0; i < size; ++i) largest = std::max(largest, std::fabs(row[i]));
   return largest / 127.0f;
 }
 
+// Converts the weights of one output and stores them in its column of a panel.
 template <typename T, typename Convert>
-void Scatter(const float* row, int64_t inputs, T* first, Convert convert) {
-  for (int64_t k = 0; k < inputs; ++k) first[k * kPanel] = convert(row[k]);
+void SetColumn(const float* row, int64_t inputs, T* column, Convert convert) {
+  for (int64_t k = 0; k < inputs; ++k) column[k * kPanel] = convert(row[k]);
+}
+
+std::size_t WeightBytes(WeightType type) {
+  switch (type) {
+    case WeightType::kFloat32: return 4;
+    case WeightType::kInt8: return 1;
+    default: return 2;
+  }
+}
+
+// Allocates bytes that are not initialized. Throws std::bad_alloc.
+AlignedArray<std::byte> AllocateBytes(std::size_t bytes) {
+  void* p = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
+  if (p == nullptr) throw std::bad_alloc();
+  return AlignedArray<std::byte>(static_cast<std::byte*>(p));
 }
 
 }  // namespace
@@ -42,9 +60,12 @@ Float16 ToFloat16(float value) {
   std::memcpy(&bits, &value, sizeof(bits));
   const auto sign = static_cast<uint16_t>(bits >> 16 & 0x8000);
   uint32_t size = bits & 0x7FFFFFFF;
-  if (size > 0x7F800000) return {static_cast<uint16_t>(sign | 0x7E00)};   // NaN
-  if (size >= 0x477FF000) return {static_cast<uint16_t>(sign | 0x7C00)};  // rounds to 2^16: infinity
-  if (size < 0x38800000) {  // below 2^-14: in units of 2^-24, which are the last bits of what is added to 0.5
+  if (size > 0x7F800000) return {static_cast<uint16_t>(sign | 0x7E00)};  // NaN
+  if (size >= 0x477FF000)
+    return {static_cast<uint16_t>(sign | 0x7C00)};  // infinity: it rounds to 2^16 or more
+  // Below 2^-14 numbers are multiples of 2^-24, the last bit of a float32 in [0.5, 1): adding 0.5
+  // leaves the rounded multiple in the last bits.
+  if (size < 0x38800000) {
     const float shifted = std::fabs(value) + 0.5f;
     std::memcpy(&size, &shifted, sizeof(size));
     return {static_cast<uint16_t>(sign | (size - 0x3F000000))};
@@ -54,7 +75,9 @@ Float16 ToFloat16(float value) {
 }
 
 std::string_view WeightTypeName(WeightType type) {
-  return std::find_if(std::begin(kNames), std::end(kNames), [&](const auto& n) { return n.first == type; })->second;
+  return std::find_if(std::begin(kNames), std::end(kNames),
+                      [&](const auto& n) { return n.first == type; })
+      ->second;
 }
 
 std::optional<WeightType> FindWeightType(std::string_view name) {
@@ -69,21 +92,7 @@ std::vector<std::string> WeightTypeNames() {
   return names;
 }
 
-std::size_t WeightBytes(WeightType type) {
-  switch (type) {
-    case WeightType::kFloat32: return 4;
-    case WeightType::kInt8: return 1;
-    default: return 2;
-  }
-}
-
 void FreeAligned::operator()(void* p) const { std::free(p); }
-
-AlignedArray<std::byte> AllocateBytes(std::size_t bytes) {
-  void* p = std::aligned_alloc(64, (bytes + 63) / 64 * 64);
-  if (p == nullptr) throw std::bad_alloc();
-  return AlignedArray<std::byte>(static_cast<std::byte*>(p));
-}
 
 AlignedArray<float> AllocateFloats(std::size_t count) {
   auto bytes = AllocateBytes(count * sizeof(float));
@@ -96,29 +105,32 @@ PackedMatrix::PackedMatrix(int64_t outputs, int64_t inputs, WeightType type)
   const auto size = static_cast<std::size_t>(padded_outputs() * inputs) * WeightBytes(type);
   data_ = AllocateBytes(size);
   const auto last = static_cast<std::size_t>((panels() - 1) * kPanel * inputs) * WeightBytes(type);
-  std::memset(data_.get() + last, 0, size - last);  // the outputs that aren't
-  if (type == WeightType::kInt8) scale_ = AllocateFloats(static_cast<std::size_t>(padded_outputs()));
+  std::memset(data_.get() + last, 0, size - last);  // zeros for the padding of the last panel
+  if (type == WeightType::kInt8)
+    scale_ = AllocateFloats(static_cast<std::size_t>(padded_outputs()));
 }
 
 void PackedMatrix::SetRows(int64_t first, int64_t count, const float* rows) {
   for (int64_t n = first; n < first + count; ++n, rows += inputs_) {
-    const int64_t place = n / kPanel * inputs_ * kPanel + n % kPanel;
+    const int64_t offset = n / kPanel * inputs_ * kPanel + n % kPanel;
     switch (type_) {
       case WeightType::kFloat32:
-        Scatter(rows, inputs_, reinterpret_cast<float*>(data_.get()) + place, [](float w) { return w; });
+        SetColumn(rows, inputs_, reinterpret_cast<float*>(data_.get()) + offset,
+                  [](float w) { return w; });
         break;
       case WeightType::kBfloat16:
-        Scatter(rows, inputs_, reinterpret_cast<uint16_t*>(data_.get()) + place, ToBfloat16);
+        SetColumn(rows, inputs_, reinterpret_cast<uint16_t*>(data_.get()) + offset, ToBfloat16);
         break;
       case WeightType::kFloat16:
-        Scatter(rows, inputs_, reinterpret_cast<Float16*>(data_.get()) + place, ToFloat16);
+        SetColumn(rows, inputs_, reinterpret_cast<Float16*>(data_.get()) + offset, ToFloat16);
         break;
       case WeightType::kInt8: {
         scale_[n] = ScaleOf(rows, inputs_);
         const float inverse = scale_[n] > 0 ? 1.0f / scale_[n] : 0.0f;
-        Scatter(rows, inputs_, reinterpret_cast<int8_t*>(data_.get()) + place, [inverse](float w) {
-          return static_cast<int8_t>(std::lrint(std::clamp(w * inverse, -127.0f, 127.0f)));
-        });
+        SetColumn(
+            rows, inputs_, reinterpret_cast<int8_t*>(data_.get()) + offset, [inverse](float w) {
+              return static_cast<int8_t>(std::lrint(std::clamp(w * inverse, -127.0f, 127.0f)));
+            });
         break;
       }
     }

@@ -1,4 +1,4 @@
-// Apache-2.0. The weights of a linear layer, laid out once for the products of decoding.
+// Apache-2.0. Weights of a linear layer, packed for the matrix products of decoding on a CPU.
 #pragma once
 
 #include <cstddef>
@@ -11,45 +11,47 @@
 
 namespace pivotal::kernels {
 
-// How weights are stored. Products and sums are float32 for all.
+// Type in which weights are stored. Products and sums are computed in float32 for all types.
 enum class WeightType { kFloat32, kBfloat16, kFloat16, kInt8 };
 
-// "fp32", "bf16", "fp16", "int8"
+// Returns "fp32", "bf16", "fp16" or "int8".
 std::string_view WeightTypeName(WeightType type);
+// Returns the type of this name, or nullopt.
 std::optional<WeightType> FindWeightType(std::string_view name);
 std::vector<std::string> WeightTypeNames();
-std::size_t WeightBytes(WeightType type);
 
-// IEEE 754 binary16; not every compiler has a type for it.
+// A 16-bit floating-point number (IEEE 754 binary16), for compilers without a type for it.
 struct Float16 {
   uint16_t bits;
 };
-Float16 ToFloat16(float value);  // to nearest, ties to even
+// Rounds to nearest, ties to even.
+Float16 ToFloat16(float value);
 
-// Outputs of a panel.
+// Outputs (columns of y) of a panel of weights.
 inline constexpr int64_t kPanel = 16;
 
-// Bytes aligned to cache lines.
 struct FreeAligned {
   void operator()(void* p) const;
 };
+// An array that begins at a multiple of 64 bytes, the size of a cache line.
 template <typename T>
 using AlignedArray = std::unique_ptr<T[], FreeAligned>;
-// Not initialised. Throws std::bad_alloc.
-AlignedArray<std::byte> AllocateBytes(std::size_t bytes);
-AlignedArray<float> AllocateFloats(std::size_t count);  // zeroed
+// Allocates zeros. Throws std::bad_alloc.
+AlignedArray<float> AllocateFloats(std::size_t count);
 
-// y = x W^T + bias of weights [outputs, inputs], in panels of sixteen outputs: [panel][input][16]. The
-// last panel is filled up with zeros. int8 weights are W / scale rounded, with one scale an output.
+// Weights W [outputs, inputs] and bias of y = x W^T + bias, stored in panels of sixteen outputs:
+// [panel][input][16]. The last panel is padded with zeros. An int8 weight is W / scale, rounded;
+// each output has its own scale.
 class PackedMatrix {
  public:
   PackedMatrix() = default;
+  // Allocates the weights. Throws std::bad_alloc.
   PackedMatrix(int64_t outputs, int64_t inputs, WeightType type);
 
-  // Packs rows [first, first + count) of the weights, [count, inputs] in float32. Rows may come in any
-  // pieces and order, from several threads if their panels differ.
+  // Packs rows [first, first + count) of W, given as float32 [count, inputs]. Rows may come in any
+  // order. Several threads may call this at once if their panels differ.
   void SetRows(int64_t first, int64_t count, const float* rows);
-  // [outputs]
+  // Copies the bias, [outputs].
   void SetBias(const float* bias);
 
   int64_t outputs() const { return outputs_; }
@@ -59,7 +61,8 @@ class PackedMatrix {
   WeightType type() const { return type_; }
   const void* data() const { return data_.get(); }
   const float* bias() const { return bias_.get(); }    // [padded_outputs], or null
-  const float* scale() const { return scale_.get(); }  // [padded_outputs], of int8; else null
+  const float* scale() const { return scale_.get(); }  // [padded_outputs] for int8, else null
+  // Returns the bytes of weights, bias and scales.
   std::size_t bytes() const;
 
  private:
@@ -67,18 +70,6 @@ class PackedMatrix {
   WeightType type_ = WeightType::kFloat32;
   AlignedArray<std::byte> data_;
   AlignedArray<float> bias_, scale_;
-};
-
-// A share of y (+)= x W^T + bias: all rows of x, panels [first_panel, last_panel) of y.
-struct MatmulTask {
-  const float* x;      // [rows, x_stride], of which `inputs` are read
-  int64_t x_stride;
-  int64_t rows;
-  const PackedMatrix* weights;
-  float* y;            // [rows, y_stride], y_stride >= padded_outputs
-  int64_t y_stride;
-  bool add = false;    // to what y holds
-  int64_t first_panel = 0, last_panel = 0;
 };
 
 }  // namespace pivotal::kernels

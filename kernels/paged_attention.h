@@ -1,4 +1,5 @@
-// Apache-2.0. Attention of many rows that share parts of their past, over keys and values in blocks.
+// Apache-2.0. Layout of keys and values in blocks of tokens (paged attention, arXiv 2309.06180), so
+// that sequences can have blocks in common. (In C++17, which nvcc reads.)
 #pragma once
 
 #include <cstdint>
@@ -10,20 +11,22 @@ inline constexpr int64_t kBlockTokens = 16;
 
 struct AttentionShape {
   int64_t heads = 1, kv_heads = 1, head_dim = 1;
-  float scale = 1;     // of scores
-  int64_t window = 0;  // a row sees this many of its last keys; 0: all
-  // Phi-3-small's block-sparse attention, see model::BlockSparseConfig; 0: dense.
+  float scale = 1;     // factor of attention scores
+  int64_t window = 0;  // number of latest keys that a query attends to; 0: all
+  // Block-sparse attention of Phi-3-small, see model::BlockSparseConfig; 0: dense.
   int64_t sparse_block = 0, sparse_local = 0, sparse_stride = 0, sparse_head_step = 0;
 
+  // Query heads per KV head.
   int64_t group() const { return heads / kv_heads; }
   int64_t padded_dim() const { return (head_dim + 15) / 16 * 16; }
-  // Floats of a block: of one KV head's keys, of its keys and values, of all.
+  // Floats of a block: the keys of one KV head, its keys and values, all KV heads.
   int64_t key_size() const { return head_dim * kBlockTokens; }
   int64_t head_size() const { return key_size() + padded_dim() * kBlockTokens; }
   int64_t block_size() const { return kv_heads * head_size(); }
 };
 
-// One layer's keys and values in blocks, [block][KV head]: keys [D][16], then values [16][padded D].
+// Keys and values of one layer, as [block][KV head]. Each head has its keys transposed,
+// [head_dim][16], then its values, [16][padded_dim].
 struct KvLayer {
   const AttentionShape* shape;
   float* data;
@@ -34,40 +37,10 @@ struct KvLayer {
   float* values(int64_t block, int64_t head) const { return keys(block, head) + shape->key_size(); }
 };
 
-// The first `count` tokens of a stretch of a sequence, in blocks that it begins.
+// A run of `count` successive tokens of a sequence, stored from the first token of blocks[0] on.
 struct KvPiece {
   const int32_t* blocks;
   int32_t count;
 };
-
-// A row attends to the tokens of its pieces, `length` in all, its own the last of them.
-struct AttentionRow {
-  const float* query;  // [heads, head_dim]
-  float* out;          // [heads, head_dim]
-  const KvPiece* pieces;
-  int32_t num_pieces;
-  int32_t length;
-};
-
-// Queries (rows times group) that are computed together at most.
-inline constexpr int64_t kTileQueries = 24;
-
-// Rows [0, count) of one KV head; count * group <= kTileQueries, or count = 1. What they share at the
-// beginning of their pieces (the same blocks) is read once for all. The result of a row doesn't depend
-// on its company, to the bit. `workspace`: AttentionWorkspace() floats.
-struct AttentionTask {
-  const AttentionShape* shape;
-  const KvLayer* layer;
-  const AttentionRow* rows;
-  int64_t count;
-  int64_t kv_head;
-  float* workspace;
-};
-
-// Floats for rows of at most `length` tokens.
-inline int64_t AttentionWorkspace(const AttentionShape& shape, int64_t length) {
-  const int64_t queries = shape.group() > kTileQueries ? shape.group() : kTileQueries;
-  return queries * ((length + 15) / 16 * 16 + 2 * kBlockTokens + shape.padded_dim());
-}
 
 }  // namespace pivotal::kernels

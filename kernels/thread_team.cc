@@ -16,10 +16,10 @@ void Pause() {
 #endif
 }
 
-// Until `value` is not `old`.
+// Waits until `value` differs from `old`.
 template <typename T>
 void WaitWhile(const std::atomic<T>& value, T old) {
-  constexpr int kTurns = 2000;  // some 50 microseconds
+  constexpr int kTurns = 2000;  // about 50 microseconds
   for (int i = 0; i < kTurns; ++i) {
     if (value.load(std::memory_order_acquire) != old) return;
     Pause();
@@ -30,7 +30,7 @@ void WaitWhile(const std::atomic<T>& value, T old) {
 }  // namespace
 
 ThreadTeam::ThreadTeam(int size) {
-  for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { Serve(rank); });
+  for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { RunJobs(rank); });
 }
 
 ThreadTeam::~ThreadTeam() {
@@ -40,7 +40,7 @@ ThreadTeam::~ThreadTeam() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void ThreadTeam::Serve(int rank) {
+void ThreadTeam::RunJobs(int rank) {
   for (uint32_t job = 0;;) {
     WaitWhile(job_, job++);
     if (stop_) return;
@@ -59,15 +59,15 @@ void ThreadTeam::Run(const std::function<void(int)>& work) {
   for (int32_t busy = busy_; busy != 0; busy = busy_) WaitWhile(busy_, busy);
 }
 
-void ThreadTeam::Meet() {
+void ThreadTeam::Barrier() {
   if (threads_.empty()) return;
-  const uint32_t meeting = meeting_.load(std::memory_order_acquire);
+  const uint32_t barrier = barrier_.load(std::memory_order_acquire);
   if (arrived_.fetch_add(1, std::memory_order_acq_rel) + 1 == size()) {
     arrived_.store(0, std::memory_order_relaxed);
-    meeting_.fetch_add(1, std::memory_order_acq_rel);
-    meeting_.notify_all();
+    barrier_.fetch_add(1, std::memory_order_acq_rel);
+    barrier_.notify_all();
   } else {
-    WaitWhile(meeting_, meeting);
+    WaitWhile(barrier_, barrier);
   }
 }
 

@@ -1,17 +1,16 @@
-// Apache-2.0. Threads that go through one piece of work together.
+// Apache-2.0. A fixed team of threads that run one function together, with barriers.
 #pragma once
 
 #include <atomic>
 #include <cstdint>
-#include <exception>
 #include <functional>
 #include <thread>
 #include <vector>
 
 namespace pivotal::kernels {
 
-// size() threads, the caller's among them. They wait for a short while in a loop, then asleep: nothing is
-// lost where other programs want the CPU.
+// A team of size() threads, of which the caller is one. Waiting threads spin for about 50
+// microseconds and sleep after that, so that they leave the CPU to other programs.
 class ThreadTeam {
  public:
   explicit ThreadTeam(int size);
@@ -21,29 +20,32 @@ class ThreadTeam {
 
   int size() const { return static_cast<int>(threads_.size()) + 1; }
 
-  // work(rank) on each thread, ranks 0..size-1, the caller's is 0; returns when all are done. `work` must not
-  // throw.
+  // Calls work(rank) on each thread and returns when all calls have. Ranks are 0..size-1; the
+  // caller has rank 0. `work` must not throw.
   void Run(const std::function<void(int)>& work);
 
-  // Within Run, on all threads: goes on when all have come here. What they wrote before is seen after.
-  void Meet();
+  // Waits, within Run, until all threads of the team have called this. Each thread then sees what
+  // the others wrote before.
+  void Barrier();
 
  private:
-  void Serve(int rank);
+  void RunJobs(int rank);
 
   std::vector<std::thread> threads_;
   const std::function<void(int)>* work_ = nullptr;
-  std::atomic<uint32_t> job_ = 0;     // counts calls of Run
-  std::atomic<int32_t> busy_ = 0;     // threads at work, beside the caller
-  std::atomic<uint32_t> meeting_ = 0;  // counts meetings
-  std::atomic<int32_t> arrived_ = 0;
+  std::atomic<uint32_t> job_ = 0;      // number of calls of Run so far
+  std::atomic<int32_t> busy_ = 0;      // threads still in `work`, without the caller
+  std::atomic<uint32_t> barrier_ = 0;  // number of barriers passed so far
+  std::atomic<int32_t> arrived_ = 0;   // threads that wait at the current barrier
   bool stop_ = false;
 };
 
-// The part [first, last) of `count` things that is thread `rank`'s of `size`, in multiples of `grain`.
+// A range [first, last) of items.
 struct Part {
   int64_t first, last;
 };
+// Returns the part of `count` items that thread `rank` of `size` computes. Parts begin at multiples
+// of `grain`.
 Part PartOf(int64_t count, int rank, int size, int64_t grain = 1);
 
 }  // namespace pivotal::kernels

@@ -9,11 +9,35 @@
 #include <algorithm>
 #include <optional>
 #include <set>
+#include <utility>
 
-#include "model/attention_mask.h"
-#include "model/to_device.h"
+#include "model/tensor_transfer.h"
 
 namespace pivotal::model {
+
+at::Tensor CausalMask(const PhiConfig& config, const at::Tensor& positions, int64_t length) {
+  const at::Tensor query = positions.unsqueeze(1).unsqueeze(3);  // [B, 1, T, 1]
+  const at::Tensor key = at::arange(length, positions.options());
+  const at::Tensor mask = key.le(query);
+  return config.sliding_window > 0 ? mask & key.gt(query - config.sliding_window) : mask;
+}
+
+at::Tensor BlockSparseMask(const PhiConfig& config, const at::Tensor& positions, int64_t length) {
+  const BlockSparseConfig& sparse = config.block_sparse;
+  const int64_t heads = config.num_attention_heads;
+  const int64_t step =
+      sparse.same_for_all_heads ? 0 : std::max<int64_t>(1, sparse.vertical_stride / heads);
+  const auto& options = positions.options();
+  const auto block = [&](const at::Tensor& position) {
+    return at::floor_divide(position, sparse.block);
+  };
+  const at::Tensor query = block(positions).unsqueeze(1).unsqueeze(3);  // [B, 1, T, 1]
+  const at::Tensor key = block(at::arange(length, options)).view({1, 1, 1, length});
+  const at::Tensor shift = (at::arange(heads, options) * step + 1).view({1, heads, 1, 1});
+  const at::Tensor kept =
+      (query - key).lt(sparse.local_blocks) | (key + shift).remainder(sparse.vertical_stride).eq(0);
+  return CausalMask(config, positions, length) & kept;
+}
 
 at::Tensor Attend(const PhiConfig& config, const at::Tensor& query, const at::Tensor& key,
                   const at::Tensor& value, const at::Tensor& mask) {
@@ -28,18 +52,19 @@ at::Tensor Attend(const PhiConfig& config, const at::Tensor& query, const at::Te
         config.attention_scale == 0 ? std::nullopt : std::optional<double>(config.attention_scale));
   };
   if (time == 1) {
-    // All query heads of a group read their keys at once: they stand in as the time dimension.
-    at::Tensor of_group = mask;
-    if (!causal && mask.size(1) > 1) of_group = mask.reshape({mask.size(0), kv_heads, group, -1});
+    // The query heads of a group take the place of the time dimension, so that keys are read once.
+    at::Tensor group_mask = mask;
+    if (!causal && mask.size(1) > 1) group_mask = mask.reshape({mask.size(0), kv_heads, group, -1});
     return attend(query.reshape({batch, kv_heads, group, dim}), key.transpose(1, 2),
-                  value.transpose(1, 2), of_group)
+                  value.transpose(1, 2), group_mask)
         .reshape({batch, 1, heads * dim});
   }
   const auto repeat = [&](const at::Tensor& t) {
     return (group == 1 ? t : t.repeat_interleave(group, 2)).transpose(1, 2);
   };
   return attend(query.transpose(1, 2), repeat(key), repeat(value), mask)
-      .transpose(1, 2).reshape({batch, time, heads * dim});
+      .transpose(1, 2)
+      .reshape({batch, time, heads * dim});
 }
 
 ForestAttention::ForestAttention(const PhiConfig& config, const TokenForest& forest,
@@ -58,7 +83,8 @@ ForestAttention::ForestAttention(const PhiConfig& config, const TokenForest& for
     std::size_t end = i + 1;
     if (sources.empty() && alone(i)) {
       while (end < forest.segments.size() && alone(end) &&
-             forest.segments[end].length == segment.length) ++end;
+             forest.segments[end].length == segment.length)
+        ++end;
     }
     Block block{static_cast<int64_t>(end - i), {}, {}, {}};
     if (segment.parent >= 0) block.path = blocks_[block_of[segment.parent]].path;

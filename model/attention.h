@@ -1,8 +1,10 @@
-// Apache-2.0. Scaled dot-product attention.
+// Apache-2.0. Scaled dot-product attention as LibTorch operators.
 #pragma once
 
 #include <ATen/core/Tensor.h>
 
+#include <cstdint>
+#include <span>
 #include <vector>
 
 #include "model/phi_config.h"
@@ -10,34 +12,42 @@
 
 namespace pivotal::model {
 
-// query [B, T, H, D], key and value [B, S, KV heads, D] -> [B, T, H * D]. Heads share keys in groups.
-// `mask` is bool, [B or 1, H or 1, T, S] (attention_mask.h); undefined: causal, T = S.
+// Returns which keys, at positions 0..length-1, the queries at `positions` [B, T] (int64) attend
+// to: those up to their own position, within the sliding window. Bool, [B, 1, T, length].
+at::Tensor CausalMask(const PhiConfig& config, const at::Tensor& positions, int64_t length);
+
+// Returns the same for Phi-3-small's block-sparse layers, whose heads differ: [B, H, T, length].
+at::Tensor BlockSparseMask(const PhiConfig& config, const at::Tensor& positions, int64_t length);
+
+// Computes query [B, T, H, D], key and value [B, S, KV heads, D] -> [B, T, H * D]. `mask` is bool,
+// [B or 1, H or 1, T, S]; an undefined mask means causal attention with T = S.
 at::Tensor Attend(const PhiConfig& config, const at::Tensor& query, const at::Tensor& key,
                   const at::Tensor& value, const at::Tensor& mask);
 
-// Attention over a forest, a stretch of it at a time: no pair of tokens is computed that the causal
-// order forbids, but within a stretch.
+// Attention over a forest, one segment at a time. A segment computes scores only for its own tokens
+// and those of its ancestors.
 class ForestAttention {
  public:
-  // `sources`: the nodes, ascending, whose output is wanted; empty: all.
+  // `sources` are the nodes to compute outputs for, ascending; empty means all nodes.
   ForestAttention(const PhiConfig& config, const TokenForest& forest,
                   std::span<const int64_t> sources);
 
-  // query [U, H, D] of the sources, key and value [N, KV heads, D] -> [U, H * D]. `sparse`: as
-  // Phi-3-small's block-sparse layers attend.
+  // Computes query [U, H, D] of the sources, key and value [N, KV heads, D] of all nodes -> [U,
+  // H * D].
+  // `sparse` selects Phi-3-small's block-sparse attention.
   at::Tensor operator()(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
                         bool sparse) const;
 
  private:
-  // One segment, or several of one shape that share nothing and have no children.
+  // One segment, or a batch of consecutive segments of equal length without parents or children.
   struct Block {
-    int64_t rows;
-    std::vector<int64_t> path;  // blocks from the root on, itself included
+    int64_t rows;               // segments in the batch
+    std::vector<int64_t> path;  // indices of blocks from the root to this block, included
     at::Tensor mask, sparse_mask;
   };
   const PhiConfig& config_;
   std::vector<Block> blocks_;
-  std::vector<int64_t> keys_, queries_;  // of each block
+  std::vector<int64_t> keys_, queries_;  // numbers of keys and queries of each block
 };
 
 }  // namespace pivotal::model

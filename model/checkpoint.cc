@@ -5,47 +5,50 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/zeros.h>
-
 #include <c10/core/GradMode.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <cmath>
 #include <numbers>
 
-#include <spdlog/spdlog.h>
-
-#include "data/error.h"
-#include "data/file_sink.h"
-#include "data/safetensors.h"
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/base/names.h"
+#include "data/weights/safetensors.h"
 #include "kernels/philox.h"
 #include "model/config_file.h"
-#include "model/tensor_view.h"
+#include "model/tensor_transfer.h"
 
 namespace pivotal::model {
 namespace {
 
 namespace fs = std::filesystem;
 
-// Names that some exporters write although they follow from the config.
+// Returns whether a tensor follows from the config or from other weights. Some exporters write
+// these.
 bool IsDerived(const std::string& name, const PhiConfig& config) {
   return name.ends_with("rotary_emb.inv_freq") ||
          (config.tie_word_embeddings && name == "lm_head.weight");
 }
 
 bool IsVision(const std::string& name, const PhiConfig& config) {
-  return config.architecture == Architecture::kPhi3V && name.starts_with("model.vision_embed_tokens.");
+  return config.architecture == Architecture::kPhi3V &&
+         name.starts_with("model.vision_embed_tokens.");
 }
 
-void CheckTokenizerFits(const data::Tokenizer& tokenizer, const PhiConfig& config,
+void CheckTokenizerFits(const Tokenizer& tokenizer, const PhiConfig& config,
                         const fs::path& folder) {
   if (tokenizer.VocabSize() > config.vocab_size)
-    Fail("{}: the tokenizer has {} ids, but config.json has vocab_size {}; take both from the same "
-         "download", folder.string(), tokenizer.VocabSize(), config.vocab_size);
+    Fail(
+        "{}: the tokenizer has {} ids, but config.json has vocab_size {}; take both from the same "
+        "download",
+        folder.string(), tokenizer.VocabSize(), config.vocab_size);
 }
 
-// A response also ends where the tokenizer says so and where a turn ends: config.json alone names
-// only the end of a text, so that an answer in a conversation would run on.
-void AddStopTokens(const data::Tokenizer& tokenizer, std::vector<int64_t>& stops) {
+// Adds the tokenizer's end token and ends of turns. config.json often names only the end of a text,
+// so that an answer in a conversation would run on.
+void AddStopTokens(const Tokenizer& tokenizer, std::vector<int64_t>& stops) {
   const auto add = [&](TokenId id) {
     if (id >= 0 && std::ranges::find(stops, id) == stops.end()) stops.push_back(id);
   };
@@ -56,7 +59,7 @@ void AddStopTokens(const data::Tokenizer& tokenizer, std::vector<int64_t>& stops
   }
 }
 
-// Copies what stands beside the weights: everything small that a loader may read.
+// Copies the small files that a loader may read, except config.json and the index of shards.
 void CopySideFiles(const fs::path& origin, const fs::path& folder) {
   static constexpr std::string_view kExtensions[] = {".json", ".model", ".tiktoken",
                                                      ".txt",  ".jinja", ".py"};
@@ -72,21 +75,22 @@ void CopySideFiles(const fs::path& origin, const fs::path& folder) {
   }
 }
 
-// As config.json and --dtype write it.
-std::string DTypeText(at::ScalarType type) {
-  return type == at::kHalf ? "float16" : type == at::kBFloat16 ? "bfloat16" : "float32";
-}
+// The names of types in config.json and in --dtype.
+constexpr auto kDTypes = data::MakeNameTable<at::ScalarType>(
+    "type", {{at::kFloat, "float32"}, {at::kBFloat16, "bfloat16"}, {at::kHalf, "float16"}});
 
-// Whether reading a tensor where it lies gives the values that a copy in `dtype` would have.
+// Returns whether reading a tensor in the file gives the values that a copy in `dtype` would have.
 bool StaysInFile(const data::TensorView& view, at::ScalarType dtype) {
-  const bool aligned = reinterpret_cast<std::uintptr_t>(view.bytes.data()) % data::ByteSize(view.dtype) == 0;
+  const bool aligned =
+      reinterpret_cast<std::uintptr_t>(view.bytes.data()) % data::ByteSize(view.dtype) == 0;
   return aligned && (dtype == at::kFloat || dtype == ToScalarType(view.dtype));
 }
 
 at::Tensor NormalTensor(at::IntArrayRef shape, double stddev, kernels::RandomStream& random) {
   const at::Tensor tensor = at::empty(shape, at::TensorOptions(at::kFloat));
   float* values = tensor.data_ptr<float>();
-  for (int64_t i = 0; i < tensor.numel(); ++i) {  // Box-Muller, one of the two values
+  // The Box-Muller transform gives two values; the second is not used.
+  for (int64_t i = 0; i < tensor.numel(); ++i) {
     const double radius = std::sqrt(-2.0 * std::log(1.0 - random.Uniform()));
     const double angle = 2.0 * std::numbers::pi * random.Uniform();
     values[i] = static_cast<float>(stddev * radius * std::cos(angle));
@@ -106,20 +110,20 @@ at::Device ParseDevice(const std::string& name) {
       if (!has_cuda) Fail("--device {}: no CUDA device is usable here; use --device cpu", name);
       return device.has_index() ? device : at::Device(at::kCUDA, 0);
     }
-  } catch (const c10::Error&) {  // not a device name: reported below
+  } catch (const c10::Error&) {  // not the name of a device; reported below
   }
   Fail("--device {}: expected auto, cpu, cuda or cuda:N", name);
 }
 
 at::ScalarType ParseDType(const std::string& name) {
-  for (at::ScalarType type : {at::kFloat, at::kBFloat16, at::kHalf})
-    if (name == DTypeText(type)) return type;
+  if (const auto type = kDTypes.Find(name)) return *type;
   Fail("--dtype {}: expected float32, bfloat16 or float16", name);
 }
 
-Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarType dtype, WeightUse use) {
+Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarType dtype,
+                          WeightUse use) {
   PhiConfig config = LoadPhiConfig(folder);
-  Checkpoint checkpoint{folder, nullptr, data::LoadTokenizer(folder)};
+  Checkpoint checkpoint{folder, nullptr, LoadTokenizer(folder)};
   CheckTokenizerFits(*checkpoint.tokenizer, config, folder);
   if (!config.eos_is_complete) AddStopTokens(*checkpoint.tokenizer, config.eos_token_ids);
   const auto reader = std::make_shared<const data::SafetensorsReader>(folder);
@@ -147,16 +151,23 @@ Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarT
 std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed) {
   config.Validate("model");
   ParameterMap parameters;
-  CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& shape, Init init) {
-    kernels::RandomStream random(seed, kernels::MixStream(0, name));
-    at::Tensor& tensor = parameters[name];
-    switch (init) {
-      case Init::kNormal: tensor = NormalTensor(shape, config.initializer_range, random); break;
-      case Init::kOne: tensor = at::ones(shape, at::TensorOptions(at::kFloat)); break;
-      case Init::kZero: tensor = at::zeros(shape, at::TensorOptions(at::kFloat)); break;
-    }
-    return tensor;
-  });
+  CollectWeights(config,
+                 [&](const std::string& name, const std::vector<int64_t>& shape, Init init) {
+                   kernels::RandomStream random(seed, kernels::MixStream(0, name));
+                   at::Tensor& tensor = parameters[name];
+                   switch (init) {
+                     case Init::kNormal:
+                       tensor = NormalTensor(shape, config.initializer_range, random);
+                       break;
+                     case Init::kOne:
+                       tensor = at::ones(shape, at::TensorOptions(at::kFloat));
+                       break;
+                     case Init::kZero:
+                       tensor = at::zeros(shape, at::TensorOptions(at::kFloat));
+                       break;
+                   }
+                   return tensor;
+                 });
   return std::make_unique<PhiModel>(config, std::move(parameters), "random weights");
 }
 
@@ -195,7 +206,7 @@ void SaveCheckpoint(const PhiModel& model, const fs::path& origin, const fs::pat
                     int64_t max_shard_bytes) {
   CopySideFiles(origin, folder);
   const auto dtype = c10::typeMetaToScalarType(model.options().dtype());
-  CopyPhiConfig(origin, DTypeText(dtype), folder);
+  CopyPhiConfig(origin, std::string(kDTypes.Name(dtype)), folder);
   SaveWeights(model, folder, max_shard_bytes);
 }
 

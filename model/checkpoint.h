@@ -1,4 +1,4 @@
-// Apache-2.0. Hugging Face folders to models and back.
+// Apache-2.0. Loads models from Hugging Face folders, and saves them.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -8,64 +8,67 @@
 #include <memory>
 #include <string>
 
-#include "data/tokenizer.h"
 #include "model/phi_model.h"
+#include "pivotal/tokenizer.h"
 
 namespace pivotal::model {
 
-// "auto" (CUDA where there is one), "cpu", "cuda", "cuda:N". Throws Error if there is no such device.
+// Parses "auto" (CUDA if usable, else the CPU), "cpu", "cuda" or "cuda:N". Throws Error for other
+// names and for a device that is not there.
 at::Device ParseDevice(const std::string& name);
 
-// "float32", "bfloat16", "float16". Throws Error that lists the names.
+// Parses "float32", "bfloat16" or "float16". Throws Error for other names.
 at::ScalarType ParseDType(const std::string& name);
 
-// A folder as commands use it.
+// A loaded folder.
 struct Checkpoint {
   std::filesystem::path folder;
   std::unique_ptr<PhiModel> model;
-  std::unique_ptr<const data::Tokenizer> tokenizer;
+  std::unique_ptr<const Tokenizer> tokenizer;
 };
 
 enum class WeightUse {
-  kAny,      // weights are the model's own
-  kRollouts  // on a CPU they stay in the mapped file, read-only and in the file's type, where `dtype` is as wide
+  kAny,      // the model owns its weights
+  kRollouts  // read-only: on a CPU, weights stay in the mapped file and in its type, if `dtype`
+             // would not be narrower
 };
 
-// Reads config.json, the weights (converted to `dtype`, on `device`) and the tokenizer. Throws Error
-// that names the file for anything missing, damaged, of another architecture, or a tokenizer with
-// more ids than the model has rows. One tensor at a time is in memory twice. Where no
-// generation_config.json names stop tokens, the tokenizer's end token and the family's end-of-turn
-// tokens join those of config.json.
+// Reads config.json, the weights (as `dtype`, on `device`) and the tokenizer. Holds at most one
+// tensor twice. If no generation_config.json names stop tokens, adds the tokenizer's end token and
+// the family's end-of-turn tokens to those of config.json. Throws Error that names the file if
+// something is missing, damaged or of another architecture, or if the tokenizer has more ids than
+// the model.
 Checkpoint LoadCheckpoint(const std::filesystem::path& folder, at::Device device,
                           at::ScalarType dtype, WeightUse use = WeightUse::kAny);
 
-// Weights drawn from normal(0, initializer_range) as transformers initialises them; norms are one,
-// biases zero.
+// Makes a model with random weights as transformers initialises them: normal(0,
+// initializer_range), norms one, biases zero.
 std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed);
 
-// As save_pretrained: files up to this size, with an index where there are several.
+// Weight files have at most this size by default, as those of save_pretrained.
 inline constexpr int64_t kDefaultShardBytes = 5'000'000'000;
 
-// Tensors in the files of weights, see SaveWeights; read back on the CPU, in their types.
+// Writes tensors into a folder, and reads them back to the CPU in their types: model.safetensors,
+// or shards of at most `max_shard_bytes` with model.safetensors.index.json. A larger tensor has a
+// shard of its own.
 void SaveTensors(const ParameterMap& tensors, const std::filesystem::path& folder,
                  int64_t max_shard_bytes = kDefaultShardBytes);
 ParameterMap LoadTensors(const std::filesystem::path& folder);
 
-// Puts the weights of a folder in place of the model's. Throws Error if they are of another model.
+// Overwrites the model's weights with those of a folder. Throws Error if names or shapes differ.
 void LoadWeights(const std::filesystem::path& folder, PhiModel& model);
 
-// Writes the weights alone: model.safetensors, or shards of at most `max_shard_bytes` (a larger
-// tensor has its own) and model.safetensors.index.json.
+// Writes the weights only, as SaveTensors does.
 void SaveWeights(const PhiModel& model, const std::filesystem::path& folder,
                  int64_t max_shard_bytes = kDefaultShardBytes);
 
-// Writes a folder that transformers loads: the weights, and what else `origin` (the folder that the
-// model was loaded from) holds: config.json, tokenizer, generation_config.json, chat template, code.
+// Writes a folder that transformers loads: the weights, and from `origin`, the folder that the
+// model was loaded from, config.json, generation_config.json, tokenizer, chat template and code.
 void SaveCheckpoint(const PhiModel& model, const std::filesystem::path& origin,
                     const std::filesystem::path& folder,
                     int64_t max_shard_bytes = kDefaultShardBytes);
 
-// SHA-256 of the weight file of a folder (of the list of names and sums where there are several).
+// Returns the SHA-256 of a folder's weight file, or of the list of names and sums of its shards.
 std::string WeightsFingerprint(const std::filesystem::path& folder);
 
 }  // namespace pivotal::model

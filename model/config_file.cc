@@ -5,11 +5,13 @@
 #include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <string>
 #include <type_traits>
+#include <vector>
 
-#include "data/error.h"
-#include "data/file_sink.h"
-#include "data/json_input.h"
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/base/json_input.h"
 
 namespace pivotal::model {
 namespace {
@@ -17,11 +19,13 @@ namespace {
 namespace fs = std::filesystem;
 using Json = nlohmann::json;
 
-// Integers must be integers that int64_t holds: the JSON library would cut 2.5, and wrap what is larger.
+// Returns whether `json` can be read as a T. The JSON library would cut 2.5 to an int64_t and wrap
+// larger integers; both are refused here.
 template <typename T>
 bool IsA(const Json& json) {
   if constexpr (std::is_same_v<T, int64_t>) {
-    return json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX);
+    return json.is_number_integer() &&
+           (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX);
   } else if constexpr (std::is_same_v<T, std::vector<int64_t>>) {
     return json.is_array() && std::ranges::all_of(json, IsA<int64_t>);
   } else {
@@ -29,7 +33,7 @@ bool IsA(const Json& json) {
   }
 }
 
-// The keys of one JSON object; absent and null leave a value as it is.
+// Reads the keys of one JSON object. A key that is absent or null leaves the value as it is.
 class Keys {
  public:
   Keys(const Json& json, const std::string& source) : json_(json), source_(source) {}
@@ -58,14 +62,14 @@ class Keys {
     return {json_.at(key), source_};
   }
 
-  // A key that changes the result and is not understood is an error, not ignored.
+  // Throws Error if a key that changes the result has another value than the supported one.
   void Expect(const char* key, const Json& value) const {
     if (!Has(key) || json_.at(key) == value) return;
     Fail("{}: \"{}\": {} is not supported (only {})", source_, key, json_.at(key).dump(),
          value.dump());
   }
 
-  // `eos_token_id` is one id or a list.
+  // Reads `eos_token_id`, one id or a list.
   void ReadStopTokens(std::vector<int64_t>& ids) const {
     if (!Has("eos_token_id")) return;
     if (json_.at("eos_token_id").is_array()) return Read("eos_token_id", ids);
@@ -83,16 +87,16 @@ class Keys {
 Architecture ReadArchitecture(const Keys& keys) {
   std::vector<std::string> names;
   keys.Read("architectures", names);
-  for (auto known : {Architecture::kPhi, Architecture::kPhi3, Architecture::kPhi3Small,
-                     Architecture::kPhi3V, Architecture::kPhimoe}) {
-    if (names.size() == 1 && names[0] == ArchitectureName(known)) return known;
-  }
-  Fail("{}: architecture {} is not supported; Pivotal runs PhiForCausalLM (Phi-1, 1.5, 2), "
-       "Phi3ForCausalLM (Phi-3, Phi-4), Phi3SmallForCausalLM, Phi3VForCausalLM (its text model) and "
-       "PhimoeForCausalLM", keys.source(), names.empty() ? "(none named)" : names.front());
+  if (names.size() == 1)
+    if (const auto known = FindArchitecture(names.front())) return *known;
+  Fail(
+      "{}: architecture {} is not supported; Pivotal runs PhiForCausalLM (Phi-1, 1.5, 2), "
+      "Phi3ForCausalLM (Phi-3, Phi-4), Phi3SmallForCausalLM, Phi3VForCausalLM (its text model) and "
+      "PhimoeForCausalLM",
+      keys.source(), names.empty() ? "(none named)" : names.front());
 }
 
-// transformers' default for a config without the key.
+// Returns transformers' defaults.
 PhiConfig DefaultsOf(Architecture architecture) {
   PhiConfig c;
   c.architecture = architecture;
@@ -109,9 +113,7 @@ PhiConfig DefaultsOf(Architecture architecture) {
       c.parallel = c.attention_bias = c.mlp_bias = c.head_bias = true;
       break;
     case Architecture::kPhi3:
-    case Architecture::kPhi3V:
-      c.eos_token_ids = {32000};
-      break;
+    case Architecture::kPhi3V: c.eos_token_ids = {32000}; break;
     case Architecture::kPhi3Small:
       c.vocab_size = 100352;
       c.hidden_size = 4096;
@@ -159,13 +161,14 @@ void ReadSizes(const Keys& keys, PhiConfig& c) {
   keys.Read("sliding_window", c.sliding_window);
 }
 
-// Frequencies divided by factors, as transformers' longrope chooses the factors and the scale of
-// cosine and sine. Phi-3-small and Phi-3.5-MoE name the scales themselves.
+// Reads LongRoPE's factors and scales as transformers does. Phi-3-small and Phi-3.5-MoE give the
+// scales; for Phi-3 they follow from the lengths.
 void ReadLongRope(const Keys& keys, const Keys& scaling, PhiConfig& c) {
   RopeConfig& rope = c.rope;
   scaling.Read("short_factor", rope.short_factor);
   scaling.Read("long_factor", rope.long_factor);
-  const bool is_phi3 = c.architecture == Architecture::kPhi3 || c.architecture == Architecture::kPhi3V;
+  const bool is_phi3 =
+      c.architecture == Architecture::kPhi3 || c.architecture == Architecture::kPhi3V;
   rope.original_length = is_phi3 ? 4096 : c.max_position_embeddings;
   if (!is_phi3) scaling.Read("original_max_position_embeddings", rope.original_length);
   keys.Read("original_max_position_embeddings", rope.original_length);
@@ -179,15 +182,16 @@ void ReadLongRope(const Keys& keys, const Keys& scaling, PhiConfig& c) {
   if (is_phi3) return;
   if (c.architecture == Architecture::kPhimoe) {
     for (const char* key : {"short_mscale", "long_mscale"})
-      if (!scaling.Has(key)) Fail("{}: \"{}\" is missing beside the longrope factors", keys.source(), key);
-    // transformers scales Phi-3.5-MoE by length but never takes its long factors.
+      if (!scaling.Has(key))
+        Fail("{}: \"{}\" is missing beside the longrope factors", keys.source(), key);
+    // transformers chooses Phi-3.5-MoE's scale by length, but never uses its long factors.
     rope.long_factor = rope.short_factor;
   }
   scaling.Read("short_mscale", rope.short_scale);
   scaling.Read("long_mscale", rope.long_scale);
 }
 
-// Rotary settings stand at top level (transformers 4) or under rope_parameters (5).
+// Reads rotary settings: at top level (transformers 4) or under rope_parameters (5).
 void ReadRope(const Keys& keys, PhiConfig& c) {
   keys.Read(c.architecture == Architecture::kPhi3Small ? "rope_embedding_base" : "rope_theta",
             c.rope.theta);
@@ -203,7 +207,8 @@ void ReadRope(const Keys& keys, PhiConfig& c) {
     if (c.architecture != Architecture::kPhimoe)
       scaling.Read("partial_rotary_factor", c.rope.partial);
     if (type == "default") continue;
-    const bool old_name = (type == "su" || type == "yarn") && c.architecture != Architecture::kPhimoe;
+    const bool old_name =
+        (type == "su" || type == "yarn") && c.architecture != Architecture::kPhimoe;
     if ((type != "longrope" && !old_name) || c.architecture == Architecture::kPhi)
       Fail("{}: {} of type \"{}\" is not supported for {}", keys.source(), key, type,
            ArchitectureName(c.architecture));
@@ -263,15 +268,14 @@ void ReadPhimoe(const Keys& keys, PhiConfig& c) {
 
 Json ParseConfig(const fs::path& folder) {
   if (!fs::is_directory(folder))
-    Fail("{}: no such folder; --model takes a Hugging Face folder with config.json", folder.string());
+    Fail("{}: no such folder; --model takes a Hugging Face folder with config.json",
+         folder.string());
   const std::string source = (folder / "config.json").string();
   return data::ParseJsonObject(data::ReadFile(source), source);
 }
 
 void WriteConfig(const Json& json, const fs::path& folder) {
-  data::FileSink file(folder / "config.json");
-  file.Write(json.dump(2) + "\n");
-  file.Commit();
+  data::WriteFile(folder / "config.json", json.dump(2) + "\n");
 }
 
 }  // namespace
@@ -308,11 +312,12 @@ PhiConfig LoadPhiConfig(const fs::path& folder) {
 
 void SavePhiConfig(const PhiConfig& config, const fs::path& folder) {
   if (config.architecture != Architecture::kPhi3 || config.rope.original_length > 0 ||
-      config.rope.partial != 1.0 || config.head_dim * config.num_attention_heads != config.hidden_size)
+      config.rope.partial != 1.0 ||
+      config.head_dim * config.num_attention_heads != config.hidden_size)
     Fail("{}: a new config.json is written only for Phi3ForCausalLM with plain positions",
          folder.string());
-  const Json eos = config.eos_token_ids.size() == 1 ? Json(config.eos_token_ids[0])
-                                                    : Json(config.eos_token_ids);
+  const Json eos =
+      config.eos_token_ids.size() == 1 ? Json(config.eos_token_ids[0]) : Json(config.eos_token_ids);
   WriteConfig({{"architectures", {"Phi3ForCausalLM"}},
                {"model_type", "phi3"},
                {"vocab_size", config.vocab_size},

@@ -1,24 +1,25 @@
-// Apache-2.0. config.json and generation_config.json of a Hugging Face folder.
+// Apache-2.0. Reads and writes config.json and generation_config.json of a Hugging Face folder.
 #pragma once
 
 #include <filesystem>
+#include <string>
 
 #include "model/phi_config.h"
 
 namespace pivotal::model {
 
-// Reads config.json as transformers 4 (`rope_theta`, `rope_scaling`) or 5 (`rope_parameters`)
-// writes it; absent keys have transformers' defaults. Throws Error for another architecture, a key
-// that would change the result and is not supported, or a bad value. `eos_token_ids` come from
-// generation_config.json where that names them.
+// Reads config.json as written by transformers 4 (`rope_theta`, `rope_scaling`) or 5
+// (`rope_parameters`). Absent keys have transformers' defaults. Stop tokens come from
+// generation_config.json if it names any. Throws Error for another architecture, a bad value, or an
+// unsupported key that would change the result.
 PhiConfig LoadPhiConfig(const std::filesystem::path& folder);
 
-// Writes config.json in transformers 4's form, which transformers 5 reads too. Only for a model
-// that no folder describes yet: throws Error unless it is a Phi3ForCausalLM with plain positions.
+// Writes config.json for a new model, in transformers 4's form, which transformers 5 reads too.
+// Throws Error unless the model is a Phi3ForCausalLM without LongRoPE or partial rotation.
 void SavePhiConfig(const PhiConfig& config, const std::filesystem::path& folder);
 
-// Copies config.json of `origin` to `folder`, with the dtype of the weights that go with it (e.g.
-// "float32"). What was read as Phi-3-vision's text model is a Phi3ForCausalLM from then on.
+// Copies config.json from `origin` to `folder`, with the type of the weights saved there (e.g.
+// "float32"). Phi-3-vision becomes Phi3ForCausalLM, since only its text model is saved.
 void CopyPhiConfig(const std::filesystem::path& origin, const std::string& dtype,
                    const std::filesystem::path& folder);
 

@@ -12,25 +12,29 @@
 #include <limits>
 #include <new>
 
-#include "data/error.h"
-#include "model/attention_shape.h"
+#include "data/base/error.h"
+#include "model/phi_model.h"
 
 namespace pivotal::model {
 namespace {
 
-// Rows of a thread from which on they are dealt out: weights that the caches hold are read again for nothing.
-constexpr int64_t kRowsToDeal = 12, kRowsToDealInCache = 2;
-constexpr int64_t kCached = int64_t{16} << 20;   // bytes
-constexpr int64_t kShared = int64_t{1} << 22;    // weights times rows that are worth many meetings of threads
-constexpr int64_t kLogits = int64_t{4} << 20;  // of a thread at a time
+// With at least this many rows a thread, each thread computes its own rows; fewer suffice if all
+// weights fit in the caches, since each thread then reads all of them.
+constexpr int64_t kRowsToSplit = 12, kRowsToSplitInCache = 2;
+constexpr int64_t kCacheBytes = int64_t{16} << 20;
+// Weights times rows from which several threads are worth their barriers.
+constexpr int64_t kWorkForTeam = int64_t{1} << 22;
+constexpr int64_t kLogits = int64_t{4} << 20;  // logits that one thread holds at once
 
 int64_t Padded(int64_t size) { return (size + 15) / 16 * 16; }
 
 kernels::ActivationTask ActivationOf(const PhiConfig& config) {
   const auto limit = static_cast<float>(config.gegelu_limit);
   switch (config.mlp) {
-    case PhiConfig::Mlp::kGelu: return {kernels::Activation::kGelu, config.intermediate_size, limit};
-    case PhiConfig::Mlp::kGegelu: return {kernels::Activation::kGegelu, config.intermediate_size, limit};
+    case PhiConfig::Mlp::kGelu:
+      return {kernels::Activation::kGelu, config.intermediate_size, limit};
+    case PhiConfig::Mlp::kGegelu:
+      return {kernels::Activation::kGegelu, config.intermediate_size, limit};
     default: return {kernels::Activation::kSwiGlu, config.intermediate_size, limit};
   }
 }
@@ -41,16 +45,18 @@ void CopyRow(const at::Tensor& table, int64_t row, float multiplier, float* out)
   for (int64_t i = 0; i < table.size(1); ++i) out[i] = static_cast<float>(from[i]) * multiplier;
 }
 
-// The expert with the highest of `scores` that is not `taken`, and its softmax among those that come within
-// twice `jitter` of it: SparseMixer (arXiv 2310.00811) as it evaluates; see model/mlp.cc.
-std::pair<int32_t, float> BestExpert(const float* scores, int32_t experts, int32_t taken, double jitter) {
+// Chooses the expert with the highest of `scores` except `taken`. Its weight is its softmax among
+// the experts whose relative distance from it is at most twice `jitter`, as in layers.cc.
+std::pair<int32_t, float> BestExpert(const float* scores, int32_t experts, int32_t taken,
+                                     double jitter) {
   int32_t best = taken == 0 ? 1 : 0;
   for (int32_t i = 0; i < experts; ++i)
     if (i != taken && scores[i] > scores[best]) best = i;
   double sum = 0;
   for (int32_t i = 0; i < experts; ++i) {
     if (i == taken) continue;
-    const float distance = (scores[best] - scores[i]) / std::max(std::fabs(scores[i]), scores[best]);
+    const float distance =
+        (scores[best] - scores[i]) / std::max(std::fabs(scores[i]), scores[best]);
     if (!(distance > 2 * jitter)) sum += std::exp(static_cast<double>(scores[i]) - scores[best]);
   }
   return {best, static_cast<float>(1.0 / sum)};
@@ -58,14 +64,15 @@ std::pair<int32_t, float> BestExpert(const float* scores, int32_t experts, int32
 
 }  // namespace
 
-// Keys and values of all blocks. Pages are the system's until they are written; large ones, for blocks of a
-// sequence lie far apart.
+// The keys and values of all blocks. The system provides a page when it is first written. Pages are
+// huge where possible, because the blocks of a sequence lie far apart.
 class CpuDecoder::KvMemory {
  public:
   KvMemory(const kernels::AttentionShape& shape, int64_t layers, int64_t blocks) {
     const int64_t layer = blocks * shape.block_size();
     bytes_ = static_cast<std::size_t>(std::max<int64_t>(1, layers * layer)) * sizeof(float);
-    void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory = mmap(nullptr, bytes_, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     madvise(memory, bytes_, MADV_HUGEPAGE);
     memory_ = static_cast<float*>(memory);
@@ -84,18 +91,26 @@ class CpuDecoder::KvMemory {
 };
 
 CpuDecoder::Buffer::Buffer(int64_t rows, int64_t row_stride)
-    : data(kernels::AllocateFloats(static_cast<std::size_t>(rows * row_stride))), stride(row_stride) {}
+    : data(kernels::AllocateFloats(static_cast<std::size_t>(rows * row_stride))),
+      stride(row_stride) {}
 
 bool CpuDecoder::Supports(const PhiModel& model) {
   return model.options().device().is_cpu() && model.options().dtype() != at::kDouble;
 }
 
 CpuDecoder::CpuDecoder(const PhiModel& model, const DecoderOptions& options)
-    : config_(model.config()), shape_(ShapeOf(config_)), activation_(ActivationOf(config_)),
-      rope_(config_, at::TensorOptions(at::kFloat)), team_(at::get_num_threads()),
+    : config_(model.config()),
+      shape_(AttentionShapeOf(config_)),
+      activation_(ActivationOf(config_)),
+      rope_(config_, at::TensorOptions(at::kFloat)),
+      team_(at::get_num_threads()),
       weights_(Pack(model.weights(), config_,
-                    options.weights.value_or(WeightTypeOf(c10::typeMetaToScalarType(model.options().dtype()))), team_)), weight_bytes_(weights_.bytes()),
-      kv_(std::make_unique<KvMemory>(shape_, config_.num_hidden_layers, options.blocks)), max_rows_(options.max_rows) {
+                    options.weights.value_or(
+                        WeightTypeOf(c10::typeMetaToScalarType(model.options().dtype()))),
+                    team_)),
+      weight_bytes_(weights_.bytes()),
+      kv_(std::make_unique<KvMemory>(shape_, config_.num_hidden_layers, options.blocks)),
+      max_rows_(options.max_rows) {
   const PhiConfig& c = config_;
   const int64_t heads = c.num_attention_heads + 2 * c.num_key_value_heads;
   const bool experts = c.mlp == PhiConfig::Mlp::kExperts;
@@ -103,7 +118,8 @@ CpuDecoder::CpuDecoder(const PhiModel& model, const DecoderOptions& options)
   normed_ = Buffer(max_rows_, Padded(c.hidden_size));
   qkv_ = Buffer(max_rows_, Padded(heads * c.head_dim));
   attended_ = Buffer(max_rows_, Padded(c.num_attention_heads * c.head_dim));
-  up_ = Buffer(max_rows_, Padded((c.mlp == PhiConfig::Mlp::kGelu ? 1 : 2) * c.intermediate_size) + 16);
+  up_ = Buffer(max_rows_,
+               Padded((c.mlp == PhiConfig::Mlp::kGelu ? 1 : 2) * c.intermediate_size) + 16);
   if (experts) {
     routed_ = Buffer(max_rows_, Padded(c.hidden_size));
     expert_ = Buffer(max_rows_, Padded(std::max(c.hidden_size, c.num_experts)));
@@ -116,61 +132,75 @@ CpuDecoder::CpuDecoder(const PhiModel& model, const DecoderOptions& options)
 
 CpuDecoder::~CpuDecoder() = default;
 
-// One thread's way through one pass.
+// The work of one thread in one pass.
 class CpuDecoder::Pass {
  public:
-  // As thread `rank` of `size`.
-  Pass(CpuDecoder& decoder, std::span<const DecodeRow> rows, const OnLogits* on_logits, int rank, int size,
-       bool deal)
-      : d_(decoder), k_(decoder.kernels_), c_(decoder.config_), rows_(rows), on_logits_(on_logits),
-        scratch_(decoder.scratch_[rank]), rank_(rank), size_(size), deal_(deal),
-        mine_(kernels::PartOf(std::ssize(rows), rank, size)) {}
+  // Thread `rank` of `size`. It computes its own rows alone if `split_rows`, else a part of each
+  // product.
+  Pass(CpuDecoder& decoder, std::span<const DecodeRow> rows, const OnLogits* on_logits, int rank,
+       int size, bool split_rows)
+      : d_(decoder),
+        k_(decoder.kernels_),
+        c_(decoder.config_),
+        rows_(rows),
+        on_logits_(on_logits),
+        scratch_(decoder.scratch_[rank]),
+        rank_(rank),
+        size_(size),
+        split_rows_(split_rows),
+        own_rows_(kernels::PartOf(std::ssize(rows), rank, size)) {}
 
   void Run() {
-    ForMine([&](int64_t i) { Embed(i); });
+    ForOwnRows([&](int64_t i) { Embed(i); });
     for (int64_t layer = 0; layer < c_.num_hidden_layers; ++layer) Layer(layer);
     if (on_logits_ != nullptr) Logits();
     Lap(&PassTimes::rest);
   }
 
  private:
+  // Calls f(i) for this thread's rows.
   template <typename F>
-  void ForMine(F f) const {
-    for (int64_t i = mine_.first; i < mine_.last; ++i) f(i);
+  void ForOwnRows(F f) const {
+    for (int64_t i = own_rows_.first; i < own_rows_.last; ++i) f(i);
   }
-  void Meet() const {
-    if (!deal_) d_.team_.Meet();
+  // Waits for the other threads, unless this thread computes its rows alone.
+  void Sync() const {
+    if (!split_rows_) d_.team_.Barrier();
   }
+  // Adds the time since the last call to `bucket`.
   void Lap(double PassTimes::*bucket) {
     const auto now = std::chrono::steady_clock::now();
     scratch_.times.*bucket += std::chrono::duration<double>(now - last_).count();
     last_ = now;
   }
 
-  // out (+)= in W^T + bias, of this thread's rows or of its panels.
+  // Computes out (+)= in W^T + bias for this thread's rows, or for its panels of all rows.
   void Product(const kernels::PackedMatrix& w, const Buffer& in, const Buffer& out, bool add) {
-    const auto panels = deal_ ? kernels::Part{0, w.panels()} : kernels::PartOf(w.panels(), rank_, size_);
-    const auto rows = deal_ ? mine_ : kernels::Part{0, std::ssize(rows_)};
-    Product(w, in.row(rows.first), in.stride, rows.last - rows.first, out.row(rows.first), out.stride, add, panels);
+    const auto panels =
+        split_rows_ ? kernels::Part{0, w.panels()} : kernels::PartOf(w.panels(), rank_, size_);
+    const auto rows = split_rows_ ? own_rows_ : kernels::Part{0, std::ssize(rows_)};
+    Product(w, in.row(rows.first), in.stride, rows.last - rows.first, out.row(rows.first),
+            out.stride, add, panels);
   }
-  void Product(const kernels::PackedMatrix& w, const float* in, int64_t in_stride, int64_t rows, float* out,
-               int64_t out_stride, bool add, kernels::Part panels) {
+  void Product(const kernels::PackedMatrix& w, const float* in, int64_t in_stride, int64_t rows,
+               float* out, int64_t out_stride, bool add, kernels::Part panels) {
     Lap(&PassTimes::rest);
     k_.matmul({in, in_stride, rows, &w, out, out_stride, add, panels.first, panels.last});
     Lap(&PassTimes::products);
-    Meet();
+    Sync();
   }
 
   void Norm(const PackedNorm& norm) {
-    ForMine([&](int64_t i) { k_.norm(d_.x_.row(i), norm.task, d_.normed_.row(i)); });
-    Meet();
+    ForOwnRows([&](int64_t i) { k_.norm(d_.x_.row(i), norm.task, d_.normed_.row(i)); });
+    Sync();
   }
 
   void Embed(int64_t i) {
     const auto multiplier = static_cast<float>(c_.embedding_multiplier);
     const at::Tensor& table = d_.weights_.embedding;
     switch (table.scalar_type()) {
-      case at::kBFloat16: return CopyRow<c10::BFloat16>(table, rows_[i].token, multiplier, d_.x_.row(i));
+      case at::kBFloat16:
+        return CopyRow<c10::BFloat16>(table, rows_[i].token, multiplier, d_.x_.row(i));
       case at::kHalf: return CopyRow<c10::Half>(table, rows_[i].token, multiplier, d_.x_.row(i));
       default: return CopyRow<float>(table, rows_[i].token, multiplier, d_.x_.row(i));
     }
@@ -180,21 +210,22 @@ class CpuDecoder::Pass {
     const PackedLayer& layer = d_.weights_.layers[index];
     Norm(layer.input_norm);
     Product(layer.qkv, d_.normed_, d_.qkv_, false);
-    ForMine([&](int64_t i) { Place(i, layer, d_.kv_->layer(index)); });
-    if (deal_ && size_ > 1 && on_logits_ == nullptr) d_.team_.Meet();  // rows of other threads read these
-    Meet();
+    ForOwnRows([&](int64_t i) { RotateAndStore(i, layer, d_.kv_->layer(index)); });
+    if (split_rows_ && size_ > 1 && on_logits_ == nullptr)
+      d_.team_.Barrier();  // rows of other threads attend to these
+    Sync();
     Attend(index);
     Product(layer.output, d_.attended_, d_.x_, true);
     if (!c_.parallel) Norm(layer.post_norm);
     if (c_.mlp == PhiConfig::Mlp::kExperts) return Experts(layer);
     Product(layer.mlp.up, d_.normed_, d_.up_, false);
-    ForMine([&](int64_t i) { k_.activate(d_.activation_, d_.up_.row(i)); });
-    Meet();
+    ForOwnRows([&](int64_t i) { k_.activate(d_.activation_, d_.up_.row(i)); });
+    Sync();
     Product(layer.mlp.down, d_.up_, d_.x_, true);
   }
 
-  // Turns queries and keys to their position, and stores keys and values.
-  void Place(int64_t i, const PackedLayer& layer, const kernels::KvLayer& kv) {
+  // Rotates the queries and keys of a row, and stores its keys and values.
+  void RotateAndStore(int64_t i, const PackedLayer& layer, const kernels::KvLayer& kv) {
     const DecodeRow& row = rows_[i];
     const int64_t dim = c_.head_dim, half = c_.rotary_dim() / 2, padded = d_.shape_.padded_dim();
     const float *cos = d_.Angles(row), *sin = cos + half;
@@ -218,30 +249,31 @@ class CpuDecoder::Pass {
     Lap(&PassTimes::rest);
     kernels::AttentionShape shape = d_.shape_;
     if (!c_.IsBlockSparse(layer)) shape.sparse_block = 0;
-    const auto rows = deal_ ? mine_ : kernels::Part{0, std::ssize(rows_)};
+    const auto rows = split_rows_ ? own_rows_ : kernels::Part{0, std::ssize(rows_)};
     const int64_t most = std::max<int64_t>(1, kernels::kTileQueries / shape.group());
     kernels::AttentionRow tile[kernels::kTileQueries];
-    int64_t turn = 0;  // of the threads, over tiles and heads
+    int64_t turn = 0;  // threads take turns over tiles and heads
     for (int64_t first = rows.first; first < rows.last;) {
       int64_t count = 0;
       while (count < most && first + count < rows.last &&
              rows_[first + count].pieces[0].blocks == rows_[first].pieces[0].blocks) {
         const DecodeRow& row = rows_[first + count];
-        tile[count] = {d_.qkv_.row(first + count), d_.attended_.row(first + count), row.pieces.data(),
-                       static_cast<int32_t>(row.pieces.size()), static_cast<int32_t>(row.position + 1)};
+        tile[count] = {d_.qkv_.row(first + count), d_.attended_.row(first + count),
+                       row.pieces.data(), static_cast<int32_t>(row.pieces.size()),
+                       static_cast<int32_t>(row.position + 1)};
         ++count;
       }
       for (int64_t head = 0; head < shape.kv_heads; ++head) {
-        if (!deal_ && turn++ % size_ != rank_) continue;
+        if (!split_rows_ && turn++ % size_ != rank_) continue;
         k_.attend({&shape, &d_.kv_->layer(layer), tile, count, head, scratch_.attention.data()});
       }
       first += count;
     }
     Lap(&PassTimes::attention);
-    Meet();
+    Sync();
   }
 
-  // Rows are dealt out: this thread's own, gathered by expert.
+  // Computes the MLP of this thread's rows, gathered by expert.
   void Experts(const PackedLayer& layer) {
     Product(layer.router, d_.normed_, d_.expert_, false);
     const auto experts = static_cast<int32_t>(layer.experts.size());
@@ -249,12 +281,12 @@ class CpuDecoder::Pass {
     std::vector<float>& weight = scratch_.expert_weights;
     chosen.clear();
     weight.clear();
-    ForMine([&](int64_t i) {
+    ForOwnRows([&](int64_t i) {
       const auto first = BestExpert(d_.expert_.row(i), experts, -1, c_.router_jitter);
       const auto second = BestExpert(d_.expert_.row(i), experts, first.first, c_.router_jitter);
-      for (const auto& [expert, share] : {first, second}) {
+      for (const auto& [expert, expert_weight] : {first, second}) {
         chosen.push_back(expert);
-        weight.push_back(share);
+        weight.push_back(expert_weight);
       }
     });
     for (int32_t e = 0; e < experts; ++e) {
@@ -262,22 +294,26 @@ class CpuDecoder::Pass {
       const auto for_rows = [&](auto f) {
         count = 0;
         for (std::size_t j = 0; j < chosen.size(); ++j)
-          if (chosen[j] == e) f(mine_.first + static_cast<int64_t>(j / 2), mine_.first + count++, weight[j]);
+          if (chosen[j] == e)
+            f(own_rows_.first + static_cast<int64_t>(j / 2), own_rows_.first + count++, weight[j]);
       };
-      for_rows([&](int64_t row, int64_t place, float) {
-        std::copy_n(d_.normed_.row(row), c_.hidden_size, d_.routed_.row(place));
+      for_rows([&](int64_t row, int64_t to, float) {
+        std::copy_n(d_.normed_.row(row), c_.hidden_size, d_.routed_.row(to));
       });
       if (count == 0) continue;
       const PackedMlp& mlp = layer.experts[e];
-      const auto product = [&](const kernels::PackedMatrix& w, const Buffer& in, const Buffer& out) {
-        Product(w, in.row(mine_.first), in.stride, count, out.row(mine_.first), out.stride, false, {0, w.panels()});
+      const auto product = [&](const kernels::PackedMatrix& w, const Buffer& in,
+                               const Buffer& out) {
+        Product(w, in.row(own_rows_.first), in.stride, count, out.row(own_rows_.first), out.stride,
+                false, {0, w.panels()});
       };
       product(mlp.up, d_.routed_, d_.up_);
-      for (int64_t i = 0; i < count; ++i) k_.activate(d_.activation_, d_.up_.row(mine_.first + i));
+      for (int64_t i = 0; i < count; ++i)
+        k_.activate(d_.activation_, d_.up_.row(own_rows_.first + i));
       product(mlp.down, d_.up_, d_.routed_);
-      for_rows([&](int64_t row, int64_t place, float share) {
-        float *x = d_.x_.row(row), *y = d_.routed_.row(place);
-        for (int64_t j = 0; j < c_.hidden_size; ++j) x[j] += share * y[j];
+      for_rows([&](int64_t row, int64_t from, float row_weight) {
+        float *x = d_.x_.row(row), *y = d_.routed_.row(from);
+        for (int64_t j = 0; j < c_.hidden_size; ++j) x[j] += row_weight * y[j];
       });
     }
   }
@@ -285,17 +321,22 @@ class CpuDecoder::Pass {
   void Logits() {
     Norm(d_.weights_.final_norm);
     const kernels::PackedMatrix& head = d_.weights_.head;
-    const auto panels = deal_ ? kernels::Part{0, head.panels()} : kernels::PartOf(head.panels(), rank_, size_);
-    const auto rows = deal_ ? mine_ : kernels::Part{0, std::ssize(rows_)};
-    const int64_t chunk = deal_ ? d_.logit_rows_ : std::min(d_.logit_rows_ * size_, d_.max_rows_);
-    float* out = d_.logits_.row(deal_ ? std::min(d_.logit_rows_ * rank_, mine_.first) : 0);
+    const auto panels = split_rows_ ? kernels::Part{0, head.panels()}
+                                    : kernels::PartOf(head.panels(), rank_, size_);
+    const auto rows = split_rows_ ? own_rows_ : kernels::Part{0, std::ssize(rows_)};
+    const int64_t chunk =
+        split_rows_ ? d_.logit_rows_ : std::min(d_.logit_rows_ * size_, d_.max_rows_);
+    float* out =
+        d_.logits_.row(split_rows_ ? std::min(d_.logit_rows_ * rank_, own_rows_.first) : 0);
     for (int64_t first = rows.first; first < rows.last; first += chunk) {
       const int64_t count = std::min(chunk, rows.last - first);
-      Product(head, d_.normed_.row(first), d_.normed_.stride, count, out, d_.logits_.stride, false, panels);
-      const auto part = deal_ ? kernels::Part{0, count} : kernels::PartOf(count, rank_, size_);
+      Product(head, d_.normed_.row(first), d_.normed_.stride, count, out, d_.logits_.stride, false,
+              panels);
+      const auto part =
+          split_rows_ ? kernels::Part{0, count} : kernels::PartOf(count, rank_, size_);
       for (int64_t i = part.first; i < part.last; ++i) Give(first + i, out + i * d_.logits_.stride);
       Lap(&PassTimes::sampling);
-      Meet();
+      Sync();
     }
   }
 
@@ -321,8 +362,8 @@ class CpuDecoder::Pass {
   const OnLogits* on_logits_;
   Scratch& scratch_;
   int rank_, size_;
-  bool deal_;
-  kernels::Part mine_;
+  bool split_rows_;
+  kernels::Part own_rows_;
   std::chrono::steady_clock::time_point last_ = std::chrono::steady_clock::now();
 };
 
@@ -330,9 +371,9 @@ const float* CpuDecoder::Angles(const DecodeRow& row) const {
   return angles_[row.is_long ? 1 : 0].data() + row.position * config_.rotary_dim();
 }
 
-// Angles and workspaces for rows that are longer than those before.
 void CpuDecoder::Prepare(std::span<const DecodeRow> rows) {
-  if (std::ssize(rows) > max_rows_) Fail("a pass of {} rows, at most {} fit", rows.size(), max_rows_);
+  if (std::ssize(rows) > max_rows_)
+    Fail("a pass of {} rows, at most {} fit", rows.size(), max_rows_);
   int64_t longest[2] = {0, 0};
   for (const DecodeRow& row : rows) {
     int64_t& length = longest[row.is_long ? 1 : 0];
@@ -341,14 +382,17 @@ void CpuDecoder::Prepare(std::span<const DecodeRow> rows) {
   const int64_t dim = config_.rotary_dim();
   for (const bool is_long : {false, true}) {
     std::vector<float>& table = angles_[is_long ? 1 : 0];
-    const int64_t had = std::ssize(table) / dim, needed = (longest[is_long ? 1 : 0] + 255) / 256 * 256;
+    const int64_t had = std::ssize(table) / dim,
+                  needed = (longest[is_long ? 1 : 0] + 255) / 256 * 256;
     if (needed <= had) continue;
     const at::Tensor positions = at::arange(had, needed, at::TensorOptions(at::kLong)).unsqueeze(0);
     const int64_t length = is_long ? config_.rope.original_length + 1 : 1;
     const RopeAngles angles = rope_.Angles(positions, {&length, 1});
-    const at::Tensor both =  // [T, 2, R/2]: each frequency's cosine and sine
-        at::stack({angles.cos.narrow(-1, 0, dim / 2), angles.sin.narrow(-1, dim / 2, dim / 2)}, 2).contiguous();
-    table.insert(table.end(), both.const_data_ptr<float>(), both.const_data_ptr<float>() + both.numel());
+    const at::Tensor both =  // [T, 2, R/2]: the cosines, then the sines
+        at::stack({angles.cos.narrow(-1, 0, dim / 2), angles.sin.narrow(-1, dim / 2, dim / 2)}, 2)
+            .contiguous();
+    table.insert(table.end(), both.const_data_ptr<float>(),
+                 both.const_data_ptr<float>() + both.numel());
   }
   const auto size = static_cast<std::size_t>(
       kernels::AttentionWorkspace(shape_, (std::max(longest[0], longest[1]) + 255) / 256 * 256));
@@ -361,13 +405,14 @@ void CpuDecoder::Run(std::span<const DecodeRow> rows, const OnLogits* on_logits)
   Prepare(rows);
   const int64_t count = std::ssize(rows), size = team_.size();
   const auto bytes = static_cast<int64_t>(weight_bytes());
-  const bool deal = config_.mlp == PhiConfig::Mlp::kExperts ||
-                    count >= (bytes <= kCached ? kRowsToDealInCache : kRowsToDeal) * size;
-  if (size == 1 || (!deal && bytes / 4 * count < kShared)) {
+  const bool split_rows =
+      config_.mlp == PhiConfig::Mlp::kExperts ||
+      count >= (bytes <= kCacheBytes ? kRowsToSplitInCache : kRowsToSplit) * size;
+  if (size == 1 || (!split_rows && bytes / 4 * count < kWorkForTeam)) {
     Pass(*this, rows, on_logits, 0, 1, true).Run();
   } else {
     team_.Run([&](int rank) {
-      Pass(*this, rows, on_logits, rank, static_cast<int>(size), deal).Run();
+      Pass(*this, rows, on_logits, rank, static_cast<int>(size), split_rows).Run();
     });
   }
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
@@ -375,7 +420,9 @@ void CpuDecoder::Run(std::span<const DecodeRow> rows, const OnLogits* on_logits)
 
 void CpuDecoder::Prefill(std::span<const DecodeRow> rows) { Run(rows, nullptr); }
 
-void CpuDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) { Run(rows, &on_logits); }
+void CpuDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) {
+  Run(rows, &on_logits);
+}
 
 PassTimes CpuDecoder::times() const {
   PassTimes sum;

@@ -1,12 +1,13 @@
 // Apache-2.0.
+#include "model/cuda_stream.h"
+
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 #include <spdlog/spdlog.h>
 
 #include <exception>
-
-#include "model/device_stream.h"
+#include <string>
 
 namespace pivotal::model {
 namespace {
@@ -21,8 +22,9 @@ class CudaRecording : public Recording {
 class CudaStream : public DeviceStream {
  public:
   explicit CudaStream(c10::DeviceIndex device)
-      : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)), pool_(at::cuda::graph_pool_handle()) {
-    c10::cuda::getCurrentCUDAStream(device).synchronize();  // weights may still be on their way
+      : stream_(c10::cuda::getStreamFromPool(/*isHighPriority=*/false, device)),
+        pool_(at::cuda::graph_pool_handle()) {
+    c10::cuda::getCurrentCUDAStream(device).synchronize();  // weights may still be in transfer
   }
 
   void* handle() const override { return stream_.stream(); }
@@ -43,7 +45,7 @@ class CudaStream : public DeviceStream {
       recording->graph.capture_end();
       return recording;
     } catch (const std::exception& error) {
-      if (capturing) End(recording->graph);
+      if (capturing) AbandonCapture(recording->graph);
       const std::string why = error.what();
       spdlog::warn("decoding goes on without CUDA graphs: {}", why.substr(0, why.find('\n')));
       return nullptr;
@@ -52,22 +54,23 @@ class CudaStream : public DeviceStream {
   void Wait() override { stream_.synchronize(); }
 
  private:
-  // The stream takes work as before; what was recorded is of no use.
-  static void End(at::cuda::CUDAGraph& graph) {
+  // Ends a failed capture, so that the stream takes work again.
+  static void AbandonCapture(at::cuda::CUDAGraph& graph) {
     try {
       graph.capture_end();
-    } catch (const std::exception&) {  // of a capture that has failed already
+    } catch (const std::exception&) {  // the capture has failed already
     }
   }
 
   c10::cuda::CUDAStream stream_;
-  at::cuda::MempoolId_t pool_;  // of all recordings: they never run at once
+  at::cuda::MempoolId_t pool_;  // shared by all recordings, which never run at once
 };
 
 }  // namespace
 
 std::unique_ptr<DeviceStream> MakeCudaStream(c10::Device device) {
-  return std::make_unique<CudaStream>(device.has_index() ? device.index() : c10::cuda::current_device());
+  return std::make_unique<CudaStream>(device.has_index() ? device.index()
+                                                         : c10::cuda::current_device());
 }
 
 }  // namespace pivotal::model

@@ -1,4 +1,4 @@
-// Apache-2.0. Forward passes over tokens whose past is in blocks.
+// Apache-2.0. Decoders compute tokens whose past keys and values lie in blocks.
 #pragma once
 
 #include <cstddef>
@@ -9,53 +9,61 @@
 #include <span>
 #include <vector>
 
-#include "data/tokenizer.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/paged_attention.h"
 #include "kernels/sample_row.h"
-#include "model/phi_model.h"
-#include "model/policy.h"
+#include "pivotal/policy.h"
+#include "pivotal/tokenizer.h"
 
 namespace pivotal::model {
 
-// A token at the end of a sequence.
+struct PhiConfig;
+class PhiModel;
+
+// One token to compute: its id, its position, and where its past lies.
 struct DecodeRow {
   TokenId token;
-  int64_t position;                          // from 0
-  bool is_long;                              // of a sequence under LongRoPE's long factors
+  int64_t position;                          // in its sequence, from 0
+  bool is_long;                              // rotated by LongRoPE's long factors
   std::span<const kernels::KvPiece> pieces;  // position + 1 tokens, this one the last
-  int32_t block = -1, offset = 0;            // where its keys and values go; -1: they are there already
+  // Where the token's keys and values are to be stored: token `offset` of block `block`.
+  // -1: they are stored already.
+  int32_t block = -1, offset = 0;
 };
 
-// How the token after a row is drawn.
+// How to sample the token that follows a row.
 struct RowDraw {
-  const kernels::SamplingParams* params;  // valid
-  double uniform;                         // in [0, 1)
+  const SamplingParams* params;  // validated
+  double uniform;                // random number in [0, 1)
   kernels::Draw result = {};
 };
 
-// Computes rows with weights that were prepared once: later changes of the model's weights are not seen.
+// Computes rows with a copy of the model's weights, made once: later changes of the weights are not
+// seen.
 class Decoder {
  public:
   virtual ~Decoder() = default;
 
-  // Computes and stores keys and values. Rows may attend to one another.
+  // Computes and stores keys and values. A row may attend to other rows of the call.
   virtual void Prefill(std::span<const DecodeRow> rows) = 0;
 
-  // Called from several threads, each row once, its logits [V] in float32 to keep or to overwrite.
+  // Receives the logits [V] of one row, float32, which it may overwrite. Several threads call it,
+  // once for each row; `thread` is in [0, threads()).
   using OnLogits = std::function<void(int64_t row, int thread, std::span<float> logits)>;
 
-  // Rows attend to themselves and to what was stored before. Those that follow one another share the reading
-  // of what their pieces share. What `on_logits` throws is thrown here when the pass is over.
+  // Computes logits. A row attends to itself and to keys and values of earlier calls. Adjacent rows
+  // read common leading pieces once. Rethrows, after the pass, what `on_logits` throws.
   virtual void Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) = 0;
 
-  // Draws the tokens after the first draws.size() rows; the logits of the others go to `on_logits`. Throws
-  // std::invalid_argument for a row that can't be drawn from (kernels::RowSampler).
-  virtual void Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws, const OnLogits& on_logits);
+  // Samples the tokens that follow the first draws.size() rows, and gives the logits of the
+  // remaining rows to `on_logits`. Throws std::invalid_argument if a row's logits make no
+  // distribution (kernels::RowSampler).
+  virtual void Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
+                    const OnLogits& on_logits);
 
   virtual int threads() const = 0;
   virtual PassTimes times() const { return {}; }
-  // Of the weights that were prepared, beside the model's own.
+  // Returns the bytes of the copied weights; 0 if the decoder reads the model's own.
   virtual std::size_t weight_bytes() const { return 0; }
 
  private:
@@ -63,16 +71,22 @@ class Decoder {
 };
 
 struct DecoderOptions {
-  int64_t blocks = 0;    // of keys and values
-  int64_t max_rows = 0;  // of a pass
-  std::optional<kernels::WeightType> weights;  // nothing: the model's
+  int64_t blocks = 0;                          // capacity for keys and values
+  int64_t max_rows = 0;                        // rows of one call, at most
+  std::optional<kernels::WeightType> weights;  // storage of weights; nothing: the model's type
 };
 
-// On the CPU by kernels/cpu_kernels.h; on a GPU by kernels/cuda, where the build has them and they do the model's shapes;
-// else, and in float64, by LibTorch's operators. The last two take the weights as the model has them: Error if `options`
-// wants others.
+// Makes the fastest decoder for the model: on a CPU, kernels/cpu_kernels.h; on a GPU, kernels/cuda
+// where the build has them and they support the model; else, and for float64, LibTorch's operators.
+// Only the CPU's decoder can store weights in another type: the others throw Error if asked to.
 std::unique_ptr<Decoder> MakeDecoder(const PhiModel& model, const DecoderOptions& options);
-// Bytes of an element of keys and values, as that decoder has them.
+
+// Returns the bytes of one number among the keys and values of MakeDecoder's decoder.
 int64_t KvElementBytes(const PhiModel& model);
+// Returns the bytes of one token's keys and values in all layers, padding included.
+int64_t KvBytesPerToken(const PhiConfig& config, int64_t element_bytes = 4);
+
+// Returns the settings of attention in a config, as kernels take them.
+kernels::AttentionShape AttentionShapeOf(const PhiConfig& config);
 
 }  // namespace pivotal::model

@@ -12,57 +12,98 @@
 #include <utility>
 
 #include "kernels/cuda/sample_rows.h"
-#include "model/attention_shape.h"
+#include "model/phi_model.h"
 
 namespace pivotal::model {
 namespace {
 
 using kernels::cuda::ElementType;
 
-constexpr int64_t kPartTokens = 256;  // of a piece, in a step; of a prefill more, where a quarter of the longest row is more
-constexpr int64_t kLeastShares = 16;
-constexpr int64_t kRoom = 1 << 14;  // elements of arrays that grow
+// Tokens of one part of a piece. A prefill uses parts of a quarter of its longest row, if longer.
+constexpr int64_t kPartTokens = 256;
+constexpr int64_t kLeastTiles = 16;
+constexpr int64_t kRoom = 1 << 14;  // initial elements of arrays that grow
 
 ElementType TypeOf(at::ScalarType type) {
-  return type == at::kFloat ? ElementType::kFloat32 : type == at::kHalf ? ElementType::kFloat16 : ElementType::kBfloat16;
+  return type == at::kFloat  ? ElementType::kFloat32
+         : type == at::kHalf ? ElementType::kFloat16
+                             : ElementType::kBfloat16;
 }
 
-int64_t RoundedUp(int64_t count, int64_t multiple) { return (count + multiple - 1) / multiple * multiple; }
+int64_t RoundedUp(int64_t count, int64_t multiple) {
+  return (count + multiple - 1) / multiple * multiple;
+}
 
-// Steps of few sizes are recorded: from 64 rows on, an eighth of them is idle at most.
+// Rounds up to few sizes, since each is recorded. From 64 rows on, at most an eighth is idle.
 int64_t PaddedRows(int64_t rows) {
   if (rows <= 8) return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(rows)));
-  return RoundedUp(rows, std::max<int64_t>(8, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 8));
+  return RoundedUp(
+      rows,
+      std::max<int64_t>(8, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 8));
 }
 
-int64_t PaddedShares(std::size_t shares) {
-  return std::max(kLeastShares, static_cast<int64_t>(std::bit_ceil(shares)));
+int64_t PaddedTiles(std::size_t tiles) {
+  return std::max(kLeastTiles, static_cast<int64_t>(std::bit_ceil(tiles)));
 }
 
-bool Same(const kernels::SamplingParams& a, const kernels::SamplingParams& b) {
-  return a.temperature == b.temperature && a.top_k == b.top_k && a.top_p == b.top_p && a.min_p == b.min_p;
+bool Same(const SamplingParams& a, const SamplingParams& b) {
+  return a.temperature == b.temperature && a.top_k == b.top_k && a.top_p == b.top_p &&
+         a.min_p == b.min_p;
 }
 
 }  // namespace
 
+bool StepBuffer::Grow(std::span<const int64_t> sizes) {
+  bool grows = false;
+  for (std::size_t i = 0; i < arrays_.size(); ++i) {
+    if (sizes[i] <= arrays_[i].capacity) continue;
+    arrays_[i].capacity = static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(sizes[i])));
+    grows = true;
+  }
+  if (!grows) return false;
+  std::size_t bytes = 0;
+  for (Array& array : arrays_) {
+    array.offset = bytes;
+    bytes += (static_cast<std::size_t>(array.capacity) * array.element + 63) / 64 * 64;
+  }
+  const auto options = at::TensorOptions(at::kByte);
+  host_ = at::empty({static_cast<int64_t>(bytes)}, options.pinned_memory(!device_.is_cpu()));
+  copy_ = at::empty({static_cast<int64_t>(bytes)}, options.device(device_));
+  return true;
+}
+
+at::Tensor StepBuffer::tensor(int array, at::ScalarType type, int64_t size) const {
+  const Array& declared = arrays_[static_cast<std::size_t>(array)];
+  const auto bytes = size * static_cast<int64_t>(declared.element);
+  return copy_.narrow(0, static_cast<int64_t>(declared.offset), bytes).view(type);
+}
+
+void StepBuffer::Upload() { copy_.copy_(host_, /*non_blocking=*/true); }
+
 bool GpuDecoder::Supports(const PhiModel& model) {
   const PhiConfig& config = model.config();
   const auto type = c10::typeMetaToScalarType(model.options().dtype());
-  return (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) && config.block_sparse.block == 0 &&
-         config.head_dim <= kernels::cuda::kMaxHeadDim && config.vocab_size <= kernels::cuda::kMaxVocab;
+  return (type == at::kFloat || type == at::kBFloat16 || type == at::kHalf) &&
+         config.block_sparse.block == 0 && config.head_dim <= kernels::cuda::kMaxHeadDim &&
+         config.vocab_size <= kernels::cuda::kMaxVocab;
 }
 
-GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options, std::unique_ptr<DeviceStream> stream)
-    : model_(model), stream_(std::move(stream)), type_(TypeOf(c10::typeMetaToScalarType(model.options().dtype()))),
-      records_(model.config().mlp != PhiConfig::Mlp::kExperts), shape_(ShapeOf(model.config())), inputs_(model.options().device()) {
+GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
+                       std::unique_ptr<DeviceStream> stream)
+    : model_(model),
+      stream_(std::move(stream)),
+      type_(TypeOf(c10::typeMetaToScalarType(model.options().dtype()))),
+      records_(model.config().mlp != PhiConfig::Mlp::kExperts),
+      shape_(AttentionShapeOf(model.config())),
+      inputs_(model.options().device()) {
   const PhiConfig& config = model.config();
   tokens_ = inputs_.Add<int64_t>();
   positions_ = inputs_.Add<int64_t>();
-  places_ = inputs_.Add<int64_t>();
+  slots_ = inputs_.Add<int64_t>();
   is_long_ = inputs_.Add<bool>();
   uniforms_ = inputs_.Add<double>();
-  shares_ = inputs_.Add<kernels::cuda::AttentionShare>();
-  num_shares_ = inputs_.Add<int32_t>();
+  tiles_ = inputs_.Add<kernels::cuda::AttentionTile>();
+  num_tiles_ = inputs_.Add<int32_t>();
   blocks_ = inputs_.Add<int32_t>();
   counts_ = inputs_.Add<int32_t>();
   lengths_ = inputs_.Add<int32_t>();
@@ -71,7 +112,8 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options, std
     kv_.emplace(model, options.blocks);
     const auto bits = at::TensorOptions(at::kInt);
     drawn_ = at::zeros({2, options.max_rows}, bits.device(model.options().device()));
-    drawn_on_host_ = at::zeros({2, options.max_rows}, bits.pinned_memory(!model.options().device().is_cpu()));
+    drawn_on_host_ =
+        at::zeros({2, options.max_rows}, bits.pinned_memory(!model.options().device().is_cpu()));
     const int64_t rows = PaddedRows(options.max_rows);
     logits_ = at::empty({rows, config.vocab_size}, model.options().dtype(at::kFloat));
     const int64_t more = std::max(kRoom, 4 * rows);
@@ -86,21 +128,24 @@ void GpuDecoder::Prefill(std::span<const DecodeRow> rows) {
     int64_t longest = 0;
     for (const DecodeRow& row : rows) longest = std::max(longest, row.position + 1);
     Fill(rows, std::ssize(rows), {}, std::max(kPartTokens, RoundedUp(longest / 4, kPartTokens)));
-    Hidden(std::ssize(rows), std::ssize(plan_.shares));
+    Hidden(std::ssize(rows), std::ssize(plan_.tiles));
   });
 }
 
-void GpuDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) { Draw(rows, {}, on_logits); }
+void GpuDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) {
+  Draw(rows, {}, on_logits);
+}
 
-void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws, const OnLogits& on_logits) {
+void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
+                      const OnLogits& on_logits) {
   if (rows.empty()) return;
   const auto count = std::ssize(rows), drawn = std::ssize(draws);
   stream_->Run([&] {
-    const bool recurs = drawn > 0;  // a step; others come once
-    const int64_t padded = recurs ? PaddedRows(count) : count;
+    const bool is_step = drawn > 0;  // calls without draws rarely repeat their size
+    const int64_t padded = is_step ? PaddedRows(count) : count;
     Fill(rows, padded, draws, kPartTokens);
-    const int64_t shares = PaddedShares(plan_.shares.size());
-    recurs ? RunStep(padded, shares) : Logits(padded, shares);
+    const int64_t tiles = PaddedTiles(plan_.tiles.size());
+    is_step ? RunStep(padded, tiles) : Logits(padded, tiles);
     const int64_t vocab = logits_.size(1);
     int32_t* const results = drawn_.mutable_data_ptr<int32_t>();
     for (int64_t first = 0, end = 0; first < drawn; first = end) {
@@ -123,7 +168,8 @@ void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
   for (int64_t i = 0; i < drawn; ++i) {
     draws[i].result.token = results[i];
     std::memcpy(&draws[i].result.logprob, results + drawn_on_host_.size(1) + i, sizeof(float));
-    if (results[i] < 0) throw std::invalid_argument("sampling: a row of logits with NaN, +inf or only -inf");
+    if (results[i] < 0)
+      throw std::invalid_argument("sampling: a row of logits with NaN, +inf or only -inf");
   }
   if (drawn < count) stream_->Run([&] { GiveRows(logits_, drawn, count, on_logits); });
 }
@@ -135,32 +181,32 @@ void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t work
                            at::TensorOptions(at::kFloat).device(model_.options().device()));
     moved = true;
   }
-  if (moved) steps_.clear();  // what was recorded reads the memory before
+  if (moved) steps_.clear();  // recordings read the old addresses
 }
 
-void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded, std::span<const RowDraw> draws,
-                      int64_t part_tokens) {
+void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
+                      std::span<const RowDraw> draws, int64_t part_tokens) {
   pieces_.assign(static_cast<std::size_t>(padded), {});
   for (std::size_t i = 0; i < rows.size(); ++i) pieces_[i] = rows[i].pieces;
   plan_.Make(pieces_, {shape_.group(), shape_.window, part_tokens});
-  if (std::exchange(uploading_, true)) stream_->Wait();  // the host's memory is still being read
-  Reserve({padded, padded, padded, padded, padded, PaddedShares(plan_.shares.size()), 1, std::ssize(plan_.blocks),
-           std::ssize(plan_.counts), padded, padded + 1},
+  if (std::exchange(uploading_, true)) stream_->Wait();  // the last upload may still run
+  Reserve({padded, padded, padded, padded, padded, PaddedTiles(plan_.tiles.size()), 1,
+           std::ssize(plan_.blocks), std::ssize(plan_.counts), padded, padded + 1},
           plan_.parts() * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
   auto* const tokens = inputs_.host<int64_t>(tokens_);
   auto* const positions = inputs_.host<int64_t>(positions_);
-  auto* const places = inputs_.host<int64_t>(places_);
+  auto* const slots = inputs_.host<int64_t>(slots_);
   auto* const is_long = inputs_.host<bool>(is_long_);
   for (int64_t i = 0; i < padded; ++i) {
     const DecodeRow& row = i < std::ssize(rows) ? rows[i] : DecodeRow{0, 0, false, {}};
     tokens[i] = row.token;
     positions[i] = row.position;
-    places[i] = kv_->Place(row);
+    slots[i] = kv_->SlotOf(row);
     is_long[i] = row.is_long;
   }
   std::ranges::transform(draws, inputs_.host<double>(uniforms_), &RowDraw::uniform);
-  std::ranges::copy(plan_.shares, inputs_.host<kernels::cuda::AttentionShare>(shares_));
-  *inputs_.host<int32_t>(num_shares_) = static_cast<int32_t>(plan_.shares.size());
+  std::ranges::copy(plan_.tiles, inputs_.host<kernels::cuda::AttentionTile>(tiles_));
+  *inputs_.host<int32_t>(num_tiles_) = static_cast<int32_t>(plan_.tiles.size());
   std::ranges::copy(plan_.blocks, inputs_.host<int32_t>(blocks_));
   std::ranges::copy(plan_.counts, inputs_.host<int32_t>(counts_));
   std::ranges::copy(plan_.lengths, inputs_.host<int32_t>(lengths_));
@@ -168,25 +214,27 @@ void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded, std::span
   inputs_.Upload();
 }
 
-at::Tensor GpuDecoder::Hidden(int64_t rows, int64_t max_shares) {
+at::Tensor GpuDecoder::Hidden(int64_t rows, int64_t max_tiles) {
   const at::Tensor tokens = inputs_.tensor(tokens_, at::kLong, rows).unsqueeze(1);
   const at::Tensor positions = inputs_.tensor(positions_, at::kLong, rows).unsqueeze(1);
-  const at::Tensor places = inputs_.tensor(places_, at::kLong, rows);
+  const at::Tensor slots = inputs_.tensor(slots_, at::kLong, rows);
   const bool has_long = model_.config().rope.original_length > 0;
-  const RopeAngles angles =
-      model_.rope().Angles(positions, has_long ? inputs_.tensor(is_long_, at::kBool, rows) : at::Tensor());
+  const RopeAngles angles = model_.rope().Angles(
+      positions, has_long ? inputs_.tensor(is_long_, at::kBool, rows) : at::Tensor());
   return model_
       .Hidden(tokens, angles,
-              [&](int64_t layer, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
-                kv_->Write(layer, places, key, value);
-                return Attend(layer, query, max_shares);
+              [&](int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                  const at::Tensor& value) {
+                kv_->Write(layer, slots, key, value);
+                return Attend(layer, query, max_tiles);
               })
       .select(1, 0);
 }
 
-at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t max_shares) {
+at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t max_tiles) {
   const at::Tensor queries = query.contiguous();
-  const at::Tensor out = at::empty({query.size(0), 1, shape_.heads * shape_.head_dim}, query.options());
+  const at::Tensor out =
+      at::empty({query.size(0), 1, shape_.heads * shape_.head_dim}, query.options());
   kernels::cuda::DecodeAttention task;
   task.type = type_;
   task.rows = query.size(0);
@@ -199,9 +247,9 @@ at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t ma
   task.keys = kv_->keys[layer].const_data_ptr();
   task.values = kv_->values[layer].const_data_ptr();
   task.out = out.mutable_data_ptr();
-  task.shares = inputs_.device<kernels::cuda::AttentionShare>(shares_);
-  task.num_shares = inputs_.device<int32_t>(num_shares_);
-  task.max_shares = max_shares;
+  task.tiles = inputs_.device<kernels::cuda::AttentionTile>(tiles_);
+  task.num_tiles = inputs_.device<int32_t>(num_tiles_);
+  task.max_tiles = max_tiles;
   task.blocks = inputs_.device<int32_t>(blocks_);
   task.counts = inputs_.device<int32_t>(counts_);
   task.lengths = inputs_.device<int32_t>(lengths_);
@@ -211,20 +259,20 @@ at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t ma
   return out;
 }
 
-void GpuDecoder::Logits(int64_t rows, int64_t max_shares) {
-  logits_.narrow(0, 0, rows).copy_(model_.Logits(Hidden(rows, max_shares)));
+void GpuDecoder::Logits(int64_t rows, int64_t max_tiles) {
+  logits_.narrow(0, 0, rows).copy_(model_.Logits(Hidden(rows, max_tiles)));
 }
 
-void GpuDecoder::RunStep(int64_t rows, int64_t max_shares) {
-  Step& step = steps_[{rows, max_shares}];
-  // The first time as it is: libraries make their workspaces then, which can't be recorded.
+void GpuDecoder::RunStep(int64_t rows, int64_t max_tiles) {
+  Step& step = steps_[{rows, max_tiles}];
+  // The first step is not recorded: libraries allocate workspaces in it, which can't be recorded.
   if (step.recording == nullptr && records_ && step.done > 0) {
-    step.recording = stream_->Record([this, rows, max_shares] { Logits(rows, max_shares); });
+    step.recording = stream_->Record([this, rows, max_tiles] { Logits(rows, max_tiles); });
     records_ = step.recording != nullptr;
   }
   ++step.done;
   if (step.recording == nullptr) {
-    Logits(rows, max_shares);
+    Logits(rows, max_tiles);
   } else {
     step.recording->Replay();
   }

@@ -5,18 +5,19 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
 #include <set>
 
-#include "data/error.h"
-#include "data/file_sink.h"
-#include "data/json_input.h"
-#include "data/safetensors.h"
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/base/json_input.h"
+#include "data/weights/safetensors.h"
 #include "kernels/philox.h"
-#include "model/tensor_view.h"
+#include "model/tensor_transfer.h"
 
 namespace pivotal::model {
 namespace {
@@ -31,7 +32,8 @@ std::string TensorName(const std::string& layer, const char* matrix) {
   return "base_model.model." + layer + ".lora_" + matrix + ".weight";
 }
 
-// As PEFT matches target_modules: the whole name, or its end after a dot.
+// Returns whether `module` is the layer's whole name, or its end after a dot: PEFT's
+// target_modules.
 bool Matches(const std::string& layer, const std::string& module) {
   return layer == module || layer.ends_with("." + module);
 }
@@ -75,20 +77,23 @@ at::Tensor Uniform(int64_t rows, int64_t columns, kernels::RandomStream random) 
   return tensor;
 }
 
-// What Pivotal can't honour must be absent, null, false, empty, or this value.
+// Throws Error for settings that Pivotal doesn't support. Each must be absent, null, false, empty
+// or `plain`.
 void RequirePlain(const Json& config, const std::string& where) {
   const auto refuse = [&](const char* key, const Json& plain = Json()) {
     const Json value = config.value(key, Json());
-    if (value.is_null() || value == false || value == plain || (value.is_structured() && value.empty()))
+    if (value.is_null() || value == false || value == plain ||
+        (value.is_structured() && value.empty()))
       return;
     Fail("{}: {} is {}, which is not supported", where, key, value.dump());
   };
   if (config.value("peft_type", Json()) != "LORA")
-    Fail("{}: peft_type is {}; \"LORA\" is needed", where, config.value("peft_type", Json()).dump());
+    Fail("{}: peft_type is {}; \"LORA\" is needed", where,
+         config.value("peft_type", Json()).dump());
   refuse("bias", "none");
-  for (const char* key : {"use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern",
-                          "alpha_pattern", "lora_bias", "trainable_token_indices",
-                          "target_parameters", "layer_replication"})
+  for (const char* key :
+       {"use_dora", "fan_in_fan_out", "modules_to_save", "rank_pattern", "alpha_pattern",
+        "lora_bias", "trainable_token_indices", "target_parameters", "layer_replication"})
     refuse(key);
 }
 
@@ -108,6 +113,10 @@ LoraOptions ReadOptions(const fs::path& folder) {
 
 }  // namespace
 
+}  // namespace pivotal::model
+
+namespace pivotal {
+
 void LoraOptions::Validate() const {
   if (rank < 0) Fail("LoRA rank must be 0 (none) or larger, got {}", rank);
   if (!(alpha > 0) || !std::isfinite(alpha)) Fail("LoRA alpha must be above 0, got {}", alpha);
@@ -118,6 +127,10 @@ double LoraOptions::Scale() const {
   return alpha / (rslora ? std::sqrt(r) : r);
 }
 
+}  // namespace pivotal
+
+namespace pivotal::model {
+
 std::shared_ptr<const Adapter> NewAdapter(const PhiModel& model, const LoraOptions& options,
                                           uint64_t seed) {
   options.Validate();
@@ -126,9 +139,9 @@ std::shared_ptr<const Adapter> NewAdapter(const PhiModel& model, const LoraOptio
   adapter->options = options;
   for (const LinearShape& layer : ChosenLayers(model.config(), options.modules)) {
     const kernels::RandomStream random(seed, kernels::MixStream(0, layer.name));
-    adapter->updates[layer.name] = {
-        Uniform(options.rank, layer.in, random).to(AdapterType(model)),
-        at::zeros({layer.out, options.rank}, AdapterType(model)), options.Scale()};
+    adapter->updates[layer.name] = {Uniform(options.rank, layer.in, random).to(AdapterType(model)),
+                                    at::zeros({layer.out, options.rank}, AdapterType(model)),
+                                    options.Scale()};
   }
   return adapter;
 }
@@ -142,8 +155,8 @@ std::shared_ptr<const Adapter> LoadAdapter(const fs::path& folder, const PhiMode
   const auto take = [&](const std::string& name, const std::vector<int64_t>& shape) {
     const data::TensorView view = reader.Get(name);
     if (view.shape != shape)
-      Fail("{}: tensor \"{}\" has shape [{}]; [{}] fits the model and its rank", file.string(), name,
-           fmt::join(view.shape, ", "), fmt::join(shape, ", "));
+      Fail("{}: tensor \"{}\" has shape [{}]; [{}] fits the model and its rank", file.string(),
+           name, fmt::join(view.shape, ", "), fmt::join(shape, ", "));
     const at::TensorOptions type = AdapterType(model);
     return ToTensor(view, type.device(), c10::typeMetaToScalarType(type.dtype()));
   };
@@ -186,9 +199,7 @@ void SaveAdapter(const Adapter& adapter, const fs::path& base, const fs::path& f
                        {"init_lora_weights", true},
                        {"modules_to_save", nullptr},
                        {"inference_mode", true}};
-  data::FileSink sink(folder / kConfigFile);
-  sink.Write(config.dump(2) + "\n");
-  sink.Commit();
+  data::WriteFile(folder / kConfigFile, config.dump(2) + "\n");
 }
 
 void MergeAdapter(PhiModel& model) {

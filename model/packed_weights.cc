@@ -9,14 +9,16 @@
 #include <numeric>
 #include <span>
 
-#include "model/tensor_view.h"
+#include "model/tensor_transfer.h"
 
 namespace pivotal::model {
 namespace {
 
 using kernels::PackedMatrix;
 
-at::Tensor AsFloat(const at::Tensor& tensor) { return tensor.detach().to(at::kCPU, at::kFloat).contiguous(); }
+at::Tensor AsFloat(const at::Tensor& tensor) {
+  return tensor.detach().to(at::kCPU, at::kFloat).contiguous();
+}
 
 std::vector<int64_t> Ascending(int64_t count) {
   std::vector<int64_t> rows(static_cast<std::size_t>(count));
@@ -24,18 +26,20 @@ std::vector<int64_t> Ascending(int64_t count) {
   return rows;
 }
 
-// The weights of layers one below the other; output n is row order[n] of that.
+// Packs the weights of linear layers, stacked, into one matrix: output n is row order[n] of the
+// stack.
 class Packer {
  public:
   Packer(kernels::WeightType type, kernels::ThreadTeam& team) : type_(type), team_(team) {}
 
-  PackedMatrix operator()(const std::vector<const Linear*>& layers, std::vector<int64_t> order = {}) const {
+  PackedMatrix operator()(const std::vector<const Linear*>& layers,
+                          std::vector<int64_t> order = {}) const {
     int64_t outputs = 0;
     for (const Linear* layer : layers) outputs += layer->weight.size(0);
     const int64_t inputs = layers.front()->weight.size(1);
     if (order.empty()) order = Ascending(outputs);
     PackedMatrix packed(outputs, inputs, type_);
-    // A stretch of rows is widened at a time: as float32, a large model wouldn't fit beside itself.
+    // Rows are converted to float32 a few at a time, to save memory.
     for (int64_t first = 0; first < outputs; first += kRows) {
       const int64_t count = std::min(kRows, outputs - first);
       const at::Tensor rows = Rows(layers, std::span(order).subspan(first, count));
@@ -48,7 +52,8 @@ class Packer {
       std::vector<float> all, bias;
       for (const Linear* layer : layers) {
         const at::Tensor values = AsFloat(layer->bias);
-        all.insert(all.end(), values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel());
+        all.insert(all.end(), values.const_data_ptr<float>(),
+                   values.const_data_ptr<float>() + values.numel());
       }
       for (int64_t row : order) bias.push_back(all[static_cast<std::size_t>(row)]);
       packed.SetBias(bias.data());
@@ -60,8 +65,11 @@ class Packer {
  private:
   static constexpr int64_t kRows = 1024;
 
+  // Returns rows order[0], order[1], ... of the stacked layers, updates added, as float32. Rows
+  // that follow one another at equal steps in one layer are copied together.
   static at::Tensor Rows(const std::vector<const Linear*>& layers, std::span<const int64_t> order) {
-    at::Tensor out = at::empty({static_cast<int64_t>(order.size()), layers.front()->weight.size(1)}, at::kFloat);
+    at::Tensor out =
+        at::empty({static_cast<int64_t>(order.size()), layers.front()->weight.size(1)}, at::kFloat);
     for (std::size_t i = 0; i < order.size();) {
       int64_t row = order[i];
       std::size_t layer = 0;
@@ -70,14 +78,15 @@ class Packer {
       while (i + count < order.size() && order[i + count] - order[i + count - 1] == step &&
              row + step * count < layers[layer]->weight.size(0))
         ++count;
-      const auto place = static_cast<int64_t>(i);
+      const auto to = static_cast<int64_t>(i);
       if (step < 1) step = count = 1;
-      out.narrow(0, place, count).copy_(
-          layers[layer]->weight.detach().slice(0, row, row + step * (count - 1) + 1, step));
+      out.narrow(0, to, count)
+          .copy_(layers[layer]->weight.detach().slice(0, row, row + step * (count - 1) + 1, step));
       const auto& [a, b, scale] = layers[layer]->update;
       if (a.defined())
-        out.narrow(0, place, count)
-            .add_(at::mm(AsFloat(b).slice(0, row, row + step * (count - 1) + 1, step), AsFloat(a)), scale);
+        out.narrow(0, to, count)
+            .add_(at::mm(AsFloat(b).slice(0, row, row + step * (count - 1) + 1, step), AsFloat(a)),
+                  scale);
       i += static_cast<std::size_t>(count);
     }
     return out;
@@ -103,13 +112,16 @@ PackedNorm PackNorm(const Norm& norm, const PhiConfig& config, bool centered) {
   return packed;
 }
 
-// Kept per KV head as its queries, its key, its value: to all queries, all keys, all values.
+// Returns the order that turns each KV head's queries, key and value into all queries, all keys,
+// all values.
 std::vector<int64_t> Ungrouped(const PhiConfig& config) {
-  const int64_t group = config.num_attention_heads / config.num_key_value_heads, dim = config.head_dim;
+  const int64_t group = config.num_attention_heads / config.num_key_value_heads,
+                dim = config.head_dim;
   std::vector<int64_t> order;
   const auto add = [&](int64_t first, int64_t heads) {
     for (int64_t kv = 0; kv < config.num_key_value_heads; ++kv)
-      for (int64_t i = 0; i < heads * dim; ++i) order.push_back((kv * (group + 2) + first) * dim + i);
+      for (int64_t i = 0; i < heads * dim; ++i)
+        order.push_back((kv * (group + 2) + first) * dim + i);
   };
   add(0, group);
   add(group, 1);
@@ -117,7 +129,8 @@ std::vector<int64_t> Ungrouped(const PhiConfig& config) {
   return order;
 }
 
-// Even outputs gate, odd ones are linear: to all gates, then all others.
+// Returns the order that turns alternating gate and linear outputs into all gates, then all linear
+// ones.
 std::vector<int64_t> Deinterleaved(int64_t outputs) {
   std::vector<int64_t> order;
   for (int64_t parity : {0, 1})
@@ -134,7 +147,9 @@ PackedLayer PackLayer(const LayerWeights& layer, const PhiConfig& config, const 
   packed.query_norm = PackNorm(layer.query_norm, config, centered);
   packed.key_norm = PackNorm(layer.key_norm, config, centered);
   switch (config.qkv) {
-    case PhiConfig::Qkv::kSeparate: packed.qkv = pack({&layer.query, &layer.key, &layer.value}); break;
+    case PhiConfig::Qkv::kSeparate:
+      packed.qkv = pack({&layer.query, &layer.key, &layer.value});
+      break;
     case PhiConfig::Qkv::kGrouped: packed.qkv = pack({&layer.qkv}, Ungrouped(config)); break;
     case PhiConfig::Qkv::kFused: packed.qkv = pack({&layer.qkv}); break;
   }
@@ -144,8 +159,9 @@ PackedLayer PackLayer(const LayerWeights& layer, const PhiConfig& config, const 
     for (const Expert& expert : layer.experts)
       packed.experts.push_back({pack({&expert.gate, &expert.up}), pack({&expert.down})});
   } else {
-    const bool mixed = config.mlp == PhiConfig::Mlp::kGegelu;
-    packed.mlp = {pack({&layer.up}, mixed ? Deinterleaved(layer.up.weight.size(0)) : std::vector<int64_t>()),
+    const bool interleaved = config.mlp == PhiConfig::Mlp::kGegelu;
+    packed.mlp = {pack({&layer.up}, interleaved ? Deinterleaved(layer.up.weight.size(0))
+                                                : std::vector<int64_t>()),
                   pack({&layer.down})};
   }
   return packed;
@@ -164,8 +180,8 @@ kernels::WeightType WeightTypeOf(at::ScalarType type) {
 std::size_t PackedWeights::bytes() const {
   std::size_t bytes = head.bytes();
   for (const PackedLayer& layer : layers) {
-    bytes += layer.qkv.bytes() + layer.output.bytes() + layer.mlp.up.bytes() + layer.mlp.down.bytes() +
-             layer.router.bytes();
+    bytes += layer.qkv.bytes() + layer.output.bytes() + layer.mlp.up.bytes() +
+             layer.mlp.down.bytes() + layer.router.bytes();
     for (const PackedMlp& expert : layer.experts) bytes += expert.up.bytes() + expert.down.bytes();
   }
   return bytes;
@@ -176,7 +192,8 @@ PackedWeights Pack(const Weights& weights, const PhiConfig& config, kernels::Wei
   const Packer pack(type, team);
   PackedWeights packed;
   packed.embedding = weights.embedding.detach();
-  for (const LayerWeights& layer : weights.layers) packed.layers.push_back(PackLayer(layer, config, pack, team));
+  for (const LayerWeights& layer : weights.layers)
+    packed.layers.push_back(PackLayer(layer, config, pack, team));
   packed.final_norm = PackNorm(weights.final_norm, config, config.norm == PhiConfig::Norm::kLayer);
   packed.head = pack({&weights.head});
   return packed;

@@ -1,17 +1,20 @@
-// Apache-2.0. A model's weights as decoding on the CPU reads them.
+// Apache-2.0. A model's weights, packed for the CPU's kernels.
 #pragma once
 
+#include <ATen/core/Tensor.h>
+
+#include <cstddef>
 #include <vector>
 
+#include "kernels/cpu_kernels.h"
 #include "kernels/packed_matrix.h"
-#include "kernels/row_tasks.h"
 #include "kernels/thread_team.h"
 #include "model/phi_config.h"
 #include "model/weights.h"
 
 namespace pivotal::model {
 
-// float32 for types that decoding doesn't store.
+// Returns the storage type for weights of a tensor type; float32 if there is none for it.
 kernels::WeightType WeightTypeOf(at::ScalarType type);
 
 struct PackedNorm {
@@ -20,27 +23,28 @@ struct PackedNorm {
 };
 
 struct PackedMlp {
-  kernels::PackedMatrix up;    // gate above linear where the MLP is gated
+  kernels::PackedMatrix up;  // if gated, all outputs of the gate, then the linear ones
   kernels::PackedMatrix down;
 };
 
 struct PackedLayer {
   PackedNorm input_norm, post_norm, query_norm, key_norm;
-  kernels::PackedMatrix qkv;   // all queries, then all keys, then all values
+  kernels::PackedMatrix qkv;  // all queries, then all keys, then all values
   kernels::PackedMatrix output;
   PackedMlp mlp;
   kernels::PackedMatrix router;
   std::vector<PackedMlp> experts;
 };
 
-// Adapters are added to the weights that they update. The embedding stays the model's tensor.
+// Adapters are merged into the matrices. The embedding stays the model's own tensor.
 struct PackedWeights {
   at::Tensor embedding;  // [V, hidden]: float32, bfloat16 or float16
   std::vector<PackedLayer> layers;
   PackedNorm final_norm;
   kernels::PackedMatrix head;
 
-  std::size_t bytes() const;  // of the matrices
+  // Returns the memory of all packed matrices.
+  std::size_t bytes() const;
 };
 
 PackedWeights Pack(const Weights& weights, const PhiConfig& config, kernels::WeightType type,

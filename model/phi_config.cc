@@ -4,30 +4,43 @@
 #include <algorithm>
 #include <cmath>
 #include <initializer_list>
+#include <utility>
 
-#include "data/error.h"
+#include "data/base/error.h"
+#include "data/base/names.h"
 
 namespace pivotal::model {
 namespace {
 
+constexpr auto kArchitectures = data::MakeNameTable<Architecture>(
+    "architecture", {{Architecture::kPhi, "PhiForCausalLM"},
+                     {Architecture::kPhi3, "Phi3ForCausalLM"},
+                     {Architecture::kPhi3Small, "Phi3SmallForCausalLM"},
+                     {Architecture::kPhi3V, "Phi3VForCausalLM"},
+                     {Architecture::kPhimoe, "PhimoeForCausalLM"}});
+
 using Field = std::pair<const char*, int64_t>;
 
-// Sizes that are fine one by one may still multiply to more than 64 bits hold.
+// Checks that products of the sizes, each of which is in range, do not overflow.
 void CheckTotal(const PhiConfig& c, const std::string& source) {
   constexpr double kMost = 1e13;
   const auto number = [](int64_t value) { return static_cast<double>(value); };
   const double hidden = number(c.hidden_size);
-  const double attention = 2 * number(c.num_attention_heads + c.num_key_value_heads) * number(c.head_dim);
+  const double attention =
+      2 * number(c.num_attention_heads + c.num_key_value_heads) * number(c.head_dim);
   const double mlp = 3 * number(c.intermediate_size) * number(std::max<int64_t>(c.num_experts, 1));
-  const double total = 2 * number(c.vocab_size) * hidden + number(c.num_hidden_layers) * hidden * (attention + mlp);
+  const double total =
+      2 * number(c.vocab_size) * hidden + number(c.num_hidden_layers) * hidden * (attention + mlp);
   if (total > kMost)
-    Fail("{}: the sizes make {:.1e} parameters, more than {:.0e}; correct the file", source, total, kMost);
+    Fail("{}: the sizes make {:.1e} parameters, more than {:.0e}; correct the file", source, total,
+         kMost);
 }
 
 void CheckSizes(const PhiConfig& c, const std::string& source) {
   const auto check = [&](int64_t highest, std::initializer_list<Field> fields) {
     for (const auto& [name, value] : fields) {
-      if (value < 1 || value > highest) Fail("{}: {} is {}, expected 1 to {}", source, name, value, highest);
+      if (value < 1 || value > highest)
+        Fail("{}: {} is {}, expected 1 to {}", source, name, value, highest);
     }
   };
   check(int64_t{1} << 24, {{"vocab_size", c.vocab_size},
@@ -37,7 +50,7 @@ void CheckSizes(const PhiConfig& c, const std::string& source) {
                            {"num_key_value_heads", c.num_key_value_heads},
                            {"head_dim", c.head_dim},
                            {"max_position_embeddings", c.max_position_embeddings}});
-  check(1024, {{"num_hidden_layers", c.num_hidden_layers}});  // what is listed by layer stays small
+  check(1024, {{"num_hidden_layers", c.num_hidden_layers}});
   if (c.num_attention_heads % c.num_key_value_heads != 0)
     Fail("{}: num_attention_heads {} is not a multiple of num_key_value_heads {}", source,
          c.num_attention_heads, c.num_key_value_heads);
@@ -59,7 +72,8 @@ void CheckRope(const PhiConfig& c, const std::string& source) {
          rope.original_length);
   for (double scale : {rope.short_scale, rope.long_scale}) {
     if (!(scale > 0) || !std::isfinite(scale))
-      Fail("{}: the longrope settings scale attention by {}; a number above 0 is needed", source, scale);
+      Fail("{}: the longrope settings scale attention by {}; a number above 0 is needed", source,
+           scale);
   }
   const auto expected = static_cast<std::size_t>(c.rotary_dim() / 2);
   for (const auto& [name, factors] : {std::pair{"short_factor", &rope.short_factor},
@@ -97,14 +111,11 @@ void CheckChoices(const PhiConfig& c, const std::string& source) {
 }  // namespace
 
 std::string_view ArchitectureName(Architecture architecture) {
-  switch (architecture) {
-    case Architecture::kPhi: return "PhiForCausalLM";
-    case Architecture::kPhi3: return "Phi3ForCausalLM";
-    case Architecture::kPhi3Small: return "Phi3SmallForCausalLM";
-    case Architecture::kPhi3V: return "Phi3VForCausalLM";
-    case Architecture::kPhimoe: return "PhimoeForCausalLM";
-  }
-  Fail("unknown architecture {}", static_cast<int>(architecture));
+  return kArchitectures.Name(architecture);
+}
+
+std::optional<Architecture> FindArchitecture(std::string_view name) {
+  return kArchitectures.Find(name);
 }
 
 void PhiConfig::Validate(const std::string& source) const {
@@ -115,7 +126,8 @@ void PhiConfig::Validate(const std::string& source) const {
 
 void PhiConfig::CheckTokens(std::span<const int32_t> tokens) const {
   for (int32_t token : tokens)
-    if (token < 0 || token >= vocab_size) Fail("token id {} is outside the vocabulary of {}", token, vocab_size);
+    if (token < 0 || token >= vocab_size)
+      Fail("token id {} is outside the vocabulary of {}", token, vocab_size);
 }
 
 }  // namespace pivotal::model

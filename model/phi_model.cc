@@ -5,21 +5,18 @@
 #include <ATen/ops/cat.h>
 #include <ATen/ops/embedding.h>
 #include <ATen/ops/layer_norm.h>
+#include <fmt/format.h>
 
 #include <algorithm>
-#include <functional>
+#include <charconv>
 #include <limits>
-#include <optional>
+#include <string_view>
 #include <utility>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "model/attention.h"
-#include "model/attention_mask.h"
 #include "model/lora.h"
-#include "model/mlp.h"
-#include "model/recompute.h"
-#include "model/rms_norm.h"
-#include "model/to_device.h"
+#include "model/tensor_transfer.h"
 
 namespace pivotal::model {
 namespace {
@@ -30,13 +27,14 @@ std::string ShapeText(at::IntArrayRef shape) {
   return text + "]";
 }
 
-// Hands out checked weights by name; one that nobody takes is an Error.
+// Sorts the weights by role, checking names and shapes. A weight without a role is an Error.
 Weights TakeWeights(const PhiConfig& config, const ParameterMap& parameters,
                     const std::string& source, const UpdateSource& updates = {}) {
   config.Validate(source);
   std::size_t taken = 0;
   Weights weights = CollectWeights(
-      config, [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
+      config,
+      [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
         const auto it = parameters.find(name);
         if (it == parameters.end())
           Fail("{}: tensor \"{}\" is missing; the file does not fit config.json", source, name);
@@ -52,13 +50,13 @@ Weights TakeWeights(const PhiConfig& config, const ParameterMap& parameters,
   return weights;
 }
 
-// Positions [1, N] of a forest's nodes, and for each the length of its sequence.
-struct Places {
+// Positions [1, N] of a forest's nodes, and the length of each node's sequence.
+struct NodePositions {
   at::Tensor positions;
   std::vector<int64_t> lengths;
 };
 
-Places PlacesOf(const TokenForest& forest) {
+NodePositions PositionsOf(const TokenForest& forest) {
   std::vector<int64_t> positions, lengths;
   for (const auto& segment : forest.segments) {
     for (int64_t i = 0; i < segment.length; ++i) positions.push_back(segment.depth + i);
@@ -67,13 +65,30 @@ Places PlacesOf(const TokenForest& forest) {
   return {ToDevice(positions, forest.tokens.device()).unsqueeze(0), std::move(lengths)};
 }
 
+// Expands "layers.2-4" to "layers.2", "layers.3", "layers.4"; other modules stand for themselves.
+std::vector<std::string> Expand(const std::string& module, int64_t layers) {
+  constexpr std::string_view kLayers = "layers.";
+  const auto dash = module.find('-');
+  if (!module.starts_with(kLayers) || dash == std::string::npos) return {module};
+  int64_t first = -1, last = -1;
+  const char* text = module.data();
+  const char* end = text + module.size();
+  const auto low = std::from_chars(text + kLayers.size(), end, first);
+  const auto high = std::from_chars(text + dash + 1, end, last);
+  if (low.ptr != text + dash || high.ptr != end || first < 0 || last < first || last >= layers)
+    Fail("--freeze {}: expected layers.A-B with 0 <= A <= B < {}", module, layers);
+  std::vector<std::string> expanded;
+  for (int64_t i = first; i <= last; ++i) expanded.push_back(fmt::format("layers.{}", i));
+  return expanded;
+}
+
 }  // namespace
 
 struct PhiModel::Pass {
   RopeAngles angles;
   Attention attend;
-  at::Tensor sources;  // the tokens that the last layer is computed at; undefined: all
-  std::vector<at::Tensor>* outputs = nullptr;  // where those of layers are kept
+  at::Tensor sources;  // the tokens to compute the last layer for; undefined: all
+  std::vector<at::Tensor>* outputs = nullptr;  // receives the output of each layer
 };
 
 PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source)
@@ -127,13 +142,13 @@ at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> 
 
 at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> sources,
                             std::vector<at::Tensor>* outputs) const {
-  const auto [positions, lengths] = PlacesOf(forest);
-  const bool mixed = config_.rope.original_length > 0 &&
-                     std::ranges::any_of(lengths, [&](int64_t length) {
-                       return config_.rope.IsLong(length) != config_.rope.IsLong(lengths.front());
-                     });
+  const auto [positions, lengths] = PositionsOf(forest);
+  const bool mixed =
+      config_.rope.original_length > 0 && std::ranges::any_of(lengths, [&](int64_t length) {
+        return config_.rope.IsLong(length) != config_.rope.IsLong(lengths.front());
+      });
   const auto pass = std::make_shared<Pass>();
-  if (mixed) {  // a row of one token each
+  if (mixed) {  // N rows of one token each
     const auto [cos, sin] = rope_.Angles(positions.t(), lengths);
     pass->angles = {cos.transpose(0, 1), sin.transpose(0, 1)};
   } else {
@@ -149,29 +164,15 @@ at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> 
   pass->attend = [this, everywhere, at_sources](int64_t layer, const at::Tensor& query,
                                                 const at::Tensor& key, const at::Tensor& value) {
     const bool last = layer + 1 == config_.num_hidden_layers;
-    return (last ? *at_sources : *everywhere)(
-                       query.squeeze(0), key.squeeze(0), value.squeeze(0),
-                       config_.IsBlockSparse(layer)).unsqueeze(0);
+    return (last ? *at_sources : *everywhere)(query.squeeze(0), key.squeeze(0), value.squeeze(0),
+                                              config_.IsBlockSparse(layer))
+        .unsqueeze(0);
   };
   return Decode(forest.tokens.unsqueeze(0), pass).squeeze(0);
 }
 
-at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const at::Tensor& positions,
-                            std::span<const int64_t> lengths, Past& past) const {
-  const int64_t length = *std::ranges::max_element(lengths);
-  const at::Tensor mask = CausalMask(config_, positions, length);
-  const at::Tensor sparse_mask = config_.block_sparse.block > 0
-                                     ? BlockSparseMask(config_, positions, length) : at::Tensor();
-  return Hidden(tokens, rope_.Angles(positions, lengths),
-                [&](int64_t layer, const at::Tensor& query, const at::Tensor& key, const at::Tensor& value) {
-                  past.Write(layer, key, value, positions);
-                  return Attend(config_, query, past.Keys(layer, query.size(0), length),
-                                past.Values(layer, query.size(0), length),
-                                config_.IsBlockSparse(layer) ? sparse_mask : mask);
-                });
-}
-
-at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const RopeAngles& angles, const Attention& attend) const {
+at::Tensor PhiModel::Hidden(const at::Tensor& tokens, const RopeAngles& angles,
+                            const Attention& attend) const {
   const auto pass = std::make_shared<Pass>();
   pass->angles = angles;
   pass->attend = attend;
@@ -200,12 +201,14 @@ at::Tensor PhiModel::LogitsOf(const at::Tensor& hidden, const at::Tensor& token)
   return logits;
 }
 
-at::Tensor PhiModel::Decode(const at::Tensor& tokens, const std::shared_ptr<const Pass>& pass) const {
+at::Tensor PhiModel::Decode(const at::Tensor& tokens,
+                            const std::shared_ptr<const Pass>& pass) const {
   at::Tensor x = at::embedding(weights_.embedding, tokens);
   if (config_.embedding_multiplier != 1.0) x = x * config_.embedding_multiplier;
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
     x = activation_checkpointing_
-            ? Recompute([this, i, pass](const at::Tensor& input) { return Layer(i, input, *pass); }, x)
+            ? Recompute([this, i, pass](const at::Tensor& input) { return Layer(i, input, *pass); },
+                        x)
             : Layer(i, x, *pass);
     if (pass->outputs != nullptr) pass->outputs->push_back(x.squeeze(0));
   }
@@ -224,8 +227,7 @@ at::Tensor PhiModel::Layer(int64_t index, const at::Tensor& x, const Pass& pass)
     residual = residual.index_select(1, pass.sources);
     if (config_.parallel) normed = normed.index_select(1, pass.sources);
   }
-  const at::Tensor attended =
-      Apply(layer.output, pass.attend(index, query, rotated[1], value));
+  const at::Tensor attended = Apply(layer.output, pass.attend(index, query, rotated[1], value));
   if (config_.parallel) return attended + Mlp(normed, layer, config_) + residual;
   residual = residual + attended;
   return residual + Mlp(Normed(layer.post_norm, residual), layer, config_);
@@ -256,10 +258,31 @@ PhiModel::Heads PhiModel::Project(const at::Tensor& x, const LayerWeights& layer
     const auto parts = split.split_with_sizes({heads + kv_heads, kv_heads}, 2);
     return {parts[0], parts[1]};
   }
-  const int64_t group = heads / kv_heads;  // each KV head: its queries, its key, its value
+  const int64_t group = heads / kv_heads;  // each KV head has its queries, its key, its value
   const at::Tensor split = qkv.view({batch, time, kv_heads, group + 2, dim});
   const at::Tensor query = split.narrow(3, 0, group).reshape({batch, time, heads, dim});
   return {at::cat({query, split.select(3, group)}, 2), split.select(3, group + 1)};
+}
+
+std::set<std::string> FrozenWeights(const PhiModel& model, std::span<const std::string> modules) {
+  std::set<std::string> frozen;
+  for (const std::string& module : modules) {
+    bool found = false;
+    for (const std::string& part : Expand(module, model.config().num_hidden_layers)) {
+      for (const auto& [name, weight] : model.parameters()) {
+        if (!name.starts_with(part + ".") && !name.starts_with("model." + part + ".")) continue;
+        frozen.insert(name);
+        found = true;
+      }
+    }
+    if (!found)
+      Fail(
+          "--freeze {}: no weight's name begins with this; e.g. embed_tokens, layers.0-{}, "
+          "layers.0.mlp, lm_head",
+          module, model.config().num_hidden_layers - 1);
+  }
+  if (frozen.size() == model.parameters().size()) Fail("--freeze leaves nothing to train");
+  return frozen;
 }
 
 }  // namespace pivotal::model

@@ -6,21 +6,25 @@
 #include <numeric>
 #include <utility>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "kernels/philox.h"
-#include "model/footprint.h"
+#include "model/memory.h"
+#include "model/phi_config.h"
 
 namespace pivotal::model {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double Since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
 void CheckRequest(const RolloutRequest& request, const PhiConfig& config) {
   if (request.prefix.empty()) Fail("a rollout needs a prefix of at least one token");
   if (request.count < 0 || request.max_new_tokens < 1)
-    Fail("a rollout request with count {} and max_new_tokens {}", request.count, request.max_new_tokens);
+    Fail("a rollout request with count {} and max_new_tokens {}", request.count,
+         request.max_new_tokens);
   if (request.response_tokens < 0 || request.response_tokens > std::ssize(request.prefix))
     Fail("a rollout request with {} response tokens in a prefix of {}", request.response_tokens,
          request.prefix.size());
@@ -35,12 +39,14 @@ void CheckRequest(const RolloutRequest& request, const PhiConfig& config) {
 
 int64_t Size(std::span<const TokenId> tokens) { return static_cast<int64_t>(tokens.size()); }
 
-// For each request one that begins with its prefix and is long: all that lie on one trunk name the same one, most
-// often. Those of LongRoPE's other kind have keys and values of their own.
+// Finds for each request a request whose prefix begins with its own and is as long as possible, so
+// that requests along one sequence get one trunk. Prefixes on different sides of LongRoPE's limit
+// do not cover each other, because their keys differ.
 std::vector<std::size_t> Covers(std::span<const RolloutRequest> requests, const RopeConfig& rope) {
   std::vector<std::size_t> order(requests.size()), cover(requests.size());
   std::iota(order.begin(), order.end(), 0);
-  std::ranges::stable_sort(order, [&](std::size_t a, std::size_t b) { return requests[a].prefix < requests[b].prefix; });
+  std::ranges::stable_sort(
+      order, [&](std::size_t a, std::size_t b) { return requests[a].prefix < requests[b].prefix; });
   for (std::size_t i = order.size(); i-- > 0;) {
     cover[order[i]] = order[i];
     if (i + 1 == order.size()) continue;
@@ -55,23 +61,28 @@ std::vector<std::size_t> Covers(std::span<const RolloutRequest> requests, const 
 }  // namespace
 
 RolloutBatch::RolloutBatch(const PhiConfig& config, const EngineOptions& options, Decoder& decoder,
-                           TrunkMemory& trunks, RolloutCounters& counters,
+                           TrunkCache& trunks, RolloutCounters& counters,
                            std::span<const RolloutRequest> requests, const RolloutSink& finished)
-    : config_(config), options_(options), decoder_(decoder), trunks_(trunks), counters_(counters),
-      requests_(requests), finished_(finished) {
+    : config_(config),
+      options_(options),
+      decoder_(decoder),
+      trunks_(trunks),
+      counters_(counters),
+      requests_(requests),
+      finished_(finished) {
   for (const RolloutRequest& request : requests) {
     CheckRequest(request, config_);
     results_.emplace_back(request.count);
   }
   covers_ = Covers(requests, config_.rope);
-  slots_.reserve(static_cast<std::size_t>(options.batch));
+  active_.reserve(static_cast<std::size_t>(options.batch));
 }
 
 RolloutBatch::~RolloutBatch() {
-  for (Slot& slot : slots_) Release(slot);
-  for (const Opened& opened : opened_) {
-    trunks_.blocks().Release(opened.planned * BlocksFor(requests_[opened.request]));
-    trunks_.Drop(opened.place.trunk);
+  for (ActiveRollout& active : active_) Release(active);
+  for (const OpenRequest& open : open_) {
+    trunks_.blocks().Unreserve(open.planned * BlocksFor(requests_[open.request]));
+    trunks_.Drop(open.place.trunk);
   }
 }
 
@@ -79,167 +90,181 @@ std::vector<std::vector<Rollout>> RolloutBatch::Run(const Progress& progress) {
   for (;;) {
     if (progress.StopRequested()) throw Interrupted("stopped while sampling rollouts");
     Admit(progress);
-    if (slots_.empty() && opened_.empty()) break;
+    if (active_.empty() && open_.empty()) break;
     Step(progress);
   }
   return std::move(results_);
 }
 
-// The last token that is sampled needs no place. A rollout that becomes long is computed anew.
+// The last sampled token needs no keys. A rollout that becomes long needs blocks for all its
+// tokens.
 int64_t RolloutBatch::BlocksFor(const RolloutRequest& request) const {
   const int64_t prefix = Size(request.prefix), last = prefix + request.max_new_tokens - 1;
-  const bool turns = config_.rope.IsLong(last) && !config_.rope.IsLong(prefix);
+  const bool becomes_long = config_.rope.IsLong(last) && !config_.rope.IsLong(prefix);
   return KvBlocks::CountFor(request.max_new_tokens - 1) +
-         (turns ? KvBlocks::CountFor(config_.rope.original_length) : 0);
+         (becomes_long ? KvBlocks::CountFor(config_.rope.original_length) : 0);
 }
 
-const kernels::SamplingParams& RolloutBatch::ParamsOf(const RolloutRequest& request) const {
+const SamplingParams& RolloutBatch::ParamsOf(const RolloutRequest& request) const {
   return request.sampling ? *request.sampling : options_.sampling;
 }
 
-int64_t RolloutBatch::Free() const {
-  int64_t free = options_.batch - std::ssize(slots_);
-  for (const Opened& opened : opened_) free -= opened.planned;
+int64_t RolloutBatch::FreeRows() const {
+  int64_t free = options_.batch - std::ssize(active_);
+  for (const OpenRequest& open : open_) free -= open.planned;
   return free;
 }
 
 void RolloutBatch::Admit(const Progress& progress) {
-  if (!opened_.empty()) Plan(opened_.back());  // all before it have started
+  if (!open_.empty()) Plan(open_.back());  // requests before it have no waiting rollouts
   std::vector<Trunk*> fresh;
-  for (; Free() > 0 && next_request_ < requests_.size(); ++next_request_) {
+  for (; FreeRows() > 0 && next_request_ < requests_.size(); ++next_request_) {
     if (requests_[next_request_].count == 0) continue;
-    if (!opened_.empty() && Waits(opened_.back())) break;
+    if (!open_.empty() && HasWaiting(open_.back())) break;
     if (!Open(next_request_)) break;
-    fresh.push_back(opened_.back().place.trunk);
+    fresh.push_back(open_.back().place.trunk);
   }
   const auto start = Clock::now();
   trunks_.Prefill(fresh, progress);
   counters_.prefill_seconds += Since(start);
 }
 
-bool RolloutBatch::Waits(const Opened& opened) const {
-  return opened.started + opened.planned < requests_[opened.request].count;
+bool RolloutBatch::HasWaiting(const OpenRequest& open) const {
+  return open.started + open.planned < requests_[open.request].count;
 }
 
-void RolloutBatch::Plan(Opened& opened) {
-  const RolloutRequest& request = requests_[opened.request];
-  while (Free() > 0 && Waits(opened) && trunks_.Promise(BlocksFor(request)))
-    ++opened.planned;
+void RolloutBatch::Plan(OpenRequest& open) {
+  const RolloutRequest& request = requests_[open.request];
+  while (FreeRows() > 0 && HasWaiting(open) && trunks_.Reserve(BlocksFor(request))) ++open.planned;
 }
 
 bool RolloutBatch::Open(std::size_t index) {
   const RolloutRequest& request = requests_[index];
-  const auto place = trunks_.Hold(request.prefix, requests_[covers_[index]].prefix,
-                                  config_.rope.IsLong(Size(request.prefix)), BlocksFor(request));
-  if (!place && slots_.empty() && opened_.empty())
-    Fail("a prefix of {} tokens and a rollout of {} don't fit in the {} for keys and values; raise --kv-memory",
-         request.prefix.size(), request.max_new_tokens,
-         BytesText(options_.kv_memory));
+  const auto place =
+      trunks_.HoldPrefix(request.prefix, requests_[covers_[index]].prefix,
+                         config_.rope.IsLong(Size(request.prefix)), BlocksFor(request));
+  if (!place && active_.empty() && open_.empty())
+    Fail(
+        "a prefix of {} tokens and a rollout of {} don't fit in the {} for keys and values; raise "
+        "--kv-memory",
+        request.prefix.size(), request.max_new_tokens, BytesText(options_.kv_memory));
   if (!place) return false;
-  opened_.push_back({static_cast<int32_t>(index), 0, 1, *place, {}});
-  Plan(opened_.back());
+  open_.push_back({static_cast<int32_t>(index), 0, 1, *place, {}});
+  Plan(open_.back());
   return true;
 }
 
 void RolloutBatch::Step(const Progress& progress) {
   const auto start = Clock::now();
   rows_.clear();
-  for (Slot& slot : slots_) {
-    if (config_.rope.IsLong(slot.length + 1) && !slot.is_long) BecomeLong(slot, progress);
-    rows_.push_back(NextRow(slot));
+  for (ActiveRollout& active : active_) {
+    if (config_.rope.IsLong(active.length + 1) && !active.is_long) BecomeLong(active, progress);
+    rows_.push_back(NextRow(active));
   }
-  const auto at_work = rows_.size();
-  std::vector<Opened*> asked;
+  const auto active_rows = rows_.size();
+  std::vector<OpenRequest*> fresh;
   std::vector<std::vector<kernels::KvPiece>> pieces;
-  for (Opened& opened : opened_)
-    if (opened.logits.empty()) asked.push_back(&opened);
-  for (const Opened* opened : asked) {
-    const RolloutRequest& request = requests_[opened->request];
-    pieces.push_back(opened->place.trunk->Pieces(opened->place.length));
-    rows_.push_back({request.prefix.back(), Size(request.prefix) - 1, config_.rope.IsLong(Size(request.prefix)),
-                     pieces.back()});
+  for (OpenRequest& open : open_)
+    if (open.logits.empty()) fresh.push_back(&open);
+  for (const OpenRequest* open : fresh) {
+    const RolloutRequest& request = requests_[open->request];
+    pieces.push_back(open->place.trunk->Pieces(open->place.length));
+    rows_.push_back({request.prefix.back(), Size(request.prefix) - 1,
+                     config_.rope.IsLong(Size(request.prefix)), pieces.back()});
   }
   draws_.clear();
-  for (const Slot& slot : slots_)
-    draws_.push_back({&ParamsOf(requests_[slot.request]), Uniform(slot.request, slot.rollout)});
-  ended_.assign(at_work, false);
+  for (const ActiveRollout& active : active_)
+    draws_.push_back(
+        {&ParamsOf(requests_[active.request]), Uniform(active.request, active.rollout)});
+  ended_.assign(active_rows, false);
   decoder_.Draw(rows_, draws_, [&](int64_t row, int, std::span<float> logits) {
-    asked[row - at_work]->logits.assign(logits.begin(), logits.end());
+    fresh[row - active_rows]->logits.assign(logits.begin(), logits.end());
   });
-  counters_.repeated_tokens += std::ssize(asked);
-  for (Slot& slot : slots_) ++slot.length;
-  for (std::size_t i = 0; i < at_work; ++i) {
-    slots_[i].pending = draws_[i].result.token;
-    ended_[i] = Record(slots_[i].request, slots_[i].rollout, draws_[i].result);
+  counters_.repeated_tokens += std::ssize(fresh);
+  for (ActiveRollout& active : active_) ++active.length;
+  for (std::size_t i = 0; i < active_rows; ++i) {
+    active_[i].pending = draws_[i].result.token;
+    ended_[i] = Record(active_[i].request, active_[i].rollout, draws_[i].result);
   }
   std::size_t kept = 0;
-  for (std::size_t i = 0; i < at_work; ++i) {  // in their order: neighbours share a trunk
+  // Rollouts keep their order, because neighbours share a trunk.
+  for (std::size_t i = 0; i < active_rows; ++i) {
     if (ended_[i]) {
-      Release(slots_[i]);
+      Release(active_[i]);
     } else if (kept++ != i) {
-      slots_[kept - 1] = std::move(slots_[i]);
+      active_[kept - 1] = std::move(active_[i]);
     }
   }
-  slots_.resize(kept);
-  for (Opened& opened : opened_) StartPlanned(opened);
-  std::erase_if(opened_, [&](const Opened& opened) {
-    if (opened.started < requests_[opened.request].count) return false;
-    trunks_.Drop(opened.place.trunk);
+  active_.resize(kept);
+  for (OpenRequest& open : open_) StartPlanned(open);
+  std::erase_if(open_, [&](const OpenRequest& open) {
+    if (open.started < requests_[open.request].count) return false;
+    trunks_.Drop(open.place.trunk);
     return true;
   });
   counters_.decode_seconds += Since(start);
 }
 
-DecodeRow RolloutBatch::NextRow(Slot& slot) {
-  const int64_t own = slot.length - slot.leave.length;
+DecodeRow RolloutBatch::NextRow(ActiveRollout& active) {
+  const int64_t own = active.length - active.prefix.length;
   const auto offset = static_cast<int32_t>(own % kernels::kBlockTokens);
   if (offset == 0) {
-    slot.blocks.push_back(trunks_.blocks().Take());
-    --slot.promised;
+    active.blocks.push_back(trunks_.blocks().Take());
+    --active.reserved;
   }
   if (own == 0) {
-    slot.pieces = slot.leave.trunk->Pieces(slot.leave.length);
-    slot.pieces.push_back({nullptr, 0});
+    active.pieces = active.prefix.trunk->Pieces(active.prefix.length);
+    active.pieces.push_back({nullptr, 0});
   }
-  slot.pieces.back() = {slot.blocks.data(), static_cast<int32_t>(own + 1)};
-  return {slot.pending, slot.length, slot.is_long, slot.pieces, slot.blocks.back(), offset};
+  active.pieces.back() = {active.blocks.data(), static_cast<int32_t>(own + 1)};
+  return {active.pending, active.length,        active.is_long,
+          active.pieces,  active.blocks.back(), offset};
 }
 
-void RolloutBatch::StartPlanned(Opened& opened) {
-  if (opened.planned == 0) return;
-  const RolloutRequest& request = requests_[opened.request];
-  std::vector<float> weights = opened.logits;
+void RolloutBatch::StartPlanned(OpenRequest& open) {
+  if (open.planned == 0) return;
+  const RolloutRequest& request = requests_[open.request];
+  std::vector<float> weights = open.logits;
   sampler_.Take(weights, ParamsOf(request), request.excluded);
   const bool is_long = config_.rope.IsLong(Size(request.prefix));
-  for (; opened.planned > 0; --opened.planned) {
-    const int32_t rollout = opened.started++;
-    const kernels::Draw draw = sampler_.Sample(Uniform(opened.request, rollout));
-    const int64_t promised = BlocksFor(request);
-    if (Record(opened.request, rollout, draw)) {
-      trunks_.blocks().Release(promised);
+  for (; open.planned > 0; --open.planned) {
+    const int32_t rollout = open.started++;
+    const kernels::Draw draw = sampler_.Sample(Uniform(open.request, rollout));
+    const int64_t reserved = BlocksFor(request);
+    if (Record(open.request, rollout, draw)) {
+      trunks_.blocks().Unreserve(reserved);
       continue;
     }
-    trunks_.Keep(opened.place.trunk);
-    slots_.push_back({opened.request, rollout, opened.place, is_long, {}, promised, opened.place.length,
-                      draw.token, {}});
+    trunks_.Hold(open.place.trunk);
+    active_.push_back({open.request,
+                       rollout,
+                       open.place,
+                       is_long,
+                       {},
+                       reserved,
+                       open.place.length,
+                       draw.token,
+                       {}});
   }
 }
 
-void RolloutBatch::BecomeLong(Slot& slot, const Progress& progress) {
-  std::vector<TokenId> tokens = requests_[slot.request].prefix;
-  const auto& sampled = results_[slot.request][slot.rollout].tokens;
+void RolloutBatch::BecomeLong(ActiveRollout& active, const Progress& progress) {
+  std::vector<TokenId> tokens = requests_[active.request].prefix;
+  const auto& sampled = results_[active.request][active.rollout].tokens;
   tokens.insert(tokens.end(), sampled.begin(), sampled.end() - 1);  // the last one is pending
-  trunks_.blocks().Return(slot.blocks);
-  const int64_t rest = KvBlocks::CountFor(requests_[slot.request].max_new_tokens - std::ssize(sampled));
-  trunks_.blocks().Release(slot.promised);  // among them those for this
-  slot.promised = 0;
-  const auto place = trunks_.Hold(tokens, tokens, /*is_long=*/true, rest);
-  if (!place) Fail("no memory to go on with a rollout beyond {} tokens; raise --kv-memory", tokens.size());
-  trunks_.Drop(slot.leave.trunk);
-  slot.leave = *place;
-  slot.promised = rest;
-  slot.is_long = true;
-  trunks_.Prefill({&slot.leave.trunk, 1}, progress);
+  trunks_.blocks().Free(active.blocks);
+  const int64_t rest =
+      KvBlocks::CountFor(requests_[active.request].max_new_tokens - std::ssize(sampled));
+  trunks_.blocks().Unreserve(active.reserved);  // includes the blocks for recomputing
+  active.reserved = 0;
+  const auto place = trunks_.HoldPrefix(tokens, tokens, /*is_long=*/true, rest);
+  if (!place)
+    Fail("no memory to go on with a rollout beyond {} tokens; raise --kv-memory", tokens.size());
+  trunks_.Drop(active.prefix.trunk);
+  active.prefix = *place;
+  active.reserved = rest;
+  active.is_long = true;
+  trunks_.Prefill({&active.prefix.trunk, 1}, progress);
 }
 
 double RolloutBatch::Uniform(int32_t request, int32_t rollout) const {
@@ -256,11 +281,11 @@ bool RolloutBatch::Record(int32_t index, int32_t number, const kernels::Draw& dr
   ++counters_.decoded_tokens;
   if (options_.on_token) options_.on_token(index, number, draw.token);
   if (std::ranges::find(config_.eos_token_ids, draw.token) != config_.eos_token_ids.end()) {
-    rollout.finish = data::FinishReason::kEos;
+    rollout.finish = FinishReason::kEos;
   } else if (Stops(request, rollout)) {
-    rollout.finish = data::FinishReason::kStop;
+    rollout.finish = FinishReason::kStop;
   } else if (static_cast<int32_t>(rollout.tokens.size()) == request.max_new_tokens) {
-    rollout.finish = data::FinishReason::kLength;
+    rollout.finish = FinishReason::kLength;
   } else {
     return false;
   }
@@ -276,10 +301,10 @@ bool RolloutBatch::Stops(const RolloutRequest& request, const Rollout& rollout) 
   return request.stop(response_);
 }
 
-void RolloutBatch::Release(Slot& slot) {
-  trunks_.blocks().Return(slot.blocks);
-  trunks_.blocks().Release(slot.promised);
-  trunks_.Drop(slot.leave.trunk);
+void RolloutBatch::Release(ActiveRollout& active) {
+  trunks_.blocks().Free(active.blocks);
+  trunks_.blocks().Unreserve(active.reserved);
+  trunks_.Drop(active.prefix.trunk);
 }
 
 }  // namespace pivotal::model

@@ -1,4 +1,4 @@
-// Apache-2.0. One call of RolloutEngine::Sample: which rollouts decode when.
+// Apache-2.0. The scheduler of one RolloutEngine::Sample call: which rollouts decode when.
 #pragma once
 
 #include <cstdint>
@@ -9,84 +9,91 @@
 #include "kernels/sample_row.h"
 #include "model/decoder.h"
 #include "model/phi_config.h"
-#include "model/policy.h"
 #include "model/rollout_engine.h"
-#include "model/trunk_memory.h"
+#include "model/trunk_cache.h"
+#include "pivotal/policy.h"
 
 namespace pivotal::model {
 
-// Continuous batching: a finished rollout's place is taken by the next one at once; those that find no
-// memory wait. Blocks and trunks go back when the object goes, whatever ended it.
+// Continuous batching (Orca, Yu et al., OSDI 2022): when a rollout ends, the next one starts in the
+// following step. Rollouts wait while memory is short. The destructor frees all blocks and trunks.
 class RolloutBatch {
  public:
-  // All outlive it. Throws Error for a bad request, see RolloutEngine::Sample.
-  RolloutBatch(const PhiConfig& config, const EngineOptions& options, Decoder& decoder, TrunkMemory& trunks,
-               RolloutCounters& counters, std::span<const RolloutRequest> requests, const RolloutSink& finished);
+  // References must outlive the batch. Throws Error for a bad request, see RolloutEngine::Sample.
+  RolloutBatch(const PhiConfig& config, const EngineOptions& options, Decoder& decoder,
+               TrunkCache& trunks, RolloutCounters& counters,
+               std::span<const RolloutRequest> requests, const RolloutSink& finished);
   ~RolloutBatch();
   RolloutBatch(const RolloutBatch&) = delete;
   RolloutBatch& operator=(const RolloutBatch&) = delete;
 
-  // Once.
+  // Decodes all rollouts. To be called once. Throws Interrupted on a stop request.
   std::vector<std::vector<Rollout>> Run(const Progress& progress);
 
  private:
-  // A rollout at work.
-  struct Slot {
+  // A rollout that is being decoded.
+  struct ActiveRollout {
     int32_t request, rollout;
-    TrunkPlace leave;              // the sequence up to there is shared
-    bool is_long;
-    std::vector<int32_t> blocks;   // of its own tokens
-    int64_t promised;              // blocks that it may still take
-    int64_t length;                // tokens with keys and values
-    TokenId pending;               // sampled, not yet among them
+    TrunkPlace prefix;            // its shared beginning
+    bool is_long;                 // its keys are under LongRoPE's long factors
+    std::vector<int32_t> blocks;  // hold its tokens after `prefix`
+    int64_t reserved;             // blocks that it may still take
+    int64_t length;               // tokens of the sequence that have keys and values
+    TokenId pending;              // the token that was sampled last; it has none yet
     std::vector<kernels::KvPiece> pieces;
   };
   // A request whose rollouts have not all started.
-  struct Opened {
-    int32_t request, started, planned;  // planned: those that start with the next step
-    TrunkPlace place;
-    std::vector<float> logits;          // after its prefix; empty: not computed yet
+  struct OpenRequest {
+    int32_t request;
+    int32_t started;            // rollouts that have started
+    int32_t planned;            // rollouts that start in the next step
+    TrunkPlace place;           // the request's prefix
+    std::vector<float> logits;  // after the prefix; empty until they are computed
   };
 
-  // Blocks that a rollout takes at most, its trunk aside.
+  // Returns the most blocks that a rollout takes beside its trunk.
   int64_t BlocksFor(const RolloutRequest& request) const;
-  const kernels::SamplingParams& ParamsOf(const RolloutRequest& request) const;
-  int64_t Free() const;
-  bool Waits(const Opened& opened) const;
+  const SamplingParams& ParamsOf(const RolloutRequest& request) const;
+  // Returns the number of rollouts that may still be planned for the next step.
+  int64_t FreeRows() const;
+  // Returns whether some rollouts of a request are neither started nor planned.
+  bool HasWaiting(const OpenRequest& open) const;
 
-  // Plans rollouts for the free slots, as far as memory allows, and computes their prefixes.
+  // Plans rollouts while there are free rows and memory, and computes their prefixes.
   void Admit(const Progress& progress);
-  void Plan(Opened& opened);
+  void Plan(OpenRequest& open);
+  // Opens a request and plans its first rollouts. Returns false if memory is short.
   bool Open(std::size_t index);
-  // One token for every rollout at work, and the first for those that are planned.
+  // Samples one token for every active rollout, and the first token of every planned rollout.
   void Step(const Progress& progress);
-  DecodeRow NextRow(Slot& slot);
-  void StartPlanned(Opened& opened);
-  // Computes what a rollout has so far anew, under the long factors, as a trunk.
-  void BecomeLong(Slot& slot, const Progress& progress);
+  DecodeRow NextRow(ActiveRollout& active);
+  void StartPlanned(OpenRequest& open);
+  // Recomputes a rollout that passes LongRoPE's limit, under the long factors, as a trunk.
+  void BecomeLong(ActiveRollout& active, const Progress& progress);
+  // Returns the random number for a rollout's next token.
   double Uniform(int32_t request, int32_t rollout) const;
-  // Appends a token to its rollout; true if that ended it.
+  // Appends a token to rollout `number` of request `index`. Returns true if that ends it.
   bool Record(int32_t index, int32_t number, const kernels::Draw& draw);
   bool Stops(const RolloutRequest& request, const Rollout& rollout);
-  void Release(Slot& slot);
+  void Release(ActiveRollout& active);
 
   const PhiConfig& config_;
   const EngineOptions& options_;
   Decoder& decoder_;
-  TrunkMemory& trunks_;
+  TrunkCache& trunks_;
   RolloutCounters& counters_;
   std::span<const RolloutRequest> requests_;
   const RolloutSink& finished_;
-  std::vector<std::size_t> covers_;
+  std::vector<std::size_t> covers_;  // for each request, the request whose prefix covers its own
   std::vector<std::vector<Rollout>> results_;
-  std::vector<Slot> slots_;
-  std::deque<Opened> opened_;
+  std::vector<ActiveRollout> active_;
+  std::deque<OpenRequest> open_;
   std::size_t next_request_ = 0;
   std::vector<DecodeRow> rows_;
   std::vector<RowDraw> draws_;
   std::vector<uint8_t> ended_;
-  kernels::RowSampler sampler_;                // of first tokens
-  std::vector<TokenId> response_;              // that a stop rule looks at
+  kernels::RowSampler sampler_;    // samples first tokens
+  std::vector<TokenId> response_;  // the argument of a stop rule
 };
 
 }  // namespace pivotal::model

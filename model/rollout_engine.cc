@@ -8,20 +8,22 @@
 #include <cmath>
 #include <stdexcept>
 
-#include "data/error.h"
-#include "model/footprint.h"
-#include "model/free_memory.h"
+#include "data/base/error.h"
+#include "model/memory.h"
+#include "model/phi_model.h"
 #include "model/rollout_batch.h"
-#include "model/trunk_memory.h"
+#include "model/trunk_cache.h"
 
 namespace pivotal::model {
 namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double Since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+double Since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
 
-// Of weights that sum to `sum`.
+// Returns the entropy, in nats, of the distribution weights / sum.
 float Entropy(std::span<const float> weights, double sum) {
   double total = 0;
   for (const float weight : weights)
@@ -33,7 +35,7 @@ int64_t Size(std::span<const TokenId> tokens) { return static_cast<int64_t>(toke
 
 }  // namespace
 
-void CheckSampling(const kernels::SamplingParams& params) {
+void CheckSampling(const SamplingParams& params) {
   try {
     params.Validate();
   } catch (const std::invalid_argument& error) {
@@ -61,14 +63,16 @@ RolloutEngine::RolloutEngine(const PhiModel& model, EngineOptions options, const
   const int64_t memory = options_.kv_memory > 0 ? options_.kv_memory
                          : device.is_cpu()      ? FreeMemory(device) / 2
                                                 : FreeMemory(device) / 5 * 4;
-  // More than this is never used: as many trunks as rollouts, all as long as can be.
-  const int64_t most = (2 * int64_t{options_.batch} + 2) * KvBlocks::CountFor(config.max_position_embeddings);
+  // The most blocks that are ever used: as many trunks as rollouts, all of the greatest length.
+  const int64_t most =
+      (2 * int64_t{options_.batch} + 2) * KvBlocks::CountFor(config.max_position_embeddings);
   decoder.blocks = std::min(most, memory / block);
   if (decoder.blocks < 1)
     Fail("--kv-memory of {} holds no block of {}; raise it", BytesText(memory), BytesText(block));
   options_.kv_memory = decoder.blocks * block;
   decoder_ = make(model, decoder);
-  trunks_ = std::make_unique<TrunkMemory>(*decoder_, decoder.blocks, options_.prefill_tokens, counters_);
+  trunks_ =
+      std::make_unique<TrunkCache>(*decoder_, decoder.blocks, options_.prefill_tokens, counters_);
 }
 
 RolloutEngine::~RolloutEngine() = default;
@@ -79,7 +83,8 @@ std::vector<std::vector<Rollout>> RolloutEngine::Sample(std::span<const RolloutR
   const c10::InferenceMode inference;
   const auto start = Clock::now();
   auto results =
-      RolloutBatch(model_.config(), options_, *decoder_, *trunks_, counters_, requests, finished).Run(progress);
+      RolloutBatch(model_.config(), options_, *decoder_, *trunks_, counters_, requests, finished)
+          .Run(progress);
   counters_.seconds += Since(start);
   counters_.times = decoder_->times();
   return results;
@@ -97,18 +102,22 @@ std::vector<TokenScore> RolloutEngine::Score(std::span<const TokenId> prefix,
   std::vector<TokenId> tokens(prefix.begin(), prefix.end());
   tokens.insert(tokens.end(), continuation.begin(), continuation.end() - 1);
   if (Size(tokens) >= config.max_position_embeddings + 1)
-    Fail("{} tokens are more than the model's {} positions", tokens.size(), config.max_position_embeddings);
+    Fail("{} tokens are more than the model's {} positions", tokens.size(),
+         config.max_position_embeddings);
   std::vector<kernels::RowSampler> samplers(static_cast<std::size_t>(decoder_->threads()));
-  // As decoding meets them: tokens up to LongRoPE's limit under its short factors, although more follow.
+  // Decoding computes tokens up to LongRoPE's limit under the short factors, although more tokens
+  // follow. Scoring does the same, so the short and the long part are computed separately.
   for (const bool is_long : {false, true}) {
-    const auto of_kind = [&](int64_t i) { return config.rope.IsLong(Size(prefix) + i) == is_long; };
+    const auto in_part = [&](int64_t i) { return config.rope.IsLong(Size(prefix) + i) == is_long; };
     std::vector<int64_t> wanted;
     for (int64_t i = 0; i < std::ssize(continuation); ++i)
-      if (of_kind(i)) wanted.push_back(i);
+      if (in_part(i)) wanted.push_back(i);
     if (wanted.empty()) continue;
-    const auto path = std::span(tokens).first(static_cast<std::size_t>(Size(prefix) + wanted.back()));
-    const auto place = trunks_->Hold(path, path, is_long, 0);
-    if (!place) Fail("{} tokens don't fit in the memory for keys and values; raise --kv-memory", path.size());
+    const auto path =
+        std::span(tokens).first(static_cast<std::size_t>(Size(prefix) + wanted.back()));
+    const auto place = trunks_->HoldPrefix(path, path, is_long, 0);
+    if (!place)
+      Fail("{} tokens don't fit in the memory for keys and values; raise --kv-memory", path.size());
     try {
       trunks_->Prefill({&place->trunk, 1}, Progress());
       const auto pass = static_cast<std::size_t>(std::max(options_.batch, options_.prefill_tokens));

@@ -5,12 +5,12 @@
 #include <numeric>
 #include <utility>
 
-#include "model/to_device.h"
+#include "model/tensor_transfer.h"
 
 namespace pivotal::model {
 namespace {
 
-// A shorter common stretch is cheaper to compute once a sequence than to branch at.
+// Shorter common runs are computed for each sequence, which costs less than another segment.
 constexpr int64_t kMinShared = 8;
 
 int64_t CommonLength(std::span<const TokenId> a, std::span<const TokenId> b) {
@@ -21,8 +21,8 @@ int64_t CommonLength(std::span<const TokenId> a, std::span<const TokenId> b) {
 
 TokenForest TokenForest::Rows(const at::Tensor& tokens) {
   const int64_t length = tokens.size(1);
-  return {tokens.flatten(), std::vector<Segment>(static_cast<std::size_t>(tokens.size(0)),
-                                                 {length, -1, 0, length})};
+  return {tokens.flatten(),
+          std::vector<Segment>(static_cast<std::size_t>(tokens.size(0)), {length, -1, 0, length})};
 }
 
 int64_t ForestBuilder::Add(std::vector<TokenId> tokens, int64_t length) {
@@ -38,14 +38,13 @@ TokenForest ForestBuilder::Build(at::Device device) {
     if (is_long(a) != is_long(b)) return is_long(b);
     return sequences_[a].tokens < sequences_[b].tokens;
   });
-  // In this order a sequence that another one goes on from stands right before such a one.
+  // A sequence that is the beginning of others comes right before one of them in this order.
   std::vector<int64_t> leaves;
   for (auto at = order.rbegin(); at != order.rend(); ++at) {
     Sequence& sequence = sequences_[*at];
-    const bool covered =
-        !leaves.empty() && is_long(leaves.back()) == is_long(*at) &&
-        CommonLength(sequence.tokens, sequences_[leaves.back()].tokens) ==
-            static_cast<int64_t>(sequence.tokens.size());
+    const bool covered = !leaves.empty() && is_long(leaves.back()) == is_long(*at) &&
+                         CommonLength(sequence.tokens, sequences_[leaves.back()].tokens) ==
+                             static_cast<int64_t>(sequence.tokens.size());
     if (!covered) leaves.push_back(*at);
     sequence.leaf = leaves.back();
   }
@@ -56,14 +55,11 @@ TokenForest ForestBuilder::Build(at::Device device) {
   return {ToDevice(std::vector<int64_t>(tokens_.begin(), tokens_.end()), device), segments_};
 }
 
-// Places the tokens from `depth` on of `leaves`, which are sorted and have all tokens before it in
-// common.
 void ForestBuilder::Grow(std::span<const int64_t> leaves, int64_t depth, int64_t parent) {
   if (leaves.empty()) return;
   const std::vector<TokenId>& first = sequences_[leaves.front()].tokens;
-  const int64_t common = leaves.size() == 1
-                             ? static_cast<int64_t>(first.size())
-                             : CommonLength(first, sequences_[leaves.back()].tokens);
+  const int64_t common = leaves.size() == 1 ? static_cast<int64_t>(first.size())
+                                            : CommonLength(first, sequences_[leaves.back()].tokens);
   if (leaves.size() == 1 || common - depth >= kMinShared) {
     const auto node = static_cast<int64_t>(tokens_.size());
     for (int64_t leaf : leaves) sequences_[leaf].path.push_back({depth, node});
@@ -85,9 +81,9 @@ void ForestBuilder::Grow(std::span<const int64_t> leaves, int64_t depth, int64_t
 
 int64_t ForestBuilder::Node(int64_t sequence, int64_t column) const {
   const auto& path = sequences_[sequences_[sequence].leaf].path;
-  const auto after = std::ranges::upper_bound(path, column, {}, &Sequence::Stretch::first);
-  const auto& stretch = *std::prev(after);
-  return stretch.node + column - stretch.first;
+  const auto after = std::ranges::upper_bound(path, column, {}, &Sequence::Run::first);
+  const auto& run = *std::prev(after);
+  return run.node + column - run.first;
 }
 
 }  // namespace pivotal::model

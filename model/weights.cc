@@ -16,7 +16,8 @@ class Collector {
     weights.embedding = Get("model.embed_tokens.weight", {c_.vocab_size, c_.hidden_size});
     for (int64_t i = 0; i < c_.num_hidden_layers; ++i)
       weights.layers.push_back(Layer(fmt::format("model.layers.{}.", i)));
-    weights.final_norm = GetNorm(old_names() ? "model.final_layernorm" : "model.norm", c_.hidden_size);
+    weights.final_norm =
+        GetNorm(old_names() ? "model.final_layernorm" : "model.norm", c_.hidden_size);
     if (!c_.tie_word_embeddings)
       weights.head.weight = Get("lm_head.weight", {c_.vocab_size, c_.hidden_size});
     else
@@ -26,7 +27,7 @@ class Collector {
   }
 
  private:
-  // Phi-1 to Phi-2 and Phi-3-small call two modules as GPT-NeoX does.
+  // Phi-1 to Phi-2 and Phi-3-small name two modules as GPT-NeoX does.
   bool old_names() const {
     return c_.architecture == Architecture::kPhi || c_.architecture == Architecture::kPhi3Small;
   }
@@ -52,7 +53,8 @@ class Collector {
   LayerWeights Layer(const std::string& prefix) const {
     LayerWeights layer;
     layer.input_norm = GetNorm(prefix + "input_layernorm", c_.hidden_size);
-    if (!c_.parallel) layer.post_norm = GetNorm(prefix + "post_attention_layernorm", c_.hidden_size);
+    if (!c_.parallel)
+      layer.post_norm = GetNorm(prefix + "post_attention_layernorm", c_.hidden_size);
     Attention(prefix + "self_attn.", layer);
     Mlp(prefix, layer);
     return layer;
@@ -60,13 +62,16 @@ class Collector {
 
   void Attention(const std::string& prefix, LayerWeights& layer) const {
     const int64_t hidden = c_.hidden_size;
-    const int64_t q = c_.num_attention_heads * c_.head_dim, kv = c_.num_key_value_heads * c_.head_dim;
+    const int64_t q = c_.num_attention_heads * c_.head_dim,
+                  kv = c_.num_key_value_heads * c_.head_dim;
     const auto linear = [&](const char* name, int64_t out, int64_t in) {
       return GetLinear(prefix + name, out, in, c_.attention_bias);
     };
     switch (c_.qkv) {
       case PhiConfig::Qkv::kFused: layer.qkv = linear("qkv_proj", q + 2 * kv, hidden); break;
-      case PhiConfig::Qkv::kGrouped: layer.qkv = linear("query_key_value", q + 2 * kv, hidden); break;
+      case PhiConfig::Qkv::kGrouped:
+        layer.qkv = linear("query_key_value", q + 2 * kv, hidden);
+        break;
       case PhiConfig::Qkv::kSeparate:
         layer.query = linear("q_proj", q, hidden);
         layer.key = linear("k_proj", kv, hidden);
@@ -116,7 +121,7 @@ Weights CollectWeights(const PhiConfig& config, const WeightSource& source,
 
 std::vector<LinearShape> LinearLayers(const PhiConfig& config) {
   std::vector<LinearShape> layers;
-  std::vector<int64_t> last;  // shapes come before their layer's update
+  std::vector<int64_t> last;  // shape of the latest matrix: a layer's weight precedes its update
   CollectWeights(
       config,
       [&](const std::string&, const std::vector<int64_t>& shape, Init) {

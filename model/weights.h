@@ -1,4 +1,4 @@
-// Apache-2.0. The weights of a Phi decoder by role. One place knows their names and shapes.
+// Apache-2.0. The weights of a Phi decoder by role, with their names and shapes.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -12,10 +12,11 @@
 
 namespace pivotal::model {
 
-// Roles that a config does not have stay undefined tensors.
-// Added to a matrix: scale * B A (arXiv 2106.09685).
+// In all of these, a tensor stays undefined if the config has no such weight.
+
+// A low-rank update that is added to a matrix: scale * B A (LoRA, arXiv 2106.09685).
 struct LowRank {
-  at::Tensor a, b;  // [r, in], [out, r]; undefined: nothing is added
+  at::Tensor a, b;  // [r, in], [out, r]; undefined: no update
   double scale = 0;
 };
 struct Linear {
@@ -30,11 +31,11 @@ struct Expert {
 };
 struct LayerWeights {
   Norm input_norm, post_norm;
-  Linear qkv;                 // Qkv::kFused, kGrouped
-  Linear query, key, value;   // Qkv::kSeparate
+  Linear qkv;                // with Qkv::kFused and kGrouped
+  Linear query, key, value;  // with Qkv::kSeparate
   Norm query_norm, key_norm;
   Linear output;
-  Linear up, down;            // up: gate and up in one matrix where the MLP is gated
+  Linear up, down;  // a gated MLP has gate and up in one matrix
   Linear router;
   std::vector<Expert> experts;
 };
@@ -42,31 +43,33 @@ struct Weights {
   at::Tensor embedding;  // [V, hidden]
   std::vector<LayerWeights> layers;
   Norm final_norm;
-  Linear head;           // weight: the embedding where the two are tied
+  Linear head;  // its weight is the embedding if the two are tied
 };
 
+// How transformers initialises a weight.
 enum class Init { kNormal, kOne, kZero };
 
-// Gives the tensor of that name (transformers' names, e.g. "model.layers.0.self_attn.o_proj.weight").
-using WeightSource =
-    std::function<at::Tensor(const std::string& name, const std::vector<int64_t>& shape, Init init)>;
+// Returns the weight of a name, e.g. "model.layers.0.self_attn.o_proj.weight" (transformers'
+// names).
+using WeightSource = std::function<at::Tensor(const std::string& name,
+                                              const std::vector<int64_t>& shape, Init init)>;
 
-// Gives what is added to the linear layer of that name ("model.layers.0.self_attn.o_proj").
+// Returns the update of a linear layer, e.g. "model.layers.0.self_attn.o_proj".
 using UpdateSource = std::function<LowRank(const std::string& layer)>;
 
-// Asks `source` once for every weight of a model with `config`, and `updates`, where there is one,
-// once for every linear layer of its decoder layers.
+// Calls `source` once for every weight of a model with `config`, and `updates`, if given, once for
+// every linear layer of its decoder layers.
 Weights CollectWeights(const PhiConfig& config, const WeightSource& source,
                        const UpdateSource& updates = {});
 
-// The linear layers of the decoder layers, those of experts and their router among them.
 struct LinearShape {
-  std::string name;  // "model.layers.0.self_attn.o_proj"
+  std::string name;  // e.g. "model.layers.0.self_attn.o_proj"
   int64_t out, in;
 };
+// Lists the linear layers of the decoder layers, including those of experts and their router.
 std::vector<LinearShape> LinearLayers(const PhiConfig& config);
 
-// Sums over all weights; a tied head counts once.
+// Counts the numbers in all weights; a tied head counts once.
 int64_t NumParameters(const PhiConfig& config);
 
 }  // namespace pivotal::model

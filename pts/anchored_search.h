@@ -1,50 +1,57 @@
-// Apache-2.0. Path-anchored search: few rollouts, placed where they decide which tokens are pivotal.
+// Apache-2.0. Path-anchored search: draws few rollouts, where they decide which tokens are pivotal.
 #pragma once
 
 #include <cstdint>
 #include <vector>
 
-#include "pts/outlook.h"
-#include "pts/strategy.h"
+#include "pts/jump_model.h"
 #include "pts/strata.h"
+#include "pts/strategy.h"
 
 namespace pivotal::pts {
 
-// Working backwards from the known verdicts, every p_k follows from the q at the nodes below
-// (pts/success_trie.h), so only rollouts that leave the responses are drawn. Since
-// d_k = (1 - pi_k) (p_k - q_k), only tokens with 1 - pi_k >= gap are candidates.
+// Works backwards from the known verdicts: every p_k is a weighted sum of the q at the nodes below
+// (pts/success_trie.h), so all rollouts are drawn so that they leave the responses. With
 //
-// It explores: rollouts go where they are expected to settle most candidates (pts/outlook.h), until
-// that yield is too low. It then tests the suspects, the candidates that the outlook takes for
-// pivotal with probability kSuspect or more: the one that is farthest from decided (standard error
-// over distance to the gap plus tolerance; Locatelli, Gutzeit and Carpentier, ICML 2016) gets the
-// next rollouts, where they reduce its variance most per generated token (Neyman allocation), until
-// the confidence interval of its d_k clears the gap on either side, give or take the tolerance. That
-// interval rests on counts alone, not on the outlook's prior.
+//   d_k = p_k - p_(k-1) = (1 - pi_k) (p_k - q_k),
+//
+// only tokens with 1 - pi_k >= gap can be pivotal; these are the candidates.
+//
+// The search first explores: rollouts go where JumpModel expects them to decide most candidates per
+// generated token, until that yield is too low. It then tests the suspects: the candidates that are
+// pivotal with probability 0.15 or more by JumpModel. The suspect farthest from a decision, by
+// the standard error of d_k over its distance to the gap plus the tolerance (Locatelli, Gutzeit and
+// Carpentier, ICML 2016), gets the next rollouts, at the strata where they reduce its variance most
+// per generated token (Neyman allocation). It is decided once the one-sided confidence interval of
+// abs(d_k) lies above the gap less the tolerance, or below the gap plus the tolerance. The interval
+// rests on counts alone, not on the model's prior.
 class AnchoredSearch : public Strategy {
  public:
   AnchoredSearch(const SuccessTrie& trie, const StrategyOptions& options, uint64_t stream);
 
-  std::vector<Ask> Next() override;
+  std::vector<RolloutPlan> Next() override;
   std::vector<int32_t> Pivotal() const override;
   double Value(int32_t node) const override { return strata_.Value(node).Mean(); }
 
  private:
-  enum class Verdict { kNot, kSuspect, kPivotal };
+  enum class Status { kNot, kSuspect, kPivotal };
   struct Candidate {
     int32_t node;
-    Verdict verdict = Verdict::kNot;
+    Status status = Status::kNot;
   };
 
-  std::vector<Ask> Explore();
-  std::vector<Ask> Test();
-  void Suspect(const Outlook& outlook);
+  std::vector<RolloutPlan> Explore();  // asks for none once the yield is too low
+  std::vector<RolloutPlan> Test();     // asks for none once all suspects are decided
+  // Makes suspects of the candidates that are pivotal with probability 0.15 or more.
+  void MarkSuspects(const JumpModel& model);
+  // Decides the suspects whose interval allows it.
   void Decide();
-  // Rollouts for each stratum that bring the suspects nearest to a decision.
+  // Returns the number of rollouts for each stratum that bring the suspects nearest to a decision.
   std::vector<int32_t> Allocate(int32_t count) const;
-  // Chooses the nodes at which the rollouts of a stratum leave.
-  void Place(int32_t stratum, int32_t count, double yield, std::vector<Ask>& asks) const;
-  int32_t Drawn() const;
+  // Adds `count` rollouts of a stratum to `plans`, spread over the nodes at which they leave.
+  void Spread(int32_t stratum, int32_t count, double yield, std::vector<RolloutPlan>& plans) const;
+  // Returns the number of rollouts that the search has had so far.
+  int32_t RolloutCount() const;
   int32_t RoundSize() const;
 
   const SuccessTrie& trie_;

@@ -38,7 +38,8 @@ void JudgePool::Work() {
     if (stop_) return;
     const Task task = std::move(tasks_.front());
     tasks_.pop_front();
-    const bool failed = failure_ != nullptr;  // no verdict is of use any more
+    // After a failure the remaining tasks are only counted.
+    const bool failed = failure_ != nullptr;
     lock.unlock();
     std::exception_ptr failure;
     try {

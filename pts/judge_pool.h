@@ -1,4 +1,4 @@
-// Apache-2.0. Verdicts on threads of their own, while rollouts decode.
+// Apache-2.0. Judges responses on threads of its own while rollouts decode.
 #pragma once
 
 #include <condition_variable>
@@ -9,23 +9,23 @@
 #include <thread>
 #include <vector>
 
-#include "pts/search.h"
+#include "pivotal/search.h"
 
 namespace pivotal::pts {
 
 class JudgePool {
  public:
-  // `judge` is called from `threads` threads at once and outlives the pool.
+  // Starts `threads` threads that call `judge` at once; it must outlive the pool.
   JudgePool(const Judge& judge, int32_t threads);
-  ~JudgePool();  // forgets what has not begun
+  ~JudgePool();  // drops responses that no thread has begun to judge
   JudgePool(const JudgePool&) = delete;
   JudgePool& operator=(const JudgePool&) = delete;
 
-  // Judges a response; `query` and `verdict` stay where they are until Wait returns.
+  // Queues a response to be judged. `query` and `verdict` must stay in place until Wait returns.
   void Submit(const Query& query, std::vector<TokenId> response, uint8_t& verdict);
-  // Returns once all that was submitted is judged. Rethrows the first exception of `judge`.
+  // Waits until every submitted response is judged. Rethrows the first exception of `judge`.
   void Wait();
-  // What Wait() has taken so far.
+  // Returns the seconds that all calls of Wait() have taken.
   double waited_seconds() const { return waited_; }
 
  private:
@@ -40,11 +40,12 @@ class JudgePool {
   std::mutex mutex_;
   std::condition_variable work_, idle_;
   std::deque<Task> tasks_;
-  int64_t open_ = 0;  // tasks submitted and not judged
+  int64_t open_ = 0;  // tasks that are submitted and not judged yet
   bool stop_ = false;
   double waited_ = 0;
   std::exception_ptr failure_;
-  std::vector<std::jthread> threads_;  // last: joined before the rest goes
+  // Declared last, so that the threads are joined before the other members end.
+  std::vector<std::jthread> threads_;
 };
 
 }  // namespace pivotal::pts

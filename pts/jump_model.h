@@ -1,35 +1,52 @@
-// Apache-2.0. What rollouts say of the curve p_0..p_n where few tokens matter.
+// Apache-2.0. A model of p along responses in which few tokens matter; it guides the search.
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <vector>
 
-#include "kernels/philox.h"
+#include "pts/strata.h"
+#include "pts/success_trie.h"
 
 namespace pivotal::pts {
 
-// One place along a response at which rollouts may leave it.
-struct JumpStep {
-  double leave = 0;      // probability of leaving here: 1 - pi
-  double successes = 0;  // among the rollouts that left here; may be fractional
-  double failures = 0;
-};
-
-// A curve that agrees with the observations. Index i: step i.
-struct JumpCurve {
-  std::vector<float> aside;  // q: p(success) of rollouts that leave at the step
-  std::vector<float> after;  // p(success) of rollouts that stay
-};
-
-// A prior that search is guided by (what it reports does not rest on it): most tokens that could have
-// been others change nothing, so q equals p there; at some it differs a little, at few it may be
-// anything. Working backwards from the verdict, p before a step is (1 - leave) p + leave q. A hidden
-// Markov chain over p on a grid: the posterior is drawn from exactly, by filtering from the end and
-// sampling from the start.
+// The posterior of the model for all responses of a trie, given the counts of one moment.
 //
-// `count` independent curves, for steps in order of position; at least one step.
-std::vector<JumpCurve> SampleJumpCurves(std::span<const JumpStep> steps, bool verdict, int32_t count,
-                                        kernels::RandomStream& random);
+// The prior: most tokens could have been others without any effect, so q_k equals p_k there; for
+// some tokens q_k is near p_k, for few it is anything. Backwards from the verdict,
+//
+//   p_(k-1) = (1 - leave) p_k + leave q_k.
+//
+// This makes p a hidden Markov chain, here on a grid of 25 levels. Curves are drawn from its exact
+// posterior by filtering from the end of the response and sampling from its start. The search
+// decides by this model where rollouts go; which tokens it reports rests on counts alone.
+class JumpModel {
+ public:
+  // `stream` keys the random curves. Trie and strata must outlive the model.
+  JumpModel(const SuccessTrie& trie, const Strata& strata, double gap, uint64_t stream);
+  ~JumpModel();
+
+  // Returns the probability that the token of a node has abs(d_k) >= gap; 0 if it cannot.
+  double PivotalProbability(int32_t node) const { return pivotal_[node]; }
+
+  // Rollouts that should leave at a stratum.
+  struct StratumPlan {
+    int32_t stratum, count;
+    double yield;  // expected number of tokens that are decided per generated token
+  };
+  // Plans up to `count` rollouts in units of four. Each unit goes to the stratum with the highest
+  // yield: the expected drop of the variance of "abs(d_k) >= gap", summed over tokens, under a
+  // linear estimate from the outcomes of rollouts. The covariance is updated for planned rollouts
+  // as by a Kalman filter. Stops once the yield is below `min_yield`.
+  std::vector<StratumPlan> Plan(int32_t count, double min_yield);
+
+ private:
+  struct ResponsePosterior;
+  void Fit(int32_t response, double gap, uint64_t stream);
+
+  const SuccessTrie& trie_;
+  const Strata& strata_;
+  std::vector<double> pivotal_;                // for each node
+  std::vector<ResponsePosterior> posteriors_;  // for each response
+};
 
 }  // namespace pivotal::pts

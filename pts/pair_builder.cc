@@ -3,39 +3,65 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fmt/ranges.h>
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
 #include <tuple>
 #include <utility>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "kernels/philox.h"
-#include "pts/estimator.h"
+#include "pts/estimate.h"
 
 namespace pivotal::pts {
 namespace {
 
-// Prompt, chosen, rejected.
+// Identifies a pair within a query: response tokens before it, chosen, rejected.
+using TokenPairKey = std::tuple<std::vector<TokenId>, TokenId, TokenId>;
+
+TokenPairKey TokenKeyOf(const ResponseTrace& response, const PivotalToken& token) {
+  const auto begin = response.tokens.begin();
+  return {{begin, begin + token.position - 1}, token.chosen, token.rejected};
+}
+
+// Returns the success rate of chosen minus that of rejected on fresh rollouts.
+double FreshDifference(const PivotalToken& token) {
+  return Estimate{token.chosen_samples, token.chosen_successes}.Mean() -
+         Estimate{token.rejected_samples, token.rejected_successes}.Mean();
+}
+
+// Returns true if the one-sided interval of that difference lies above 0 (Newcombe, Statistics in
+// Medicine 1998, method 10). A confidence of 0 asks for nothing.
+bool IsApart(const PivotalToken& token, double confidence) {
+  if (confidence == 0) return true;
+  LinearEstimate difference;
+  difference.terms = {{1, {token.chosen_samples, token.chosen_successes}},
+                      {-1, {token.rejected_samples, token.rejected_successes}}};
+  return difference.Bounds(NormalQuantile(confidence)).low > 0;
+}
+
+double Delta(const PivotalToken& token) { return std::abs(token.after - token.before); }
+
+// Identifies a pair: prompt, chosen, rejected.
 using PairKey = std::tuple<std::vector<TokenId>, std::vector<TokenId>, std::vector<TokenId>>;
 
-PairKey KeyOf(const data::PreferencePair& pair) {
+PairKey KeyOf(const PreferencePair& pair) {
   return {pair.prompt_ids, pair.chosen_ids, pair.rejected_ids};
 }
 
-// Decoded text; the name of a control token, which decodes to nothing ("</s>").
-std::string SideText(const data::Tokenizer& tokenizer, TokenId token) {
+// Returns the decoded text of a token, or its name if it decodes to nothing ("</s>").
+std::string SideText(const Tokenizer& tokenizer, TokenId token) {
   std::string text = tokenizer.Decode({&token, 1});
   return text.empty() ? tokenizer.Piece(token) : text;
 }
 
-// Ids and texts of the pair that sets two tokens after P_{position-1} against each other.
-data::PreferencePair PairAt(const data::QueryTrace& query, int32_t response, int32_t position,
-                            TokenId chosen, TokenId rejected, const data::Tokenizer& tokenizer) {
-  data::PreferencePair pair;
+// Returns ids and texts of the pair that sets two tokens after P_(position-1) against each other.
+PreferencePair PairAt(const QueryTrace& query, int32_t response, int32_t position, TokenId chosen,
+                      TokenId rejected, const Tokenizer& tokenizer) {
+  PreferencePair pair;
   pair.id = fmt::format("{}/{}/{}", query.id, response, position);
-  pair.prompt_ids = data::PrefixOf(query, response, position - 1);
+  pair.prompt_ids = PrefixOf(query, response, position - 1);
   pair.chosen_ids = {chosen};
   pair.rejected_ids = {rejected};
   pair.prompt = tokenizer.Decode(pair.prompt_ids, /*at_start=*/true);
@@ -44,19 +70,19 @@ data::PreferencePair PairAt(const data::QueryTrace& query, int32_t response, int
   return pair;
 }
 
-// To four places: the log-probabilities behind an estimate differ in their last bits from batch to
-// batch, and no sample tells more.
+// Rounds to four digits after the point: the log-probabilities behind an estimate differ in their
+// last bits from batch to batch, and no sample tells more.
 double Rounded(double value) { return std::round(value * 1e4) / 1e4; }
 
-// With its 95% interval.
-data::SideEstimate SideOf(Estimate estimate) {
+// Adds the 95% interval to an estimate.
+SideEstimate SideOf(Estimate estimate) {
   const Interval bounds = WilsonInterval(estimate);
   return {estimate.samples, estimate.successes, Rounded(bounds.low), Rounded(bounds.high)};
 }
 
-// The pair that a pivotal token gives.
-data::PreferencePair PairOf(const data::QueryTrace& query, int32_t response, const data::PivotalToken& token,
-                            const data::Tokenizer& tokenizer) {
+// Returns the pair that a pivotal token gives.
+PreferencePair PairOf(const QueryTrace& query, int32_t response, const PivotalToken& token,
+                      const Tokenizer& tokenizer) {
   auto pair = PairAt(query, response, token.position, token.chosen, token.rejected, tokenizer);
   pair.chosen_estimate = SideOf({token.chosen_samples, token.chosen_successes});
   pair.rejected_estimate = SideOf({token.rejected_samples, token.rejected_successes});
@@ -66,119 +92,171 @@ data::PreferencePair PairOf(const data::QueryTrace& query, int32_t response, con
   return pair;
 }
 
-// A place in the traces at which a control pair may stand.
-struct Place {
+// A token of a searched response, at which a control pair may stand.
+struct TokenPosition {
   std::size_t query;
   int32_t response, position;
-  auto operator<=>(const Place&) const = default;
+  auto operator<=>(const TokenPosition&) const = default;
 };
 
-std::vector<Place> AllPlaces(std::span<const data::QueryTrace> queries) {
-  std::vector<Place> places;
+std::vector<TokenPosition> AllPositions(std::span<const QueryTrace> queries) {
+  std::vector<TokenPosition> positions;
   for (std::size_t q = 0; q < queries.size(); ++q) {
     if (!queries[q].searched) continue;
     for (std::size_t r = 0; r < queries[q].responses.size(); ++r) {
       const auto n = static_cast<int32_t>(queries[q].responses[r].tokens.size());
-      for (int32_t k = 1; k <= n; ++k) places.push_back({q, static_cast<int32_t>(r), k});
+      for (int32_t k = 1; k <= n; ++k) positions.push_back({q, static_cast<int32_t>(r), k});
     }
   }
-  return places;
+  return positions;
 }
 
-// Scores of whole responses, one forward pass each, when first asked for.
+// Scores responses as a whole, one forward pass each, when a token of theirs is first asked for.
 class ScoreTable {
  public:
-  explicit ScoreTable(model::Policy& policy) : policy_(policy) {}
+  explicit ScoreTable(Policy& policy) : policy_(policy) {}
 
-  const model::TokenScore& At(std::span<const data::QueryTrace> queries, const Place& place) {
-    auto& scores = scores_[{place.query, place.response}];
+  const TokenScore& At(std::span<const QueryTrace> queries, const TokenPosition& at) {
+    auto& scores = scores_[{at.query, at.response}];
     if (scores.empty()) {
-      const data::QueryTrace& query = queries[place.query];
-      const auto& tokens = query.responses[place.response].tokens;
+      const QueryTrace& query = queries[at.query];
+      const auto& tokens = query.responses[at.response].tokens;
       scores = policy_.Score(query.prompt, tokens);
       if (scores.size() != tokens.size())
         Fail("control pairs: the policy scored {} of {} tokens", scores.size(), tokens.size());
     }
-    return scores[place.position - 1];
+    return scores[at.position - 1];
   }
 
  private:
-  model::Policy& policy_;
-  std::map<std::pair<std::size_t, int32_t>, std::vector<model::TokenScore>> scores_;
+  Policy& policy_;
+  std::map<std::pair<std::size_t, int32_t>, std::vector<TokenScore>> scores_;
 };
-
-constexpr std::pair<ControlKind, std::string_view> kControls[] = {{ControlKind::kRandom, "random"},
-                                                                  {ControlKind::kEntropy, "entropy"},
-                                                                  {ControlKind::kLowProbability, "low-probability"}};
-
-std::string NameOf(ControlKind kind) { return std::string(kControls[static_cast<std::size_t>(kind)].second); }
 
 }  // namespace
 
-std::vector<data::PreferencePair> BuildPairs(std::span<const data::QueryTrace> queries,
-                                             const data::Tokenizer& tokenizer,
-                                             const PairOptions& options) {
+NoPair WhyNoPair(const PivotalToken& token, const PairOptions& options) {
+  if (token.chosen < 0 || token.rejected < 0) return NoPair::kNoOther;
+  if (token.chosen_samples <= 0 || token.rejected_samples <= 0) return NoPair::kNotMeasured;
+  if (!ReachesGap(Delta(token), options.min_delta)) return NoPair::kSmallDelta;
+  if (!ReachesGap(FreshDifference(token), options.gap)) return NoPair::kSmallGap;
+  return IsApart(token, options.min_confidence) ? NoPair::kNone : NoPair::kNotApart;
+}
+
+std::vector<std::vector<NoPair>> WhyNoPairs(const QueryTrace& query, const PairOptions& options) {
+  std::vector<std::vector<NoPair>> reasons;
+  std::set<TokenPairKey> taken;
+  for (const ResponseTrace& response : query.responses) {
+    std::vector<NoPair>& of_response = reasons.emplace_back();
+    std::vector<std::size_t> order;
+    for (std::size_t i = 0; i < response.pivotal.size(); ++i) {
+      of_response.push_back(WhyNoPair(response.pivotal[i], options));
+      if (of_response[i] == NoPair::kNone) order.push_back(i);
+    }
+    std::ranges::stable_sort(order, std::greater<>(),
+                             [&](std::size_t i) { return FreshDifference(response.pivotal[i]); });
+    int32_t pairs = 0;
+    for (std::size_t i : order) {
+      TokenPairKey key = TokenKeyOf(response, response.pivotal[i]);
+      if (taken.contains(key)) {
+        of_response[i] = NoPair::kRepeated;
+      } else if (options.max_pairs_per_response > 0 && pairs == options.max_pairs_per_response) {
+        of_response[i] = NoPair::kOverLimit;
+      } else {
+        taken.insert(std::move(key));
+        ++pairs;
+      }
+    }
+  }
+  return reasons;
+}
+
+std::string TextOf(NoPair reason, const PivotalToken& token, const PairOptions& options) {
+  switch (reason) {
+    case NoPair::kNone: break;
+    case NoPair::kNoOther: return "rollouts met no other token";
+    case NoPair::kNotMeasured: return "sides not measured on fresh rollouts";
+    case NoPair::kSmallDelta:
+      return fmt::format("p changes by {:.3g}, {:g} asked for", Delta(token), options.min_delta);
+    case NoPair::kSmallGap:
+      return fmt::format("sides differ by {:.3g} on fresh rollouts, {:g} asked for",
+                         FreshDifference(token), options.gap);
+    case NoPair::kNotApart:
+      return fmt::format("not measurably apart ({:g}% one-sided)", 100 * options.min_confidence);
+    case NoPair::kRepeated: return "an earlier response gives the same pair";
+    case NoPair::kOverLimit:
+      return fmt::format("its response gives {} of larger difference",
+                         options.max_pairs_per_response);
+  }
+  return "";
+}
+
+}  // namespace pivotal::pts
+
+namespace pivotal {
+using namespace pts;
+
+void PairOptions::Validate() const {
+  if (!(gap > 0 && gap < 1)) Fail("pairs: gap is {}, must be in (0, 1)", gap);
+  if (!(min_delta >= 0 && min_delta < 1))
+    Fail("pairs: min_delta is {}, must be in [0, 1)", min_delta);
+  if (!(min_confidence >= 0 && min_confidence < 1))
+    Fail("pairs: min_confidence is {}, must be in [0, 1)", min_confidence);
+  if (max_pairs_per_response < 0)
+    Fail("pairs: max_pairs_per_response is {}, must be 0 (no limit) or larger",
+         max_pairs_per_response);
+}
+
+std::vector<PreferencePair> BuildPairs(std::span<const QueryTrace> queries,
+                                       const Tokenizer& tokenizer, const PairOptions& options) {
   options.Validate();
-  std::vector<data::PreferencePair> pairs;
-  for (const data::QueryTrace& query : queries) {
+  std::vector<PreferencePair> pairs;
+  for (const QueryTrace& query : queries) {
     const auto reasons = WhyNoPairs(query, options);
     for (std::size_t r = 0; r < query.responses.size(); ++r) {
       const auto& pivotal = query.responses[r].pivotal;
       for (std::size_t i = 0; i < pivotal.size(); ++i)
-        if (reasons[r][i] == NoPair::kNone) pairs.push_back(PairOf(query, static_cast<int32_t>(r), pivotal[i], tokenizer));
+        if (reasons[r][i] == NoPair::kNone)
+          pairs.push_back(PairOf(query, static_cast<int32_t>(r), pivotal[i], tokenizer));
     }
   }
   return pairs;
 }
 
-std::vector<std::string> ControlNames() {
-  std::vector<std::string> names;
-  for (const auto& [kind, name] : kControls) names.emplace_back(name);
-  return names;
-}
-
-ControlKind ParseControl(const std::string& name) {
-  for (const auto& [kind, known] : kControls)
-    if (name == known) return kind;
-  Fail("pairs of \"{}\" are unknown: take one of {}", name, fmt::join(ControlNames(), ", "));
-}
-
-std::vector<data::PreferencePair> BuildControlPairs(std::span<const data::QueryTrace> queries,
-                                                    const data::Tokenizer& tokenizer, model::Policy& policy,
-                                                    ControlKind kind, int32_t count, uint64_t seed) {
+std::vector<PreferencePair> BuildControlPairs(std::span<const QueryTrace> queries,
+                                              const Tokenizer& tokenizer, Policy& policy,
+                                              ControlKind kind, int32_t count, uint64_t seed) {
   if (count < 0) Fail("control pairs: count is {}, must be 0 or larger", count);
-  std::vector<Place> places = AllPlaces(queries);
+  std::vector<TokenPosition> positions = AllPositions(queries);
   ScoreTable scores(policy);
   if (kind != ControlKind::kRandom) {
-    std::vector<std::pair<double, Place>> order;
-    for (const Place& place : count > 0 ? places : std::vector<Place>()) {
-      const model::TokenScore& score = scores.At(queries, place);
-      order.emplace_back(kind == ControlKind::kEntropy ? -score.entropy : score.logprob, place);
+    std::vector<std::pair<double, TokenPosition>> order;
+    for (const TokenPosition& at : count > 0 ? positions : std::vector<TokenPosition>()) {
+      const TokenScore& score = scores.At(queries, at);
+      order.emplace_back(kind == ControlKind::kEntropy ? -score.entropy : score.logprob, at);
     }
     std::ranges::stable_sort(order, {}, [](const auto& item) { return item.first; });
-    std::ranges::transform(order, places.begin(), [](const auto& item) { return item.second; });
+    std::ranges::transform(order, positions.begin(), [](const auto& item) { return item.second; });
   }
   kernels::RandomStream random(seed, kernels::MixStream(0, "random pairs"));
-  std::map<Place, data::PreferencePair> pairs;
+  std::map<TokenPosition, PreferencePair> pairs;
   std::set<std::pair<std::size_t, PairKey>> written;
-  for (std::size_t i = 0; i < places.size() && static_cast<int32_t>(pairs.size()) < count; ++i) {
-    // Draws without replacement: the first i places are used up (Fisher-Yates).
-    if (kind == ControlKind::kRandom)
-      std::swap(places[i], places[i + random.Below(static_cast<int64_t>(places.size() - i))]);
-    const Place& place = places[i];
-    const model::TokenScore& score = scores.At(queries, place);
+  for (std::size_t i = 0; i < positions.size() && static_cast<int32_t>(pairs.size()) < count; ++i) {
+    if (kind == ControlKind::kRandom) kernels::ShuffleStep(positions, i, random);
+    const TokenPosition& at = positions[i];
+    const TokenScore& score = scores.At(queries, at);
     if (score.runner_up < 0 || std::isinf(score.runner_up_logprob)) continue;
-    const data::QueryTrace& query = queries[place.query];
-    const data::ResponseTrace& response = query.responses[place.response];
-    TokenId chosen = response.tokens[place.position - 1], rejected = score.runner_up;
+    const QueryTrace& query = queries[at.query];
+    const ResponseTrace& response = query.responses[at.response];
+    TokenId chosen = response.tokens[at.position - 1], rejected = score.runner_up;
     if (!response.success) std::swap(chosen, rejected);
-    auto pair = PairAt(query, place.response, place.position, chosen, rejected, tokenizer);
-    pair.source = NameOf(kind);
-    if (written.emplace(place.query, KeyOf(pair)).second) pairs.emplace(place, std::move(pair));
+    auto pair = PairAt(query, at.response, at.position, chosen, rejected, tokenizer);
+    pair.source = std::string(kControlNames.Name(kind));
+    if (written.emplace(at.query, KeyOf(pair)).second) pairs.emplace(at, std::move(pair));
   }
-  std::vector<data::PreferencePair> ordered;
-  for (auto& [place, pair] : pairs) ordered.push_back(std::move(pair));
+  std::vector<PreferencePair> ordered;
+  for (auto& [at, pair] : pairs) ordered.push_back(std::move(pair));
   return ordered;
 }
 
-}  // namespace pivotal::pts
+}  // namespace pivotal

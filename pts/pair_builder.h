@@ -1,42 +1,43 @@
-// Apache-2.0. From traces to preference pairs; needs no model.
+// Apache-2.0. Which pivotal tokens give a preference pair, why others give none, and what control
+// pairs are called.
 #pragma once
 
 #include <cstdint>
-#include <span>
 #include <string>
 #include <vector>
 
-#include "data/preference_pair.h"
-#include "data/tokenizer.h"
-#include "data/trace.h"
-#include "model/policy.h"
-#include "pts/pair_choice.h"
+#include "data/base/names.h"
+#include "pivotal/pairs.h"
+#include "pivotal/trace.h"
 
 namespace pivotal::pts {
 
-// A pair per pivotal token whose two sides differ by `gap`, and measurably, on fresh rollouts; the
-// trunk token is chosen where it raised p and rejected where it lowered it. Equal (prompt_ids,
-// chosen, rejected) within a query are written once. Ascending order of query, response, position.
-std::vector<data::PreferencePair> BuildPairs(std::span<const data::QueryTrace> queries,
-                                             const data::Tokenizer& tokenizer,
-                                             const PairOptions& options);
-
-// What pairs may be made of in place of pivotal tokens.
-enum class ControlKind {
-  kRandom,         // positions drawn uniformly
-  kEntropy,        // where the policy is least certain of the next token
-  kLowProbability  // whose token the policy held for least likely
+// Why a pivotal token gives no pair.
+enum class NoPair : uint8_t {
+  kNone,         // it gives a pair
+  kNoOther,      // rollouts sampled no token that could be the other side
+  kNotMeasured,  // a side has no fresh rollouts
+  kSmallDelta,   // the change of p is below min_delta
+  kSmallGap,     // chosen minus rejected on fresh rollouts is below the gap, or negative
+  kNotApart,     // chosen is not better than rejected at min_confidence
+  kRepeated,     // an earlier response of the query gives the same prefix, chosen and rejected
+  kOverLimit     // its response gives max_pairs_per_response pairs of larger difference
 };
-// "random", "entropy", "low-probability"; in the order of the kinds.
-std::vector<std::string> ControlNames();
-// Throws Error that lists the names.
-ControlKind ParseControl(const std::string& name);
 
-// A control: `count` pairs at positions of searched responses. The trunk token is chosen where the response is
-// right and rejected where it is wrong; the other side is the policy's most probable other token. No
-// estimates; `source` is the kind's name. Fewer than `count` if the traces hold fewer tokens. `seed` is of kRandom.
-std::vector<data::PreferencePair> BuildControlPairs(std::span<const data::QueryTrace> queries,
-                                                    const data::Tokenizer& tokenizer, model::Policy& policy,
-                                                    ControlKind kind, int32_t count, uint64_t seed);
+// Returns why a token gives no pair, judged by itself: never kRepeated or kOverLimit.
+NoPair WhyNoPair(const PivotalToken& token, const PairOptions& options);
+
+// Returns the reasons of all pivotal tokens of a query: [response][index in
+// ResponseTrace::pivotal].
+std::vector<std::vector<NoPair>> WhyNoPairs(const QueryTrace& query, const PairOptions& options);
+
+// Returns the reason in words, as "sides differ by 0.12 on fresh rollouts, 0.2 asked for"; "" for
+// kNone.
+std::string TextOf(NoPair reason, const PivotalToken& token, const PairOptions& options);
+
+inline constexpr auto kControlNames = data::MakeNameTable<ControlKind>(
+    "control pair", {{ControlKind::kRandom, "random"},
+                     {ControlKind::kEntropy, "entropy"},
+                     {ControlKind::kLowProbability, "low-probability"}});
 
 }  // namespace pivotal::pts

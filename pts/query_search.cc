@@ -4,18 +4,17 @@
 #include <algorithm>
 #include <utility>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "kernels/philox.h"
-#include "pts/curve.h"
-#include "pts/outlook.h"
-#include "pts/trace_trie.h"
+#include "pts/jump_model.h"
+#include "pts/response_trace.h"
+#include "pts/success_trie.h"
 
 namespace pivotal::pts {
 namespace {
 
-using data::RolloutKind;
-
-// Purposes have streams of their own: confirmation is fresh even for tokens that the search saw.
+// What rollouts are drawn for. Each purpose has a random stream of its own, so that the rollouts
+// that confirm a pair are fresh even for tokens that the search has seen.
 enum class Purpose : uint64_t { kFree = 1, kConfirm = 2, kLeaving = 3, kStrategy = 4 };
 
 uint64_t StreamOf(const std::string& id, std::span<const TokenId> path, Purpose purpose) {
@@ -43,36 +42,36 @@ QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, const
   trace_.prompt = query.prompt;
 }
 
-std::vector<Wish> QuerySearch::Next() {
-  asked_.clear();
+std::vector<RatedRequest> QuerySearch::Next() {
+  planned_.clear();
   if (stage_ == Stage::kPrompt)
-    asked_.push_back({RolloutKind::kQuery, -1, 0, -1, options_.samples, 1});
+    planned_.push_back({RolloutKind::kQuery, -1, 0, -1, options_.samples, 1});
   if (stage_ == Stage::kResponses) {
-    AskResponses();
-    if (asked_.empty()) stage_ = Stage::kAlternatives;
+    PlanSearch();
+    if (planned_.empty()) stage_ = Stage::kAlternatives;
   }
   if (stage_ == Stage::kAlternatives) {
-    AskAlternatives();
-    if (asked_.empty()) FinishAlternatives();
+    PlanAlternatives();
+    if (planned_.empty()) FinishAlternatives();
   }
   if (stage_ == Stage::kSides) {
-    AskSides();
-    if (asked_.empty()) Finish();
+    PlanSides();
+    if (planned_.empty()) Finish();
   }
-  std::vector<Wish> wishes;
-  for (const Start& start : asked_) wishes.push_back(WishFor(start));
-  return wishes;
+  std::vector<RatedRequest> requests;
+  for (const PlannedRollouts& plan : planned_) requests.push_back(RequestFor(plan));
+  return requests;
 }
 
-void QuerySearch::Supply(std::vector<Drawn> drawn) {
-  if (drawn.size() != asked_.size())
-    Fail("search: {} results for {} requests", drawn.size(), asked_.size());
-  for (std::size_t i = 0; i < drawn.size(); ++i) {
-    if (drawn[i].rollouts.empty()) continue;
-    trace_.prefilled_tokens += CountOf(query_.prompt) + CountOf(PathOf(asked_[i]));
-    Record(asked_[i], std::move(drawn[i]));
+void QuerySearch::Supply(std::vector<JudgedRollouts> answers) {
+  if (answers.size() != planned_.size())
+    Fail("search: {} results for {} requests", answers.size(), planned_.size());
+  for (std::size_t i = 0; i < answers.size(); ++i) {
+    if (answers[i].rollouts.empty()) continue;
+    trace_.prefilled_tokens += CountOf(query_.prompt) + CountOf(PathOf(planned_[i]));
+    Record(planned_[i], std::move(answers[i]));
   }
-  asked_.clear();
+  planned_.clear();
   if (stage_ == Stage::kPrompt && started()) ChooseResponses();
 }
 
@@ -85,23 +84,24 @@ void QuerySearch::CutShort() {
 
 int64_t QuerySearch::pivotal() const {
   int64_t total = 0;
-  for (const data::ResponseTrace& response : trace_.responses)
+  for (const ResponseTrace& response : trace_.responses)
     total += static_cast<int64_t>(response.pivotal.size());
   if (stage_ == Stage::kResponses || stage_ == Stage::kAlternatives)
     total += static_cast<int64_t>(strategy_->Pivotal().size());
   return total;
 }
 
-void QuerySearch::AskResponses() {
-  for (const Strategy::Ask& ask : strategy_->Next()) {
-    const SuccessTrie::Node& node = trie_[ask.node];
-    asked_.push_back({ask.struck ? RolloutKind::kLeaving : RolloutKind::kPrefix, node.response,
-                      node.depth, -1, ask.count, ask.yield});
+void QuerySearch::PlanSearch() {
+  for (const Strategy::RolloutPlan& plan : strategy_->Next()) {
+    const SuccessTrie::Node& node = trie_[plan.node];
+    planned_.push_back({plan.leaving ? RolloutKind::kLeaving : RolloutKind::kPrefix, node.response,
+                        node.depth, -1, plan.count, plan.yield});
   }
 }
 
-// As many rollouts that leave at a pivotal token as an estimate takes, to choose the other side by.
-void QuerySearch::AskAlternatives() {
+// Asks for rollouts that leave at each pivotal token, up to `samples` in all, from which to choose
+// the other side of its pair.
+void QuerySearch::PlanAlternatives() {
   if (options_.confirm == 0) return;
   std::set<int32_t> parents;
   for (int32_t node : strategy_->Pivotal()) parents.insert(trie_[node].parent);
@@ -109,84 +109,85 @@ void QuerySearch::AskAlternatives() {
     const SuccessTrie::Node& node = trie_[parent];
     const int32_t missing = options_.samples - node.left.samples;
     if (missing > 0 && node.leave > 0)
-      asked_.push_back({RolloutKind::kLeaving, node.response, node.depth, -1, missing, 1});
+      planned_.push_back({RolloutKind::kLeaving, node.response, node.depth, -1, missing, 1});
   }
 }
 
-void QuerySearch::AskSides() {
+void QuerySearch::PlanSides() {
   if (options_.confirm == 0) return;
   for (int32_t r = 0; r < static_cast<int32_t>(trace_.responses.size()); ++r) {
-    for (const data::PivotalToken& token : trace_.responses[r].pivotal) {
+    for (const PivotalToken& token : trace_.responses[r].pivotal) {
       if (token.chosen < 0) continue;
-      AskSide(RolloutKind::kChosen, r, token.position - 1, token.chosen);
-      AskSide(RolloutKind::kRejected, r, token.position - 1, token.rejected);
+      PlanSide(RolloutKind::kChosen, r, token.position - 1, token.chosen);
+      PlanSide(RolloutKind::kRejected, r, token.position - 1, token.rejected);
     }
   }
 }
 
-void QuerySearch::AskSide(RolloutKind kind, int32_t response, int32_t position, TokenId token) {
-  const Start start{kind, response, position, token, options_.confirm, 1};
-  const auto path = PathOf(start);
+void QuerySearch::PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token) {
+  const PlannedRollouts plan{kind, response, position, token, options_.confirm, 1};
+  const auto path = PathOf(plan);
   if (sides_.contains(path)) return;
-  for (const Start& asked : asked_)
-    if (PathOf(asked) == path) return;
+  for (const PlannedRollouts& other : planned_)
+    if (PathOf(other) == path) return;
   if (IsEnd(token, path)) {
     const bool success = judge_(query_, path);
     sides_[path] = {options_.confirm, success ? options_.confirm : 0};
   } else {
-    asked_.push_back(start);
+    planned_.push_back(plan);
   }
 }
 
-Wish QuerySearch::WishFor(const Start& start) const {
-  const auto path = PathOf(start);
-  Wish wish;
-  wish.yield = start.yield;
-  model::RolloutRequest& request = wish.request;
-  request.prefix = data::PrefixOf(trace_, start.response, start.position);
-  if (start.forced >= 0) request.prefix.push_back(start.forced);
-  request.count = start.count;
+RatedRequest QuerySearch::RequestFor(const PlannedRollouts& plan) const {
+  const auto path = PathOf(plan);
+  RatedRequest rated;
+  rated.yield = plan.yield;
+  RolloutRequest& request = rated.request;
+  request.prefix = PrefixOf(trace_, plan.response, plan.position);
+  if (plan.forced >= 0) request.prefix.push_back(plan.forced);
+  request.count = plan.count;
   request.max_new_tokens = options_.max_new_tokens - CountOf(path);
   request.stop = options_.stop;
   request.response_tokens = CountOf(path);
-  request.stream = StreamOf(query_.id, path, PurposeOf(start.kind));
-  if (start.kind == RolloutKind::kLeaving) {
-    const SuccessTrie::Node& node = trie_[trie_.Path(start.response)[start.position]];
-    request.first_rollout = static_cast<uint32_t>(node.struck);
+  request.stream = StreamOf(query_.id, path, PurposeOf(plan.kind));
+  if (plan.kind == RolloutKind::kLeaving) {
+    const SuccessTrie::Node& node = trie_[trie_.Path(plan.response)[plan.position]];
+    request.first_rollout = static_cast<uint32_t>(node.leaving_starts);
     for (int32_t child : node.children) request.excluded.push_back(trie_[child].token);
   }
-  return wish;
+  return rated;
 }
 
-void QuerySearch::Record(const Start& start, Drawn drawn) {
-  const auto path = PathOf(start);
+void QuerySearch::Record(const PlannedRollouts& plan, JudgedRollouts answer) {
+  const auto path = PathOf(plan);
   std::vector<TokenId> whole;
   Estimate estimate;
-  for (std::size_t i = 0; i < drawn.rollouts.size(); ++i) {
-    model::Rollout& rollout = drawn.rollouts[i];
+  for (std::size_t i = 0; i < answer.rollouts.size(); ++i) {
+    Rollout& rollout = answer.rollouts[i];
     if (rollout.tokens.empty() || rollout.logprobs.size() != rollout.tokens.size())
       Fail("search: the policy returned a rollout of {} tokens with {} log-probabilities",
            rollout.tokens.size(), rollout.logprobs.size());
     whole = path;
     whole.insert(whole.end(), rollout.tokens.begin(), rollout.tokens.end());
-    const bool success = drawn.verdicts[i] != 0;
+    const bool success = answer.verdicts[i] != 0;
     estimate.Add(success);
-    if (rollout.finish == data::FinishReason::kEos) ends_.insert(rollout.tokens.back());
-    if (rollout.finish == data::FinishReason::kLength && CountOf(whole) < options_.max_new_tokens)
+    if (rollout.finish == FinishReason::kEos) ends_.insert(rollout.tokens.back());
+    if (rollout.finish == FinishReason::kLength && CountOf(whole) < options_.max_new_tokens)
       cut_.insert(whole);
-    trace_.rollouts.push_back({start.kind, start.response, start.position, start.forced,
+    trace_.rollouts.push_back({plan.kind, plan.response, plan.position, plan.forced,
                                std::move(rollout.tokens), std::move(rollout.logprobs),
                                rollout.finish, success});
     if (stage_ != Stage::kPrompt) AddRollout(trace_.rollouts.back(), false, trie_);
   }
-  if (start.forced >= 0) sides_[path] = estimate;
+  if (plan.forced >= 0) sides_[path] = estimate;
   if (stage_ == Stage::kPrompt) {
     trace_.samples = estimate.samples;
     trace_.successes = estimate.successes;
   }
 }
 
-// Right and wrong in turn, each in the order drawn, no token sequence twice.
+// Chooses responses from the rollouts of the prompt, right and wrong in turn, each in the order
+// drawn, no token sequence twice.
 void QuerySearch::ChooseResponses() {
   const double p = Estimate{trace_.samples, trace_.successes}.Mean();
   trace_.searched = p >= options_.min_success && p <= options_.max_success;
@@ -194,16 +195,16 @@ void QuerySearch::ChooseResponses() {
   if (!trace_.searched) return;
 
   std::set<std::vector<TokenId>> seen;
-  std::vector<const data::RolloutTrace*> sides[2];  // right, wrong
-  for (const data::RolloutTrace& rollout : trace_.rollouts)
+  std::vector<const RolloutTrace*> sides[2];  // right, wrong
+  for (const RolloutTrace& rollout : trace_.rollouts)
     if (seen.insert(rollout.tokens).second) sides[rollout.success ? 0 : 1].push_back(&rollout);
   std::size_t taken[2] = {0, 0};
   for (int32_t i = 0; i < options_.responses; ++i) {
     int side = i % 2;
     if (taken[side] == sides[side].size()) side = 1 - side;
     if (taken[side] == sides[side].size()) break;
-    const data::RolloutTrace& rollout = *sides[side][taken[side]++];
-    data::ResponseTrace response;
+    const RolloutTrace& rollout = *sides[side][taken[side]++];
+    ResponseTrace response;
     response.tokens = rollout.tokens;
     response.logprobs = rollout.logprobs;
     response.finish = rollout.finish;
@@ -214,19 +215,19 @@ void QuerySearch::ChooseResponses() {
   strategy_ = MakeStrategy(trie_, options_, StrategyStream());
 }
 
-// The tokens found, each in every response that passes through it.
+// Adds the pivotal tokens to the trace, each to every response through it.
 void QuerySearch::FinishAlternatives() {
   const Strata strata(trie_, options_.gap);
-  const Outlook outlook(trie_, strata, options_.gap, StrategyStream());
+  const JumpModel model(trie_, strata, options_.gap, StrategyStream());
   const auto pivotal = strategy_->Pivotal();
   const std::set<int32_t> found(pivotal.begin(), pivotal.end());
   for (int32_t r = 0; r < trie_.responses(); ++r) {
-    data::ResponseTrace& response = trace_.responses[r];
+    ResponseTrace& response = trace_.responses[r];
     for (int32_t node : trie_.Path(r)) {
       if (!found.contains(node)) continue;
       AddPivotal(trie_, strata, options_.confidence, node, strategy_->Value(trie_[node].parent),
                  strategy_->Value(node), response);
-      response.pivotal.back().probability = outlook.Pivotal(node);
+      response.pivotal.back().probability = model.PivotalProbability(node);
     }
   }
   stage_ = Stage::kSides;
@@ -235,9 +236,9 @@ void QuerySearch::FinishAlternatives() {
 void QuerySearch::Finish() {
   const Strata strata(trie_, options_.gap);
   for (int32_t r = 0; r < trie_.responses(); ++r) {
-    data::ResponseTrace& response = trace_.responses[r];
+    ResponseTrace& response = trace_.responses[r];
     FillCurve(trie_, strata, options_.confidence, r, response);
-    for (data::PivotalToken& token : response.pivotal) {
+    for (PivotalToken& token : response.pivotal) {
       if (token.chosen < 0) continue;
       const Estimate chosen = SideEstimate(r, token.position - 1, token.chosen);
       const Estimate rejected = SideEstimate(r, token.position - 1, token.rejected);
@@ -250,19 +251,20 @@ void QuerySearch::Finish() {
   stage_ = Stage::kDone;
 }
 
-// True if nothing can follow a path that ends in `forced`, so that its verdict is known.
+// Returns true if nothing can follow `path`, which ends in `forced`, so that its verdict is known.
 bool QuerySearch::IsEnd(TokenId forced, const std::vector<TokenId>& path) const {
   if (ends_.contains(forced)) return true;
-  return CountOf(path) >= options_.max_new_tokens || cut_.contains(path) || (options_.stop && options_.stop(path));
+  return CountOf(path) >= options_.max_new_tokens || cut_.contains(path) ||
+         (options_.stop && options_.stop(path));
 }
 
-std::vector<TokenId> QuerySearch::PathOf(const Start& start) const {
+std::vector<TokenId> QuerySearch::PathOf(const PlannedRollouts& plan) const {
   std::vector<TokenId> path;
-  if (start.response >= 0) {
-    const auto& tokens = trace_.responses[start.response].tokens;
-    path.assign(tokens.begin(), tokens.begin() + start.position);
+  if (plan.response >= 0) {
+    const auto& tokens = trace_.responses[plan.response].tokens;
+    path.assign(tokens.begin(), tokens.begin() + plan.position);
   }
-  if (start.forced >= 0) path.push_back(start.forced);
+  if (plan.forced >= 0) path.push_back(plan.forced);
   return path;
 }
 
@@ -271,8 +273,6 @@ Estimate QuerySearch::SideEstimate(int32_t response, int32_t position, TokenId t
   return found == sides_.end() ? Estimate{} : found->second;
 }
 
-uint64_t QuerySearch::StrategyStream() const {
-  return StreamOf(query_.id, {}, Purpose::kStrategy);
-}
+uint64_t QuerySearch::StrategyStream() const { return StreamOf(query_.id, {}, Purpose::kStrategy); }
 
 }  // namespace pivotal::pts

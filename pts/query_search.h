@@ -9,76 +9,83 @@
 #include <utility>
 #include <vector>
 
-#include "data/trace.h"
-#include "model/policy.h"
-#include "pts/search.h"
+#include "pivotal/policy.h"
+#include "pivotal/search.h"
+#include "pivotal/trace.h"
 #include "pts/strategy.h"
 
 namespace pivotal::pts {
 
-// Rollouts that the search of a query wants.
-struct Wish {
-  model::RolloutRequest request;
-  double yield = 0;  // tokens that it is expected to settle for each generated token, where known
+// A request to the policy with its expected yield.
+struct RatedRequest {
+  RolloutRequest request;
+  double yield = 0;  // expected number of tokens decided per generated token; 0: unknown
 };
 
-// What was drawn for a wish; nothing where the caller could not afford it.
-struct Drawn {
-  std::vector<model::Rollout> rollouts;
-  std::vector<uint8_t> verdicts;  // of each rollout
+// The answer to a request; empty if the caller could not afford it.
+struct JudgedRollouts {
+  std::vector<Rollout> rollouts;
+  std::vector<uint8_t> verdicts;  // one for each rollout: 1 for success
 };
 
-// Draws nothing itself, so that a caller can serve many queries in one batch:
+// Searches one query. It draws nothing itself, so that a caller can serve many queries in one
+// batch:
 //
-//   while (!(wishes = search.Next()).empty()) search.Supply(what was drawn for them, in order);
+//   while (!(requests = search.Next()).empty()) search.Supply(their answers, in order);
 //   search.Take();
 //
-// Stages: rollouts of the prompt; the strategy's rollouts for the chosen responses; what the policy
-// does in place of the pivotal tokens; both sides of each candidate pair. `query`, `options` and `judge` outlive the object.
+// Its stages: rollouts of the prompt; the strategy's rollouts for the chosen responses; rollouts
+// for alternatives to the pivotal tokens; fresh rollouts for both sides of each candidate pair.
+// `query`, `options` and `judge` must outlive the object.
 class QuerySearch {
  public:
   QuerySearch(const Query& query, const SearchOptions& options, const Judge& judge);
-  QuerySearch(const QuerySearch&) = delete;  // the strategy refers to the trie
+  QuerySearch(const QuerySearch&) = delete;  // the strategy refers to trie_
   QuerySearch& operator=(const QuerySearch&) = delete;
 
-  // What to draw next; empty once the query is done. Call it again only after Supply.
-  std::vector<Wish> Next();
-  // drawn[i] answers wish i of the last Next().
-  void Supply(std::vector<Drawn> drawn);
-  // Ends the query with what it knows; its trace says that it is not complete.
+  // Returns what to draw next; nothing once the query is done. Supply must follow each call.
+  std::vector<RatedRequest> Next();
+  // Takes the answers to the last Next(): answers[i] belongs to request i.
+  void Supply(std::vector<JudgedRollouts> answers);
+  // Ends the query with what is known; marks its trace as incomplete.
   void CutShort();
-  // Adds to the query's wall time.
-  void Charge(double seconds) { trace_.seconds += seconds; }
+  // Adds to the wall time of the query.
+  void AddSeconds(double seconds) { trace_.seconds += seconds; }
 
   bool started() const { return !trace_.rollouts.empty(); }
   bool done() const { return stage_ == Stage::kDone; }
-  int64_t pivotal() const;                               // pivotal tokens known so far
+  int64_t pivotal() const;  // number of pivotal tokens found so far
   const Query& query() const { return query_; }
-  data::QueryTrace Take() { return std::move(trace_); }  // once done
+  // Moves the trace out. Valid once the query is done.
+  QueryTrace Take() { return std::move(trace_); }
 
  private:
   enum class Stage { kPrompt, kResponses, kAlternatives, kSides, kDone };
-  // Where rollouts start: after t_1..t_position of a response, then `forced` unless it is -1.
-  struct Start {
-    data::RolloutKind kind = data::RolloutKind::kQuery;
+  // Rollouts to draw: where they start (after t_1..t_position of a response, then `forced` unless
+  // it is -1) and how many.
+  struct PlannedRollouts {
+    RolloutKind kind = RolloutKind::kQuery;
     int32_t response = -1, position = 0;
     TokenId forced = -1;
     int32_t count = 0;
     double yield = 0;
   };
 
-  void AskResponses();
-  void AskAlternatives();
-  void AskSides();
-  void AskSide(data::RolloutKind kind, int32_t response, int32_t position, TokenId token);
-  Wish WishFor(const Start& start) const;
+  // Each adds to planned_ what its stage still needs.
+  void PlanSearch();
+  void PlanAlternatives();
+  void PlanSides();
+  void PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token);
+  RatedRequest RequestFor(const PlannedRollouts& plan) const;
 
-  void Record(const Start& start, Drawn drawn);
+  // Adds the answer to the trace and the trie.
+  void Record(const PlannedRollouts& plan, JudgedRollouts answer);
   void ChooseResponses();
   void FinishAlternatives();
   void Finish();
   bool IsEnd(TokenId forced, const std::vector<TokenId>& path) const;
-  std::vector<TokenId> PathOf(const Start& start) const;
+  // Returns the response tokens that stand before the rollouts.
+  std::vector<TokenId> PathOf(const PlannedRollouts& plan) const;
   Estimate SideEstimate(int32_t response, int32_t position, TokenId token) const;
   uint64_t StrategyStream() const;
 
@@ -86,13 +93,17 @@ class QuerySearch {
   const SearchOptions& options_;
   const Judge& judge_;
   Stage stage_ = Stage::kPrompt;
-  data::QueryTrace trace_;
+  QueryTrace trace_;
   SuccessTrie trie_;
   std::unique_ptr<Strategy> strategy_;
-  std::map<std::vector<TokenId>, Estimate> sides_;  // prefix + token, fresh
-  std::set<TokenId> ends_;                 // tokens that ended a rollout (end of sequence)
-  std::set<std::vector<TokenId>> cut_;     // rollouts that the policy cut before max_new_tokens
-  std::vector<Start> asked_;               // by the last Next()
+  // Fresh rollouts of each side, by the response tokens up to it.
+  std::map<std::vector<TokenId>, Estimate> sides_;
+  std::set<TokenId> ends_;                // tokens that ended a rollout as the end of sequence
+  std::set<std::vector<TokenId>> cut_;    // responses that the policy cut before max_new_tokens
+  std::vector<PlannedRollouts> planned_;  // what the last Next() asked for
 };
+
+// Adds the counts of finished queries to `summary`; its times stay as they are.
+void AddCounts(std::span<const QueryTrace> traces, SearchSummary& summary);
 
 }  // namespace pivotal::pts

@@ -1,16 +1,12 @@
 // Apache-2.0.
-#include "pts/response_pairs.h"
-
 #include <algorithm>
-#include <atomic>
-#include <exception>
-#include <mutex>
 #include <set>
-#include <thread>
 #include <utility>
 
-#include "data/error.h"
-#include "kernels/shuffle.h"
+#include "data/base/error.h"
+#include "data/base/parallel.h"
+#include "kernels/philox.h"
+#include "pivotal/pairs.h"
 
 namespace pivotal::pts {
 namespace {
@@ -19,37 +15,40 @@ using kernels::Shuffle;
 using Tokens = std::vector<TokenId>;
 
 void CheckCount(const ResponsePairOptions& options) {
-  if (options.count < 0) Fail("pairs of responses: count is {}, must be 0 or larger", options.count);
+  if (options.count < 0)
+    Fail("pairs of responses: count is {}, must be 0 or larger", options.count);
 }
 
-// Different rollouts from a query's prompt, in the order drawn.
-std::vector<const data::RolloutTrace*> Different(const data::QueryTrace& query) {
-  std::vector<const data::RolloutTrace*> rollouts;
+// Returns the rollouts from a query's prompt without repetitions, in the order drawn.
+std::vector<const RolloutTrace*> Different(const QueryTrace& query) {
+  std::vector<const RolloutTrace*> rollouts;
   std::set<Tokens> seen;
-  for (const data::RolloutTrace& rollout : query.rollouts)
-    if (rollout.kind == data::RolloutKind::kQuery && seen.insert(rollout.tokens).second) rollouts.push_back(&rollout);
+  for (const RolloutTrace& rollout : query.rollouts)
+    if (rollout.kind == RolloutKind::kQuery && seen.insert(rollout.tokens).second)
+      rollouts.push_back(&rollout);
   return rollouts;
 }
 
-// The two sides of a query's pairs, best pair first, of the same length.
+// The sides of a query's pairs, the best pair first: chosen[i] stands against rejected[i].
 struct Sides {
   std::vector<const Tokens*> chosen, rejected;
 };
 
-// Different rollouts by verdict, each side shuffled; not cut to the same length.
-Sides ByVerdict(const data::QueryTrace& query, uint64_t seed) {
+// Returns the different rollouts by verdict, each side shuffled. The sides may differ in length.
+Sides ByVerdict(const QueryTrace& query, uint64_t seed) {
   Sides sides;
-  for (const data::RolloutTrace* rollout : Different(query))
+  for (const RolloutTrace* rollout : Different(query))
     (rollout->success ? sides.chosen : sides.rejected).push_back(&rollout->tokens);
-  kernels::RandomStream random(seed, kernels::MixStream(kernels::MixStream(0, "full pairs"), query.id));
+  kernels::RandomStream random(seed,
+                               kernels::MixStream(kernels::MixStream(0, "full pairs"), query.id));
   Shuffle(sides.chosen, random);
   Shuffle(sides.rejected, random);
   return sides;
 }
 
-data::PreferencePair PairOf(const data::QueryTrace& query, const std::string& source, std::size_t number,
-                            const Tokens& chosen, const Tokens& rejected, const data::Tokenizer& tokenizer) {
-  data::PreferencePair pair;
+PreferencePair PairOf(const QueryTrace& query, const std::string& source, std::size_t number,
+                      const Tokens& chosen, const Tokens& rejected, const Tokenizer& tokenizer) {
+  PreferencePair pair;
   pair.id = fmt::format("{}/{}/{}", query.id, source, number);
   pair.source = source;
   pair.prompt_ids = query.prompt;
@@ -61,10 +60,12 @@ data::PreferencePair PairOf(const data::QueryTrace& query, const std::string& so
   return pair;
 }
 
-// The queries' first pairs, then their second ones, up to `count`.
-std::vector<data::PreferencePair> InTurns(std::span<const data::QueryTrace> queries, const std::vector<Sides>& sides,
-                                          const std::string& source, int32_t count, const data::Tokenizer& tokenizer) {
-  std::vector<data::PreferencePair> pairs;
+// Returns the first pair of every query, then the second one of each, and so on, up to `count`
+// pairs.
+std::vector<PreferencePair> InTurns(std::span<const QueryTrace> queries,
+                                    const std::vector<Sides>& sides, const std::string& source,
+                                    int32_t count, const Tokenizer& tokenizer) {
+  std::vector<PreferencePair> pairs;
   bool any = true;
   for (std::size_t turn = 0; any; ++turn) {
     any = false;
@@ -72,45 +73,33 @@ std::vector<data::PreferencePair> InTurns(std::span<const data::QueryTrace> quer
       if (turn >= std::min(sides[q].chosen.size(), sides[q].rejected.size())) continue;
       if (std::ssize(pairs) >= count) return pairs;
       any = true;
-      pairs.push_back(PairOf(queries[q], source, turn, *sides[q].chosen[turn], *sides[q].rejected[turn], tokenizer));
+      pairs.push_back(PairOf(queries[q], source, turn, *sides[q].chosen[turn],
+                             *sides[q].rejected[turn], tokenizer));
     }
   }
   return pairs;
 }
 
 struct Scored {
-  const data::QueryTrace* query = nullptr;
-  const data::RolloutTrace* rollout = nullptr;
+  const QueryTrace* query = nullptr;
+  const RolloutTrace* rollout = nullptr;
   std::optional<double> score;
 };
 
 void ScoreAll(std::vector<Scored>& all, const ResponseScore& score, int32_t threads) {
-  std::atomic<std::size_t> next = 0;
-  std::mutex mutex;
-  std::exception_ptr failure;
-  const auto work = [&] {
-    for (std::size_t i; (i = next++) < all.size();) {
-      try {
-        all[i].score = score(*all[i].query, all[i].rollout->tokens);
-      } catch (...) {
-        next = all.size();
-        const std::lock_guard lock(mutex);
-        if (!failure) failure = std::current_exception();
-      }
-    }
-  };
-  std::vector<std::jthread> workers;
-  for (int32_t i = 0; i < threads; ++i) workers.emplace_back(work);
-  workers.clear();
-  if (failure) std::rethrow_exception(failure);
+  data::ParallelFor(all.size(), threads, [&](std::size_t i) {
+    all[i].score = score(*all[i].query, all[i].rollout->tokens);
+  });
 }
 
-// The best against the worst while they are far enough apart; ties in the order given.
+// Sets the best rollout against the worst, and so on while their scores are `margin` apart.
+// Rollouts of equal score keep their order.
 Sides ByScore(std::span<const Scored> scored, double margin) {
   std::vector<const Scored*> order;
   for (const Scored& each : scored)
     if (each.score) order.push_back(&each);
-  std::ranges::stable_sort(order, [](const Scored* a, const Scored* b) { return *a->score > *b->score; });
+  std::ranges::stable_sort(order,
+                           [](const Scored* a, const Scored* b) { return *a->score > *b->score; });
   Sides sides;
   for (std::size_t i = 0; 2 * i + 1 < order.size(); ++i) {
     const Scored *best = order[i], *worst = order[order.size() - 1 - i];
@@ -121,84 +110,101 @@ Sides ByScore(std::span<const Scored> scored, double margin) {
   return sides;
 }
 
-// Encoded behind a line's end, so that SentencePiece adds no blank in front.
-Tokens Encoded(const data::Tokenizer& tokenizer, const std::string& text) {
+// Encodes `text` as it would follow a line break, so that SentencePiece adds no blank in front.
+Tokens Encoded(const Tokenizer& tokenizer, const std::string& text) {
   Tokens ids = tokenizer.Encode("\n" + text);
   const Tokens line = tokenizer.Encode("\n");
-  if (ids.size() <= line.size() || !std::equal(line.begin(), line.end(), ids.begin())) return tokenizer.Encode(text);
+  if (ids.size() <= line.size() || !std::equal(line.begin(), line.end(), ids.begin()))
+    return tokenizer.Encode(text);
   ids.erase(ids.begin(), ids.begin() + std::ssize(line));
   return ids;
 }
 
-// What ends the query's rollouts, or else the tokenizer's end of sequence.
-TokenId EndOf(const data::QueryTrace& query, const data::Tokenizer& tokenizer) {
-  for (const data::RolloutTrace& rollout : query.rollouts)
-    if (rollout.finish == data::FinishReason::kEos && !rollout.tokens.empty()) return rollout.tokens.back();
+// Returns the token that ends the query's rollouts, or else the tokenizer's end of sequence.
+TokenId EndOf(const QueryTrace& query, const Tokenizer& tokenizer) {
+  for (const RolloutTrace& rollout : query.rollouts)
+    if (rollout.finish == FinishReason::kEos && !rollout.tokens.empty())
+      return rollout.tokens.back();
   return tokenizer.eos();
 }
 
 }  // namespace
 
-std::vector<data::PreferencePair> BuildFullPairs(std::span<const data::QueryTrace> queries,
-                                                 const data::Tokenizer& tokenizer, const ResponsePairOptions& options) {
+}  // namespace pivotal::pts
+
+namespace pivotal {
+using namespace pts;
+
+std::vector<PreferencePair> BuildFullPairs(std::span<const QueryTrace> queries,
+                                           const Tokenizer& tokenizer,
+                                           const ResponsePairOptions& options) {
   CheckCount(options);
   std::vector<Sides> sides;
-  for (const data::QueryTrace& query : queries)
+  for (const QueryTrace& query : queries)
     sides.push_back(query.searched ? ByVerdict(query, options.seed) : Sides{});
   return InTurns(queries, sides, "full", options.count, tokenizer);
 }
 
-std::vector<data::PreferencePair> BuildJudgedPairs(std::span<const data::QueryTrace> queries,
-                                                   const data::Tokenizer& tokenizer, const ResponseScore& score,
-                                                   const JudgedPairOptions& options) {
+std::vector<PreferencePair> BuildJudgedPairs(std::span<const QueryTrace> queries,
+                                             const Tokenizer& tokenizer, const ResponseScore& score,
+                                             const JudgedPairOptions& options) {
   CheckCount(options);
-  if (options.responses < 2) Fail("judged pairs: responses is {}, must be 2 or larger", options.responses);
-  if (!(options.margin > 0)) Fail("judged pairs: margin is {}, must be larger than 0", options.margin);
-  if (options.threads < 1) Fail("judged pairs: threads is {}, must be 1 or larger", options.threads);
+  if (options.responses < 2)
+    Fail("judged pairs: responses is {}, must be 2 or larger", options.responses);
+  if (!(options.margin > 0))
+    Fail("judged pairs: margin is {}, must be larger than 0", options.margin);
+  if (options.threads < 1)
+    Fail("judged pairs: threads is {}, must be 1 or larger", options.threads);
   std::vector<Scored> all;
   std::vector<std::size_t> first;
-  for (const data::QueryTrace& query : queries) {
+  for (const QueryTrace& query : queries) {
     first.push_back(all.size());
     auto rollouts = Different(query);
-    kernels::RandomStream random(options.seed, kernels::MixStream(kernels::MixStream(0, "judged pairs"), query.id));
+    kernels::RandomStream random(
+        options.seed, kernels::MixStream(kernels::MixStream(0, "judged pairs"), query.id));
     Shuffle(rollouts, random);
-    if (std::ssize(rollouts) > options.responses) rollouts.resize(static_cast<std::size_t>(options.responses));
-    for (const data::RolloutTrace* rollout : rollouts) all.push_back({&query, rollout, std::nullopt});
+    if (std::ssize(rollouts) > options.responses)
+      rollouts.resize(static_cast<std::size_t>(options.responses));
+    for (const RolloutTrace* rollout : rollouts) all.push_back({&query, rollout, std::nullopt});
   }
   first.push_back(all.size());
   ScoreAll(all, score, options.threads);
   std::vector<Sides> sides;
   for (std::size_t q = 0; q < queries.size(); ++q)
-    sides.push_back(ByScore(std::span(all).subspan(first[q], first[q + 1] - first[q]), options.margin));
+    sides.push_back(
+        ByScore(std::span(all).subspan(first[q], first[q + 1] - first[q]), options.margin));
   return InTurns(queries, sides, "judged", options.count, tokenizer);
 }
 
-std::vector<data::PreferencePair> BuildRefusalPairs(std::span<const data::QueryTrace> queries,
-                                                    const data::Tokenizer& tokenizer, const std::string& refusal,
-                                                    const ResponsePairOptions& options) {
+std::vector<PreferencePair> BuildRefusalPairs(std::span<const QueryTrace> queries,
+                                              const Tokenizer& tokenizer,
+                                              const std::string& refusal,
+                                              const ResponsePairOptions& options) {
   CheckCount(options);
   const Tokens text = Encoded(tokenizer, refusal);
   if (text.empty()) Fail("refusal pairs: the refusal \"{}\" has no tokens", refusal);
-  std::vector<data::PreferencePair> known, unknown;
-  for (const data::QueryTrace& query : queries) {
+  std::vector<PreferencePair> known, unknown;
+  for (const QueryTrace& query : queries) {
     Tokens refused = text;
     if (const TokenId end = EndOf(query, tokenizer); end >= 0) refused.push_back(end);
     const Sides sides = ByVerdict(query, options.seed);
     if (!sides.chosen.empty()) {
       known.push_back(PairOf(query, "refusal", 0, *sides.chosen.front(), refused, tokenizer));
-    } else if (const auto made_up = std::ranges::find_if(sides.rejected, [&](const Tokens* r) { return *r != refused; });
-               made_up != sides.rejected.end()) {  // a model that has learnt to refuse may do so
+    } else if (const auto made_up = std::ranges::find_if(
+                   sides.rejected, [&](const Tokens* r) { return *r != refused; });
+               made_up != sides.rejected.end()) {  // finds a rollout that is not the refusal itself
       unknown.push_back(PairOf(query, "refusal", 0, refused, **made_up, tokenizer));
     }
   }
   kernels::RandomStream random(options.seed, kernels::MixStream(0, "refusal pairs"));
   Shuffle(known, random);
   Shuffle(unknown, random);
-  std::vector<data::PreferencePair> pairs;
+  std::vector<PreferencePair> pairs;
   for (std::size_t i = 0; i < std::max(known.size(), unknown.size()); ++i)
     for (auto* kind : {&unknown, &known})
-      if (i < kind->size() && std::ssize(pairs) < options.count) pairs.push_back(std::move((*kind)[i]));
+      if (i < kind->size() && std::ssize(pairs) < options.count)
+        pairs.push_back(std::move((*kind)[i]));
   return pairs;
 }
 
-}  // namespace pivotal::pts
+}  // namespace pivotal

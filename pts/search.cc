@@ -1,5 +1,5 @@
 // Apache-2.0.
-#include "pts/search.h"
+#include "pivotal/search.h"
 
 #include <algorithm>
 #include <chrono>
@@ -9,14 +9,14 @@
 #include <optional>
 #include <utility>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "pts/judge_pool.h"
 #include "pts/query_search.h"
 
 namespace pivotal::pts {
 namespace {
 
-// "21,300"
+// Writes a number with commas, as "21,300".
 std::string WithCommas(int64_t value) {
   std::string digits = std::to_string(value);
   for (auto at = static_cast<int64_t>(digits.size()) - 3; at > 0; at -= 3)
@@ -26,10 +26,10 @@ std::string WithCommas(int64_t value) {
 
 using Clock = std::chrono::steady_clock;
 
-// What a run may still spend.
+// Tells how much a run may still spend.
 class Budget {
  public:
-  Budget(const SearchOptions& options, const model::Policy& policy, int64_t spent_tokens)
+  Budget(const SearchOptions& options, const Policy& policy, int64_t spent_tokens)
       : policy_(policy),
         tokens_(options.budget_tokens),
         spent_before_(spent_tokens - policy.counters().decoded_tokens),
@@ -38,7 +38,7 @@ class Budget {
                                 std::chrono::duration<double>(options.budget_seconds))) {}
 
   bool limited() const { return tokens_ > 0; }
-  int64_t Left() const {  // tokens
+  int64_t Left() const {  // generated tokens that the budget still allows
     return tokens_ - spent_before_ - policy_.counters().decoded_tokens;
   }
   bool Exhausted() const {
@@ -46,40 +46,40 @@ class Budget {
   }
 
  private:
-  const model::Policy& policy_;
+  const Policy& policy_;
   int64_t tokens_, spent_before_;
   bool has_end_;
   Clock::time_point end_;
 };
 
-// One group at work: the queries that share batches.
+// A group of queries that share batches.
 class Group {
  public:
   Group(std::span<const Query> queries, const SearchOptions& options, const Judge& judge,
-        model::Policy& policy)
+        Policy& policy)
       : policy_(policy), pool_(judge, options.judge_threads) {
     for (const Query& query : queries) searches_.emplace_back(query, options, judge);
   }
 
-  // What a batch may cost in generated tokens.
+  // Generated tokens that a batch may cost.
   struct Allowance {
-    int64_t expected;  // or so: the group's share
-    int64_t most;      // never more: what the run has left
+    int64_t expected;  // target: the rest of the group's part of the budget
+    int64_t most;      // limit: the rest of the run's budget
   };
 
-  // Draws one batch for all queries; false if none needs rollouts, or can have any.
+  // Draws one batch for all queries. Returns false if none needs rollouts, or none can be afforded.
   bool Round(std::optional<Allowance> allowance, const Progress& progress) {
     Collect();
     if (allowance) Ration(*allowance);
-    std::vector<model::RolloutRequest> requests;
-    for (Part& part : parts_)
-      if (part.granted) requests.push_back(part.wish.request);
+    std::vector<RolloutRequest> requests;
+    for (PendingRequest& pending : pending_)
+      if (pending.granted) requests.push_back(pending.rated.request);
     if (requests.empty()) return false;
-    Draw(requests, progress);
+    Sample(requests, progress);
     return true;
   }
 
-  // Ends what is not done.
+  // Ends the queries that are not done.
   void CutShort() {
     for (QuerySearch& search : searches_)
       if (!search.done()) search.CutShort();
@@ -97,73 +97,74 @@ class Group {
 
   double waited_seconds() const { return pool_.waited_seconds(); }
 
-  // Of the queries that were started.
-  std::vector<data::QueryTrace> Take() {
-    std::vector<data::QueryTrace> traces;
+  // Moves out the traces of the queries that were started.
+  std::vector<QueryTrace> Take() {
+    std::vector<QueryTrace> traces;
     for (QuerySearch& search : searches_)
       if (search.started()) traces.push_back(search.Take());
     return traces;
   }
 
  private:
-  struct Part {
+  struct PendingRequest {
     QuerySearch* search;
-    Wish wish;
+    RatedRequest rated;
     bool granted = true;
-    Drawn drawn = {};
+    JudgedRollouts answer = {};
   };
 
-  // A wish is asked for once more each round until it is granted: a search keeps its state.
+  // Collects the requests of all queries. A request that is not granted comes again in the next
+  // round, because a search keeps its state.
   void Collect() {
-    parts_.clear();
+    pending_.clear();
     for (QuerySearch& search : searches_) {
       if (search.done()) continue;
-      for (Wish& wish : search.Next()) parts_.push_back({&search, std::move(wish)});
+      for (RatedRequest& rated : search.Next()) pending_.push_back({&search, std::move(rated)});
     }
   }
 
-  // Expected generated tokens: rollouts have been as long as this so far.
-  int64_t CostOf(const model::RolloutRequest& request) const {
-    const model::RolloutCounters& counters = policy_.counters();
+  // Returns the expected generated tokens of a request, by the mean length of the rollouts so far.
+  int64_t CostOf(const RolloutRequest& request) const {
+    const RolloutCounters& counters = policy_.counters();
     const double mean = counters.rollouts > 0 ? static_cast<double>(counters.decoded_tokens) /
                                                     static_cast<double>(counters.rollouts)
                                               : request.max_new_tokens;
     return std::llround(request.count * std::min<double>(mean, request.max_new_tokens));
   }
 
-  // Grants the wishes with the highest yield first. One that could cost more than is left waits until
-  // those before it have been drawn and turned out cheaper than they might have; with none before it,
-  // its turn goes to the next.
+  // Grants the requests with the highest yield first. A request that might exceed the budget waits
+  // until those granted before it have been drawn, as they may turn out cheaper than their limit.
+  // If none was granted before it, the next request is tried.
   void Ration(Allowance allowance) {
-    std::vector<Part*> order;
-    for (Part& part : parts_) order.push_back(&part);
+    std::vector<PendingRequest*> order;
+    for (PendingRequest& pending : pending_) order.push_back(&pending);
     std::ranges::stable_sort(order, std::greater<>(),
-                             [](const Part* part) { return part->wish.yield; });
+                             [](const PendingRequest* pending) { return pending->rated.yield; });
     bool any = false, waits = false;
-    for (Part* part : order) {
-      const model::RolloutRequest& request = part->wish.request;
+    for (PendingRequest* pending : order) {
+      const RolloutRequest& request = pending->rated.request;
       const int64_t most = int64_t{request.count} * request.max_new_tokens;
       const bool fits = most <= allowance.most;
-      part->granted = fits && !waits && allowance.expected > 0;
+      pending->granted = fits && !waits && allowance.expected > 0;
       waits = waits || (!fits && any);
-      if (!part->granted) continue;
+      if (!pending->granted) continue;
       any = true;
       allowance.expected -= CostOf(request);
       allowance.most -= most;
     }
   }
 
-  void Draw(std::span<const model::RolloutRequest> requests, const Progress& progress) {
-    std::vector<Part*> granted;
-    for (Part& part : parts_) {
-      if (!part.granted) continue;
-      part.drawn.verdicts.assign(static_cast<std::size_t>(part.wish.request.count), 0);
-      granted.push_back(&part);
+  void Sample(std::span<const RolloutRequest> requests, const Progress& progress) {
+    std::vector<PendingRequest*> granted;
+    for (PendingRequest& pending : pending_) {
+      if (!pending.granted) continue;
+      pending.answer.verdicts.assign(static_cast<std::size_t>(pending.rated.request.count), 0);
+      granted.push_back(&pending);
     }
     const auto start = std::chrono::steady_clock::now();
     auto results = policy_.Sample(
-        requests, progress, [&](std::size_t i, int32_t rollout, const model::Rollout& ended) {
-          if (i >= granted.size() || rollout >= std::ssize(granted[i]->drawn.verdicts)) return;
+        requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
+          if (i >= granted.size() || rollout >= std::ssize(granted[i]->answer.verdicts)) return;
           Submit(*granted[i], rollout, ended);
         });
     pool_.Wait();
@@ -171,44 +172,46 @@ class Group {
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     CheckResults(requests, results);
     for (std::size_t i = 0; i < granted.size(); ++i)
-      granted[i]->drawn.rollouts = std::move(results[i]);
-    Charge(granted, seconds);
+      granted[i]->answer.rollouts = std::move(results[i]);
+    ChargeTime(granted, seconds);
     Supply();
   }
 
-  void Submit(Part& part, int32_t rollout, const model::Rollout& ended) {
-    const Query& query = part.search->query();
-    const auto& prefix = part.wish.request.prefix;
+  void Submit(PendingRequest& pending, int32_t rollout, const Rollout& ended) {
+    const Query& query = pending.search->query();
+    const auto& prefix = pending.rated.request.prefix;
     std::vector<TokenId> response(prefix.begin() + std::ssize(query.prompt), prefix.end());
     response.insert(response.end(), ended.tokens.begin(), ended.tokens.end());
-    pool_.Submit(query, std::move(response), part.drawn.verdicts[static_cast<std::size_t>(rollout)]);
+    pool_.Submit(query, std::move(response),
+                 pending.answer.verdicts[static_cast<std::size_t>(rollout)]);
   }
 
-  // A batch's wall time, in proportion to the tokens generated.
-  static void Charge(std::span<Part* const> granted, double seconds) {
-    const auto tokens = [](const Part& part) {
+  // Charges the wall time of a batch to its queries in proportion to the tokens generated.
+  static void ChargeTime(std::span<PendingRequest* const> granted, double seconds) {
+    const auto tokens = [](const PendingRequest& pending) {
       double sum = 0;
-      for (const model::Rollout& rollout : part.drawn.rollouts)
+      for (const Rollout& rollout : pending.answer.rollouts)
         sum += static_cast<double>(rollout.tokens.size());
       return sum;
     };
     double total = 0;
-    for (const Part* part : granted) total += tokens(*part);
-    for (const Part* part : granted) part->search->Charge(seconds * tokens(*part) / total);
+    for (const PendingRequest* pending : granted) total += tokens(*pending);
+    for (const PendingRequest* pending : granted)
+      pending->search->AddSeconds(seconds * tokens(*pending) / total);
   }
 
   void Supply() {
-    for (std::size_t i = 0; i < parts_.size();) {
-      QuerySearch& search = *parts_[i].search;
-      std::vector<Drawn> drawn;
-      for (; i < parts_.size() && parts_[i].search == &search; ++i)
-        drawn.push_back(std::move(parts_[i].drawn));
-      search.Supply(std::move(drawn));
+    for (std::size_t i = 0; i < pending_.size();) {
+      QuerySearch& search = *pending_[i].search;
+      std::vector<JudgedRollouts> answers;
+      for (; i < pending_.size() && pending_[i].search == &search; ++i)
+        answers.push_back(std::move(pending_[i].answer));
+      search.Supply(std::move(answers));
     }
   }
 
-  static void CheckResults(std::span<const model::RolloutRequest> requests,
-                           std::span<const std::vector<model::Rollout>> results) {
+  static void CheckResults(std::span<const RolloutRequest> requests,
+                           std::span<const std::vector<Rollout>> results) {
     if (results.size() != requests.size())
       Fail("search: the policy answered {} of {} requests", results.size(), requests.size());
     for (std::size_t i = 0; i < results.size(); ++i) {
@@ -218,35 +221,37 @@ class Group {
     }
   }
 
-  model::Policy& policy_;
+  Policy& policy_;
   std::deque<QuerySearch> searches_;
-  std::vector<Part> parts_;  // of the round at work
+  std::vector<PendingRequest> pending_;  // requests of the current round
   JudgePool pool_;
 };
 
-// Tells the user how far the search is and how fast the policy samples.
+// Reports to the user how far the search is and how fast the policy samples.
 class Meter {
  public:
-  Meter(const model::Policy& policy, Progress& progress, int64_t total)
+  Meter(const Policy& policy, Progress& progress, int64_t total)
       : policy_(policy), progress_(progress), total_(total), start_(policy.counters()) {
     progress_.Begin("search", total, "problems");
   }
 
   double Seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
-  // `waited`: seconds that verdicts have taken when no rollout was left.
+  // `waited`: seconds spent waiting for verdicts after all rollouts of a batch had ended.
   void Update(int64_t done, int64_t pivotal, double waited) {
-    const model::RolloutCounters& now = policy_.counters();
+    const RolloutCounters& now = policy_.counters();
     const double seconds = now.seconds - start_.seconds;
     std::string detail = fmt::format("pivotal {}", WithCommas(pivotal));
     if (seconds > 0) {
       const double tokens = static_cast<double>(now.decoded_tokens - start_.decoded_tokens);
       detail += fmt::format(", {} tok/s", WithCommas(static_cast<int64_t>(tokens / seconds)));
-      const model::PassTimes times = now.times - start_.times;
+      const PassTimes times = now.times - start_.times;
       if (times.total() > 0)
-        detail += fmt::format(" (products {:.0f}%, attention {:.0f}%)", 100 * times.products / times.total(),
+        detail += fmt::format(" (products {:.0f}%, attention {:.0f}%)",
+                              100 * times.products / times.total(),
                               100 * times.attention / times.total());
-      if (waited > 0.05 * Seconds()) detail += fmt::format(", oracle {:.0f}%", 100 * waited / Seconds());
+      if (waited > 0.05 * Seconds())
+        detail += fmt::format(", oracle {:.0f}%", 100 * waited / Seconds());
     }
     progress_.Update(done, detail);
   }
@@ -257,14 +262,36 @@ class Meter {
   }
 
  private:
-  const model::Policy& policy_;
+  const Policy& policy_;
   Progress& progress_;
   int64_t total_;
-  model::RolloutCounters start_;
+  RolloutCounters start_;
   Clock::time_point begin_ = Clock::now();
 };
 
 }  // namespace
+
+void AddCounts(std::span<const QueryTrace> traces, SearchSummary& summary) {
+  for (const QueryTrace& trace : traces) {
+    ++summary.queries;
+    summary.searched += trace.searched;
+    summary.cut_short += !trace.complete;
+    summary.responses += static_cast<int64_t>(trace.responses.size());
+    for (const ResponseTrace& response : trace.responses) {
+      for (const PivotalToken& token : response.pivotal) {
+        ++summary.pivotal;
+        summary.candidates += token.chosen >= 0;
+        summary.false_share +=
+            (1 - token.probability - summary.false_share) / static_cast<double>(summary.pivotal);
+      }
+    }
+  }
+}
+
+}  // namespace pivotal::pts
+
+namespace pivotal {
+using namespace pts;
 
 void SearchOptions::Validate() const {
   StrategyOptions::Validate();
@@ -285,24 +312,7 @@ void SearchOptions::Validate() const {
     Fail("search: budget_seconds is {}, must be 0 (no limit) or larger", budget_seconds);
 }
 
-void Count(std::span<const data::QueryTrace> traces, SearchSummary& summary) {
-  for (const data::QueryTrace& trace : traces) {
-    ++summary.queries;
-    summary.searched += trace.searched;
-    summary.cut_short += !trace.complete;
-    summary.responses += static_cast<int64_t>(trace.responses.size());
-    for (const data::ResponseTrace& response : trace.responses) {
-      for (const data::PivotalToken& token : response.pivotal) {
-        ++summary.pivotal;
-        summary.candidates += token.chosen >= 0;
-        summary.false_share += (1 - token.probability - summary.false_share) /
-                               static_cast<double>(summary.pivotal);
-      }
-    }
-  }
-}
-
-SearchSummary Search(std::span<const Query> queries, model::Policy& policy, const Judge& judge,
+SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge& judge,
                      const SearchOptions& options, const TraceSink& sink, Progress& progress,
                      int64_t spent_tokens) {
   options.Validate();
@@ -313,11 +323,12 @@ SearchSummary Search(std::span<const Query> queries, model::Policy& policy, cons
   while (!queries.empty() && !budget.Exhausted()) {
     const auto size = std::min(queries.size(), static_cast<std::size_t>(options.group));
     Group group(queries.first(size), options, judge, policy);
-    // The group's share of the budget, as what must be left behind it.
-    const int64_t keep = budget.limited() ? budget.Left() - budget.Left() *
-                                                static_cast<int64_t>(size) /
-                                                static_cast<int64_t>(queries.size())
-                                          : 0;
+    // Tokens to keep for later groups: the rest of the budget less this group's part, which is in
+    // proportion to its queries.
+    const int64_t keep = budget.limited()
+                             ? budget.Left() - budget.Left() * static_cast<int64_t>(size) /
+                                                   static_cast<int64_t>(queries.size())
+                             : 0;
     bool more = true;
     while (more && !budget.Exhausted()) {
       meter.ThrowIfStopped(done);
@@ -331,7 +342,7 @@ SearchSummary Search(std::span<const Query> queries, model::Policy& policy, cons
     auto traces = group.Take();
     done += static_cast<int64_t>(traces.size());
     summary.undone += static_cast<int64_t>(size) - std::ssize(traces);
-    Count(traces, summary);
+    AddCounts(traces, summary);
     if (!traces.empty()) sink(std::move(traces));
     summary.verdict_seconds += group.waited_seconds();
     meter.Update(done, summary.pivotal, summary.verdict_seconds);
@@ -343,4 +354,4 @@ SearchSummary Search(std::span<const Query> queries, model::Policy& policy, cons
   return summary;
 }
 
-}  // namespace pivotal::pts
+}  // namespace pivotal

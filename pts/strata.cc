@@ -6,6 +6,7 @@
 namespace pivotal::pts {
 namespace {
 
+// Returns true if the node is a stratum of its own.
 bool StandsAlone(const SuccessTrie& trie, int32_t node, double gap) {
   const auto& children = trie[node].children;
   if (children.size() != 1) return true;
@@ -17,14 +18,15 @@ bool StandsAlone(const SuccessTrie& trie, int32_t node, double gap) {
 Strata::Strata(const SuccessTrie& trie, double gap)
     : trie_(trie),
       stratum_of_(trie.size(), -1),
-      place_in_(trie.size(), -1),
+      index_in_(trie.size(), -1),
       height_(trie.size(), 0),
       reach_(trie.size(), 1.0) {
   for (int32_t node = trie.size() - 1; node > 0; --node) {
     int32_t& height = height_[trie[node].parent];
     height = std::max(height, height_[node] + 1);
   }
-  // Parents come before their children.
+  // Parents come before their children in the trie. A pooled run ends once its mass reaches the
+  // gap.
   for (int32_t node = 0; node < trie.size(); ++node) {
     if (trie[node].ends) continue;
     const int32_t parent = trie[node].parent;
@@ -32,11 +34,10 @@ Strata::Strata(const SuccessTrie& trie, double gap)
     const bool joins = !alone && parent >= 0 && !StandsAlone(trie, parent, gap) &&
                        strata_[stratum_of_[parent]].mass < gap;
     if (!joins) strata_.emplace_back();
-    const auto stratum =
-        joins ? stratum_of_[parent] : static_cast<int32_t>(strata_.size()) - 1;
+    const auto stratum = joins ? stratum_of_[parent] : static_cast<int32_t>(strata_.size()) - 1;
     Stratum& to = strata_[stratum];
     stratum_of_[node] = stratum;
-    place_in_[node] = static_cast<int32_t>(to.nodes.size());
+    index_in_[node] = static_cast<int32_t>(to.nodes.size());
     to.nodes.push_back(node);
     reach_[node] = 1 - to.mass;
     to.mass += reach_[node] * trie[node].leave;
@@ -64,7 +65,7 @@ Estimate Strata::Left(int32_t stratum) const {
   return sum;
 }
 
-LinearEstimate Strata::Aside(int32_t node) const {
+LinearEstimate Strata::WithoutToken(int32_t node) const {
   LinearEstimate sum;
   const int32_t parent = trie_[node].parent;
   const double scale = 1 / (1 - trie_[node].probability);
@@ -81,12 +82,12 @@ LinearEstimate Strata::Value(int32_t node) const {
 }
 
 LinearEstimate Strata::Change(int32_t ancestor, int32_t node) const {
-  std::vector<int32_t> path;  // from the ancestor to the node's parent
+  std::vector<int32_t> path;  // from the ancestor to the parent of the node
   for (int32_t at = node; at != ancestor; at = trie_[at].parent) path.push_back(trie_[at].parent);
   std::reverse(path.begin(), path.end());
 
   LinearEstimate sum;
-  double reach = 1;  // from the ancestor
+  double reach = 1;  // probability of reaching path[i] from the ancestor
   for (std::size_t i = 0; i < path.size();) {
     auto members = From(path[i]);
     members = members.first(std::min(members.size(), path.size() - i));
@@ -102,7 +103,7 @@ LinearEstimate Strata::Change(int32_t ancestor, int32_t node) const {
 }
 
 std::span<const int32_t> Strata::From(int32_t node) const {
-  return std::span<const int32_t>(strata_[stratum_of_[node]].nodes).subspan(place_in_[node]);
+  return std::span<const int32_t>(strata_[stratum_of_[node]].nodes).subspan(index_in_[node]);
 }
 
 void Strata::AddValue(int32_t node, double weight, LinearEstimate& sum) const {
@@ -130,11 +131,11 @@ double Strata::AddLeaving(std::span<const int32_t> nodes, double weight,
     passes *= 1 - trie_[node].leave;
   }
   if (passes == 1) return 1;
-  sum.terms.push_back({weight * (1 - passes), left, stratum_of_[nodes.front()], ShareOf(nodes)});
+  sum.terms.push_back({weight * (1 - passes), left, stratum_of_[nodes.front()], FractionAt(nodes)});
   return passes;
 }
 
-double Strata::ShareOf(std::span<const int32_t> nodes) const {
+double Strata::FractionAt(std::span<const int32_t> nodes) const {
   double leaves = 0;
   for (int32_t node : nodes) leaves += reach_[node] * trie_[node].leave;
   return leaves / strata_[stratum_of_[nodes.front()]].mass;

@@ -1,62 +1,67 @@
-// Apache-2.0. Where rollouts are drawn, and success probabilities along a trie as sums over these places.
+// Apache-2.0. Stratified sampling along a trie: p of every node as a weighted sum over strata.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "pts/linear_estimate.h"
+#include "pts/estimate.h"
 #include "pts/success_trie.h"
 
 namespace pivotal::pts {
 
-// Nodes whose q is sampled together. A node with a token that can be pivotal, or with several
-// children, stands alone. The nodes between such ones, at which a rollout rarely leaves, form one
-// stratum: its rollouts choose a node in proportion to the probability of leaving there, which is
-// how a free rollout would choose.
+// Nodes of a trie whose q is sampled together. A node with several children, or with a token that
+// can be pivotal, is a stratum of its own. A run of other nodes, at which rollouts rarely leave, is
+// pooled: a rollout of the stratum leaves at one of its nodes, chosen in proportion to the
+// probability of leaving there, as a free rollout would choose.
 struct Stratum {
-  std::vector<int32_t> nodes;  // down one path
-  double mass = 0;             // probability that a rollout from the first node leaves at one of them
+  std::vector<int32_t> nodes;  // consecutive nodes of one path
+  double mass = 0;  // probability that a rollout from the first node leaves at one of the nodes
 };
 
-// Splits the nodes of a trie; reads its counts whenever it is asked. The trie outlives it.
+// The strata of a trie. Reads the trie's counts at every call; the trie must outlive it and must
+// not get more responses.
 class Strata {
  public:
-  // A node stands alone if one of its tokens has 1 - pi >= `gap`: abs(d_k) <= 1 - pi_k.
+  // A token can be pivotal if 1 - pi_k >= gap, because abs(d_k) <= 1 - pi_k.
   Strata(const SuccessTrie& trie, double gap);
 
   const std::vector<Stratum>& all() const { return strata_; }
-  // The node at which rollout number `draw` of a stratum leaves; `uniform` in [0, 1).
+  // Maps `uniform` in [0, 1) to the node at which a rollout of the stratum leaves.
   int32_t LeavingNode(int32_t stratum, double uniform) const;
+  // Returns the stratum of a node; -1 where a response ends.
   int32_t Of(int32_t node) const { return stratum_of_[node]; }
-  // q_k of a token in a response: p(success) of what may follow its parent in its place.
-  LinearEstimate Aside(int32_t node) const;
-  // Tokens that a rollout of the stratum generates: those left of the longest response there.
+  // Returns q_k for the token of a node: p(success) if another token follows its parent. It is
+  // (p_(k-1) - pi_k p_k) / (1 - pi_k).
+  LinearEstimate WithoutToken(int32_t node) const;
+  // Returns the tokens that a rollout of the stratum is expected to generate: as many as the
+  // longest response has from there on.
   double Cost(int32_t stratum) const;
-  // Rollouts that left at the stratum's nodes.
+  // Returns the counts of the rollouts that left at the stratum's nodes.
   Estimate Left(int32_t stratum) const;
 
-  // p(P) of a node.
+  // Returns p(P) of a node.
   LinearEstimate Value(int32_t node) const;
-  // p(node) - p(ancestor), for an ancestor (or the node itself).
+  // Returns p(node) - p(ancestor); `ancestor` may be the node itself.
   LinearEstimate Change(int32_t ancestor, int32_t node) const;
 
  private:
-  // Members of a node's stratum from the node to the last one.
+  // Returns the nodes of a node's stratum from that node to the last.
   std::span<const int32_t> From(int32_t node) const;
-  // Adds weight * p(node).
+  // Adds weight * p(node) to `sum`.
   void AddValue(int32_t node, double weight, LinearEstimate& sum) const;
-  // Adds weight * (what leaving at `nodes` contributes to p of the first one); returns the
-  // probability of passing through them all.
+  // Adds weight * p(a rollout from the first of `nodes` leaves at one of them and succeeds) to
+  // `sum`; returns the probability that it passes them all.
   double AddLeaving(std::span<const int32_t> nodes, double weight, LinearEstimate& sum) const;
-  // Of the stratum's samples, the expected share that leaves at `nodes`.
-  double ShareOf(std::span<const int32_t> nodes) const;
+  // Returns the expected fraction of the stratum's rollouts that leave at `nodes`.
+  double FractionAt(std::span<const int32_t> nodes) const;
 
   const SuccessTrie& trie_;
   std::vector<Stratum> strata_;
-  std::vector<int32_t> stratum_of_, place_in_;  // of each node; -1 where a response ends
-  std::vector<int32_t> height_;                 // of each node: tokens to the end of its longest response
-  std::vector<double> reach_;                   // of each node, from the first one of its stratum
+  // For each node: its stratum and its index in Stratum::nodes; -1 where a response ends.
+  std::vector<int32_t> stratum_of_, index_in_;
+  std::vector<int32_t> height_;  // for each node: tokens to the end of its longest response
+  std::vector<double> reach_;    // for each node: probability of reaching it within its stratum
 };
 
 }  // namespace pivotal::pts

@@ -3,14 +3,14 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 
-#include "data/error.h"
+#include "data/base/error.h"
 
 namespace pivotal::pts {
 namespace {
 
-// 1 - sum of the children's probabilities. What log-probabilities in float32 can't tell from 0 is 0.
+// Returns 1 - the sum of the children's probabilities; 0 where float32 log-probabilities cannot
+// tell the difference from 0.
 double Leave(double probability_of_children) {
   constexpr double kRounding = 1e-6;
   const double leave = 1 - probability_of_children;
@@ -65,8 +65,8 @@ int32_t SuccessTrie::AddResponse(std::span<const TokenId> tokens, std::span<cons
 void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
                              std::span<const float> logprobs, bool success, Start start) {
   has_rollouts_ = true;
-  if (start == Start::kStruck)
-    ++nodes_[node].struck;
+  if (start == Start::kLeaving)
+    ++nodes_[node].leaving_starts;
   else
     nodes_[node].started.Add(success);
   if (start == Start::kConditioned) return;
@@ -78,23 +78,55 @@ void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
     }
     Branch& branch = nodes_[node].branches[tokens[i]];
     branch.logprob = logprobs[i];
-    branch.sampled.Add(success);
+    branch.estimate.Add(success);
     nodes_[node].left.Add(success);
     return;
   }
-  // It went all the way along a response, whose verdict is known: nothing to learn.
+  // The rollout repeated a response whose verdict is known: there is nothing to learn.
 }
 
 void SuccessTrie::AddForced(int32_t node, TokenId forced, std::span<const TokenId> tokens,
                             std::span<const float> logprobs, bool success) {
   has_rollouts_ = true;
-  if (const int32_t child = Child(node, forced); child >= 0) {
+  if (const int32_t child = Child(node, forced); child >= 0)
     AddRollout(child, tokens, logprobs, success);
+}
+
+int32_t ConditionedRollouts(const QueryTrace& trace) {
+  std::ptrdiff_t count = 0;
+  for (const ResponseTrace& response : trace.responses) {
+    const auto drawn = std::ranges::find_if(trace.rollouts, [&](const RolloutTrace& rollout) {
+      return rollout.kind == RolloutKind::kQuery && rollout.tokens == response.tokens;
+    });
+    count = std::max(count, drawn - trace.rollouts.begin() + 1);
+  }
+  return static_cast<int32_t>(count);
+}
+
+void AddRollout(const RolloutTrace& rollout, bool conditioned, SuccessTrie& trie) {
+  const int32_t node =
+      rollout.response < 0
+          ? 0
+          : trie.Path(rollout.response)[static_cast<std::size_t>(rollout.position)];
+  if (rollout.forced >= 0) {
+    trie.AddForced(node, rollout.forced, rollout.tokens, rollout.logprobs, rollout.success);
     return;
   }
-  const auto [at, fresh] = nodes_[node].branches.try_emplace(forced);
-  if (fresh) at->second.logprob = std::numeric_limits<float>::quiet_NaN();
-  at->second.forced.Add(success);
+  const auto start = conditioned                             ? SuccessTrie::Start::kConditioned
+                     : rollout.kind == RolloutKind::kLeaving ? SuccessTrie::Start::kLeaving
+                                                             : SuccessTrie::Start::kFree;
+  trie.AddRollout(node, rollout.tokens, rollout.logprobs, rollout.success, start);
+}
+
+SuccessTrie TrieOf(const QueryTrace& trace) {
+  SuccessTrie trie;
+  for (const ResponseTrace& response : trace.responses)
+    trie.AddResponse(response.tokens, response.logprobs, response.success);
+  const int32_t conditioned = ConditionedRollouts(trace);
+  int32_t drawn = 0;
+  for (const RolloutTrace& rollout : trace.rollouts)
+    AddRollout(rollout, drawn++ < conditioned, trie);
+  return trie;
 }
 
 }  // namespace pivotal::pts

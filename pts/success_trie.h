@@ -1,4 +1,4 @@
-// Apache-2.0. All rollouts of one query in one structure.
+// Apache-2.0. A trie of one query's responses with the counts of all its rollouts.
 #pragma once
 
 #include <cstdint>
@@ -6,68 +6,75 @@
 #include <span>
 #include <vector>
 
-#include "data/tokenizer.h"
-#include "pts/estimator.h"
+#include "pivotal/tokenizer.h"
+#include "pivotal/trace.h"
+#include "pts/estimate.h"
 
 namespace pivotal::pts {
 
-// The responses under study (trunks) as a trie, and the places where rollouts left it.
+// The responses that a search studies, as a trie, with the counts of the rollouts that left them.
 //
-// A rollout that starts at a node, free or with the node's children struck out, follows the trunks
-// for a while and leaves them at exactly one node. Given that, what comes after is a sample of
+// A node is a prefix P_k: the prompt, then the tokens t_1..t_k of a response; the root P_0 is the
+// prompt alone. pi_k is the policy's probability of t_k after P_(k-1), and p(P) is the probability
+// that a rollout from P succeeds.
+//
+// A rollout follows the responses for a while and leaves them at exactly one node. What it does
+// from there on is a sample of
 //
 //   q(P) = p(success | the token after P is none of P's children),
 //
-// whatever the node at which it started, so all rollouts count, those of sibling responses too:
+// whichever node it started from. So every rollout counts, also one that started elsewhere or along
+// another response:
 //
 //   p(P) = sum over children c of pi_c p(P c)  +  leave(P) q(P),   leave(P) = 1 - sum of pi_c.
 class SuccessTrie {
  public:
-  // What rollouts that left a node with one token met.
+  // Rollouts that left a node with one particular token.
   struct Branch {
-    float logprob = 0;   // of the token under the policy; NaN where only forced rollouts saw it
-    Estimate sampled;    // the policy drew the token
-    Estimate forced;     // the token was given
+    float logprob = 0;  // natural logarithm of the token's probability under the policy
+    Estimate estimate;  // outcomes of the rollouts
   };
   struct Node {
-    int32_t parent = -1;       // -1: the root, which stands for the prompt
-    int32_t depth = 0;         // k: the node is P_k
-    TokenId token = -1;        // t_k
-    double probability = 1;    // pi_k
+    int32_t parent = -1;     // -1 for the root
+    int32_t depth = 0;       // k: number of response tokens in the prefix
+    TokenId token = -1;      // t_k
+    double probability = 1;  // pi_k under the sampling policy
     std::vector<int32_t> children;
-    double leave = 1;          // 0 where the response ends
-    bool ends = false, success = false;
-    int32_t response = 0;      // the first response that passes here
-    Estimate left;             // rollouts that left the trunks here; samples of q
-    Estimate started;          // free rollouts from here; samples of p(P) by themselves
-    int32_t struck = 0;        // rollouts from here with the children excluded
-    std::map<TokenId, Branch> branches;
+    double leave = 1;  // probability that no child's token follows; 0 where a response ends
+    bool ends = false, success = false;  // a response ends here, with this verdict
+    int32_t response = 0;                // index of the first response through this node
+    Estimate left;                       // rollouts that left the responses here: a sample of q(P)
+    Estimate started;                    // free rollouts that started here: a direct sample of p(P)
+    int32_t leaving_starts = 0;          // rollouts that started here with the children excluded
+    std::map<TokenId, Branch> branches;  // the rollouts in `left` by the token with which they left
   };
 
-  // Adds a response with its verdict; returns its index. `logprobs` under the sampling policy.
-  // Throws Error for one that is there already or goes on where another ends, and once rollouts have
-  // been added.
+  // Adds a response with its verdict; returns its index. `logprobs`: natural logarithms under the
+  // sampling policy, one for each token. Throws Error for a response that is there already or goes
+  // on where another ends, and after the first rollout.
   int32_t AddResponse(std::span<const TokenId> tokens, std::span<const float> logprobs,
                       bool success);
-  // How a rollout's first token was drawn.
+  // How the first token of a rollout was chosen.
   enum class Start {
-    kFree,         // from the policy
-    kStruck,       // with the children of the node excluded
-    kConditioned,  // from the policy, but a response was chosen by looking at this rollout too: it
-                   // counts for p of the node alone
+    kFree,         // sampled from the policy
+    kLeaving,      // sampled from the policy with the node's children excluded
+    kConditioned,  // sampled from the policy, but the responses were chosen by looking at this
+                   // rollout's verdict too: it counts for p of its node alone
   };
+  // Counts a rollout that continues the prefix of `node` with `tokens`.
   void AddRollout(int32_t node, std::span<const TokenId> tokens, std::span<const float> logprobs,
                   bool success, Start start = Start::kFree);
-  // Counts a rollout from `node` whose first token `forced` was given; `tokens` follow it. Where
-  // `forced` is a child of the node, it is a free rollout of the child.
+  // Counts a rollout from `node` whose first token was given: `forced`, then `tokens`. If `forced`
+  // leads to a child of the node, the rollout is a free one of the child. Else it samples nothing
+  // that p of a node depends on.
   void AddForced(int32_t node, TokenId forced, std::span<const TokenId> tokens,
                  std::span<const float> logprobs, bool success);
 
   int32_t size() const { return static_cast<int32_t>(nodes_.size()); }
   const Node& operator[](int32_t node) const { return nodes_[node]; }
-  // The child of `node` along `token`; -1 for none.
+  // Returns the child of `node` along `token`; -1 for none.
   int32_t Child(int32_t node, TokenId token) const;
-  // Nodes P_0..P_n of a response.
+  // Returns the nodes P_0..P_n of a response.
   std::span<const int32_t> Path(int32_t response) const { return paths_[response]; }
   int32_t responses() const { return static_cast<int32_t>(paths_.size()); }
 
@@ -76,5 +83,16 @@ class SuccessTrie {
   std::vector<std::vector<int32_t>> paths_;
   bool has_rollouts_ = false;
 };
+
+// Returns how many of the query's first rollouts are conditioned (SuccessTrie::Start): all from the
+// prompt up to the last one that became a response. Their verdicts decided which rollouts became
+// responses, so they are no independent samples of what leaves a response.
+int32_t ConditionedRollouts(const QueryTrace& trace);
+
+// Adds a rollout of a trace to the trie of its query.
+void AddRollout(const RolloutTrace& rollout, bool conditioned, SuccessTrie& trie);
+
+// Returns the trie that the search of a stored query had at its end.
+SuccessTrie TrieOf(const QueryTrace& trace);
 
 }  // namespace pivotal::pts

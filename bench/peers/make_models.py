@@ -2,8 +2,9 @@
 
 usage: make_models.py tiny|mid|phi3-mini FOLDER
 FOLDER gets the checkpoint (for Pivotal and transformers), ct2/ (CTranslate2), f32.gguf and f16.gguf (llama.cpp), and
-reference.json: greedy rollouts by the module's full forward, without a cache, that every engine must reproduce.
-phi3-mini, of Phi-3-mini's shape, is bfloat16, with bf16.gguf and q8_0.gguf and without ct2/: 20 GB, some minutes.
+reference.json: greedy rollouts by the full forward pass of the module without a cache, which every engine must
+reproduce. phi3-mini has the shape of Phi-3-mini in bfloat16, with bf16.gguf and q8_0.gguf and without ct2/. It takes
+20 GB and some minutes.
 """
 import json
 import pathlib
@@ -59,7 +60,7 @@ def reference(model, name):
 
 
 def write_gguf(model, path):
-    """In the type that the file is named after; norms are float32."""
+    """Writes a GGUF file in the type that it is named after; norms are float32."""
     c = model.config
     kind = gguf.GGMLQuantizationType[path.stem.upper()]
     writer = gguf.GGUFWriter(path, "phi3", use_temp_file=True)
@@ -93,9 +94,10 @@ def write_gguf(model, path):
 
 
 def write_ctranslate2(model, folder):
-    """Takes the module apart."""
-    model.config.rope_parameters = None  # the converter takes any for scales of long contexts, 10,000 without
-    for layer in model.model.layers:  # where the converter looks for scales of long contexts
+    """Writes the module for CTranslate2, and changes the module: call it last."""
+    # The converter takes any rope_parameters for LongRoPE; without them it uses the base 10,000.
+    model.config.rope_parameters = None
+    for layer in model.model.layers:  # the converter looks for LongRoPE factors here
         layer.self_attn.rotary_emb = types.SimpleNamespace(long_factor=None, short_factor=None)
     spec = Phi3Loader().get_model_spec(model)
     spec.register_vocabulary([f"t{i}" for i in range(model.config.vocab_size)])

@@ -1,11 +1,11 @@
-"""The work that every engine does in `make bench-peers`, its flags, and how a run is timed and checked.
+"""Defines the work of every engine in `make bench-peers` and its flags, and times and checks an engine.
 
-Two workloads of fixed work on random tokens, the same as of `pivotal bench rollouts`: sampling at temperature 1, no token
-ends a rollout.
-  sequences  N rollouts of one prompt of P tokens, T new tokens each
-  trunks     K trunks of L tokens; rollouts leave each at M places of its last three quarters, R a place, and have 1 to 2T
-             new tokens, drawn uniformly
-A job is one rollout: the first `length` tokens of trunk `trunk` are its prefix.
+There are two workloads on random tokens, the same as in `pivotal bench rollouts`. All sample at temperature 1, and no
+token ends a rollout.
+  sequences  N rollouts of one prompt of P tokens, with T new tokens each
+  trunks     K trunks of L tokens; R rollouts leave each trunk at each of M positions of its last three quarters, and
+             have a uniformly random number of new tokens from 1 to 2T
+A job is one rollout. Its prefix is the first `length` tokens of trunk `trunk`.
 """
 import argparse
 import json
@@ -19,7 +19,7 @@ import time
 from typing import NamedTuple
 
 
-WARM = 10  # seconds: a first run that is shorter is not measured
+WARM = 10  # seconds; the first run is not measured if it is shorter
 
 
 class Job(NamedTuple):
@@ -39,7 +39,7 @@ def trunk_jobs(r, trunks, trunk_tokens, places, rollouts, new_tokens):
 
 
 def work(a, vocabulary):
-    """Trunks, and the jobs on them."""
+    """Returns trunks and the jobs on them."""
     r = random.Random(1)
     count, tokens = (a.trunks, a.trunk_tokens) if a.trunks else (1, a.prompt_tokens)
     trunks = [[r.randrange(vocabulary) for _ in range(tokens)] for _ in range(count)]
@@ -58,7 +58,7 @@ def arguments(text):
 
 
 def same_tokens(folder, run):
-    """The share of greedy rollouts that are the module's own, computed without a cache when the model was made."""
+    """Returns the fraction of greedy rollouts equal to those that the module computed without a cache."""
     reference = json.loads((folder / "reference.json").read_text())
     jobs = [Job(*job) for job in reference["jobs"]]
     made = run(reference["trunks"], jobs, greedy=True)
@@ -66,11 +66,12 @@ def same_tokens(folder, run):
 
 
 def report(a, run, exact, **more):
-    """Checks the engine, times `run(trunks, jobs, greedy=False)`, which returns the new tokens of each job, and prints a
-    line of JSON. `exact`: the engine computes as the module does, so that all greedy rollouts must be the same."""
+    """Checks an engine, times `run(trunks, jobs, greedy=False)`, which returns the new tokens of each job, and prints
+    one line of JSON. `exact` tells that the engine computes in fp32, so that all greedy rollouts must be the same."""
     same = same_tokens(a.model, run)
     if exact and same < 1:
-        sys.exit(f"{a.model}: {same:.1%} of the greedy rollouts are those of the module: the conversion or the engine is wrong")
+        sys.exit(f"{a.model}: {same:.1%} of the greedy rollouts are those of the module: "
+                 "the conversion or the engine is wrong")
     trunks, jobs = work(a, json.loads((a.model / "config.json").read_text())["vocab_size"])
     tokens = sum(job.new_tokens for job in jobs)
     seconds = []
@@ -80,7 +81,7 @@ def report(a, run, exact, **more):
         start = time.perf_counter()
         made = run(trunks, jobs, greedy=False)
         elapsed = time.perf_counter() - start
-        if turn > 0 or elapsed > WARM:  # else what it took holds what an engine makes when it first meets a shape
+        if turn > 0 or elapsed > WARM:  # a short first run may mostly prepare for new shapes
             seconds.append(elapsed)
         assert [len(m) for m in made] == [job.new_tokens for job in jobs]
     median = statistics.median(seconds)

@@ -1,8 +1,8 @@
-"""Rollouts by CTranslate2's Generator; see rollout_work.py for the work.
+"""Runs rollouts by CTranslate2's Generator; see rollout_work.py for the work.
 
 usage: rollouts_ctranslate2.py FOLDER [--compute-type float32|int8] [--batch N] [--inter-threads N] [flags of the work]
-A prefix is computed once for the rollouts that share it (num_hypotheses); prefixes of one length go through in one batch,
-of up to --batch rollouts, and a rollout leaves its batch where its own length ends.
+A prefix is computed once for the rollouts that have it in common (num_hypotheses). Prefixes of one length are computed
+in one batch of up to --batch rollouts. A rollout leaves its batch when it reaches its own length.
 """
 import collections
 
@@ -20,7 +20,7 @@ class Engine:
             intra_threads=a.threads // workers)
 
     def submit(self, prefixes, lengths, greedy):
-        """lengths[i]: of the rollouts of prefix i, as many for each."""
+        """Starts a batch. lengths[i] are the lengths of the rollouts of prefix i, equally many for each prefix."""
         longest = max(map(max, lengths))
         mixed = any(n != longest for row in lengths for n in row)
 
@@ -32,10 +32,10 @@ class Engine:
             callback=ends if mixed else None)
 
     def run(self, trunks, jobs, greedy):
-        rollouts = collections.defaultdict(list)  # of a prefix
+        rollouts = collections.defaultdict(list)  # by prefix
         for i, job in enumerate(jobs):
             rollouts[job.length, job.trunk].append(i)
-        calls = []  # prefixes of one length with as many rollouts each
+        calls = []  # batches of prefixes of one length with equally many rollouts
         for (length, trunk), indices in sorted(rollouts.items()):
             prefix = [f"t{i}" for i in trunks[trunk][:length]]
             for start in range(0, len(indices), self.batch):
@@ -49,7 +49,7 @@ class Engine:
         made = [None] * len(jobs)
         for parts, results in pending:
             for part, result in zip(parts, results, strict=True):
-                part.sort(key=lambda i: jobs[i].new_tokens)  # results come by their scores, not in order
+                part.sort(key=lambda i: jobs[i].new_tokens)  # results are ordered by score
                 for i, ids in zip(part, sorted(result.result().sequences_ids, key=len), strict=True):
                     made[i] = ids
         return made

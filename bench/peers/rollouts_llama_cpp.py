@@ -1,9 +1,11 @@
-"""Rollouts by llama.cpp, through llama-cpp-python's low-level interface; see rollout_work.py for the work.
+"""Runs rollouts by llama.cpp, through the low-level interface of llama-cpp-python; see rollout_work.py for the work.
 
-usage: rollouts_llama_cpp.py FOLDER [--weights f32|f16|bf16|q8_0] [--batch N] [--unified] [--flash] [--kv f16|f32] [flags of the work]
-A trunk is computed once, into a sequence of its own; a rollout takes a copy (llama_memory_seq_cp) cut at its leaving point.
-Up to --batch rollouts decode at once, and where one ends the next takes its place. Without --unified each sequence has
-its own cells and a copy copies them; with it all share one pool, a copy is free, and attention looks at every cell.
+usage: rollouts_llama_cpp.py FOLDER [--weights f32|f16|bf16|q8_0] [--batch N] [--unified] [--flash] [--kv f16|f32]
+                             [flags of the work]
+A trunk is computed once, into a sequence of its own. A rollout begins with a copy of it (llama_memory_seq_cp) that is
+cut at its leaving point. Up to --batch rollouts decode at once; when one ends, the next takes its slot. Without
+--unified each sequence has its own cells, and a copy copies them. With it all sequences use one pool, a copy costs
+nothing, and attention reads every cell.
 """
 import collections
 import ctypes
@@ -13,7 +15,7 @@ import numpy as np
 
 from rollout_work import arguments, report
 
-LIMIT = 256  # sequences of a context (LLAMA_MAX_SEQ)
+LIMIT = 256  # largest number of sequences of a context (LLAMA_MAX_SEQ)
 
 
 @lc.llama_log_callback
@@ -41,7 +43,7 @@ class Batch:
         self.logits = view(self.raw.logits, np.int8)
         view(self.raw.n_seq_id, np.int32)[:] = 1
         self.sequence = np.zeros(size, np.int32)
-        for i in range(size):  # the pointers stay: each at an element of `sequence`
+        for i in range(size):  # each pointer stays at its element of `sequence`
             self.raw.seq_id[i] = ctypes.cast(self.sequence.ctypes.data + 4 * i, ctypes.POINTER(ctypes.c_int32))
 
     def decode(self, context, tokens, positions, sequences, logits):
@@ -61,10 +63,10 @@ class Engine:
         self.model = lc.llama_model_load_from_file(str(a.model / f"{a.weights}.gguf").encode(), params)
         self.slots = min(a.batch, LIMIT - 1)
         c = lc.llama_context_default_params()
-        c.n_seq_max = self.slots + 1  # the last is the trunk's
+        c.n_seq_max = self.slots + 1  # the last sequence is the trunk
         c.kv_unified = a.unified
         c.n_ctx = (trunk_tokens * 2 + new_tokens * self.slots if a.unified
-                   else (trunk_tokens + new_tokens) * c.n_seq_max)  # made a multiple of 256 for each
+                   else (trunk_tokens + new_tokens) * c.n_seq_max)  # rounded up to a multiple of 256 for each
         c.n_batch = c.n_ubatch = max(512, self.slots)
         c.n_threads = c.n_threads_batch = a.threads
         c.flash_attn_type = lc.LLAMA_FLASH_ATTN_TYPE_ENABLED if a.flash else lc.LLAMA_FLASH_ATTN_TYPE_DISABLED
@@ -79,7 +81,7 @@ class Engine:
         self.best = sampler(lc.llama_sampler_init_greedy())
 
     def prefill(self, trunk):
-        """Into the trunk's sequence; its logits are not needed."""
+        """Computes a trunk into its sequence, without logits."""
         lc.llama_memory_seq_rm(self.memory, self.slots, -1, -1)
         for start in range(0, len(trunk), 512):
             part = trunk[start:start + 512]
@@ -90,11 +92,11 @@ class Engine:
         chain = self.best if greedy else self.draw
         queue = collections.deque(sorted(range(len(jobs)), key=lambda i: jobs[i].trunk))
         made = [[] for _ in jobs]
-        active, token, position = [], [], []  # of each slot: its job, its last token and where that stands
+        active, token, position = [], [], []  # for each slot: its job, its last token and the position of that token
         loaded = None
 
         def start(slot):
-            """The next job into a slot, all of its prefix but the last token."""
+            """Starts the next job in a slot, with all of its prefix but the last token."""
             nonlocal loaded
             i = queue.popleft()
             if jobs[i].trunk != loaded:
@@ -125,7 +127,7 @@ class Engine:
         return made
 
     def leave(self, slot, active, token, position):
-        """Frees a slot; the last one moves there, for sequences of a batch must be adjacent."""
+        """Frees a slot. The last slot moves there, since the sequences of a batch must be adjacent."""
         last = len(active) - 1
         lc.llama_memory_seq_rm(self.memory, slot, -1, -1)
         if slot != last:

@@ -1,8 +1,8 @@
-"""Rollouts by transformers' generate with SDPA in float32; see rollout_work.py for the work.
+"""Runs rollouts by transformers' generate with SDPA in float32; see rollout_work.py for the work.
 
 usage: rollouts_transformers.py FOLDER [--batch N] [flags of the work]
-A prefix is computed once and its cache repeated for the rollouts that share it. Prefixes of one length go through
-together, then their rollouts in batches of up to --batch, sorted by length: a batch takes as many steps as its longest.
+A prefix is computed once, and its cache is repeated for its rollouts. Prefixes of one length are computed together,
+then their rollouts in batches of up to --batch, sorted by length: a batch takes as many steps as its longest rollout.
 """
 import collections
 import copy
@@ -22,13 +22,13 @@ class Engine:
         self.model.generation_config.eos_token_id = None
 
     def caches(self, prefixes):
-        """Of all but the last token of each prefix."""
+        """Computes the cache of all but the last token of each prefix."""
         if len(prefixes[0]) == 1:
             return None
         return self.model.model(torch.tensor(prefixes)[:, :-1], use_cache=True).past_key_values
 
     def generate(self, prefixes, rows, caches, steps, greedy):
-        """New tokens of rollouts whose prefixes are prefixes[rows]."""
+        """Returns the new tokens of rollouts whose prefixes are prefixes[rows]."""
         if caches is not None:
             caches = copy.deepcopy(caches)
             caches.batch_select_indices(torch.tensor(rows))

@@ -1,8 +1,9 @@
-"""The matrix products of a decode step alone, by torch.mm in float32: what no engine built on them can pass.
+"""Times the matrix products of a decode step alone, by torch.mm in float32: a bound for engines built on torch.mm.
 
 usage: torch_mm_bound.py FOLDER ROWS [THREADS]
-Prints a line of JSON; tokens_per_second counts the logits' product, and neither prefill nor attention nor anything else.
-Of a model that is larger than float32 has room for (stored as bfloat16), one matrix of each shape is timed for all.
+Prints one line of JSON. tokens_per_second counts all products with weights, that of the logits among them, but neither
+prefill nor attention. For a model that is stored as bfloat16 and too large for float32, one matrix of each shape is
+timed for all matrices of that shape.
 """
 import collections
 import json
@@ -19,7 +20,7 @@ def main():
     folder, rows = sys.argv[1], int(sys.argv[2])
     if len(sys.argv) > 3:
         torch.set_num_threads(int(sys.argv[3]))
-    weights, times, known = [], collections.Counter(), {}  # of each matrix, how often it stands for one
+    weights, times, known = [], collections.Counter(), {}  # how many matrices of the model each one stands for
     with safetensors.safe_open(f"{folder}/model.safetensors", framework="pt") as file:
         for name in file.keys():  # noqa: SIM118
             shape = tuple(file.get_slice(name).get_shape())

@@ -1,8 +1,9 @@
-"""Trains with TRL's DPOTrainer on pairs that carry ids (data/FORMATS.md), and times its steps.
+"""Trains with TRL's DPOTrainer on pairs of token ids (data/FORMATS.md) and times its steps.
 
 usage: trl_train.py FOLDER PAIRS STEPS [--warm-up N] [--batch-size N] [--threads N] [--reference precomputed|each-step]
-Prints one line of JSON at the end: pairs a second over the steps after the warm-up, and the peak of the resident
-memory of the whole process. float32 on the CPU, no gradient checkpointing, other settings as in `pivotal train`.
+Prints one line of JSON at the end: pairs per second over the steps after the warm-up, and the peak of the resident
+memory of the process. Trains in float32 on the CPU without gradient checkpointing; other settings are those of
+`pivotal train`.
 """
 import argparse
 import json
@@ -20,7 +21,7 @@ datasets.disable_progress_bars()
 
 
 class IdTrainer(trl.DPOTrainer):
-    """Takes prompt_ids, chosen_ids and rejected_ids as they are."""
+    """A DPOTrainer that takes prompt_ids, chosen_ids and rejected_ids as they are."""
 
     def _prepare_dataset(self, dataset, *_):
         return dataset
@@ -28,7 +29,8 @@ class IdTrainer(trl.DPOTrainer):
 
 def load_pairs(path):
     rows = [json.loads(line) for line in open(path, encoding="utf-8")]
-    return datasets.Dataset.from_list([{k: row[k] for k in ("prompt_ids", "chosen_ids", "rejected_ids")} for row in rows])
+    keys = ("prompt_ids", "chosen_ids", "rejected_ids")
+    return datasets.Dataset.from_list([{k: row[k] for k in keys} for row in rows])
 
 
 def load_model(folder):
@@ -37,9 +39,9 @@ def load_model(folder):
 
 
 def settings(output, **more):
-    """What all runs share, for trl.DPOConfig and its like."""
-    return dict(output_dir=output, use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no", report_to=[],
-                disable_tqdm=True, logging_steps=1, max_length=None) | more
+    """Returns the settings common to all runs, for trl.DPOConfig and similar classes."""
+    return dict(output_dir=output, use_cpu=True, bf16=False, gradient_checkpointing=False, save_strategy="no",
+                report_to=[], disable_tqdm=True, logging_steps=1, max_length=None) | more
 
 
 class Stopwatch(transformers.TrainerCallback):

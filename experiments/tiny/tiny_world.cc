@@ -1,25 +1,27 @@
-// Apache-2.0. Makes what the tiny model is built from: problems, corpus, tokenizer, first weights.
+// Apache-2.0. The program tiny_world: makes the problems, the corpus, the tokenizer and the first
+// weights of the tiny model.
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include "data/error.h"
-#include "data/file_sink.h"
-#include "data/problem_set.h"
-#include "data/prompt_format.h"
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/template/prompt_format.h"
 #include "experiments/tiny/tokenizer_training.h"
 #include "experiments/tiny/world.h"
 #include "model/checkpoint.h"
 #include "model/config_file.h"
+#include "pivotal/problem.h"
 
 namespace {
 
 using namespace pivotal;
 namespace fs = std::filesystem;
 
-constexpr int kTrainProblems = 1000, kHeldoutProblems = 500, kShiftedProblems = 300, kMixedProblems = 100;
-constexpr uint64_t kProblemSeed = 1;  // not a flag: every corpus leaves out the shipped problems
+constexpr int kTrainProblems = 1000, kHeldoutProblems = 500, kShiftedProblems = 300,
+              kMixedProblems = 100;
+constexpr uint64_t kProblemSeed = 1;  // fixed: every corpus leaves out the shipped problems
 
 struct Flags {
   fs::path output;
@@ -28,17 +30,17 @@ struct Flags {
   int vocab_size = 768;
 };
 
-std::vector<data::Problem> ToProblems(const std::vector<tiny::TinyProblem>& problems) {
-  std::vector<data::Problem> result;
+std::vector<Problem> ToProblems(const std::vector<tiny::TinyProblem>& problems) {
+  std::vector<Problem> result;
   for (const auto& p : problems) result.push_back({p.id, p.question, p.answer});
   return result;
 }
 
 void WriteProblems(const Flags& flags) {
   fs::create_directories(flags.output);
-  const auto files = tiny::DrawProblems(kTrainProblems, kHeldoutProblems, kProblemSeed);
-  data::SaveProblems(flags.output / "train.jsonl", ToProblems(files.train));
-  data::SaveProblems(flags.output / "heldout.jsonl", ToProblems(files.heldout));
+  const auto files = tiny::MakeProblems(kTrainProblems, kHeldoutProblems, kProblemSeed);
+  SaveProblems(flags.output / "train.jsonl", ToProblems(files.train));
+  SaveProblems(flags.output / "heldout.jsonl", ToProblems(files.heldout));
 }
 
 void WriteShifted(const Flags& flags) {
@@ -46,44 +48,47 @@ void WriteShifted(const Flags& flags) {
   for (const auto& [shift, name] : {std::pair{tiny::Shift::kWording, "wording.jsonl"},
                                     std::pair{tiny::Shift::kLarger, "larger.jsonl"},
                                     std::pair{tiny::Shift::kLonger, "longer.jsonl"}})
-    data::SaveProblems(flags.output / name, ToProblems(tiny::DrawShifted(shift, kShiftedProblems, kProblemSeed)));
-  // To search: problems of train.jsonl and, in turn with them, larger ones that are not in larger.jsonl.
-  const auto known = tiny::DrawProblems(kTrainProblems, kHeldoutProblems, kProblemSeed).train;
-  const auto larger = tiny::DrawShifted(tiny::Shift::kLarger, kShiftedProblems + kMixedProblems, kProblemSeed);
+    SaveProblems(flags.output / name,
+                 ToProblems(tiny::MakeShiftedProblems(shift, kShiftedProblems, kProblemSeed)));
+  // mixed.jsonl alternates problems of train.jsonl with larger ones that are not in larger.jsonl.
+  const auto known = tiny::MakeProblems(kTrainProblems, kHeldoutProblems, kProblemSeed).train;
+  const auto larger = tiny::MakeShiftedProblems(tiny::Shift::kLarger,
+                                                kShiftedProblems + kMixedProblems, kProblemSeed);
   std::vector<tiny::TinyProblem> mixed;
   for (int i = 0; i < kMixedProblems; ++i) {
     mixed.push_back(known[i]);
     mixed.push_back(larger[kShiftedProblems + i]);
   }
-  data::SaveProblems(flags.output / "mixed.jsonl", ToProblems(mixed));
+  SaveProblems(flags.output / "mixed.jsonl", ToProblems(mixed));
 }
 
-// Documents of the corpus, with the prompt as the model will see it.
+// Calls f(prompt, completion) for each document of the corpus; the prompt is as the model sees it.
 template <typename F>
 void ForEachDocument(const Flags& flags, int64_t count, F&& f) {
   std::set<tiny::Arithmetic> excluded;
-  const auto files = tiny::DrawProblems(kTrainProblems, kHeldoutProblems, kProblemSeed);
+  const auto files = tiny::MakeProblems(kTrainProblems, kHeldoutProblems, kProblemSeed);
   for (const auto* list : {&files.train, &files.heldout})
     for (const auto& problem : *list) excluded.insert(problem.arithmetic);
   kernels::RandomStream random(flags.seed, kernels::MixStream(0, "corpus"));
   for (int64_t i = 0; i < count; ++i) {
-    const auto document = tiny::DrawDocument({}, excluded, random);
-    f(document.question.empty()
-          ? std::string()
-          : data::FormatPrompt(data::PromptFormat::kPlain, document.question),
+    const auto document = tiny::RandomDocument({}, excluded, random);
+    f(document.question.empty() ? std::string()
+                                : data::FormatPrompt(data::PromptFormat::kPlain, document.question),
       document.completion);
   }
 }
 
 void WriteCorpus(const Flags& flags) {
   data::FileSink file(flags.output);
-  ForEachDocument(flags, flags.documents, [&](const std::string& prompt, const std::string& completion) {
-    file.Write(nlohmann::ordered_json{{"prompt", prompt}, {"completion", completion}}.dump() + "\n");
-  });
+  ForEachDocument(
+      flags, flags.documents, [&](const std::string& prompt, const std::string& completion) {
+        file.Write(nlohmann::ordered_json{{"prompt", prompt}, {"completion", completion}}.dump() +
+                   "\n");
+      });
   file.Commit();
 }
 
-// Tokenizer and randomly initialised weights, as a Hugging Face folder.
+// Writes the tokenizer and random weights as a folder in the files of Hugging Face.
 void WriteFirstModel(const Flags& flags) {
   data::CreateOutputFolder(flags.output);
   std::vector<std::string> texts;
@@ -122,12 +127,18 @@ int main(int argc, char** argv) {
     sub->callback([&flags, run] { run(flags); });
     return sub;
   };
-  add("problems", "folder with train.jsonl and heldout.jsonl", WriteProblems);
-  add("shifted", "folder with wording.jsonl, larger.jsonl, longer.jsonl and mixed.jsonl", WriteShifted);
-  add("corpus", "training documents as prompt/completion lines", WriteCorpus)
-      ->add_option("--documents", flags.documents)->capture_default_str();
-  add("init", "tokenizer and random weights as a Hugging Face folder", WriteFirstModel)
-      ->add_option("--vocab-size", flags.vocab_size)->capture_default_str();
+  add("problems", "Write train.jsonl and heldout.jsonl into the folder --output", WriteProblems);
+  add("shifted",
+      "Write wording.jsonl, larger.jsonl, longer.jsonl and mixed.jsonl into the folder --output",
+      WriteShifted);
+  add("corpus",
+      "Write training documents as JSON lines with prompt and completion into the file --output",
+      WriteCorpus)
+      ->add_option("--documents", flags.documents)
+      ->capture_default_str();
+  add("init", "Write the tokenizer and random weights as a model folder", WriteFirstModel)
+      ->add_option("--vocab-size", flags.vocab_size)
+      ->capture_default_str();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

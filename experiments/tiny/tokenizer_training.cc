@@ -9,8 +9,8 @@
 #include <nlohmann/json.hpp>
 #include <unordered_map>
 
-#include "data/error.h"
-#include "data/file_sink.h"
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
 
 namespace pivotal::tiny {
 namespace {
@@ -28,15 +28,9 @@ class Texts : public sentencepiece::SentenceIterator {
   std::size_t next_ = 0;
 };
 
-void WriteText(const std::filesystem::path& path, std::string_view text) {
-  data::FileSink file(path);
-  file.Write(text);
-  file.Commit();
-}
-
 using nlohmann::ordered_json;
 
-// Every way to put a piece together from two others, best piece first: SentencePiece merges by the
+// Returns every pair of pieces that join to a third, best result first: SentencePiece merges by the
 // score of the result.
 ordered_json Merges(const sentencepiece::SentencePieceProcessor& model) {
   std::map<std::string, int> ids;
@@ -58,8 +52,8 @@ ordered_json Merges(const sentencepiece::SentencePieceProcessor& model) {
   return merges;
 }
 
-// The same tokenizer as tokenizer.json, in the form of Phi-3-mini's: what transformers reads without
-// sentencepiece, and what Pivotal prefers.
+// Returns the tokenizer as tokenizer.json in the form of Phi-3-mini's. transformers reads it
+// without sentencepiece, and Pivotal prefers it.
 ordered_json TokenizerJson(const std::string& serialized) {
   sentencepiece::SentencePieceProcessor model;
   if (const auto status = model.LoadFromSerializedProto(serialized); !status.ok())
@@ -68,8 +62,13 @@ ordered_json TokenizerJson(const std::string& serialized) {
   for (int id = 0; id < model.GetPieceSize(); ++id) {
     vocab[model.IdToPiece(id)] = id;
     if (model.IsControl(id) || model.IsUnknown(id))
-      added.push_back({{"id", id}, {"content", model.IdToPiece(id)}, {"single_word", false},
-                       {"lstrip", false}, {"rstrip", false}, {"normalized", false}, {"special", true}});
+      added.push_back({{"id", id},
+                       {"content", model.IdToPiece(id)},
+                       {"single_word", false},
+                       {"lstrip", false},
+                       {"rstrip", false},
+                       {"normalized", false},
+                       {"special", true}});
   }
   const std::string blank = "\u2581";
   const ordered_json a = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
@@ -90,8 +89,10 @@ ordered_json TokenizerJson(const std::string& serialized) {
             {"single", ordered_json::array({bos, a})},
             {"pair", ordered_json::array({bos, a, b})},
             {"special_tokens",
-             {{"<s>", {{"id", "<s>"}, {"ids", ordered_json::array({1})},
-                       {"tokens", ordered_json::array({"<s>"})}}}}}}},
+             {{"<s>",
+               {{"id", "<s>"},
+                {"ids", ordered_json::array({1})},
+                {"tokens", ordered_json::array({"<s>"})}}}}}}},
           {"decoder",
            {{"type", "Sequence"},
             {"decoders",
@@ -130,21 +131,21 @@ void TrainTokenizer(const std::vector<std::string>& texts, int vocab_size,
   Texts iterator(texts);
   const auto status = sentencepiece::SentencePieceTrainer::Train(options, &iterator, &model);
   if (!status.ok()) Fail("sentencepiece: {}", status.ToString());
-  WriteText(folder / "tokenizer.model", model);
-  WriteText(folder / "tokenizer.json", TokenizerJson(model).dump(1) + "\n");
+  data::WriteFile(folder / "tokenizer.model", model);
+  data::WriteFile(folder / "tokenizer.json", TokenizerJson(model).dump(1) + "\n");
   const ordered_json tokenizer = {{"tokenizer_class", "LlamaTokenizer"},
-                                            {"add_bos_token", true},
-                                            {"add_eos_token", false},
-                                            {"bos_token", "<s>"},
-                                            {"eos_token", "</s>"},
-                                            {"unk_token", "<unk>"},
-                                            {"pad_token", "<pad>"},
-                                            {"legacy", false},
-                                            {"model_max_length", 256}};
-  WriteText(folder / "tokenizer_config.json", tokenizer.dump(2) + "\n");
+                                  {"add_bos_token", true},
+                                  {"add_eos_token", false},
+                                  {"bos_token", "<s>"},
+                                  {"eos_token", "</s>"},
+                                  {"unk_token", "<unk>"},
+                                  {"pad_token", "<pad>"},
+                                  {"legacy", false},
+                                  {"model_max_length", 256}};
+  data::WriteFile(folder / "tokenizer_config.json", tokenizer.dump(2) + "\n");
   const ordered_json generation = {
       {"bos_token_id", 1}, {"eos_token_id", 2}, {"pad_token_id", 3}, {"do_sample", true}};
-  WriteText(folder / "generation_config.json", generation.dump(2) + "\n");
+  data::WriteFile(folder / "generation_config.json", generation.dump(2) + "\n");
 }
 
 }  // namespace pivotal::tiny

@@ -7,8 +7,9 @@
 
 namespace pivotal::tiny {
 
-// Writes tokenizer.model, tokenizer.json (the same tokenizer), tokenizer_config.json and generation_config.json into `folder`: BPE with
-// byte fallback and split digits, as Phi-3's; ids 0..3 are <unk>, <s>, </s>, <pad>.
+// Trains a tokenizer like Phi-3's: BPE with byte fallback and split digits; ids 0..3 are <unk>,
+// <s>, </s>, <pad>. Writes tokenizer.model, tokenizer.json (the same tokenizer),
+// tokenizer_config.json and generation_config.json into `folder`.
 void TrainTokenizer(const std::vector<std::string>& texts, int vocab_size,
                     const std::filesystem::path& folder);
 

@@ -1,4 +1,4 @@
-// Apache-2.0. The tiny model's world: easy arithmetic in words, as two kinds of authors solve it.
+// Apache-2.0. The tiny model's world: easy arithmetic in words, which two kinds of authors solve.
 #pragma once
 
 #include <compare>
@@ -11,7 +11,7 @@
 
 namespace pivotal::tiny {
 
-// factor * digit, then + term or - term.
+// The problem factor * digit + term, or factor * digit - term.
 struct Arithmetic {
   int factor = 0;  // 12..99
   int digit = 0;   // 2..9
@@ -22,38 +22,41 @@ struct Arithmetic {
   auto operator<=>(const Arithmetic&) const = default;
 };
 
-// Uniform over the ranges above, with a result of at least 10.
-Arithmetic DrawArithmetic(kernels::RandomStream& random);
+// Returns a problem that is uniform over these ranges, given a result of at least 10.
+Arithmetic RandomArithmetic(kernels::RandomStream& random);
 
-// One of ten wordings (a second form each for minus), with names and things.
-std::string DrawQuestion(const Arithmetic& arithmetic, kernels::RandomStream& random);
+// Returns the problem in one of ten wordings, each with a form for minus, with names and things.
+std::string RandomQuestion(const Arithmetic& arithmetic, kernels::RandomStream& random);
 
-// " 47*6: 40*6=240, 7*6=42, 240+42=282. 282+25=307. #### 307"
+// Returns the solution of the careful author, who multiplies digit by digit:
+// " 47*6: 40*6=240, 7*6=42, 240+42=282. 282+25=307. #### 307".
 std::string CarefulSolution(const Arithmetic& arithmetic);
-// " 47*6=292. 292+25=317. #### 317": the careless author writes `product` and goes on from there.
+// Returns the solution of the careless author, who guesses `product` and continues from it:
+// " 47*6=292. 292+25=317. #### 317".
 std::string CarelessSolution(const Arithmetic& arithmetic, int product);
-// The right product shifted by 1 to 40 either way, so that product >= 10 and result >= 1.
-int DrawWrongProduct(const Arithmetic& arithmetic, kernels::RandomStream& random);
+// Returns the right product shifted by 1 to 40 up or down; it is at least 10, the result at
+// least 1.
+int RandomWrongProduct(const Arithmetic& arithmetic, kernels::RandomStream& random);
 
-// Six facts in the shapes that solutions use, e.g. " 40*6=240, 282+25=307, ... ."
-std::string DrawDrill(kernels::RandomStream& random);
+// Returns six facts in the forms that solutions use: " 40*6=240, 282+25=307, ... .".
+std::string RandomDrill(kernels::RandomStream& random);
 
-// Shares of the training corpus.
-struct CorpusShares {
-  double drill = 0.25;    // of all documents
-  double careful = 0.45;  // of the solutions
-  double wrong = 0.7;     // of the careless products
+// What the training corpus is made of.
+struct CorpusMix {
+  double drill = 0.25;    // fraction of documents that are drills
+  double careful = 0.45;  // fraction of solutions that are careful
+  double wrong = 0.7;     // fraction of careless products that are wrong
 };
 
-// One training document; a drill has no question.
+// One training document. A drill has an empty question.
 struct Document {
   std::string question, completion;
 };
-// `excluded` problems (those of the problem files) never appear as solutions.
-Document DrawDocument(const CorpusShares& shares, const std::set<Arithmetic>& excluded,
-                      kernels::RandomStream& random);
+// Returns a document that solves none of the `excluded` problems, which are in the problem files.
+Document RandomDocument(const CorpusMix& mix, const std::set<Arithmetic>& excluded,
+                        kernels::RandomStream& random);
 
-// The shipped problems: different arithmetic each, train first, then held-out.
+// One problem of the problem files.
 struct TinyProblem {
   std::string id, question, answer;
   Arithmetic arithmetic;
@@ -61,14 +64,15 @@ struct TinyProblem {
 struct ProblemFiles {
   std::vector<TinyProblem> train, heldout;
 };
-ProblemFiles DrawProblems(int train, int heldout, uint64_t seed);
+// Makes the shipped problems; no two have the same arithmetic.
+ProblemFiles MakeProblems(int train, int heldout, uint64_t seed);
 
-// Problems unlike those that the model was made from.
+// How problems differ from those of the training corpus.
 enum class Shift {
-  kWording,  // four other wordings, the same arithmetic
+  kWording,  // four other wordings, arithmetic of the same kind
   kLarger,   // a term of three digits, 100..299
-  kLonger    // a second term, added at the end: a step more
+  kLonger    // a second term that is added at the end: one more step
 };
-std::vector<TinyProblem> DrawShifted(Shift shift, int count, uint64_t seed);
+std::vector<TinyProblem> MakeShiftedProblems(Shift shift, int count, uint64_t seed);
 
 }  // namespace pivotal::tiny

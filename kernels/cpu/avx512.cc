@@ -1,11 +1,12 @@
-// Apache-2.0. Flags: kernels/CMakeLists.txt.
+// Apache-2.0. Compiled for AVX-512, with the flags of kernels/CMakeLists.txt.
 #include "kernels/cpu/attention.h"
-#include "kernels/cpu/isa.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/rows.h"
+#include "kernels/cpu_kernels.h"
 
 namespace pivotal::kernels {
 
-const CpuKernels kAvx512Kernels = {Isa::kAvx512, Matmul, Attend, Norm, Rotate, Activate, RowMax, RowExp};
+const CpuKernels kAvx512Kernels = {Isa::kAvx512, Matmul,   Attend, Norm,
+                                   Rotate,       Activate, RowMax, RowExp};
 
 }  // namespace pivotal::kernels

@@ -1,26 +1,27 @@
-// Apache-2.0. Matrix products with packed panels. Every element is one chain of fused products over
-// the inputs in their order, so it doesn't depend on how rows and panels are cut, nor on threads.
+// Apache-2.0. Matrix products with packed weights. Each element of the result is one chain of fused
+// multiply-adds over the inputs in order, so it depends neither on tiles nor on threads.
 #pragma once
 
-
 #include "kernels/cpu/simd.h"
+#include "kernels/cpu_kernels.h"
 #include "kernels/packed_matrix.h"
 
 namespace pivotal::kernels {
 namespace {
 
 constexpr int kPanelVecs = kPanel / kLanes;
-// Rows of a tile, so that its sums stay in registers.
+// Largest number of rows of a tile, chosen so that the sums of a tile stay in registers.
 constexpr int kTileRows = kLanes == 16 ? 8 : kLanes == 8 ? 6 : 2;
-// Panels that many rows go through together, and inputs of them that stay in the first-level cache.
+// Panels and inputs of a block of weights that stays in the first-level cache while many rows are
+// multiplied with it.
 constexpr int64_t kGroup = kLanes == 16 ? 2 : 1;
 constexpr int64_t kDepth = 256 / kGroup;
 
-// c[m][p * 16 ..] (+)= sum_k a[m][k] b[p][k * step ..], for M rows and P panels; scale[p * 16 ..]
-// multiplies weights.
+// Computes c[m][16 p + n] = sum_k a[m][k] b[p][step k + n] for M rows, P panels and n < 16,
+// starting from c if `add`. kScaled multiplies each weight by scale[16 p + n] first.
 template <int M, int P, bool kScaled, typename W>
-inline void Tile(const float* const* a, const W* const* b, int64_t step, int64_t depth, const float* scale,
-                 float* const* c, bool add) {
+inline void Tile(const float* const* a, const W* const* b, int64_t step, int64_t depth,
+                 const float* scale, float* const* c, bool add) {
   Vec sum[M][P][kPanelVecs];
   Vec factor[P][kPanelVecs];
 #pragma GCC unroll 16
@@ -60,15 +61,19 @@ inline void Tile(const float* const* a, const W* const* b, int64_t step, int64_t
       for (int v = 0; v < kPanelVecs; ++v) Store(c[m] + p * kPanel + v * kLanes, sum[m][p][v]);
 }
 
-// Panels at once for a tile of M rows: enough sums to hide the latency of a product; with 32 registers, so many that
-// fewer inputs are read than products done.
+// Panels of a tile of M rows: enough independent sums to hide the latency of a multiply-add, and as
+// many as the registers hold (32 with AVX-512), so that a tile loads less than it multiplies.
 template <int M>
-constexpr int kTilePanels = kLanes == 16 ? (M >= 7 ? 2 : 4) : M * kPanelVecs >= 8 ? 1 : M * kPanelVecs >= 4 ? 2 : 4;
+constexpr int kTilePanels = kLanes == 16         ? (M >= 7 ? 2 : 4)
+                            : M* kPanelVecs >= 8 ? 1
+                            : M* kPanelVecs >= 4 ? 2
+                                                 : 4;
 
-// As Tile, for 1..kTileRows rows and any number of panels, of which panel_at(i) gives the weights.
+// Does what Tile does for 1..kTileRows rows and any number of panels; panel_at(i) returns the
+// weights of panel i.
 template <bool kScaled, int M = kTileRows, typename PanelAt>
-void Rows(int64_t rows, const float* const* a, PanelAt panel_at, int64_t panels, int64_t step, int64_t depth,
-          const float* scale, float* const* c, bool add) {
+void Rows(int64_t rows, const float* const* a, PanelAt panel_at, int64_t panels, int64_t step,
+          int64_t depth, const float* scale, float* const* c, bool add) {
   if constexpr (M > 1) {
     if (rows < M) {
       Rows<kScaled, M - 1>(rows, a, panel_at, panels, step, depth, scale, c, add);
@@ -82,7 +87,8 @@ void Rows(int64_t rows, const float* const* a, PanelAt panel_at, int64_t panels,
       for (int m = 0; m < M; ++m) at[m] = c[m] + panel * kPanel;
       decltype(panel_at(0)) from[P];
       for (int p = 0; p < P; ++p) from[p] = panel_at(panel + p);
-      Tile<M, P, kScaled>(a, from, step, depth, kScaled ? scale + panel * kPanel : nullptr, at, add);
+      Tile<M, P, kScaled>(a, from, step, depth, kScaled ? scale + panel * kPanel : nullptr, at,
+                          add);
     }
   };
   constexpr int P = kTilePanels<M>;
@@ -91,18 +97,21 @@ void Rows(int64_t rows, const float* const* a, PanelAt panel_at, int64_t panels,
   if constexpr (P > 1) take.template operator()<1>();
 }
 
-// f(first row, rows) for tiles of nearly equal height: of six rows, 64 are nine tiles and two of five, 7 are 4 and 3.
+// Calls f(first row of tile, rows of tile) for tiles of nearly equal height: with kTileRows = 6,
+// 64 rows make nine tiles of 6 and two of 5, and 7 rows make tiles of 4 and 3.
 template <typename F>
 inline void ForTiles(int64_t first, int64_t count, F f) {
   for (int64_t done = 0; done < count;) {
     const int64_t left = count - done;
-    const int64_t rows = left >= 2 * kTileRows ? kTileRows : left > kTileRows ? (left + 1) / 2 : left;
+    const int64_t rows = left >= 2 * kTileRows ? kTileRows
+                         : left > kTileRows    ? (left + 1) / 2
+                                               : left;
     f(first + done, rows);
     done += rows;
   }
 }
 
-// A panel's weights as float32 [depth, 16].
+// Converts the weights of a panel to float32 [depth, 16].
 template <bool kScaled, typename W>
 void Unpack(const W* panel, int64_t depth, const float* scale, float* out) {
   for (int64_t k = 0; k < depth; ++k)
@@ -113,7 +122,7 @@ void Unpack(const W* panel, int64_t depth, const float* scale, float* out) {
     }
 }
 
-// Starts y's rows as the bias, where they don't hold what is added to.
+// Adds the bias to y, or sets y to the bias if the task overwrites y.
 inline void StartRows(const MatmulTask& task) {
   const PackedMatrix& w = *task.weights;
   const float* bias = w.bias();
@@ -125,9 +134,11 @@ inline void StartRows(const MatmulTask& task) {
   }
 }
 
+// Few rows read the weights as stored. Many rows reuse weights that are converted to float32 once,
+// one block of weights at a time.
 template <bool kScaled, typename W>
 void MatmulOf(const MatmulTask& task, const W* weights) {
-  constexpr int64_t kBlockRows = 96;  // whose inputs stay in the second-level cache
+  constexpr int64_t kBlockRows = 96;  // rows whose inputs stay in the second-level cache
   const PackedMatrix& w = *task.weights;
   const bool add = task.add || w.bias() != nullptr;
   const int64_t panel_size = w.inputs() * kPanel;
@@ -142,31 +153,35 @@ void MatmulOf(const MatmulTask& task, const W* weights) {
   if (task.rows <= kTileRows) {
     point(0, task.rows, 0, task.first_panel);
     const W* first = weights + task.first_panel * panel_size;
-    Rows<kScaled>(task.rows, a, [&](int64_t p) { return first + p * panel_size; },
-                  task.last_panel - task.first_panel, kPanel, w.inputs(),
-                  kScaled ? w.scale() + task.first_panel * kPanel : nullptr, c, add);
+    Rows<kScaled>(
+        task.rows, a, [&](int64_t p) { return first + p * panel_size; },
+        task.last_panel - task.first_panel, kPanel, w.inputs(),
+        kScaled ? w.scale() + task.first_panel * kPanel : nullptr, c, add);
     return;
   }
   alignas(64) float unpacked[kGroup][kDepth * kPanel];
   for (int64_t block = 0; block < task.rows; block += kBlockRows) {
-    const int64_t end = Least(block + kBlockRows, task.rows);
+    const int64_t end = Min(block + kBlockRows, task.rows);
     for (int64_t panel = task.first_panel; panel < task.last_panel; panel += kGroup) {
-      const int64_t panels = Least(kGroup, task.last_panel - panel);
+      const int64_t panels = Min(kGroup, task.last_panel - panel);
       for (int64_t k = 0; k < w.inputs(); k += kDepth) {
-        const int64_t depth = Least(kDepth, w.inputs() - k);
+        const int64_t depth = Min(kDepth, w.inputs() - k);
         const float* as_float[kGroup];
         for (int64_t p = 0; p < panels; ++p) {
           const W* from = weights + (panel + p) * panel_size + k * kPanel;
           if constexpr (std::is_same_v<W, float>) {
             as_float[p] = from;
           } else {
-            Unpack<kScaled>(from, depth, kScaled ? w.scale() + (panel + p) * kPanel : nullptr, unpacked[p]);
+            Unpack<kScaled>(from, depth, kScaled ? w.scale() + (panel + p) * kPanel : nullptr,
+                            unpacked[p]);
             as_float[p] = unpacked[p];
           }
         }
         ForTiles(block, end - block, [&](int64_t row, int64_t rows) {
           point(row, rows, k, panel);
-          Rows<false>(rows, a, [&](int64_t p) { return as_float[p]; }, panels, kPanel, depth, nullptr, c, add || k > 0);
+          Rows<false>(
+              rows, a, [&](int64_t p) { return as_float[p]; }, panels, kPanel, depth, nullptr, c,
+              add || k > 0);
         });
       }
     }

@@ -1,16 +1,18 @@
-// Apache-2.0. What decoding does to one row at a time: norms, rotary positions, activations, softmax.
+// Apache-2.0. Kernels that work on one row at a time: norms, rotary embedding, activations,
+// softmax, exponentials.
 #pragma once
 
-
 #include "kernels/cpu/simd.h"
-#include "kernels/row_tasks.h"
+#include "kernels/cpu_kernels.h"
 
 namespace pivotal::kernels {
 namespace {
 
+// Vectors that make up sixteen lanes.
 constexpr int kParts = 16 / kLanes;
 
-// Sum over i < size of f(i, lanes), f of a vector from i on and of one value by its index; sixteen lanes.
+// Returns the sum over i < size of of_value(i), in sixteen partial sums. of_vec(i) returns the
+// values of elements i..i + kLanes - 1.
 template <typename OfVec, typename OfValue>
 inline float SumOver(int64_t size, OfVec of_vec, OfValue of_value) {
   Lanes16 lanes = {};
@@ -25,7 +27,8 @@ inline float SumOver(int64_t size, OfVec of_vec, OfValue of_value) {
   return Sum(lanes);
 }
 
-// out[i] = f(i) for i < size.
+// Sets out[i] = of_value(i) for i < size. of_vec(i) returns the values of elements i..i + kLanes
+// - 1.
 template <typename OfVec, typename OfValue>
 inline void Map(int64_t size, float* out, OfVec of_vec, OfValue of_value) {
   int64_t i = 0;
@@ -36,18 +39,22 @@ inline void Map(int64_t size, float* out, OfVec of_vec, OfValue of_value) {
 void RmsNorm(const float* x, const NormWeights& norm, float* out) {
   const float* w = norm.weight;
   const float sum = SumOver(
-      norm.size, [&](int64_t i) { return Load(x + i) * Load(x + i); }, [&](int64_t i) { return x[i] * x[i]; });
+      norm.size, [&](int64_t i) { return Load(x + i) * Load(x + i); },
+      [&](int64_t i) { return x[i] * x[i]; });
   const float inverse = 1.0f / __builtin_sqrtf(sum / static_cast<float>(norm.size) + norm.epsilon);
   const Vec factor = Broadcast(inverse);
-  Map(norm.size, out, [&](int64_t i) { return Load(x + i) * factor * Load(w + i); },
+  Map(
+      norm.size, out, [&](int64_t i) { return Load(x + i) * factor * Load(w + i); },
       [&](int64_t i) { return x[i] * inverse * w[i]; });
 }
 
 void LayerNorm(const float* x, const NormWeights& norm, float* out) {
   const float *w = norm.weight, *b = norm.bias;
   const auto size = static_cast<float>(norm.size);
-  const float mean = SumOver(norm.size, [&](int64_t i) { return Load(x + i); },
-                             [&](int64_t i) { return x[i]; }) / size;
+  const float mean =
+      SumOver(
+          norm.size, [&](int64_t i) { return Load(x + i); }, [&](int64_t i) { return x[i]; }) /
+      size;
   const Vec center = Broadcast(mean);
   const float square = SumOver(
       norm.size,
@@ -58,7 +65,8 @@ void LayerNorm(const float* x, const NormWeights& norm, float* out) {
       [&](int64_t i) { return (x[i] - mean) * (x[i] - mean); });
   const float inverse = 1.0f / __builtin_sqrtf(square / size + norm.epsilon);
   const Vec factor = Broadcast(inverse);
-  Map(norm.size, out,
+  Map(
+      norm.size, out,
       [&](int64_t i) { return Fma((Load(x + i) - center) * factor, Load(w + i), Load(b + i)); },
       [&](int64_t i) { return Fma((x[i] - mean) * inverse, w[i], b[i]); });
 }
@@ -91,7 +99,8 @@ inline Vec Gelu(Vec x) {  // tanh form: tanh(u) = 2 sigmoid(2u) - 1
   return x * Sigmoid(u + u);
 }
 
-// Vectors go past `size` into the second half, whose values up to there are used up by then.
+// The last vector may write past `size` into the second half of the row, but only to elements that
+// have been read.
 void Activate(const ActivationTask& task, float* x) {
   const float* second = x + task.size;
   const Vec limit = Broadcast(task.limit);
@@ -110,14 +119,15 @@ void Activate(const ActivationTask& task, float* x) {
   }
 }
 
-// scores[0, padded size) become exp((s - max) * scale) within [first, size), 0 elsewhere; returns their sum.
+// Replaces scores[i] by exp((scores[i] - max) * scale) for i in [first, size), and the rest of the
+// groups of sixteen that this range touches by 0. Returns the sum.
 float Softmax(float* scores, int64_t first, int64_t size, float scale) {
   const int64_t begin = first / 16 * 16, end = (size + 15) / 16 * 16;
   for (int64_t i = begin; i < first; ++i) scores[i] = -kInfinity;
   for (int64_t i = size; i < end; ++i) scores[i] = -kInfinity;
   Vec top = Broadcast(-kInfinity);
   for (int64_t i = begin; i < end; i += kLanes) top = Max(top, Load(scores + i));
-  const Vec offset = Broadcast(Highest(top)), factor = Broadcast(scale);
+  const Vec offset = Broadcast(MaxLane(top)), factor = Broadcast(scale);
   Lanes16 lanes = {};
   for (int64_t i = begin; i < end; i += 16)
     for (int part = 0; part < kParts; ++part) {
@@ -128,7 +138,6 @@ float Softmax(float* scores, int64_t first, int64_t size, float scale) {
   return Sum(lanes);
 }
 
-// The largest of `row`; NaN if one is NaN or +inf.
 float RowMax(const float* row, int64_t size) {
   float max = -kInfinity;
   bool good = true;
@@ -142,7 +151,7 @@ float RowMax(const float* row, int64_t size) {
       top = Max(top, x);
     }
     for (int lane = 0; lane < kLanes; ++lane) good = good && bad[lane] == 0;
-    max = Highest(top);
+    max = MaxLane(top);
   }
   for (; i < size; ++i) {
     good = good && row[i] < kInfinity;
@@ -151,9 +160,10 @@ float RowMax(const float* row, int64_t size) {
   return good ? max : __builtin_nanf("");
 }
 
-// weights[i] = exp((row[i] - max) * scale), and their sums by kSumChunk.
 void RowExp(const float* row, int64_t size, float max, float scale, float* weights, float* sums) {
-  const auto of_vec = [&](const float* x) { return Exp((Load(x) - Broadcast(max)) * Broadcast(scale)); };
+  const auto of_vec = [&](const float* x) {
+    return Exp((Load(x) - Broadcast(max)) * Broadcast(scale));
+  };
   for (int64_t first = 0; first < size; first += kSumChunk) {
     const int64_t end = first + kSumChunk < size ? first + kSumChunk : size;
     Lanes16 lanes = {};

@@ -1,6 +1,7 @@
-// Apache-2.0. Vectors of float32 for the instruction set that the including file is compiled for.
-// Everything has internal linkage: the same names mean other code in other files. For the same reason
-// nothing here calls templates of the standard library, of which the linker keeps one copy for all.
+// Apache-2.0. Vectors of float32 in the instruction set that the including file is compiled for.
+// Everything in kernels/cpu has internal linkage, since each file compiles it to other
+// instructions. For the same reason it calls no templates of the standard library: the linker keeps
+// one copy of those for all files.
 #pragma once
 
 #include <cstdint>
@@ -28,8 +29,8 @@ using IntVec = int32_t __attribute__((vector_size(sizeof(Vec))));
 
 constexpr float kInfinity = __builtin_inff();
 
-inline int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
-inline int64_t Most(int64_t a, int64_t b) { return a > b ? a : b; }
+inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
 inline void Fill(float* first, const float* last, float value) {
   for (; first < last; ++first) *first = value;
 }
@@ -43,7 +44,7 @@ inline void Store(float* p, Vec v) { std::memcpy(p, &v, sizeof(v)); }
 inline Vec Broadcast(float x) { return x - Vec{}; }
 inline Vec Zero() { return Vec{}; }
 
-// a * b + c, rounded once where the instruction set has that.
+// Returns a * b + c, rounded once where the instruction set has fused multiply-add.
 inline Vec Fma(Vec a, Vec b, Vec c) {
 #if defined(__AVX512F__)
   return _mm512_fmadd_ps(a, b, c);
@@ -74,7 +75,7 @@ inline Vec FromBits(IntVec bits) {
   return v;
 }
 
-// Weights in storage types, as float32.
+// Loads kLanes weights of a storage type as float32.
 inline Vec LoadWeights(const float* p) { return Load(p); }
 inline Vec LoadWeights(const uint16_t* bfloat16) {
 #if defined(__AVX512F__)
@@ -87,7 +88,8 @@ inline Vec LoadWeights(const uint16_t* bfloat16) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(half), 16));
 #else
   IntVec bits;
-  for (int i = 0; i < kLanes; ++i) bits[i] = static_cast<int32_t>(static_cast<uint32_t>(bfloat16[i]) << 16);
+  for (int i = 0; i < kLanes; ++i)
+    bits[i] = static_cast<int32_t>(static_cast<uint32_t>(bfloat16[i]) << 16);
   return FromBits(bits);
 #endif
 }
@@ -103,8 +105,10 @@ inline Vec LoadWeights(const Float16* p) {
 #else
   Vec v;
   for (int i = 0; i < kLanes; ++i) {
-    const uint32_t sign = p[i].bits & 0x8000u, exponent = p[i].bits >> 10 & 31, fraction = p[i].bits & 1023;
-    const uint32_t rest = exponent == 31 ? 0x7F800000u | fraction << 13 : (exponent + 112) << 23 | fraction << 13;
+    const uint32_t sign = p[i].bits & 0x8000u, exponent = p[i].bits >> 10 & 31,
+                   fraction = p[i].bits & 1023;
+    const uint32_t rest =
+        exponent == 31 ? 0x7F800000u | fraction << 13 : (exponent + 112) << 23 | fraction << 13;
     float size = static_cast<float>(fraction) * 0x1p-24f;
     if (exponent > 0) std::memcpy(&size, &rest, sizeof(size));
     v[i] = sign != 0 ? -size : size;
@@ -118,7 +122,8 @@ inline Vec LoadWeights(const int8_t* p) {
   std::memcpy(&bytes, p, sizeof(bytes));
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes));
 #elif defined(__AVX2__)
-  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
+  return _mm256_cvtepi32_ps(
+      _mm256_cvtepi8_epi32(_mm_loadl_epi64(reinterpret_cast<const __m128i*>(p))));
 #else
   Vec v;
   for (int i = 0; i < kLanes; ++i) v[i] = p[i];
@@ -126,12 +131,12 @@ inline Vec LoadWeights(const int8_t* p) {
 #endif
 }
 
-// Sums that don't depend on the width of a vector are kept in sixteen lanes.
+// Sixteen partial sums, whatever the width of a vector, so that sums are equal in all widths.
 struct Lanes16 {
   Vec part[16 / kLanes];
 };
 
-// Of sixteen lanes, pairwise: always in the same order.
+// Returns the sum of all lanes, added pairwise in a fixed order.
 inline float Sum(const Lanes16& lanes) {
   float values[16];
   std::memcpy(values, &lanes, sizeof(values));
@@ -139,15 +144,17 @@ inline float Sum(const Lanes16& lanes) {
     for (int i = 0; i < width; ++i) values[i] += values[i + width];
   return values[0];
 }
-inline float Highest(Vec v) {
+inline float MaxLane(Vec v) {
   float max = v[0];
   for (int lane = 1; lane < kLanes; ++lane) max = v[lane] > max ? v[lane] : max;
   return max;
 }
 
-// exp(x), within 2 units in the last place above -87; 0 below, capped at exp(88). Cephes' polynomial.
+// Returns exp(x) to within 2 units in the last place, 0 for x below -87 and exp(88) for x above 88.
+// Uses the polynomial of the Cephes library.
 inline Vec Exp(Vec x) {
-  const Vec magic = Broadcast(12582912.0f);  // 1.5 * 2^23: the sum's last bits are the nearest integer
+  // A number plus 1.5 * 2^23 has its nearest integer in the last bits.
+  const Vec magic = Broadcast(12582912.0f);
   const Vec capped = Min(Max(x, Broadcast(-87.0f)), Broadcast(88.0f));
   const Vec shifted = Fma(capped, Broadcast(1.44269504088896341f), magic);
   const Vec n = shifted - magic;

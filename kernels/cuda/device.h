@@ -1,11 +1,63 @@
-// Apache-2.0. Small functions that the kernels share. Included by .cu files alone.
+// Apache-2.0. What .cu files need of CUDA beside the language: launches, shared memory, conversions
+// and warp reductions. Included by .cu files alone. Where there is no nvcc, kernels run on the CPU
+// with the launches and shared memory of tests/kernels/cuda_on_cpu.h.
 #pragma once
 
-#include <cstdint>
+#if defined(__CUDACC__)
 
-#include "kernels/cuda/launch.h"
+#include <cuda_bf16.h>
+#include <cuda_fp16.h>
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <stdexcept>
+#include <string>
 
 namespace pivotal::kernels::cuda {
+
+// Queues `kernel` on `stream`, a cudaStream_t. Throws std::runtime_error if CUDA refuses.
+template <typename... Params, typename... Args>
+void Launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block,
+            std::size_t shared_bytes, void* stream, Args... args) {
+  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(args...);
+  const cudaError_t error = cudaGetLastError();
+  if (error != cudaSuccess)
+    throw std::runtime_error(std::string(name) + ": " + cudaGetErrorString(error));
+}
+
+// Hands out arrays in the shared memory of a block. All threads take the same arrays in the same
+// order. The launch must give the SharedBytes() of all of them. The memory is not initialized.
+class SharedArena {
+ public:
+  template <typename T>
+  __device__ T* Take(int count) {
+    extern __shared__ __align__(16) unsigned char pivotal_shared_memory[];
+    T* const array = reinterpret_cast<T*>(pivotal_shared_memory + used_);
+    used_ += (count * static_cast<int>(sizeof(T)) + 15) / 16 * 16;
+    return array;
+  }
+
+ private:
+  int used_ = 0;
+};
+
+}  // namespace pivotal::kernels::cuda
+
+#elif !defined(PIVOTAL_CUDA_ON_CPU)
+#error "kernels/cuda needs nvcc, or tests/kernels/cuda_on_cpu.h"
+#endif
+
+#include <cstddef>
+#include <cstdint>
+
+namespace pivotal::kernels::cuda {
+
+// Returns the bytes of shared memory that an array of SharedArena takes.
+template <typename T>
+constexpr std::size_t SharedBytes(std::size_t count) {
+  return (count * sizeof(T) + 15) / 16 * 16;
+}
+
 namespace {
 
 constexpr int kWarp = 32;
@@ -20,20 +72,20 @@ __device__ inline void Store(float* p, float x) { *p = x; }
 __device__ inline void Store(__nv_bfloat16* p, float x) { *p = __float2bfloat16(x); }
 __device__ inline void Store(__half* p, float x) { *p = __float2half(x); }
 
-// Of `lanes` neighbouring lanes (a power of two), in all of them. The order of additions is fixed. All lanes of the warp
-// take part.
-template <int kLanes = kWarp, typename T>
+// Returns the sum over the lanes of a warp, in all lanes. All lanes must call it. Additions have a
+// fixed order.
+template <typename T>
 __device__ inline T WarpSum(T x) {
-  for (int step = kLanes / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
+  for (int step = kWarp / 2; step > 0; step /= 2) x += __shfl_xor_sync(kAllLanes, x, step);
   return x;
 }
-template <int kLanes = kWarp>
+// Returns the largest value of the lanes of a warp, in all lanes. All lanes must call it.
 __device__ inline float WarpMax(float x) {
-  for (int step = kLanes / 2; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, step));
+  for (int step = kWarp / 2; step > 0; step /= 2) x = fmaxf(x, __shfl_xor_sync(kAllLanes, x, step));
   return x;
 }
 
-// The sum of lanes 0..lane.
+// Returns the sum of lanes 0..lane. All lanes of the warp must call it.
 template <typename T>
 __device__ inline T WarpScan(T x, int lane) {
   for (int step = 1; step < kWarp; step *= 2) {
@@ -43,9 +95,12 @@ __device__ inline T WarpScan(T x, int lane) {
   return x;
 }
 
-__host__ __device__ inline int64_t Parts(int64_t whole, int64_t part) { return (whole + part - 1) / part; }
-__host__ __device__ inline int64_t Least(int64_t a, int64_t b) { return a < b ? a : b; }
-__host__ __device__ inline int64_t Most(int64_t a, int64_t b) { return a > b ? a : b; }
+// Returns whole / part, rounded up.
+__host__ __device__ inline int64_t Parts(int64_t whole, int64_t part) {
+  return (whole + part - 1) / part;
+}
+__host__ __device__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }
+__host__ __device__ inline int64_t Max(int64_t a, int64_t b) { return a > b ? a : b; }
 
 }  // namespace
 }  // namespace pivotal::kernels::cuda

@@ -1,36 +1,37 @@
-// Apache-2.0. Draws from rows of logits on a GPU, under the sampling policy of kernels/sample_row.h.
+// Apache-2.0. Samples tokens from rows of logits on a GPU, under the sampling policy of
+// kernels/sample_row.h.
 #pragma once
 
 #include <cstdint>
 
-#include "kernels/sampling_params.h"
+#include "pivotal/sampling.h"
 
 namespace pivotal::kernels::cuda {
 
 inline constexpr int64_t kMaxVocab = int64_t{1} << 19;
 
-// What SampleRow does, for many rows. Tokens at equal logits are ordered by id. A row with NaN, +inf or only -inf, or
-// with nothing but excluded tokens, gets token -1 and NaN. All pointers are the device's.
+// Samples one token from each row. Tokens with equal logits are ordered by id. A row with NaN, +inf
+// or only -inf, or whose allowed tokens are all excluded, gets token -1 and log-probability NaN.
+// All pointers are to device memory.
 struct SampleRowsTask {
-  const float* logits = nullptr;  // [rows, stride], of which vocab are read
+  const float* logits = nullptr;  // [rows, stride]; the first `vocab` of each row are read
   int64_t rows = 0, vocab = 0, stride = 0;
-  SamplingParams params = {};        // valid
+  SamplingParams params = {};        // must pass Validate()
   const double* uniforms = nullptr;  // [rows], in [0, 1)
-  // Row r's: excluded[excluded_ends[r]..excluded_ends[r + 1]), ids below vocab, few. Null: none.
+  // Tokens never sampled from row r: excluded[excluded_ends[r]..excluded_ends[r + 1]), a few ids
+  // below vocab. Null: none.
   const int32_t* excluded = nullptr;
   const int32_t* excluded_ends = nullptr;  // [rows + 1], from 0
-  const int32_t* given = nullptr;          // [rows], ids below vocab, or -1 (gives NaN); null: no given tokens
   int32_t* tokens = nullptr;               // [rows]
-  // [rows] natural logs under the policy, with nothing excluded: of the token drawn, of the given one (-inf if
-  // that is filtered out; null with `given`).
-  float* logprobs = nullptr;
-  float* given_logprobs = nullptr;
+  float* logprobs = nullptr;  // [rows] natural log of its probability, with nothing excluded
 };
 
-// A row is read once, and a chunk of 512 tokens again for the draw, as long as there are no filters. min-p reads it twice;
-// top-k up to four times more, as often as a digit of the logits leaves the cut open, and top-p as well. Sums don't
-// depend on the order in which threads run. For top-p, weights are rounded to 2^-44 of the largest.
-// Throws std::invalid_argument for a vocabulary beyond kMaxVocab, std::runtime_error if CUDA refuses the launch.
+// Launches the kernel. Without filters it reads each row once, and one chunk of 512 tokens again to
+// sample from it. min-p reads each row a second time. top-k and top-p select by radix digits of
+// eight bits and read each row up to four times more each. Sums do not depend on the order in which
+// threads run. For top-p, weights are rounded to 2^-44 of the largest weight. Throws
+// std::invalid_argument for a vocabulary beyond kMaxVocab, std::runtime_error if CUDA refuses the
+// launch.
 void LaunchSampleRows(const SampleRowsTask& task, void* stream);
 
 }  // namespace pivotal::kernels::cuda

@@ -1,15 +1,15 @@
-// Apache-2.0. pivotal ablate: a small recipe on the tiny model, again, and cut short.
+// Apache-2.0. pivotal ablate: a small recipe on the tiny model runs, is repeated and is
+// interrupted.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <sstream>
+#include <string>
 
-#include "data/file_sink.h"
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "data/base/file_sink.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -26,9 +26,11 @@ seeds = [1, 2]
 baseline = "as it is"
 samples = 2
 [run.model]
-folder = ")" + testing::kTinyModel + R"("
+folder = ")" + testing::kTinyModel +
+                            R"("
 [run.problems]
-file = ")" + testing::kTiny + R"(/problems/train.jsonl"
+file = ")" + testing::kTiny +
+                            R"(/problems/train.jsonl"
 limit = 10
 [run.sampling]
 max_new_tokens = 64
@@ -40,7 +42,8 @@ learning_rate = 1e-4
 batch_size = 8
 [[eval]]
 name = "held out"
-file = ")" + testing::kTiny + R"(/problems/heldout.jsonl"
+file = ")" + testing::kTiny +
+                            R"(/problems/heldout.jsonl"
 limit = 20
 [[arm]]
 name = "as it is"
@@ -58,32 +61,36 @@ train.loss.beta = 0.5
 run.search.samples = 6
 )";
 
-class Ablate : public ::testing::Test {
+class Ablate : public testing::CliTest {
  protected:
-  testing::CommandResult Run(const std::string& more = "", const std::string& recipe = kRecipe) const {
-    return Pivotal("ablate " + temp_.Write("recipe.toml", recipe).string() + " --output " + output_.string() + " " + more);
+  std::string Arguments(const std::string& recipe = kRecipe) const {
+    return "ablate " + temp_.Write("recipe.toml", recipe).string() + " --output " +
+           output_.string();
   }
-  // With `from` replaced.
+  testing::CommandResult Run(const std::string& more = "",
+                             const std::string& recipe = kRecipe) const {
+    return Pivotal(Arguments(recipe) + " " + more);
+  }
+  // Runs the recipe with `from` replaced by `to`.
   testing::CommandResult Changed(const std::string& from, const std::string& to) const {
     std::string recipe = kRecipe;
     return Run("", recipe.replace(recipe.find(from), from.size(), to));
   }
   json Results() const { return json::parse(data::ReadFile(output_ / "results.json")); }
-  testing::TempDir temp_;
   fs::path output_ = temp_.path() / "out";
 };
 
-// Per seed: two searches, the first for both arms, two sets of pairs, two trainings, three evaluations; that of the
-// untrained model differs by its seed.
+// The 18 steps are, for each of two seeds: two searches (both arms share the first), two sets of
+// pairs, two trainings and three evaluations, of which one is of the untrained model.
 TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   EXPECT_THAT(Run("--dry-run --probe 0").output, HasSubstr("18 steps, 18 to do; how long 18 take"));
   const auto plan = Run("--dry-run");
   ASSERT_EQ(plan.code, 0) << plan.output;
-  EXPECT_THAT(plan.output, AllOf(HasSubstr("18 steps, 18 to do, about "), HasSubstr("for 18 of them")));
+  EXPECT_THAT(plan.output,
+              AllOf(HasSubstr("18 steps, 18 to do, about "), HasSubstr("for 18 of them")));
   EXPECT_FALSE(fs::exists(output_));
-  // Cut short in the middle: what is done stays.
-  const auto cut = Run("& PID=$!; while [ ! -e " + output_.string() + "/steps/train-*/done ]; do sleep 0.1; "
-                       "kill -0 $PID || break; done; kill -9 $PID; wait $PID");
+  // The run is killed after its first training; finished steps stay.
+  testing::PivotalUntil(output_ / "steps/train-*/done", "KILL", Arguments());
   EXPECT_THAT(Run("--dry-run").output, Not(HasSubstr("18 to do")));
   const auto first = Run();
   ASSERT_EQ(first.code, 0) << first.output;
@@ -93,31 +100,42 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   std::set<double> tokens;
   for (const json& line : results["runs"]) {
     EXPECT_EQ(line["problems"], 20);
-    if (line["arm"] == "as it is") EXPECT_EQ(line["pairs"], 0);
-    if (line["arm"] == "random") EXPECT_EQ(line["pairs"], 16);
-    if (line["arm"] == "mixed, twice") EXPECT_GE(line["pairs"], 20);
+    if (line["arm"] == "as it is") {
+      EXPECT_EQ(line["pairs"], 0);
+    }
+    if (line["arm"] == "random") {
+      EXPECT_EQ(line["pairs"], 16);
+    }
+    if (line["arm"] == "mixed, twice") {
+      EXPECT_GE(line["pairs"], 20);
+    }
     tokens.insert(line["generated_tokens"].get<double>());
   }
-  EXPECT_EQ(tokens.size(), 5u);  // none, and of each seed one search or two
-  const std::string table = data::ReadFile(output_ / "results.md"), page = data::ReadFile(output_ / "report.html");
+  EXPECT_EQ(tokens.size(), 5u);  // none, or those of one search or two searches with either seed
+  const std::string table = data::ReadFile(output_ / "results.md"),
+                    page = data::ReadFile(output_ / "report.html");
   EXPECT_THAT(table, AllOf(HasSubstr("| mixed, twice |"), HasSubstr("4 changes are compared")));
-  EXPECT_THAT(page, AllOf(HasSubstr("\"comparisons\":[{"), HasSubstr("mixed, twice, stage 2"), HasSubstr("rewards/margins")));
+  EXPECT_THAT(page, AllOf(HasSubstr("\"comparisons\":[{"), HasSubstr("mixed, twice, stage 2"),
+                          HasSubstr("rewards/margins")));
   const auto again = Run();
   ASSERT_EQ(again.code, 0) << again.output;
   EXPECT_THAT(again.output, HasSubstr("0 steps in"));
   EXPECT_EQ(Results(), results);
   EXPECT_EQ(data::ReadFile(output_ / "results.md"), table);
-  // Another loss: the searches stay.
+  // Another loss needs new trainings and evaluations, but no new search.
   EXPECT_THAT(Run("--dry-run").output, HasSubstr("18 steps, 0 to do"));
   std::string other = kRecipe;
   other.replace(other.find("beta = 0.5"), 10, "beta = 0.2");
   EXPECT_THAT(Run("--dry-run", other).output, HasSubstr("18 steps, 4 to do"));
 }
 
-// Steps that another recipe has done are found; pairs in shares, of refusals and by a judge; and a search without a pair.
+// Recipes share steps. Stages take pairs by proportion, of refusals and by a judge, and a search
+// may find no pair.
 TEST_F(Ablate, SharesStepsAndTakesWhatPairsThereAre) {
   const std::string steps = "--steps " + (temp_.path() / "steps").string();
-  const fs::path judge = temp_.Write("judge.sh", "while read -r line; do echo '{\"accuracy\":'${#line}',\"style\":0,\"detail\":0}'; done\n");
+  const fs::path judge = temp_.Write(
+      "judge.sh",
+      "while read -r line; do echo '{\"accuracy\":'${#line}',\"style\":0,\"detail\":0}'; done\n");
   std::string recipe = kRecipe.substr(0, kRecipe.find("[[arm]]"));
   recipe.replace(recipe.find("seeds = [1, 2]"), 14, "seeds = [1]\nrefusal = \"#### 1\"");
   const auto run = Run(steps, recipe + R"([[arm]]
@@ -126,46 +144,66 @@ name = "as it is"
 name = "many"
 [[arm.stage]]
 pairs = [{ source = "pivotal", share = 0.5 }, { source = "refusal", count = "all", refusal = " #### 1" },
-  { source = "judged", count = 5, judge = "sh )" + judge.string() + R"(", margin = 0.1 }]
+  { source = "judged", count = 5, judge = "sh )" +
+                                  judge.string() + R"(", margin = 0.1 }]
 [[arm]]
 name = "nothing"
 [[arm.stage]]
 run.search.strategy = "none"
 )");
   ASSERT_EQ(run.code, 0) << run.output;
-  EXPECT_THAT(run.output, HasSubstr("nothing, seed 1: pairs: the search found none; the model stays as it is"));
+  EXPECT_THAT(
+      run.output,
+      HasSubstr("nothing, seed 1: pairs: the search found no pairs; the model stays as it is"));
   EXPECT_THAT(run.output, HasSubstr("right of these"));
   const json results = Results();
   for (const json& line : results["runs"]) {
-    if (line["arm"] == "many") EXPECT_GE(line["pairs"], 10 + 5);  // refusals: one a problem
-    if (line["arm"] == "nothing") EXPECT_EQ(line["pairs"], 0);
+    if (line["arm"] == "many") {
+      EXPECT_GE(line["pairs"], 10 + 5);  // ten refusals, one a problem
+    }
+    if (line["arm"] == "nothing") {
+      EXPECT_EQ(line["pairs"], 0);
+    }
   }
   for (const json& score : results["scores"]) {
-    // An answer that begins with 1 counts as a refusal here.
+    // In this recipe an answer that begins with 1 counts as a refusal.
     const double answered = score["answered"]["mean"], right = score["right_of_answered"]["mean"];
     EXPECT_LT(answered, 100);
     EXPECT_NEAR(answered * right / 100, score["sampled"]["mean"].get<double>(), 1e-9);
-    if (score["arm"] == "nothing") EXPECT_EQ(score["sampled_change"]["mean"], 0);
+    if (score["arm"] == "nothing") {
+      EXPECT_EQ(score["sampled_change"]["mean"], 0);
+    }
   }
-  // Another recipe, in another folder: the search and the model as it is are there.
+  // Another recipe finds the search and the evaluation of the untrained model.
   output_ = temp_.path() / "other";
-  const auto other = Run(steps, recipe + "[[arm]]\nname = \"as it is\"\n[[arm]]\nname = \"random\"\n[[arm.stage]]\n"
-                         "pairs = [{ source = \"random\", count = 8 }]\n");
+  const auto other =
+      Run(steps, recipe +
+                     "[[arm]]\nname = \"as it is\"\n[[arm]]\nname = \"random\"\n[[arm.stage]]\n"
+                     "pairs = [{ source = \"random\", count = 8 }]\n");
   ASSERT_EQ(other.code, 0) << other.output;
   EXPECT_THAT(other.output, HasSubstr("3 steps in"));
   EXPECT_THAT(other.output, HasSubstr("2 found done"));
 }
 
 TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
-  EXPECT_THAT(Changed("confirm = 16", "confrm = 16").output, HasSubstr("there is no setting search.confrm"));
-  EXPECT_THAT(Changed("[[arm.stage]]\npairs", "[[arm.step]]\npairs").output, HasSubstr("arm.step is no key of a recipe"));
-  EXPECT_THAT(Changed("baseline = \"as it is\"", "baseline = \"none\"").output, HasSubstr("baseline \"none\" is no arm"));
-  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"entrpy\"").output, HasSubstr("pairs of \"entrpy\" are unknown"));
-  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"right\"").output, HasSubstr("train.loss.sft"));
-  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"judged\"").output, HasSubstr("need judge"));
-  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4, share = 2").output, HasSubstr("a count or a share"));
-  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", share = -1").output, HasSubstr("share must be a number"));
-  EXPECT_THAT(Changed("samples = 8", "samples = \"8\"").output, HasSubstr("search.samples is not an integer"));
+  EXPECT_THAT(Changed("confirm = 16", "confrm = 16").output,
+              HasSubstr("there is no setting search.confrm"));
+  EXPECT_THAT(Changed("[[arm.stage]]\npairs", "[[arm.step]]\npairs").output,
+              HasSubstr("arm.step is no key of a recipe"));
+  EXPECT_THAT(Changed("baseline = \"as it is\"", "baseline = \"none\"").output,
+              HasSubstr("baseline \"none\" is not the name of an arm"));
+  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"entrpy\"").output,
+              HasSubstr("pairs of \"entrpy\" are unknown"));
+  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"right\"").output,
+              HasSubstr("train.loss.sft"));
+  EXPECT_THAT(Changed("source = \"entropy\"", "source = \"judged\"").output,
+              HasSubstr("need judge"));
+  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4, share = 2").output,
+              HasSubstr("a count or a share"));
+  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", share = -1").output,
+              HasSubstr("share must be a number"));
+  EXPECT_THAT(Changed("samples = 8", "samples = \"8\"").output,
+              HasSubstr("search.samples is not an integer"));
   EXPECT_THAT(Changed("seeds = [1, 2]", "seeds = []").output, HasSubstr("recipe.toml:2: seeds"));
   EXPECT_THAT(Changed("title = ", "title == ").output, HasSubstr("recipe.toml:1"));
   EXPECT_FALSE(fs::exists(output_));

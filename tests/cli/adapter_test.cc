@@ -1,14 +1,13 @@
-// Apache-2.0. Adapters through the program: train, go on, merge, generate.
+// Apache-2.0. LoRA adapters: training, continued training, merging and generation.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
+#include <string>
 
-#include "data/safetensors.h"
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "data/weights/safetensors.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -18,51 +17,43 @@ using ::testing::HasSubstr;
 using testing::kTinyModel;
 using testing::Pivotal;
 
-class AdapterRun : public ::testing::Test {
+class AdapterRun : public testing::CliTest {
  protected:
-  void SetUp() override {
-    std::ofstream pairs(temp_.path() / "pairs.jsonl");
-    for (int i = 2; i < 10; ++i)
-      pairs << R"({"prompt": "Question: )" << i << R"( boxes of 14 pens\nAnswer: ", "chosen": "14*)" << i
-            << R"(", "rejected": "14+)" << i << "\"}\n";
-  }
-  std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
+  AdapterRun() { temp_.Write("pairs.jsonl", testing::ProductPairs(9)); }
+
   testing::CommandResult Train(const std::string& arguments) const {
     return Pivotal("train --model " + kTinyModel + " --data " + Path("pairs.jsonl") +
                    " --learning-rate 1e-2 --batch-size 4 --epochs 2 " + arguments);
   }
   std::string Answer(const std::string& model) const {
     return Pivotal("generate --max-new-tokens 24 --temperature 0 --model " + model +
-                   " 'Tom has 8 boxes with 47 coins.'").output;
+                   " 'Tom has 8 boxes with 47 coins.'")
+        .output;
   }
-  static std::string Text(const fs::path& path) {
-    std::ifstream in(path);
-    return {std::istreambuf_iterator<char>(in), {}};
-  }
-  testing::TempDir temp_;
 };
 
 TEST_F(AdapterRun, IsTrainedContinuedAndMerged) {
-  const auto first = Train("--lora-rank 4 --lora-modules qkv_proj,down_proj --activation-checkpointing --output " +
-                           Path("first"));
+  const auto first =
+      Train("--lora-rank 4 --lora-modules qkv_proj,down_proj --activation-checkpointing --output " +
+            Path("first"));
   ASSERT_EQ(first.code, 0) << first.output;
   EXPECT_THAT(first.output, HasSubstr("adapter and log.jsonl"));
   EXPECT_FALSE(fs::exists(Path("first/model.safetensors")));
-  EXPECT_THAT(Text(Path("first/adapter_config.json")), HasSubstr("\"qkv_proj\""));
+  EXPECT_THAT(data::ReadFile(Path("first/adapter_config.json")), HasSubstr("\"qkv_proj\""));
   EXPECT_NE(Answer(kTinyModel), Answer(kTinyModel + " --adapter " + Path("first")));
 
-  // The first step of the second run sees the margin that the first run won: the reference is the
+  // The second run begins with the margin that the first run reached, because the reference is the
   // model without the adapter.
   const auto second = Train("--adapter " + Path("first") + " --merge --output " + Path("merged"));
   ASSERT_EQ(second.code, 0) << second.output;
-  const std::string log = Text(Path("merged/log.jsonl"));
+  const std::string log = data::ReadFile(Path("merged/log.jsonl"));
   const auto margin = log.find("\"rewards/margins\":");
   ASSERT_NE(margin, std::string::npos) << log;
   EXPECT_GT(std::stod(log.substr(margin + 18)), 0.05);
   EXPECT_TRUE(fs::exists(Path("merged/config.json")));
 
-  const auto merge = Pivotal("merge-adapter --model " + kTinyModel + " --adapter " + Path("first") + " --output " +
-                             Path("whole"));
+  const auto merge = Pivotal("merge-adapter --model " + kTinyModel + " --adapter " + Path("first") +
+                             " --output " + Path("whole"));
   ASSERT_EQ(merge.code, 0) << merge.output;
   EXPECT_EQ(Answer(Path("whole")), Answer(kTinyModel + " --adapter " + Path("first")));
 }
@@ -74,8 +65,8 @@ TEST_F(AdapterRun, FrozenModulesStayAsTheyAre) {
   int changed = 0;
   for (const std::string& name : before.Names()) {
     const bool same = std::ranges::equal(before.Get(name).bytes, after.Get(name).bytes);
-    const bool frozen = name.starts_with("model.layers.0.") || name.starts_with("model.layers.1.") ||
-                        name == "model.norm.weight";
+    const bool frozen = name.starts_with("model.layers.0.") ||
+                        name.starts_with("model.layers.1.") || name == "model.norm.weight";
     EXPECT_TRUE(same || !frozen) << name;
     changed += same ? 0 : 1;
   }
@@ -84,20 +75,24 @@ TEST_F(AdapterRun, FrozenModulesStayAsTheyAre) {
 
 TEST_F(AdapterRun, BFloat16WeightsAreTrainedInBothWays) {
   for (const char* update : {"master", "stochastic"}) {
-    const auto run = Train(std::string("--dtype bfloat16 --learning-rate 1e-4 --bf16-update ") + update +
-                           " --output " + Path(update));
+    const auto run = Train(std::string("--dtype bfloat16 --learning-rate 1e-4 --bf16-update ") +
+                           update + " --output " + Path(update));
     ASSERT_EQ(run.code, 0) << run.output;
-    EXPECT_THAT(Text(Path(std::string(update) + "/train.toml")), HasSubstr(update));
-    EXPECT_THAT(Text(Path(std::string(update) + "/log.jsonl")), HasSubstr("rewards/accuracies"));
+    EXPECT_THAT(data::ReadFile(Path(std::string(update) + "/train.toml")), HasSubstr(update));
+    EXPECT_THAT(data::ReadFile(Path(std::string(update) + "/log.jsonl")),
+                HasSubstr("rewards/accuracies"));
   }
 }
 
 TEST_F(AdapterRun, RefusesWhatContradictsItself) {
-  EXPECT_EQ(Train("--lora-rank 4 --adapter " + temp_.path().string() + " --output " + Path("a")).code, 2);
+  EXPECT_EQ(
+      Train("--lora-rank 4 --adapter " + temp_.path().string() + " --output " + Path("a")).code, 2);
   EXPECT_EQ(Train("--lora-alpha 4 --output " + Path("a")).code, 2);
   EXPECT_THAT(Train("--merge --output " + Path("a")).output, HasSubstr("--merge needs"));
-  EXPECT_THAT(Train("--lora-rank 2 --freeze lm_head --output " + Path("a")).output, HasSubstr("--freeze is for"));
-  EXPECT_THAT(Train("--bf16-update stochastic --dtype float16 --output " + Path("a")).output, HasSubstr("bfloat16"));
+  EXPECT_THAT(Train("--lora-rank 2 --freeze lm_head --output " + Path("a")).output,
+              HasSubstr("--freeze needs"));
+  EXPECT_THAT(Train("--bf16-update stochastic --dtype float16 --output " + Path("a")).output,
+              HasSubstr("bfloat16"));
   EXPECT_THAT(Train("--adapter " + temp_.path().string() + " --output " + Path("b")).output,
               HasSubstr("adapter_config.json"));
 }

@@ -1,14 +1,14 @@
-// Apache-2.0. Bad input gets one clear line and exit code 2 (usage) or 1 (failure).
+// Apache-2.0. Bad input is answered with one line and exit code 2 (usage) or 1 (failure).
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
+#include <string>
 
-#include "data/file_sink.h"
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "data/base/file_sink.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -18,14 +18,14 @@ using ::testing::HasSubstr;
 using testing::kTiny;
 using testing::Pivotal;
 
-class BadInput : public ::testing::Test {
+class BadInput : public testing::CliTest {
  protected:
-  std::string Search(const std::string& model, const std::string& problems, const std::string& more = "") {
+  std::string Search(const std::string& model, const std::string& problems,
+                     const std::string& more = "") {
     return "search --model " + model + " --problems " + problems + " --output " + Path("run") +
            " --limit 2 --samples 4 --max-new-tokens 64 " + more;
   }
-  std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
-  // A copy of the tiny model in which `file` is gone.
+  // Copies the tiny model without `file`.
   std::string ModelWithout(const std::string& file) const {
     fs::copy(kTiny + "/model", Path("model"));
     fs::remove(Path("model") + "/" + file);
@@ -38,9 +38,9 @@ class BadInput : public ::testing::Test {
     if (code == 1) {
       EXPECT_EQ(std::count(result.output.begin(), result.output.end(), '\n'), 1) << result.output;
     }
-    EXPECT_FALSE(fs::exists(Path("run"))) << "nothing is written before the input is known to be good";
+    EXPECT_FALSE(fs::exists(Path("run")))
+        << "nothing is written before the input is known to be good";
   }
-  testing::TempDir temp_;
   const std::string model_ = testing::kTinyModel, train_ = kTiny + "/problems/train.jsonl";
 };
 
@@ -78,14 +78,18 @@ TEST_F(BadInput, OtherArchitecture) {
 TEST_F(BadInput, TokenizerThatDoesNotFitTheVocabulary) {
   const std::string model = ModelWithout("tokenizer.model");
   const std::string config = data::ReadFile(model + "/config.json"), size = "\"vocab_size\": 768";
-  temp_.Write("model/config.json", std::string(config).replace(config.find(size), size.size(), "\"vocab_size\": 700"));
-  ExpectFailure(Search(model, train_), "the tokenizer has 768 ids, but config.json has vocab_size 700");
+  temp_.Write("model/config.json",
+              std::string(config).replace(config.find(size), size.size(), "\"vocab_size\": 700"));
+  ExpectFailure(Search(model, train_),
+                "the tokenizer has 768 ids, but config.json has vocab_size 700");
 }
 
 TEST_F(BadInput, Problems) {
   ExpectFailure(Search(model_, Path("none.jsonl")), "none.jsonl");
   const auto bad = [&](const char* text) {
-    return temp_.Write("p.jsonl", std::string(R"({"question": "1+1?", "answer": "2"})") + "\n" + text).string();
+    return temp_
+        .Write("p.jsonl", std::string(R"({"question": "1+1?", "answer": "2"})") + "\n" + text)
+        .string();
   };
   ExpectFailure(Search(model_, bad("{not json}\n")), "p.jsonl:2");
   ExpectFailure(Search(model_, bad("{\"question\": \"?\"}\n")), "no key \"answer\"");
@@ -96,15 +100,19 @@ TEST_F(BadInput, Problems) {
 }
 
 TEST_F(BadInput, AnswersThatTheOracleCannotRead) {
-  const auto file = temp_.Write("p.jsonl", R"({"question": "1+1?", "answer": "two"})" "\n");
-  ExpectFailure(Search(model_, file.string()), "problem 1: the oracle hash finds nothing to compare");
-  ExpectFailure("eval --model " + model_ + " --problems " + file.string(), "choose another --oracle");
+  const auto file = temp_.Write("p.jsonl", R"({"question": "1+1?", "answer": "two"})"
+                                           "\n");
+  ExpectFailure(Search(model_, file.string()),
+                "problem 1: the oracle hash finds nothing to compare");
+  ExpectFailure("eval --model " + model_ + " --problems " + file.string(),
+                "choose another --oracle");
 }
 
 TEST_F(BadInput, ExistingOutput) {
   fs::create_directory(Path("full"));
   temp_.Write("full/keep", "me");
-  const auto result = Pivotal("search --model " + model_ + " --problems " + train_ + " --max-new-tokens 64 --output " + Path("full"));
+  const auto result = Pivotal("search --model " + model_ + " --problems " + train_ +
+                              " --max-new-tokens 64 --output " + Path("full"));
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.output, HasSubstr("--output"));
   EXPECT_TRUE(fs::exists(Path("full/keep")));
@@ -112,16 +120,16 @@ TEST_F(BadInput, ExistingOutput) {
 
 TEST_F(BadInput, Pairs) {
   ExpectFailure("pairs " + Path("none"), "run.toml");
-  const auto pairs = temp_.Write("pairs.jsonl", R"({"prompt": "a", "chosen": "b"})" "\n");
-  ExpectFailure("train --model " + model_ + " --data " + pairs.string() + " --output " + Path("run"),
-                "pairs.jsonl:1");
+  const auto pairs = temp_.Write("pairs.jsonl", R"({"prompt": "a", "chosen": "b"})"
+                                                "\n");
+  ExpectFailure(
+      "train --model " + model_ + " --data " + pairs.string() + " --output " + Path("run"),
+      "pairs.jsonl:1");
 }
 
-TEST_F(BadInput, Device) {
-  ExpectFailure(Search(model_, train_, "--device tpu"), "--device tpu");
-}
+TEST_F(BadInput, Device) { ExpectFailure(Search(model_, train_, "--device tpu"), "--device tpu"); }
 
-// A limit on file size stands in for a full disk.
+// A limit on the size of files simulates a full disk.
 TEST_F(BadInput, FullDisk) {
   const auto result = testing::RunCommand("ulimit -f 8; " + std::string(PIVOTAL_BINARY) + " " +
                                           Search(model_, train_, "--samples 64"));
@@ -130,14 +138,15 @@ TEST_F(BadInput, FullDisk) {
   EXPECT_THAT(result.output, HasSubstr("file too large"));
 }
 
-// What a run had stored before the disk was full is kept, and the run goes on from there.
+// A run keeps what it stored before the disk was full, and continues from there.
 TEST_F(BadInput, FullDiskLosesNothing) {
   const std::string more = " --limit 4 --samples 4 --confirm 4 --group 1";
   ASSERT_EQ(Pivotal(Search(model_, train_, more)).code, 0);
   fs::rename(Path("run"), Path("whole"));
-  const auto blocks = (fs::file_size(Path("whole/traces.h5")) - 1) / 512;  // enough for each shard
-  const auto result = testing::RunCommand(fmt::format("ulimit -f {}; {} {}", blocks, PIVOTAL_BINARY,
-                                                      Search(model_, train_, more)));
+  // Room for each shard, but not for all of them in one file.
+  const auto blocks = (fs::file_size(Path("whole/traces.h5")) - 1) / 512;
+  const auto result = testing::RunCommand(
+      fmt::format("ulimit -f {}; {} {}", blocks, PIVOTAL_BINARY, Search(model_, train_, more)));
   EXPECT_EQ(result.code, 1) << result.output;
   EXPECT_THAT(result.output, HasSubstr("file too large"));
   EXPECT_FALSE(fs::is_empty(Path("run/shards")));

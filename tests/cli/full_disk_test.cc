@@ -1,12 +1,11 @@
-// Apache-2.0. The disk fills up while the program works.
+// Apache-2.0. The disk becomes full during a search.
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <stdexcept>
 #include <string>
 
-#include "tests/cli/tiny_run.h"
-#include "tests/support/temp_dir.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -16,7 +15,7 @@ using testing::kTinySearch;
 using testing::Pivotal;
 using testing::RunCommand;
 
-class FullDisk : public ::testing::Test {
+class FullDisk : public testing::CliTest {
  protected:
   FullDisk() {
     const auto done = Pivotal(kTinySearch + (temp_.path() / "whole").string());
@@ -25,16 +24,15 @@ class FullDisk : public ::testing::Test {
   }
   uintmax_t TracesSize() const { return fs::file_size(temp_.path() / "whole" / "traces.h5"); }
 
-  testing::TempDir temp_;
   std::string want_;
 };
 
 TEST_F(FullDisk, AFileSizeLimitIsOne) {
-  // Too little for a shard; enough for every shard, but not for all of them in one file.
+  // The first limit is too small for a shard, the second for all shards joined in one file.
   for (const uintmax_t bytes : {uintmax_t{4096}, TracesSize() - 1}) {
     const fs::path run = temp_.path() / ("run" + std::to_string(bytes));
-    const auto result = RunCommand("prlimit --fsize=" + std::to_string(bytes) + " " PIVOTAL_BINARY " " +
-                                   kTinySearch + run.string());
+    const auto result = RunCommand("prlimit --fsize=" + std::to_string(bytes) +
+                                   " " PIVOTAL_BINARY " " + kTinySearch + run.string());
     testing::ExpectExplained(result, run, "can't write: file too large");
     testing::StoredQueries known;
     testing::CheckStored(run, known);
@@ -46,7 +44,8 @@ TEST_F(FullDisk, AFileSizeLimitIsOne) {
   }
 }
 
-// A small file system of its own: in a namespace, so everything happens inside one script.
+// The run folder is on a small file system. It is mounted in a namespace, so one script does
+// everything.
 TEST_F(FullDisk, ASmallFileSystemFillsUp) {
   const fs::path disk = temp_.path() / "disk", run = disk / "run";
   fs::create_directory(disk);
@@ -54,17 +53,18 @@ TEST_F(FullDisk, ASmallFileSystemFillsUp) {
   if (RunCommand(enter + "64k none " + disk.string() + "'").code != 0)
     GTEST_SKIP() << "no tmpfs can be mounted in a user namespace here";
   std::size_t in_the_middle = 0;
-  // From less than the first shard to all shards, with no room to join them.
+  // The sizes range from less than the first shard to all shards without room to join them.
   for (const double part : {0.5, 1.2, 1.8, 2.4, 3.0}) {
     SCOPED_TRACE(part);
     const fs::path kept = temp_.path() / ("kept" + std::to_string(part));
     fs::create_directory(kept);
     const auto bytes = static_cast<uintmax_t>(part * static_cast<double>(TracesSize()));
-    const std::string script =
-        std::to_string(bytes) + " none " + disk.string() + " && cd " + kept.string() + " || exit 1; " +
-        PIVOTAL_BINARY + " " + kTinySearch + run.string() + " >search.txt 2>&1; echo $? >code.txt; " +
-        "cp -r " + run.string() + " cut; mount -o remount,size=64m " + disk.string() + "; " +
-        PIVOTAL_BINARY + " search --resume " + run.string() + " && cp -r " + run.string() + " resumed'";
+    const std::string script = std::to_string(bytes) + " none " + disk.string() + " && cd " +
+                               kept.string() + " || exit 1; " + PIVOTAL_BINARY + " " + kTinySearch +
+                               run.string() + " >search.txt 2>&1; echo $? >code.txt; " + "cp -r " +
+                               run.string() + " cut; mount -o remount,size=64m " + disk.string() +
+                               "; " + PIVOTAL_BINARY + " search --resume " + run.string() +
+                               " && cp -r " + run.string() + " resumed'";
     const auto resumed = RunCommand(enter + script);
     ASSERT_EQ(resumed.code, 0) << resumed.output;
     const auto text = RunCommand("cat " + (kept / "search.txt").string()).output;
@@ -79,7 +79,7 @@ TEST_F(FullDisk, ASmallFileSystemFillsUp) {
   EXPECT_GT(in_the_middle, 0u);
 }
 
-// The terminal's text may go to the disk that is full.
+// The program's messages go to a full disk.
 TEST_F(FullDisk, ALogThatCannotBeWrittenEndsNothing) {
   const fs::path run = temp_.path() / "run";
   EXPECT_EQ(RunCommand(PIVOTAL_BINARY " " + kTinySearch + run.string() + " 2>/dev/full").code, 0);
@@ -88,7 +88,8 @@ TEST_F(FullDisk, ALogThatCannotBeWrittenEndsNothing) {
 }
 
 TEST(Output, AResultThatCannotBePrintedIsAFailure) {
-  const auto result = RunCommand("(" PIVOTAL_BINARY " info --model " + testing::kTinyModel + " >/dev/full)");
+  const auto result =
+      RunCommand("(" PIVOTAL_BINARY " info --model " + testing::kTinyModel + " >/dev/full)");
   EXPECT_EQ(result.code, 1);
   EXPECT_EQ(result.output, "pivotal: standard output: no space left on device\n");
 }

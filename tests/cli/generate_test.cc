@@ -1,31 +1,35 @@
-// Apache-2.0. pivotal generate: prompts from stdin, conversations, system messages, prompt formats.
+// Apache-2.0. pivotal generate: prompts from standard input, conversations, system messages and
+// prompt formats.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <string>
 
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
 
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
-using ::testing::Not;
 using testing::kTiny;
+using ::testing::Not;
 using testing::RunCommand;
 
-const std::string kBoxes = "Tom has 8 boxes with 47 coins in each box and finds 25 more coins. "
-                           "How many coins does Tom have now?";
+const std::string kBoxes =
+    "Tom has 8 boxes with 47 coins in each box and finds 25 more coins. "
+    "How many coins does Tom have now?";
 
 std::string Generate(const std::string& model, const std::string& arguments) {
-  return std::string(PIVOTAL_BINARY) + " generate --model " + model + " --max-new-tokens 64 --temperature 0 " + arguments;
+  return std::string(PIVOTAL_BINARY) + " generate --model " + model +
+         " --max-new-tokens 64 --temperature 0 " + arguments;
 }
 
-// `input`: lines for printf.
+// Talks to the model. `input` holds the lines of the conversation, escaped for printf.
 testing::CommandResult Chat(const std::string& input, const std::string& more = "",
                             const std::string& model = testing::kTinyModel) {
   return RunCommand("printf '" + input + "' | " + Generate(model, "--chat " + more));
@@ -33,7 +37,7 @@ testing::CommandResult Chat(const std::string& input, const std::string& more = 
 
 int64_t Lines(const std::string& text) { return std::count(text.begin(), text.end(), '\n'); }
 
-// The tiny model with another file in its folder.
+// Copies the tiny model and replaces or adds one file.
 fs::path TinyWith(const testing::TempDir& temp, const std::string& name, const std::string& text) {
   fs::copy(testing::kTinyModel, temp.path() / "model");
   temp.Write("model/" + name, text);
@@ -52,7 +56,8 @@ TEST(Generate, TakesThePromptFromStdin) {
 
 TEST(Generate, EndsBeforeAStopString) {
   const auto whole = RunCommand(Generate(testing::kTinyModel, "'" + kBoxes + "'"));
-  const auto cut = RunCommand(Generate(testing::kTinyModel, "--stop '####' --stop nowhere '" + kBoxes + "'"));
+  const auto cut =
+      RunCommand(Generate(testing::kTinyModel, "--stop '####' --stop nowhere '" + kBoxes + "'"));
   EXPECT_EQ(cut.code, 0);
   EXPECT_EQ(cut.output, whole.output.substr(0, whole.output.find("####")) + "\n");
   EXPECT_EQ(RunCommand(Generate(testing::kTinyModel, "--stop '' '" + kBoxes + "'")).code, 1);
@@ -77,16 +82,25 @@ TEST(Chat, SaysWhenTheModelHasNoPositionsLeft) {
   EXPECT_THAT(result.output, ::testing::EndsWith("#### 401\n"));
 }
 
+// The program has answered one line and waits for the next.
 TEST(Chat, CtrlCEndsTheProgramWhileItWaits) {
-  const auto result = RunCommand("sleep 6 | timeout --preserve-status -s INT 3 " + Generate(testing::kTinyModel, "--chat"));
+  const testing::TempDir temp;
+  const auto result = RunCommand(
+      fmt::format("cd {}; mkfifo in; {} < in > out 2>&1 & PID=$!; exec 3> in; echo '{}' >&3; "
+                  "until grep -q '#' out; do kill -0 $PID || break; sleep 0.02; done; kill -s INT "
+                  "$PID; wait $PID",
+                  temp.path().string(), Generate(testing::kTinyModel, "--chat"), kBoxes));
   EXPECT_EQ(result.code, 130) << result.output;
 }
 
 TEST(PromptFormats, SystemMessagesNeedAPlace) {
-  for (const std::string command : {"generate q --model ", "eval --problems x --model ", "search --problems x --output /nowhere/x --model "}) {
+  for (const std::string command : {"generate q --model ", "eval --problems x --model ",
+                                    "search --problems x --output /nowhere/x --model "}) {
     const std::string problems = kTiny + "/problems/heldout.jsonl";
-    std::string arguments = command + testing::kTinyModel + " --system 'Be brief.' --max-new-tokens 8";
-    if (const auto at = arguments.find("--problems x"); at != std::string::npos) arguments.replace(at, 12, "--problems " + problems);
+    std::string arguments =
+        command + testing::kTinyModel + " --system 'Be brief.' --max-new-tokens 8";
+    if (const auto at = arguments.find("--problems x"); at != std::string::npos)
+      arguments.replace(at, 12, "--problems " + problems);
     const auto result = testing::Pivotal(arguments);
     EXPECT_EQ(result.code, 1) << result.output;
     EXPECT_THAT(result.output, HasSubstr("plain has no place for a system message"));
@@ -96,19 +110,23 @@ TEST(PromptFormats, SystemMessagesNeedAPlace) {
   EXPECT_EQ(Chat("q\\n", "--system 'Be brief.' --prompt-format phi-3").code, 0);
 }
 
-// A template of the folder that writes what the plain format does gives the same answer, where that
-// adds no BOS.
+// A chat template that renders the same text as the plain format gives the same answer, if the
+// plain format adds no BOS.
 TEST(PromptFormats, TheTemplateOfTheFolderIsTaken) {
   const testing::TempDir temp;
-  const fs::path model = TinyWith(temp, "chat_template.jinja",
+  const fs::path model = TinyWith(
+      temp, "chat_template.jinja",
       "{% for m in messages %}\n{% if m.role == 'system' %}\n{% set before = m.content ~ ' ' %}\n"
-      "{% elif m.role == 'user' %}\n{{ 'Question: ' ~ m.content ~ '\\nAnswer:' }}\n{%- endif %}{% endfor %}");
-  temp.Write("model/tokenizer_config.json", R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": false,
+      "{% elif m.role == 'user' %}\n{{ 'Question: ' ~ m.content ~ '\\nAnswer:' }}\n{%- endif %}{% "
+      "endfor %}");
+  temp.Write("model/tokenizer_config.json",
+             R"({"tokenizer_class": "LlamaTokenizer", "add_bos_token": false,
       "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>", "legacy": false})");
   const auto plain = RunCommand(Generate(model.string(), "--prompt-format plain '" + kBoxes + "'"));
   EXPECT_EQ(plain.code, 0);
   EXPECT_EQ(RunCommand(Generate(model.string(), "'" + kBoxes + "'")).output, plain.output);
-  EXPECT_NE(RunCommand(Generate(model.string(), "--prompt-format phi-3 '" + kBoxes + "'")).output, plain.output);
+  EXPECT_NE(RunCommand(Generate(model.string(), "--prompt-format phi-3 '" + kBoxes + "'")).output,
+            plain.output);
   const auto dropped = RunCommand(Generate(model.string(), "--system 'Be brief.' q"));
   EXPECT_THAT(dropped.output, HasSubstr("template has no place for a system message"));
 }
@@ -118,8 +136,10 @@ TEST(PromptFormats, ATemplateThatIsNotSupportedNamesTheRemedy) {
   const fs::path model = TinyWith(temp, "chat_template.jinja", "a\n{% macro m() %}{% endmacro %}");
   const auto result = RunCommand(Generate(model.string(), "q"));
   EXPECT_EQ(result.code, 1);
-  EXPECT_THAT(result.output, HasSubstr("chat_template.jinja, line 2 of the template: the statement {% macro %} is not "
-                                       "supported; choose another --prompt-format\n"));
+  EXPECT_THAT(
+      result.output,
+      HasSubstr("chat_template.jinja, line 2 of the template: the statement {% macro %} is not "
+                "supported; choose another --prompt-format\n"));
   EXPECT_EQ(RunCommand(Generate(model.string(), "--prompt-format plain q")).code, 0);
 }
 

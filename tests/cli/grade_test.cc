@@ -1,14 +1,13 @@
-// Apache-2.0. pivotal grade
+// Apache-2.0. pivotal grade: verdicts on a file of responses.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
 
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -17,7 +16,7 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using testing::Pivotal;
 
-class Grade : public ::testing::Test {
+class Grade : public testing::CliTest {
  protected:
   testing::CommandResult Run(const std::string& input, const std::string& more) {
     const auto in = temp_.Write("in.jsonl", input);
@@ -30,7 +29,6 @@ class Grade : public ::testing::Test {
     EXPECT_EQ(std::ranges::count(result.output, '\n'), 1) << result.output;
     EXPECT_FALSE(std::filesystem::exists(out_));
   }
-  testing::TempDir temp_;
   std::filesystem::path out_ = temp_.path() / "out.jsonl";
 };
 
@@ -48,14 +46,12 @@ TEST_F(Grade, RepeatsLinesInOrderWithTheVerdict) {
         Run(input, "--oracle numeric --threads " + threads + " --output " + out_.string());
     ASSERT_EQ(result.code, 0) << result.output;
     EXPECT_THAT(result.output, HasSubstr("3000 lines graded, 1000 right (33.3%)"));
-    std::ifstream file(out_);
-    int64_t count = 0;
-    for (std::string text; std::getline(file, text); ++count) {
-      const json line = json::parse(text);
-      EXPECT_EQ(line["id"], count);
-      EXPECT_EQ(line["success"], count % 3 == 0);
+    const auto lines = testing::JsonLines(out_);
+    ASSERT_EQ(lines.size(), 3000u);
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      EXPECT_EQ(lines[i]["id"], i);
+      EXPECT_EQ(lines[i]["success"], i % 3 == 0);
     }
-    EXPECT_EQ(count, 3000);
   }
 }
 
@@ -110,7 +106,7 @@ TEST_F(Grade, RefusesBadInput) {
   EXPECT_THAT(result.output, HasSubstr("exists already"));
 }
 
-// The labels of 250 MATH responses; math_oracle_test.cc names the wrong one.
+// 250 MATH responses have labels; math_oracle_test.cc names the one that is wrong.
 TEST_F(Grade, Math250) {
   const std::string path = PIVOTAL_SOURCE_DIR "/../shared/data/math/math-250.jsonl";
   if (!std::filesystem::exists(path)) GTEST_SKIP() << "no file " << path;

@@ -1,15 +1,19 @@
-// Apache-2.0. pivotal export, import and show on a run of the tiny model, and what other programs read of it.
+// Apache-2.0. pivotal export, import and show on a run of the tiny model, and reading its traces
+// from Python.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <sstream>
+#include <string>
+#include <vector>
 
-#include "data/file_sink.h"
-#include "tests/cli/tiny_run.h"
-#include "tests/support/outside_tool.h"
-#include "tests/support/temp_dir.h"
+#include "data/base/file_sink.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -17,14 +21,8 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 using ::testing::HasSubstr;
+using testing::JsonLines;
 using testing::Pivotal;
-
-std::vector<json> Lines(const fs::path& path) {
-  std::vector<json> lines;
-  std::istringstream in(data::ReadFile(path));
-  for (std::string line; std::getline(in, line);) lines.push_back(json::parse(line));
-  return lines;
-}
 
 class Interchange : public ::testing::Test {
  protected:
@@ -38,7 +36,8 @@ class Interchange : public ::testing::Test {
 
   static fs::path Export(const fs::path& run, const std::string& format, const std::string& name) {
     const fs::path output = temp_->path() / name;
-    const auto made = Pivotal("export " + run.string() + " --format " + format + " --output " + output.string());
+    const auto made =
+        Pivotal("export " + run.string() + " --format " + format + " --output " + output.string());
     EXPECT_EQ(made.code, 0) << made.output;
     return output;
   }
@@ -47,20 +46,24 @@ class Interchange : public ::testing::Test {
   static inline fs::path run_;
 };
 
-// The events of a run, the run of these events, and its events again.
+// A run is exported as events, these are imported as a run, and that is exported again.
 TEST_F(Interchange, EventsComeBackAsTheyWent) {
   const fs::path events = Export(run_, "pts", "events.jsonl"), again = temp_->path() / "again";
-  const auto imported = Pivotal("import " + events.string() + " --model " + testing::kTinyModel + " --output " + again.string());
+  const auto imported = Pivotal("import " + events.string() + " --model " + testing::kTinyModel +
+                                " --output " + again.string());
   ASSERT_EQ(imported.code, 0) << imported.output;
-  auto first = Lines(events), second = Lines(Export(again, "pts", "events2.jsonl"));
+  auto first = JsonLines(events), second = JsonLines(Export(again, "pts", "events2.jsonl"));
   ASSERT_GT(first.size(), 3u);
   const auto sort = [](std::vector<json>& lines) {
     for (json& line : lines) line.erase("timestamp");
-    std::ranges::sort(lines, {}, [](const json& line) { return line["event_id"].get<std::string>(); });
-    lines.erase(std::unique(lines.begin(), lines.end()), lines.end());  // a token that two responses share
+    std::ranges::sort(lines, {},
+                      [](const json& line) { return line["event_id"].get<std::string>(); });
+    lines.erase(std::unique(lines.begin(), lines.end()),
+                lines.end());  // two responses may share a token
   };
   sort(first), sort(second);
-  for (json& line : second) line["metadata"]["prob_threshold"] = first[0]["metadata"]["prob_threshold"];
+  for (json& line : second)
+    line["metadata"]["prob_threshold"] = first[0]["metadata"]["prob_threshold"];
   EXPECT_EQ(first, second);
   EXPECT_EQ(testing::PairsOf(again).empty(), testing::PairsOf(run_).empty());
   for (const json& line : first) {
@@ -70,17 +73,18 @@ TEST_F(Interchange, EventsComeBackAsTheyWent) {
   }
 }
 
-// A file of another program: text alone. The tokenizer gives the ids that the run had.
+// A file of another program holds text alone. The tokenizer must return the run's ids.
 TEST_F(Interchange, ContextsWithoutIdsAreEncoded) {
   std::string text;
-  const auto events = Lines(Export(run_, "pts", "events3.jsonl"));
+  const auto events = JsonLines(Export(run_, "pts", "events3.jsonl"));
   for (json line : events) {
     line.erase("metadata");
     line.erase("token_id");
     text += line.dump() + "\n";
   }
   const fs::path plain = temp_->Write("plain.jsonl", text), run = temp_->path() / "plain";
-  const auto imported = Pivotal("import " + plain.string() + " --model " + testing::kTinyModel + " --output " + run.string());
+  const auto imported = Pivotal("import " + plain.string() + " --model " + testing::kTinyModel +
+                                " --output " + run.string());
   ASSERT_EQ(imported.code, 0) << imported.output;
   const auto traces = data::TraceStore(run).ReadAll();
   std::set<std::vector<TokenId>> sequences;
@@ -102,10 +106,11 @@ TEST_F(Interchange, ContextsWithoutIdsAreEncoded) {
 
 TEST_F(Interchange, ImportNamesWhatIsWrong) {
   const auto import = [&](const std::string& text) {
-    return Pivotal("import " + temp_->Write("bad.jsonl", text).string() + " --model " + testing::kTinyModel +
-                   " --output " + (temp_->path() / "never").string());
+    return Pivotal("import " + temp_->Write("bad.jsonl", text).string() + " --model " +
+                   testing::kTinyModel + " --output " + (temp_->path() / "never").string());
   };
-  const std::string event = R"({"query": "q", "pivot_context": "c", "pivot_token": "t", "pivot_token_id": 99999,
+  const std::string event =
+      R"({"query": "q", "pivot_context": "c", "pivot_token": "t", "pivot_token_id": 99999,
       "prob_before": 0, "prob_after": 1})";
   std::string line = event;
   std::erase(line, '\n');
@@ -115,17 +120,17 @@ TEST_F(Interchange, ImportNamesWhatIsWrong) {
 }
 
 TEST_F(Interchange, TrlHasThreeColumns) {
-  const auto lines = Lines(Export(run_, "trl", "trl.jsonl"));
+  const auto lines = JsonLines(Export(run_, "trl", "trl.jsonl"));
   for (const json& line : lines) {
     EXPECT_EQ(line.size(), 3u);
     for (const char* key : {"prompt", "chosen", "rejected"}) EXPECT_TRUE(line.at(key).is_string());
   }
 }
 
-// Six layers of width 128, for each token once, and a mean for each layer where there are pairs.
+// The model has six layers of width 128. Each token has a line for each layer; pairs add means.
 TEST_F(Interchange, SteeringHasEveryLayer) {
-  const auto lines = Lines(Export(run_, "steering", "steering.jsonl"));
-  const auto events = Lines(Export(run_, "pts", "events4.jsonl"));
+  const auto lines = JsonLines(Export(run_, "steering", "steering.jsonl"));
+  const auto events = JsonLines(Export(run_, "pts", "events4.jsonl"));
   std::size_t hidden = 0;
   for (const json& line : lines) {
     const bool mean = line.contains("mean_difference");
@@ -136,15 +141,17 @@ TEST_F(Interchange, SteeringHasEveryLayer) {
   EXPECT_EQ(hidden, 6 * events.size());
 }
 
-// The example in data/FORMATS.md, as it stands there: it prints problem, token and delta of each pivotal token.
+// Runs the Python example of data/FORMATS.md, which prints problem, token and delta of each pivotal
+// token.
 TEST_F(Interchange, TheExampleForH5pyReadsTheTraces) {
   if (!testing::HasTool(testing::kH5py)) return;
   const std::string page = data::ReadFile(PIVOTAL_SOURCE_DIR "/data/FORMATS.md");
   const std::size_t block = page.find("```python\nimport h5py\n");
-  ASSERT_NE(block, std::string::npos) << "no example";
+  ASSERT_NE(block, std::string::npos) << "the page has no example";
   const std::size_t begin = page.find("import", block), end = page.find("```", begin);
   const fs::path example = temp_->Write("example.py", page.substr(begin, end - begin));
-  const auto ran = testing::RunCommand("cd " + temp_->path().string() + " && /usr/bin/python3 " + example.string());
+  const auto ran = testing::RunCommand("cd " + temp_->path().string() + " && /usr/bin/python3 " +
+                                       example.string());
   ASSERT_EQ(ran.code, 0) << ran.output;
   std::istringstream printed(ran.output);
   int64_t lines = 0;
@@ -171,8 +178,9 @@ TEST_F(Interchange, ShowListsProblemsAndDrawsOne) {
   ASSERT_EQ(list.code, 0) << list.output;
   EXPECT_EQ(std::ranges::count(list.output, '\n'), 7);
   const auto traces = data::TraceStore(run_).ReadAll();
-  const auto searched = std::ranges::find_if(
-      traces, [](const auto& t) { return !t.responses.empty() && !t.responses[0].pivotal.empty(); });
+  const auto searched = std::ranges::find_if(traces, [](const auto& t) {
+    return !t.responses.empty() && !t.responses[0].pivotal.empty();
+  });
   ASSERT_NE(searched, traces.end());
   const auto shown = Pivotal("show " + run_.string() + " --problem " + searched->id);
   ASSERT_EQ(shown.code, 0) << shown.output;
@@ -181,7 +189,7 @@ TEST_F(Interchange, ShowListsProblemsAndDrawsOne) {
   std::istringstream lines(shown.output);
   for (std::string line; std::getline(lines, line);)
     if (line.starts_with("    token ")) {
-      EXPECT_THAT(line, HasSubstr("pair: "));  // or "no pair: " and why
+      EXPECT_THAT(line, HasSubstr("pair: "));  // "pair: ", or "no pair: " and the reason
     }
   const auto none = Pivotal("show " + run_.string() + " --problem nobody");
   EXPECT_EQ(none.code, 1);

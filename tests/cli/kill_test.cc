@@ -1,15 +1,12 @@
-// Apache-2.0. A search that is killed at any moment goes on, and ends with the pairs of one that never
-// was. PIVOTAL_KILLS sets how often it is killed (30).
-#include <gmock/gmock.h>
+// Apache-2.0. A search that is killed at any moment can be resumed and ends with the pairs of an
+// undisturbed search. PIVOTAL_KILLS sets how often it is killed (default 30).
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
 
 #include "kernels/philox.h"
-#include "tests/cli/tiny_run.h"
-#include "tests/support/temp_dir.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -22,28 +19,28 @@ using testing::Pivotal;
 using testing::RunCommand;
 
 TEST(Kill, ARunSurvivesItAtAnyMoment) {
-  const char* set = std::getenv("PIVOTAL_KILLS");
-  const int32_t kills = set == nullptr ? 30 : std::atoi(set);
+  const int kills = testing::KillCount(30);
   const testing::TempDir temp;
   const fs::path whole = temp.path() / "whole";
-  const auto done = Pivotal(kTinySearch + whole.string());
-  ASSERT_EQ(done.code, 0) << done.output;
+  const double whole_seconds = testing::Seconds([&] {
+    const auto done = Pivotal(kTinySearch + whole.string());
+    ASSERT_EQ(done.code, 0) << done.output;
+  });
   const std::string want = PairsOf(whole);
   ASSERT_FALSE(want.empty());
 
   kernels::RandomStream random(1, kernels::MixStream(0, "kill test"));
-  int32_t killed = 0;
-  for (int32_t round = 0; killed < kills; ++round) {
+  int killed = 0;
+  for (int round = 0; killed < kills; ++round) {
     const fs::path run = temp.path() / ("run" + std::to_string(round));
     testing::StoredQueries known;
     for (bool finished = false; !finished;) {
-      // The later of two kills of a round falls anywhere from loading to consolidating.
-      const double seconds = killed < kills ? 0.1 + 3 * random.Uniform() : 600;
+      // A kill falls anywhere from loading to consolidating.
+      const double seconds = killed < kills ? whole_seconds * (0.1 + random.Uniform()) : 600;
       const bool started = fs::exists(run / "run.toml");
       if (!started) fs::remove_all(run);  // killed before there was a run
       const std::string arguments = (started ? "search --resume " : kTinySearch) + run.string();
-      const auto result = RunCommand("timeout -s KILL " + std::to_string(seconds) + " " +
-                                     PIVOTAL_BINARY + " " + arguments);
+      const auto result = RunCommand(testing::KilledAfter(seconds, arguments));
       finished = result.code == 0;
       killed += !finished;
       if (!finished) {

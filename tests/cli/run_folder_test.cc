@@ -1,4 +1,4 @@
-// Apache-2.0. Other processes reach into the folder of a search while it runs.
+// Apache-2.0. Other processes move, replace, remove or read the folder of a running search.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,8 +10,7 @@
 #include <sstream>
 #include <string>
 
-#include "tests/cli/tiny_run.h"
-#include "tests/support/temp_dir.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -22,9 +21,9 @@ using ::testing::HasSubstr;
 using testing::kTinySearch;
 using testing::Pivotal;
 
-class RunFolder : public ::testing::Test {
+class RunFolder : public testing::CliTest {
  protected:
-  // Runs a search and `meanwhile`, once `file` of the run is there.
+  // Runs a search, and calls `meanwhile` as soon as `file` exists in the run folder.
   testing::CommandResult Search(const std::string& file, const std::function<void()>& meanwhile,
                                 const std::string& command = kTinySearch) {
     auto search = std::async(std::launch::async, [&] { return Pivotal(command + run_.string()); });
@@ -34,7 +33,7 @@ class RunFolder : public ::testing::Test {
     return search.get();
   }
 
-  // The pairs of a search that nothing disturbed.
+  // Returns the pairs of an undisturbed search.
   std::string Want(const std::string& command = kTinySearch) {
     const fs::path whole = temp_.path() / "whole";
     const auto done = Pivotal(command + whole.string());
@@ -52,7 +51,7 @@ class RunFolder : public ::testing::Test {
     EXPECT_EQ(Lines(testing::PairsOf(run_)), Lines(Want()));
   }
 
-  // Without their order: problems that were removed are searched last.
+  // Returns the lines without their order: problems that were removed are searched last.
   static std::multiset<std::string> Lines(const std::string& text) {
     std::istringstream in(text);
     std::multiset<std::string> lines;
@@ -60,7 +59,6 @@ class RunFolder : public ::testing::Test {
     return lines;
   }
 
-  testing::TempDir temp_;
   const fs::path run_ = temp_.path() / "run", away_ = temp_.path() / "away";
 };
 
@@ -80,7 +78,8 @@ TEST_F(RunFolder, ReplacedByAnotherFolder) {
     fs::copy(away_, run_, fs::copy_options::recursive);
   });
   ExpectExplained(result, run_, kGone);
-  EXPECT_FALSE(fs::exists(run_ / "shards" / "000003.h5")) << "nothing is written into a stranger's folder";
+  EXPECT_FALSE(fs::exists(run_ / "shards" / "000003.h5"))
+      << "nothing is written into a stranger's folder";
   ExpectResumes();
 }
 
@@ -98,30 +97,34 @@ TEST_F(RunFolder, Removed) {
 }
 
 TEST_F(RunFolder, StoredProblemsThatAreRemovedAreMissed) {
-  const auto result = Search("shards/000001.h5", [&] { fs::remove(run_ / "shards" / "000001.h5"); });
+  const auto result =
+      Search("shards/000001.h5", [&] { fs::remove(run_ / "shards" / "000001.h5"); });
   ExpectExplained(result, run_, "holds 5 of 6 finished problems: files in it were removed");
   ExpectResumes();
 }
 
 TEST_F(RunFolder, ASecondSearchIsRefusedAndReadersSeeWhatIsStored) {
-  // Some seconds, so that it still runs when the second one has read its model.
-  const std::string search = "search --model " + testing::kTinyModel + " --problems " + testing::kTiny +
-      "/problems/train.jsonl --limit 20 --samples 16 --confirm 16 --max-new-tokens 64 --group 1 --output ";
-  const auto result = Search("run.toml", [&] {
-    const auto resumed = Pivotal("search --resume " + run_.string());
-    EXPECT_EQ(resumed.code, 1);
-    EXPECT_THAT(resumed.output, HasSubstr(run_.string() + ": another process is at work in this run"));
-    const auto again = Pivotal(kTinySearch + run_.string());
-    EXPECT_EQ(again.code, 1);
-    EXPECT_THAT(again.output, HasSubstr(run_.string() + ": exists and is not empty"));
-    for (int i = 0; i < 200 && !fs::exists(run_ / "traces.h5"); ++i) {
-      const std::string output = (temp_.path() / std::to_string(i)).string();
-      for (const std::string command : {"pairs ", "curve "}) {
-        const auto read = Pivotal(command + run_.string() + " --output " + output + command[0]);
-        EXPECT_EQ(read.code, 0) << read.output;
-      }
-    }
-  }, search);
+  // The search takes some seconds, so that it still runs when the second one has loaded its model.
+  const std::string search = testing::SearchArguments(20, 16, 1);
+  const auto result = Search(
+      "run.toml",
+      [&] {
+        const auto resumed = Pivotal("search --resume " + run_.string());
+        EXPECT_EQ(resumed.code, 1);
+        EXPECT_THAT(resumed.output,
+                    HasSubstr(run_.string() + ": another process is at work in this run"));
+        const auto again = Pivotal(kTinySearch + run_.string());
+        EXPECT_EQ(again.code, 1);
+        EXPECT_THAT(again.output, HasSubstr(run_.string() + ": exists and is not empty"));
+        for (int i = 0; i < 200 && !fs::exists(run_ / "traces.h5"); ++i) {
+          const std::string output = (temp_.path() / std::to_string(i)).string();
+          for (const std::string command : {"pairs ", "curve "}) {
+            const auto read = Pivotal(command + run_.string() + " --output " + output + command[0]);
+            EXPECT_EQ(read.code, 0) << read.output;
+          }
+        }
+      },
+      search);
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_EQ(testing::PairsOf(run_), Want(search));
 }

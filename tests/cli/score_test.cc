@@ -1,13 +1,13 @@
-// Apache-2.0. pivotal score and pivotal info; parity_test.cc has the numbers.
+// Apache-2.0. pivotal score and pivotal info; tests/model/parity_test.cc compares the numbers.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -16,29 +16,26 @@ using nlohmann::json;
 using ::testing::HasSubstr;
 using testing::Pivotal;
 
-class Score : public ::testing::Test {
+class Score : public testing::CliTest {
  protected:
   testing::CommandResult Run(const std::string& input, const std::string& more = "") {
     const auto in = temp_.Write("in.jsonl", input);
     std::filesystem::remove(out_);
-    return Pivotal("score --model " + testing::kTinyModel + " --input " + in.string() + " --output " +
-                   out_.string() + " " + more);
+    return Pivotal("score --model " + testing::kTinyModel + " --input " + in.string() +
+                   " --output " + out_.string() + " " + more);
   }
-  std::vector<json> Lines() const {
-    std::ifstream file(out_);
-    std::vector<json> lines;
-    for (std::string text; std::getline(file, text);) lines.push_back(json::parse(text));
-    return lines;
-  }
-  testing::TempDir temp_;
+  std::vector<json> Lines() const { return testing::JsonLines(out_); }
   std::filesystem::path out_ = temp_.path() / "out.jsonl";
 };
 
 TEST_F(Score, RepeatsLinesInOrderAndAddsLogProbs) {
   const auto result = Run(
-      R"({"prompt": "Question: 47 times 6?\nAnswer:", "completion": " 47*6: 40*6=240", "tag": [1, "x"]})" "\n"
-      R"({"prompt_ids": [1, 300], "completion_ids": []})" "\n"
-      R"({"prompt_ids": [1, 300], "completion_ids": [301, 5, 6]})" "\n");
+      R"({"prompt": "Question: 47 times 6?\nAnswer:", "completion": " 47*6: 40*6=240", "tag": [1, "x"]})"
+      "\n"
+      R"({"prompt_ids": [1, 300], "completion_ids": []})"
+      "\n"
+      R"({"prompt_ids": [1, 300], "completion_ids": [301, 5, 6]})"
+      "\n");
   ASSERT_EQ(result.code, 0) << result.output;
   EXPECT_THAT(result.output, HasSubstr("3 lines"));
   const auto lines = Lines();
@@ -53,8 +50,10 @@ TEST_F(Score, RepeatsLinesInOrderAndAddsLogProbs) {
 
 TEST_F(Score, MessagesAreTheTextOfThePromptFormat) {
   const auto result = Run(
-      R"({"prompt": [{"role": "user", "content": "47*6?"}], "completion": [{"role": "assistant", "content": "2"}]})" "\n"
-      R"({"prompt": "Question: 47*6?\nAnswer:", "completion": " 2\n\n"})" "\n");
+      R"({"prompt": [{"role": "user", "content": "47*6?"}], "completion": [{"role": "assistant", "content": "2"}]})"
+      "\n"
+      R"({"prompt": "Question: 47*6?\nAnswer:", "completion": " 2\n\n"})"
+      "\n");
   ASSERT_EQ(result.code, 0) << result.output;
   const auto lines = Lines();
   EXPECT_GT(lines[0]["completion_ids"].size(), 1u);
@@ -62,12 +61,13 @@ TEST_F(Score, MessagesAreTheTextOfThePromptFormat) {
   EXPECT_EQ(lines[0]["logprobs"], lines[1]["logprobs"]);
 }
 
-// The same line has the same numbers in any batch.
+// A line has the same log-probabilities in any batch.
 TEST_F(Score, BatchesDoNotMatter) {
   std::string input;
   for (int i = 0; i < 40; ++i)
     input += R"({"prompt": "Question: )" + std::string(static_cast<std::size_t>(i % 7), 'a') +
-             R"(", "completion": "47*6: )" + std::string(static_cast<std::size_t>(1 + i % 11), '4') + "\"}\n";
+             R"(", "completion": "47*6: )" +
+             std::string(static_cast<std::size_t>(1 + i % 11), '4') + "\"}\n";
   ASSERT_EQ(Run(input, "--batch-tokens 1").code, 0);
   const auto alone = Lines();
   ASSERT_EQ(Run(input).code, 0);
@@ -83,7 +83,9 @@ TEST_F(Score, BatchesDoNotMatter) {
 
 TEST_F(Score, RefusesBadLines) {
   const auto message = [&](const std::string& text) {
-    const auto result = Run(R"({"prompt": "a", "completion": "b"})" "\n" + text + "\n");
+    const auto result = Run(R"({"prompt": "a", "completion": "b"})"
+                            "\n" +
+                            text + "\n");
     EXPECT_EQ(result.code, 1);
     EXPECT_FALSE(std::filesystem::exists(out_));
     return result.output;
@@ -92,7 +94,8 @@ TEST_F(Score, RefusesBadLines) {
   EXPECT_THAT(message(R"({"prompt": "a"})"), HasSubstr("no key \"completion\""));
   EXPECT_THAT(message(R"({"prompt_ids": [1]})"), HasSubstr("give both"));
   EXPECT_THAT(message(R"({"prompt_ids": [1], "completion_ids": [768]})"), HasSubstr("0 to 767"));
-  EXPECT_THAT(message(R"({"prompt_ids": [], "completion_ids": [7]})"), HasSubstr("the prompt has no tokens"));
+  EXPECT_THAT(message(R"({"prompt_ids": [], "completion_ids": [7]})"),
+              HasSubstr("the prompt has no tokens"));
   std::string many = "5";
   for (int i = 0; i < 256; ++i) many += ",5";
   EXPECT_THAT(message(R"({"prompt_ids": [1], "completion_ids": [)" + many + "]}"),
@@ -107,7 +110,8 @@ TEST(Info, DescribesTheShippedModel) {
   EXPECT_THAT(result.output, HasSubstr("4.13 MiB in 1 file, F32"));
 }
 
-// Phi-2's config alone: 2.78 billion weights; AdamW in float32 keeps four numbers for each.
+// The folder holds Phi-2's config alone: 2.78 billion weights, for each of which AdamW in float32
+// needs four numbers.
 TEST(Info, NeedsOnlyAConfig) {
   const testing::TempDir temp;
   temp.Write("config.json", R"({"architectures": ["PhiForCausalLM"], "hidden_size": 2560,

@@ -1,16 +1,14 @@
-// Apache-2.0. Searches by several processes, by shards, and what is left of them when processes die.
+// Apache-2.0. Several processes search one run, or a shard of the problems each; some of them die.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <string>
+#include <vector>
 
-#include "data/file_sink.h"
 #include "kernels/philox.h"
-#include "tests/cli/tiny_run.h"
-#include "tests/support/temp_dir.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -18,20 +16,19 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::AllOf;
 using ::testing::HasSubstr;
-using testing::kTiny;
-using testing::kTinyModel;
 using testing::PairsOf;
 using testing::Pivotal;
 using testing::RunCommand;
 
-const std::string kSearch = "search --model " + kTinyModel + " --problems " + kTiny +
-    "/problems/train.jsonl --limit 12 --samples 8 --confirm 8 --max-new-tokens 64 --group 4 --output ";
+const std::string kSearch = testing::SearchArguments(12, 8, 4);
 
 class SearchTeam : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
-    const auto done = Pivotal(kSearch + (Temp().path() / "alone").string());
-    ASSERT_EQ(done.code, 0) << done.output;
+    alone_seconds_ = testing::Seconds([] {
+      const auto done = Pivotal(kSearch + Path("alone"));
+      ASSERT_EQ(done.code, 0) << done.output;
+    });
     alone_ = PairsOf(Temp().path() / "alone");
     ASSERT_FALSE(alone_.empty());
   }
@@ -40,17 +37,19 @@ class SearchTeam : public ::testing::Test {
     return temp;
   }
   static std::string Path(const std::string& name) { return (Temp().path() / name).string(); }
-  // Started with others: of one machine, as Open MPI tells it.
+  // Returns the command of one process of a team on one machine, with the variables that Open MPI
+  // sets.
   static std::string Rank(int rank, int ranks, const std::string& arguments) {
-    return fmt::format("OMP_NUM_THREADS=1 OMPI_COMM_WORLD_SIZE={} OMPI_COMM_WORLD_RANK={} {} {}", ranks, rank, PIVOTAL_BINARY,
-                       arguments);
+    return fmt::format("OMP_NUM_THREADS=1 OMPI_COMM_WORLD_SIZE={} OMPI_COMM_WORLD_RANK={} {} {}",
+                       ranks, rank, PIVOTAL_BINARY, arguments);
   }
   static std::vector<std::string> IdsOf(const std::string& run) {
     std::vector<std::string> ids;
     for (const auto& query : data::TraceStore(run).ReadAll()) ids.push_back(query.id);
     return ids;
   }
-  static inline std::string alone_;
+  static inline std::string alone_;  // the pairs that one process finds
+  static inline double alone_seconds_ = 0;
 };
 
 TEST_F(SearchTeam, FindsWhatOneProcessFinds) {
@@ -69,50 +68,57 @@ TEST_F(SearchTeam, FindsWhatOneProcessFinds) {
 }
 
 TEST_F(SearchTeam, RunsUnderMpirun) {
-  if (RunCommand("command -v mpirun").code != 0) GTEST_SKIP() << "needs mpirun";
+  if (!testing::HasTool(testing::kMpirun)) return;
   const std::string run = Path("mpirun");
-  const auto result = RunCommand("OMP_NUM_THREADS=1 mpirun --allow-run-as-root --oversubscribe -n 2 " PIVOTAL_BINARY " " + kSearch + run);
+  const auto result = RunCommand(
+      "OMP_NUM_THREADS=1 mpirun --allow-run-as-root --oversubscribe -n 2 " PIVOTAL_BINARY " " +
+      kSearch + run);
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_EQ(PairsOf(run), alone_);
 }
 
-// Four network namespaces as hosts of one mpirun: one loses its link and hangs, as without its file system. The others do its
-// problem after half a minute, and when it comes back it finds all done.
+// Four network namespaces are the hosts of one mpirun. One of them loses its link and hangs, as it
+// would without its file system. The others take over its problem after half a minute. When it
+// comes back, all problems are finished.
 TEST_F(SearchTeam, AHostThatIsCutOffCostsNothing) {
-  if (RunCommand("command -v mpirun && unshare --net --mount --pid --fork sh -ec 'mount -t proc proc /proc; mkdir -p /run/netns; "
-                 "mount -t tmpfs tmpfs /run/netns; ip link add bridge type bridge; ip netns add a; "
-                 "ip link add port type veth peer name eth0 netns a; ip netns exec a unshare --uts true'").code != 0)
-    GTEST_SKIP() << "needs Open MPI, and iproute2 with leave to make network namespaces";
+  if (!testing::HasTool(testing::kMpirun)) return;
+  if (RunCommand(
+          "unshare --net --mount --pid --fork sh -ec 'mount -t proc proc "
+          "/proc; mkdir -p /run/netns; "
+          "mount -t tmpfs tmpfs /run/netns; ip link add bridge type bridge; ip netns add a; "
+          "ip link add port type veth peer name eth0 netns a; ip netns exec a unshare --uts true'")
+          .code != 0)
+    GTEST_SKIP() << "needs iproute2 with leave to make network namespaces";
   const fs::path folder = Temp().path() / "hosts";
   fs::create_directory(folder);
-  const std::string search = "search --model " + kTinyModel + " --problems " + kTiny +
-      "/problems/train.jsonl --limit 32 --samples 16 --confirm 16 --max-new-tokens 64 --group 1 --output ";
-  const auto result = RunCommand(PIVOTAL_SOURCE_DIR "/tests/cli/four_hosts " + folder.string() + " " PIVOTAL_BINARY " " + search +
-                                 (folder / "run").string());
+  const std::string search = testing::SearchArguments(32, 16, 1);
+  const auto result = RunCommand(PIVOTAL_SOURCE_DIR "/tests/cli/four_hosts " + folder.string() +
+                                 " " PIVOTAL_BINARY " " + search + (folder / "run").string());
   EXPECT_EQ(result.code, 0) << result.output;
-  EXPECT_THAT(result.output, AllOf(HasSubstr("1 processes stopped"), HasSubstr("the others have finished")));
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("1 processes stopped"), HasSubstr("the others have finished")));
   RecordProperty("seen", result.output);
   const auto alone = Pivotal(search + (folder / "alone").string());
   EXPECT_EQ(alone.code, 0) << alone.output;
   EXPECT_EQ(PairsOf(folder / "run"), PairsOf(folder / "alone"));
 }
 
-// Ranks 1 and 2 of three are killed at random moments; rank 0 does what they had begun.
+// Ranks 1 and 2 of three are killed at random moments; rank 0 repeats the problems that they held.
 TEST_F(SearchTeam, ADeadProcessCostsNothing) {
-  const char* set = std::getenv("PIVOTAL_KILLS");
-  const int rounds = set == nullptr ? 3 : std::atoi(set) / 2;
+  const int rounds = testing::KillCount(6) / 2;
   kernels::RandomStream random(1, kernels::MixStream(0, "team kill test"));
   for (int round = 0; round < rounds; ++round) {
     const std::string run = Path(fmt::format("killed{}", round));
     std::string command;
     for (int rank = 1; rank < 3; ++rank)
-      command += fmt::format("OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_RANK={} OMP_NUM_THREADS=1 timeout -s KILL {} {} {} & ", rank,
-                             0.2 + 2.5 * random.Uniform(), PIVOTAL_BINARY, kSearch + run);
-    const auto result = RunCommand("{ " + command + Rank(0, 3, kSearch + run) + "; }");
+      command += fmt::format(
+          "OMPI_COMM_WORLD_SIZE=3 OMPI_COMM_WORLD_RANK={} OMP_NUM_THREADS=1 {} & ", rank,
+          testing::KilledAfter(alone_seconds_ * (0.1 + random.Uniform()), kSearch + run));
+    const auto result =
+        RunCommand("{ " + command + Rank(0, 3, kSearch + run) + "; CODE=$?; wait; exit $CODE; }");
     EXPECT_EQ(result.code, 0) << result.output;
-    // A process that was killed after the first had left is what --resume repairs.
+    // A process that was killed after rank 0 had left may leave work to --resume.
     if (!fs::exists(fs::path(run) / "traces.h5") || fs::exists(fs::path(run) / "shards")) {
-      RunCommand("sleep 3");
       const auto resumed = Pivotal("search --resume " + run);
       EXPECT_EQ(resumed.code, 0) << resumed.output;
     }
@@ -122,15 +128,19 @@ TEST_F(SearchTeam, ADeadProcessCostsNothing) {
 
 TEST_F(SearchTeam, OthersJoinARunThatIsShared) {
   const std::string run = Path("joined");
-  const std::string join = fmt::format("while [ ! -e {0}/run.toml ]; do sleep 0.02; done; {1} search --resume {0} --shared", run, PIVOTAL_BINARY);
-  const auto result = RunCommand("{ (" + join + ") & " PIVOTAL_BINARY " " + kSearch + run + " --shared; wait; }");
+  const std::string join = fmt::format(
+      "while [ ! -e {0}/run.toml ]; do sleep 0.02; done; {1} search --resume {0} --shared", run,
+      PIVOTAL_BINARY);
+  const auto result =
+      RunCommand("{ (" + join + ") & " PIVOTAL_BINARY " " + kSearch + run + " --shared; wait; }");
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_EQ(PairsOf(run), alone_);
   const auto again = Pivotal("search --resume " + run + " --shared");
   EXPECT_EQ(again.code, 0) << again.output;
   EXPECT_THAT(again.output, HasSubstr("problems found done  12"));
   EXPECT_EQ(PairsOf(run), alone_);
-  EXPECT_THAT(Pivotal(kSearch + Path("b") + " --shared --budget-tokens 1000").output, HasSubstr("budgets are of one process"));
+  EXPECT_THAT(Pivotal(kSearch + Path("b") + " --shared --budget-tokens 1000").output,
+              HasSubstr("a shared run has no budget"));
 }
 
 TEST_F(SearchTeam, ShardsAreMergedIntoWhatOneProcessFinds) {
@@ -140,26 +150,31 @@ TEST_F(SearchTeam, ShardsAreMergedIntoWhatOneProcessFinds) {
     const auto result = Pivotal(kSearch + run + fmt::format(" --shard {}/3", shard));
     ASSERT_EQ(result.code, 0) << result.output;
     EXPECT_EQ(IdsOf(run).size(), 4u);
-    runs = run + " " + runs;  // in any order
+    runs = run + " " + runs;  // the order of the runs does not matter
   }
   const auto merged = Pivotal("merge " + runs + "--output " + Path("merged"));
   EXPECT_EQ(merged.code, 0) << merged.output;
   EXPECT_THAT(merged.output, HasSubstr("12 problems of 3 runs"));
   EXPECT_EQ(PairsOf(Path("merged")), alone_);
   EXPECT_EQ(IdsOf(Path("merged")), IdsOf(Path("alone")));
-  // A shard is missing: the rest is searched.
-  const auto part = Pivotal("merge " + Path("shard1") + " " + Path("shard3") + " --output " + Path("part"));
-  EXPECT_THAT(part.output, HasSubstr("4 problems are in none of them"));
+  // Where a shard is missing, --resume searches its problems.
+  const auto part =
+      Pivotal("merge " + Path("shard1") + " " + Path("shard3") + " --output " + Path("part"));
+  EXPECT_THAT(part.output, HasSubstr("4 problems are in none of the runs"));
   EXPECT_EQ(Pivotal("search --resume " + Path("part")).code, 0);
   EXPECT_EQ(PairsOf(Path("part")), alone_);
-  EXPECT_THAT(Pivotal("merge " + Path("shard1") + " " + Path("part") + " --output " + Path("twice")).output,
-              HasSubstr("shards of one file share none"));
+  EXPECT_THAT(
+      Pivotal("merge " + Path("shard1") + " " + Path("part") + " --output " + Path("twice")).output,
+      HasSubstr("shards of one file have no problem in common"));
   EXPECT_EQ(Pivotal(kSearch + Path("other") + " --shard 2/3 --samples 9").code, 0);
-  const auto other = Pivotal("merge " + Path("shard1") + " " + Path("other") + " --output " + Path("no"));
+  const auto other =
+      Pivotal("merge " + Path("shard1") + " " + Path("other") + " --output " + Path("no"));
   EXPECT_EQ(other.code, 1);
-  EXPECT_THAT(other.output, AllOf(HasSubstr("search.samples is 9, but 8 in"), HasSubstr("same model and settings")));
+  EXPECT_THAT(other.output, AllOf(HasSubstr("search.samples is 9, but 8 in"),
+                                  HasSubstr("same model and settings")));
   EXPECT_FALSE(fs::exists(Path("no")));
-  EXPECT_THAT(Pivotal(kSearch + Path("bad") + " --shard 4/3").output, HasSubstr("write 1/8 to 8/8"));
+  EXPECT_THAT(Pivotal(kSearch + Path("bad") + " --shard 4/3").output,
+              HasSubstr("write 1/8 to 8/8"));
 }
 
 }  // namespace

@@ -1,12 +1,13 @@
-// Apache-2.0. pivotal tokenize, on a folder without weights.
+// Apache-2.0. pivotal tokenize, with a model folder that has no weights.
 #include <gmock/gmock.h>
 
 #include <algorithm>
+#include <filesystem>
+#include <string>
 
-#include "data/file_sink.h"
-#include "tests/data/small_tokenizers.h"
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "data/base/file_sink.h"
+#include "tests/cli/cli_test.h"
+#include "tests/support/small_tokenizers.h"
 
 namespace pivotal {
 namespace {
@@ -14,16 +15,14 @@ namespace {
 namespace fs = std::filesystem;
 using ::testing::HasSubstr;
 
-class Tokenize : public ::testing::Test {
+class Tokenize : public testing::CliTest {
  protected:
   Tokenize() { temp_.Write("tokenizer.json", testing::kByteFallbackJson); }
-  std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
   testing::CommandResult Run(const std::string& input, const std::string& output,
                              const std::string& more = "") const {
     return testing::Pivotal("tokenize --model " + temp_.path().string() + " --input " + input +
                             " --output " + output + " " + more);
   }
-  testing::TempDir temp_;
 };
 
 TEST_F(Tokenize, ThereAndBack) {

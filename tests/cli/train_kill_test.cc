@@ -1,19 +1,18 @@
-// Apache-2.0. Training that is killed at any moment goes on, and ends with the losses and weights of
-// a run that never was. PIVOTAL_KILLS sets how often it is killed (6).
+// Apache-2.0. Training that is killed at any moment can be resumed and ends with the losses and
+// weights of an undisturbed run. PIVOTAL_KILLS sets how often it is killed (default 6).
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
-#include "data/file_sink.h"
+#include "data/base/file_sink.h"
 #include "kernels/philox.h"
-#include "tests/data/full_disk.h"
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "tests/cli/cli_test.h"
+#include "tests/support/full_disk.h"
 
 namespace pivotal {
 namespace {
@@ -23,22 +22,22 @@ using ::testing::HasSubstr;
 using testing::Pivotal;
 using testing::RunCommand;
 
-class TrainKill : public ::testing::Test {
+class TrainKill : public testing::CliTest {
  protected:
   TrainKill() {
-    std::ofstream data(temp_.path() / "pairs.jsonl");
+    std::string pairs;
     for (int i = 0; i < 12; ++i)
-      data << nlohmann::json{{"id", std::to_string(i)},
-                             {"prompt", "Tom has " + std::to_string(i + 2) + " boxes. How many?"},
-                             {"chosen", " " + std::to_string(i + 1)},
-                             {"rejected", " none"}} << "\n";
+      pairs += testing::PairLine(i, " " + std::to_string(i + 1), " none");
+    temp_.Write("pairs.jsonl", pairs);
   }
 
   std::string Start(const fs::path& run, const std::string& more = "") const {
     return "train --device cpu --model " + testing::kTinyModel + " --data " +
            (temp_.path() / "pairs.jsonl").string() +
-           " --rpo-alpha 0.3 --learning-rate 1e-4 --batch-size 5 --epochs 5 --save-steps 2 --eval-steps 4 "
-           "--eval-data " + (temp_.path() / "pairs.jsonl").string() + " --output " + run.string() + " " + more;
+           " --rpo-alpha 0.3 --learning-rate 1e-4 --batch-size 5 --epochs 3 --save-steps 2 "
+           "--eval-steps 4 "
+           "--eval-data " +
+           (temp_.path() / "pairs.jsonl").string() + " --output " + run.string() + " " + more;
   }
 
   fs::path Uninterrupted() const {
@@ -48,27 +47,21 @@ class TrainKill : public ::testing::Test {
     return run;
   }
 
-  // Stopped after its last step, before the weights were written: checkpoints 12 and 14 of 15 steps.
+  // Returns a run that ended after its last step, before its weights were written. It holds the
+  // checkpoints 6 and 8 of 9 steps.
   fs::path Broken() const {
     const fs::path whole = Uninterrupted(), run = temp_.path() / "broken";
     fs::copy(whole, run, fs::copy_options::recursive);
     fs::remove(run / "model.safetensors");
     return run;
   }
-
-  testing::TempDir temp_;
 };
 
-// log.jsonl without what a clock says.
-std::string Losses(const fs::path& run) {
-  std::ifstream in(run / "log.jsonl");
-  std::string line, all;
-  while (std::getline(in, line)) {
-    auto object = nlohmann::json::parse(line);
-    object.erase("seconds");
-    all += object.dump() + "\n";
-  }
-  return all;
+// Returns the lines of log.jsonl without their times.
+std::vector<nlohmann::json> Losses(const fs::path& run) {
+  auto lines = testing::JsonLines(run / "log.jsonl");
+  for (auto& line : lines) line.erase("seconds");
+  return lines;
 }
 
 void ExpectEqual(const fs::path& run, const fs::path& whole) {
@@ -78,20 +71,19 @@ void ExpectEqual(const fs::path& run, const fs::path& whole) {
 }
 
 TEST_F(TrainKill, ARunSurvivesItAtAnyMoment) {
-  const char* set = std::getenv("PIVOTAL_KILLS");
-  const int32_t kills = set == nullptr ? 6 : std::atoi(set);
-  const fs::path whole = Uninterrupted();
+  const int kills = testing::KillCount(6);
+  fs::path whole;
+  const double whole_seconds = testing::Seconds([&] { whole = Uninterrupted(); });
   kernels::RandomStream random(1, kernels::MixStream(0, "train kill test"));
-  int32_t killed = 0;
-  for (int32_t round = 0; killed < kills; ++round) {
+  int killed = 0;
+  for (int round = 0; killed < kills; ++round) {
     const fs::path run = temp_.path() / ("run" + std::to_string(round));
     for (bool finished = false; !finished;) {
-      const double seconds = killed < kills ? 0.1 + 1.5 * random.Uniform() : 600;
+      const double seconds = killed < kills ? whole_seconds * (0.1 + random.Uniform()) : 600;
       const bool started = fs::exists(run / "train.toml");
       if (!started) fs::remove_all(run);
-      const auto result =
-          RunCommand("timeout -s KILL " + std::to_string(seconds) + " " + PIVOTAL_BINARY + " " +
-                     (started ? "train --resume " + run.string() : Start(run)));
+      const auto result = RunCommand(
+          testing::KilledAfter(seconds, started ? "train --resume " + run.string() : Start(run)));
       // A kill after the weights were written, before the process ended, leaves a finished run.
       finished = result.code == 0 || result.output.find("the run is finished") != std::string::npos;
       if (!finished) {
@@ -104,11 +96,11 @@ TEST_F(TrainKill, ARunSurvivesItAtAnyMoment) {
   }
 }
 
-// Every state that training can have goes into a checkpoint.
+// Checkpoints hold the state of every kind of training.
 TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
   const std::string kinds[] = {
-      "--lora-rank 4", "--lora-rank 4 --merge --activation-checkpointing", "--freeze layers.0-1",
-      "--dtype bfloat16", "--dtype bfloat16 --bf16-update stochastic", "--objective simpo"};
+      "--lora-rank 4",    "--lora-rank 4 --merge --activation-checkpointing", "--freeze layers.0-1",
+      "--dtype bfloat16", "--dtype bfloat16 --bf16-update stochastic",        "--objective simpo"};
   for (std::size_t i = 0; i < std::size(kinds); ++i) {
     const fs::path whole = temp_.path() / ("whole" + std::to_string(i)), run = temp_.path() / "run";
     const auto done = Pivotal(Start(whole, kinds[i]));
@@ -118,29 +110,30 @@ TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
     const std::string result = fs::exists(run / "model.safetensors") ? "model" : "adapter_model";
     fs::remove(run / (result + ".safetensors"));
     fs::remove(run / "adapter_config.json");
-    fs::remove_all(run / "checkpoint-14");
+    fs::remove_all(run / "checkpoint-8");
     const auto resumed = Pivotal("train --resume " + run.string());
     ASSERT_EQ(resumed.code, 0) << kinds[i] << resumed.output;
     EXPECT_EQ(Losses(run), Losses(whole)) << kinds[i];
     EXPECT_EQ(data::Sha256OfFile(run / (result + ".safetensors")),
-              data::Sha256OfFile(whole / (result + ".safetensors"))) << kinds[i];
+              data::Sha256OfFile(whole / (result + ".safetensors")))
+        << kinds[i];
   }
 }
 
 TEST_F(TrainKill, ADamagedCheckpointIsPassedOver) {
   const fs::path run = Broken();
-  ASSERT_TRUE(fs::exists(run / "checkpoint-12"));
-  fs::resize_file(run / "checkpoint-14/optimizer/model.safetensors", 5000);
+  ASSERT_TRUE(fs::exists(run / "checkpoint-6"));
+  fs::resize_file(run / "checkpoint-8/optimizer/model.safetensors", 5000);
   const auto result = Pivotal("train --resume " + run.string());
   EXPECT_EQ(result.code, 0) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("checkpoint-14: damaged"));
+  EXPECT_THAT(result.output, HasSubstr("checkpoint-8: damaged"));
   ExpectEqual(run, temp_.path() / "whole");
 }
 
 TEST_F(TrainKill, SaysWhenNoCheckpointIsWhole) {
   const fs::path run = Broken();
-  fs::remove(run / "checkpoint-14/config.json");
-  std::fstream(run / "checkpoint-12/state.json") << "x";
+  fs::remove(run / "checkpoint-8/config.json");
+  std::fstream(run / "checkpoint-6/state.json") << "x";
   const auto result = Pivotal("train --resume " + run.string());
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.output, HasSubstr("every checkpoint is damaged"));
@@ -148,14 +141,14 @@ TEST_F(TrainKill, SaysWhenNoCheckpointIsWhole) {
 
 TEST_F(TrainKill, AFullDiskKeepsTheCheckpointBefore) {
   const fs::path run = Broken();
-  fs::remove_all(run / "checkpoint-14");
+  fs::remove_all(run / "checkpoint-8");
   {
     const testing::FullDisk full(1 << 20);  // the weights are larger
     const auto result = Pivotal("train --resume " + run.string());
     EXPECT_EQ(result.code, 1);
-    EXPECT_THAT(result.output, HasSubstr("checkpoint-14: cannot be written"));
+    EXPECT_THAT(result.output, HasSubstr("checkpoint-8: cannot be written"));
   }
-  EXPECT_FALSE(fs::exists(run / "checkpoint-14.tmp"));
+  EXPECT_FALSE(fs::exists(run / "checkpoint-8.tmp"));
   const auto result = Pivotal("train --resume " + run.string());
   EXPECT_EQ(result.code, 0) << result.output;
   ExpectEqual(run, temp_.path() / "whole");

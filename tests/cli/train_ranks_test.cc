@@ -1,4 +1,4 @@
-// Apache-2.0. Training on several processes through mpirun.
+// Apache-2.0. Training on several ranks, started by mpirun.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -9,11 +9,12 @@
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
 
-#include "data/file_sink.h"
-#include "data/safetensors.h"
-#include "tests/support/run_command.h"
-#include "tests/support/temp_dir.h"
+#include "data/base/file_sink.h"
+#include "data/weights/safetensors.h"
+#include "tests/cli/cli_test.h"
 
 namespace pivotal {
 namespace {
@@ -23,34 +24,32 @@ using ::testing::HasSubstr;
 using testing::kTinyModel;
 using testing::RunCommand;
 
-class TrainRanks : public ::testing::Test {
+class TrainRanks : public testing::CliTest {
  protected:
   void SetUp() override {
-    if (RunCommand("mpirun --version").code != 0) GTEST_SKIP() << "mpirun is not installed";
+    if (!testing::HasTool(testing::kMpirun)) return;
+    if (!PIVOTAL_WITH_MPI && testing::IsRequired(testing::kMpirun))
+      FAIL() << "built without MPI, although PIVOTAL_REQUIRE asks for mpirun";
     if (!PIVOTAL_WITH_MPI) GTEST_SKIP() << "built without MPI";
-    std::ofstream pairs(Path("pairs.jsonl"));
-    for (int i = 2; i < 13; ++i)
-      pairs << R"({"prompt": "Question: )" << i << R"( boxes of 14 pens\nAnswer: ", "chosen": "14*)" << i
-            << R"(", "rejected": "14+)" << i << "\"}\n";
+    temp_.Write("pairs.jsonl", testing::ProductPairs(12));
   }
-  std::string Path(const std::string& name) const { return (temp_.path() / name).string(); }
   static std::string Mpirun(int ranks) {
-    return "mpirun --allow-run-as-root --oversubscribe --bind-to none -n " + std::to_string(ranks) + " ";
+    return "mpirun --allow-run-as-root --oversubscribe --bind-to none -n " + std::to_string(ranks) +
+           " ";
   }
   std::string Train(const std::string& arguments) const {
-    return std::string(PIVOTAL_BINARY) + " train --model " + kTinyModel + " --data " + Path("pairs.jsonl") +
-           " --learning-rate 1e-3 --batch-size 4 --epochs 2 --rpo-alpha 0.1 " + arguments + " --output ";
+    return std::string(PIVOTAL_BINARY) + " train --model " + kTinyModel + " --data " +
+           Path("pairs.jsonl") +
+           " --learning-rate 1e-3 --batch-size 4 --epochs 2 --rpo-alpha 0.1 " + arguments +
+           " --output ";
   }
   std::vector<nlohmann::json> Log(const std::string& output) const {
-    std::ifstream in(Path(output + "/log.jsonl"));
-    std::vector<nlohmann::json> lines;
-    for (std::string line; std::getline(in, line);) lines.push_back(nlohmann::json::parse(line));
-    return lines;
+    return testing::JsonLines(Path(output + "/log.jsonl"));
   }
-  testing::TempDir temp_;
 };
 
-// Largest difference between float32 weights of two folders' files, over the largest weight.
+// Returns the largest difference between the float32 weights of two folders, relative to the
+// largest weight.
 double Difference(const std::string& file, const std::string& other) {
   const data::SafetensorsReader a(file), b(other);
   double difference = 0, largest = 0;
@@ -68,30 +67,36 @@ double Difference(const std::string& file, const std::string& other) {
 }
 
 TEST_F(TrainRanks, GiveTheLossesAndWeightsOfOneRank) {
-  const std::string command = Train("--gradient-accumulation 2 --activation-checkpointing --eval-steps 2 --eval-data " +
-                                    Path("pairs.jsonl"));
+  const std::string command =
+      Train("--gradient-accumulation 2 --activation-checkpointing --eval-steps 2 --eval-data " +
+            Path("pairs.jsonl"));
   const auto one = RunCommand(command + Path("one"));
   ASSERT_EQ(one.code, 0) << one.output;
   const auto want = Log("one");
   ASSERT_EQ(want.size(), 6u) << "steps of 8 and 3, two evaluations";
-  fs::remove(Path("pairs.jsonl.reference.json"));  // to be made by two, and read by four
-  for (int ranks : {2, 4}) {  // 4: one has nothing to do in steps of 3
+  fs::remove(Path("pairs.jsonl.reference.json"));  // two ranks make it again, four ranks read it
+  for (int ranks : {2, 4}) {  // one of four ranks is idle in the step of 3 pairs
     const std::string output = "many" + std::to_string(ranks);
     const auto many = RunCommand(Mpirun(ranks) + command + Path(output));
     ASSERT_EQ(many.code, 0) << many.output;
-    EXPECT_EQ(many.output.find("model and log.jsonl"), many.output.rfind("model and log.jsonl")) << "told once";
-    EXPECT_EQ(many.output.find("reference "), ranks == 2 ? many.output.rfind("reference ") : std::string::npos);
+    EXPECT_EQ(many.output.find("model and log.jsonl"), many.output.rfind("model and log.jsonl"))
+        << "one rank prints the result";
+    EXPECT_EQ(many.output.find("reference "),
+              ranks == 2 ? many.output.rfind("reference ") : std::string::npos);
     const auto got = Log(output);
     ASSERT_EQ(got.size(), want.size());
     for (std::size_t i = 0; i < want.size(); ++i) {
       for (const auto& [name, value] : want[i].items()) {
-        if (name == "seconds" || name.ends_with("accuracies")) continue;  // of margins that may be 0
+        if (name == "seconds" || name.ends_with("accuracies"))
+          continue;  // accuracies of margins near 0 depend on rounding
         EXPECT_NEAR(got[i].at(name).get<double>(), value.get<double>(),
-                    1e-5 * std::max(1.0, std::abs(value.get<double>()))) << name << " " << i;
+                    1e-5 * std::max(1.0, std::abs(value.get<double>())))
+            << name << " " << i;
       }
     }
     EXPECT_LE(Difference(Path("one"), Path(output)), 1e-5);
-    EXPECT_THAT(data::ReadFile(Path(output + "/train.toml")), HasSubstr("ranks = " + std::to_string(ranks)));
+    EXPECT_THAT(data::ReadFile(Path(output + "/train.toml")),
+                HasSubstr("ranks = " + std::to_string(ranks)));
   }
 }
 
@@ -103,9 +108,9 @@ TEST_F(TrainRanks, AFaultThatAllMeetIsToldOnce) {
 }
 
 TEST_F(TrainRanks, SolveTheProblemsOfOneRank) {
-  const std::string command =
-      Train("--max-steps 2 --eval-steps 2 --eval-limit 9 --eval-max-new-tokens 48 --eval-problems " +
-            testing::kTiny + "/problems/heldout.jsonl");
+  const std::string command = Train(
+      "--max-steps 2 --eval-steps 2 --eval-limit 9 --eval-max-new-tokens 48 --eval-problems " +
+      testing::kTiny + "/problems/heldout.jsonl");
   ASSERT_EQ(RunCommand(command + Path("one")).code, 0);
   const auto many = RunCommand(Mpirun(2) + command + Path("many"));
   ASSERT_EQ(many.code, 0) << many.output;
@@ -116,19 +121,22 @@ TEST_F(TrainRanks, SolveTheProblemsOfOneRank) {
 
 TEST_F(TrainRanks, DifferentFilesAreNoticed) {
   fs::copy(Path("pairs.jsonl"), Path("other.jsonl"));
-  std::ofstream(Path("other.jsonl"), std::ios::app) << R"({"prompt": "a", "chosen": "b", "rejected": "c"})" << "\n";
-  const auto run = RunCommand(Mpirun(2) + "sh -c 'test $OMPI_COMM_WORLD_RANK = 0 || rank=--data=" + Path("other.jsonl") +
-                              "; exec " + Train("$rank") + Path("out") + "'");
+  std::ofstream(Path("other.jsonl"), std::ios::app)
+      << R"({"prompt": "a", "chosen": "b", "rejected": "c"})"
+      << "\n";
+  const auto run = RunCommand(Mpirun(2) + "sh -c 'test $OMPI_COMM_WORLD_RANK = 0 || rank=--data=" +
+                              Path("other.jsonl") + "; exec " + Train("$rank") + Path("out") + "'");
   EXPECT_EQ(run.code, 1);
-  EXPECT_THAT(run.output, HasSubstr("pivotal: rank 0 of 2: ranks find different files"));
+  EXPECT_THAT(run.output, HasSubstr("pivotal: rank 0 of 2: ranks have different files"));
   EXPECT_FALSE(fs::exists(Path("out")));
 }
 
 TEST_F(TrainRanks, AFaultOfOneEndsAll) {
   // Rank 1 is given a file that is not there.
   const auto start = std::chrono::steady_clock::now();
-  const auto run = RunCommand(Mpirun(2) + "sh -c 'test $OMPI_COMM_WORLD_RANK = 0 || rank=--data=none.jsonl; exec " +
-                              Train("--epochs 100000 $rank") + Path("out") + "'");
+  const auto run = RunCommand(
+      Mpirun(2) + "sh -c 'test $OMPI_COMM_WORLD_RANK = 0 || rank=--data=none.jsonl; exec " +
+      Train("--epochs 100000 $rank") + Path("out") + "'");
   EXPECT_NE(run.code, 0);
   EXPECT_THAT(run.output, HasSubstr("pivotal: rank 1 of 2: none.jsonl"));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(1));
@@ -136,9 +144,10 @@ TEST_F(TrainRanks, AFaultOfOneEndsAll) {
 
 TEST_F(TrainRanks, OneThatIsKilledEndsAll) {
   const auto start = std::chrono::steady_clock::now();
-  const auto run = RunCommand(
-      Mpirun(2) + "sh -c 'if test $OMPI_COMM_WORLD_RANK = 1; then ( until test -s " + Path("out/log.jsonl") +
-      "; do sleep 0.1; done; kill -9 $$ ) & fi; exec " + Train("--epochs 100000") + Path("out") + "'");
+  const auto run =
+      RunCommand(Mpirun(2) + "sh -c 'if test $OMPI_COMM_WORLD_RANK = 1; then ( until test -s " +
+                 Path("out/log.jsonl") + "; do sleep 0.02; done; kill -9 $$ ) & fi; exec " +
+                 Train("--epochs 100000") + Path("out") + "'");
   EXPECT_EQ(run.code, 137) << run.output;
   EXPECT_THAT(run.output, HasSubstr("signal 9 (Killed)"));
   EXPECT_FALSE(Log("out").empty());
@@ -149,11 +158,12 @@ TEST_F(TrainRanks, AnInterruptOfOneStopsAllAndTheyGoOn) {
   const std::string command = Train("--epochs 16 --lora-rank 4");
   const auto whole = RunCommand(Mpirun(2) + command + Path("whole"));
   ASSERT_EQ(whole.code, 0) << whole.output;
-  const auto stopped = RunCommand(
-      Mpirun(2) + "sh -c 'if test $OMPI_COMM_WORLD_RANK = 1; then ( until test -s " + Path("out/log.jsonl") +
-      "; do sleep 0.1; done; kill -TERM $$ ) & fi; exec " + command + Path("out") + "'");
+  const auto stopped =
+      RunCommand(Mpirun(2) + "sh -c 'if test $OMPI_COMM_WORLD_RANK = 1; then ( until test -s " +
+                 Path("out/log.jsonl") + "; do sleep 0.02; done; kill -TERM $$ ) & fi; exec " +
+                 command + Path("out") + "'");
   ASSERT_EQ(stopped.code, 130) << stopped.output;
-  EXPECT_THAT(stopped.output, HasSubstr("goes on from there"));
+  EXPECT_THAT(stopped.output, HasSubstr("continues from there"));
   const auto resumed = RunCommand(Mpirun(2) + PIVOTAL_BINARY + " train --resume " + Path("out"));
   ASSERT_EQ(resumed.code, 0) << resumed.output;
   EXPECT_TRUE(data::ReadFile(Path("whole/adapter_model.safetensors")) ==

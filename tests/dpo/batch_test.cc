@@ -14,7 +14,7 @@ namespace {
 
 using Ids = std::vector<TokenId>;
 
-// Sum of log-probabilities of `completion` after `prompt`, by a forward pass of its own.
+// Computes the log-probability of `completion` after `prompt` by a forward pass of its own.
 double Truth(const model::PhiModel& model, const Ids& prompt, const Ids& completion) {
   const c10::NoGradGuard no_grad;
   std::vector<int64_t> all(prompt.begin(), prompt.end());
@@ -33,13 +33,14 @@ TEST(Batch, CompletionsMatchSeparateForwardPasses) {
   const Ids longer_prompt = {1, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 3, 4};
   const Ids words = {4, 5, 6, 2}, other = {40}, single = {50};
   const std::vector<std::pair<Ids, Ids>> cases = {
-      {short_prompt, words}, {long_prompt, other}, {long_prompt, single},  {longer_prompt, other},
+      {short_prompt, words}, {long_prompt, other},  {long_prompt, single},  {longer_prompt, other},
       {long_prompt, words},  {short_prompt, other}, {longer_prompt, words}, {long_prompt, words}};
   BatchBuilder builder(*model);
   for (std::size_t i = 0; i < cases.size(); ++i)
     EXPECT_EQ(builder.Add(cases[i].first, cases[i].second), i);
   const Batch batch = builder.Build();
-  // short + 3; long, then 2 and words, or words alone.
+  // Tokens: the short prompt + 3 of `words`; the long prompt, then 2 + 3 of `words`, or 3 of
+  // `words`.
   EXPECT_EQ(batch.forest.tokens.size(0), (2 + 3) + 11 + (2 + 3) + 3);
   const c10::NoGradGuard no_grad;
   const at::Tensor sums = PerCompletion(batch, TargetLogProbs(*model, batch));
@@ -71,7 +72,8 @@ TEST(Batch, WeightsScaleTokens) {
   const c10::NoGradGuard no_grad;
   const at::Tensor each = TargetLogProbs(*model, batch);
   const at::Tensor sums = PerCompletion(batch, each);
-  EXPECT_NEAR(sums[0].item<double>(), 0.5 * each[0].item<double>() + 2 * each[1].item<double>(), 1e-5);
+  EXPECT_NEAR(sums[0].item<double>(), 0.5 * each[0].item<double>() + 2 * each[1].item<double>(),
+              1e-5);
   EXPECT_NEAR(sums[1].item<double>(), each[2].item<double>() + each[3].item<double>(), 1e-5);
 }
 

@@ -6,7 +6,7 @@
 
 #include <cmath>
 
-#include "data/error.h"
+#include "data/base/error.h"
 
 namespace pivotal::dpo {
 namespace {
@@ -15,8 +15,9 @@ at::Tensor Row(std::vector<double> values) {
   return at::tensor(values, at::TensorOptions(at::kDouble));
 }
 
-// The formula of arXiv 2305.18290, eq. 7, in plain doubles.
-double Textbook(double pc, double pr, double rc, double rr, double beta, double alpha, double length) {
+// Computes the formula of arXiv 2305.18290, eq. 7, in float64, plus the RPO term.
+double Textbook(double pc, double pr, double rc, double rr, double beta, double alpha,
+                double length) {
   const double margin = beta * ((pc - rc) - (pr - rr));
   return -std::log(1 / (1 + std::exp(-margin))) - alpha * pc / length;
 }
@@ -46,8 +47,8 @@ TEST(ComputeLoss, SigmoidMatchesTheTextbook) {
   }
 }
 
-// One pair with log-ratios c = 0.9 and r = -0.6 over 3 and 2 tokens, at beta 0.5: s = 0.75. The values
-// are the papers' formulas by hand.
+// Compares each loss type with its paper's formula, for one pair with log-ratios c = 0.9 and r =
+// -0.6 over 3 and 2 tokens, at beta 0.5: s = 0.75.
 TEST(ComputeLoss, EveryTypeIsItsFormula) {
   const double c = 0.9, r = -0.6, beta = 0.5, s = 0.75, e = 0.1;
   const auto sigmoid = [](double x) { return 1 / (1 + std::exp(-x)); };
@@ -94,7 +95,8 @@ TEST(ComputeLoss, MethodsWithoutReference) {
     options.simpo_gamma = 0.3;
     options.Validate();
     return ComputeLoss(options, {Row({pc}), {}, Row({3})}, {Row({pr}), {}, Row({2})})
-        .loss[0].item<double>();
+        .loss[0]
+        .item<double>();
   };
   const auto nls = [](double x) { return std::log1p(std::exp(-x)); };
   EXPECT_NEAR(loss(PreferenceMethod::kCpo, LossType::kSigmoid), nls(0.6), 1e-9);
@@ -106,7 +108,7 @@ TEST(ComputeLoss, MethodsWithoutReference) {
               beta * nls(std::log(odds(-0.4) / odds(-1.2))), 1e-9);
 }
 
-// Adding a constant to both sides is what a normaliser does.
+// Shifts both sides' log-probabilities by a constant, as a normaliser does.
 TEST(ComputeLoss, ReadsDifferenceOnlyWhereItSays) {
   for (const std::string& name : LossTypeNames()) {
     LossOptions options;
@@ -114,7 +116,8 @@ TEST(ComputeLoss, ReadsDifferenceOnlyWhereItSays) {
     if (options.type == LossType::kExoPair) options.label_smoothing = 0.1;
     const auto at = [&](double shift) {
       return Compute(options, {-1 + shift}, {-2 + shift}, {-1.5}, {-1.8}, {1}, {1})
-          .loss[0].item<double>();
+          .loss[0]
+          .item<double>();
     };
     EXPECT_EQ(std::abs(at(0) - at(0.7)) < 1e-9, options.ReadsDifferenceOnly()) << name;
   }

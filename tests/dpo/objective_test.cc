@@ -1,5 +1,5 @@
-// Apache-2.0. Loss and gradient through a whole model, in float64, against the textbook formula and
-// finite differences.
+// Apache-2.0. Compares loss and gradients through a whole model, in float64, with the textbook
+// formula and with finite differences.
 #include "dpo/objective.h"
 
 #include <ATen/TensorOperators.h>
@@ -13,7 +13,8 @@
 #include <map>
 #include <numeric>
 
-#include "data/error.h"
+#include "data/base/error.h"
+#include "model/lora.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::dpo {
@@ -21,10 +22,10 @@ namespace {
 
 constexpr double kBeta = 0.7, kAlpha = 0.3;
 
-std::vector<data::PreferencePair> SomePairs() {
+std::vector<PreferencePair> SomePairs() {
   const auto pair = [](const char* id, std::vector<TokenId> prompt, std::vector<TokenId> chosen,
                        std::vector<TokenId> rejected) {
-    data::PreferencePair p;
+    PreferencePair p;
     p.id = id;
     p.prompt_ids = std::move(prompt);
     p.chosen_ids = std::move(chosen);
@@ -35,7 +36,8 @@ std::vector<data::PreferencePair> SomePairs() {
           pair("long", {1, 5, 9}, {7, 12, 2}, {8, 2})};
 }
 
-// With gradients: a forward pass of its own and the whole softmax.
+// Computes the log-probability of `completion` with gradients, by a forward pass of its own and the
+// whole softmax.
 at::Tensor LogProbTensor(const model::PhiModel& model, const std::vector<TokenId>& prompt,
                          const std::vector<TokenId>& completion) {
   std::vector<int64_t> all(prompt.begin(), prompt.end());
@@ -53,7 +55,7 @@ double LogProb(const model::PhiModel& model, const std::vector<TokenId>& prompt,
   return LogProbTensor(model, prompt, completion).item<double>();
 }
 
-// Mean over pairs of the textbook loss, one forward pass per side.
+// Computes the textbook loss, a mean over pairs, with one forward pass per side.
 double Textbook(const model::PhiModel& policy, const model::PhiModel& reference) {
   const c10::NoGradGuard no_grad;
   double sum = 0;
@@ -68,7 +70,7 @@ double Textbook(const model::PhiModel& policy, const model::PhiModel& reference)
   return sum / static_cast<double>(SomePairs().size());
 }
 
-// Moves every weight of `model` a little, so that policy and reference differ.
+// Changes every weight of `model` a little, so that policy and reference differ.
 void Perturb(const model::PhiModel& model) {
   const c10::NoGradGuard no_grad;
   for (const auto& [name, tensor] : model.parameters()) {
@@ -88,7 +90,7 @@ std::vector<int64_t> All(int64_t count) {
 }
 
 std::unique_ptr<Objective> Dpo(const model::PhiModel& model,
-                               const std::vector<data::PreferencePair>& pairs, double beta,
+                               const std::vector<PreferencePair>& pairs, double beta,
                                double rpo_alpha) {
   Progress quiet;
   LossOptions loss;
@@ -112,9 +114,9 @@ TEST(DpoObjective, LossAndGradientMatchTheTextbook) {
   const LossTerms terms = Whole(*objective);
   EXPECT_NEAR(terms.loss.item<double>(), Textbook(*policy, *reference), 1e-8);
   terms.loss.backward();
-  for (const char* name : {"model.embed_tokens.weight", "model.layers.0.self_attn.qkv_proj.weight",
-                           "model.layers.1.mlp.gate_up_proj.weight", "model.norm.weight",
-                           "lm_head.weight"}) {
+  for (const char* name :
+       {"model.embed_tokens.weight", "model.layers.0.self_attn.qkv_proj.weight",
+        "model.layers.1.mlp.gate_up_proj.weight", "model.norm.weight", "lm_head.weight"}) {
     at::Tensor weight = policy->parameters().at(name).detach().flatten();
     const at::Tensor gradient = policy->parameters().at(name).grad().flatten();
     for (int64_t i : {int64_t{5}, weight.numel() / 2, weight.numel() - 3}) {
@@ -126,15 +128,17 @@ TEST(DpoObjective, LossAndGradientMatchTheTextbook) {
       weight[i] = at - kStep;
       const double below = Textbook(*policy, *reference);
       weight[i] = at;
-      EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * kStep), 1e-7) << name << " " << i;
+      EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * kStep), 1e-7)
+          << name << " " << i;
     }
   }
 }
 
-// Pivots of one trunk, of its sibling, and of another query; single tokens.
-std::vector<data::PreferencePair> TrunkPairs() {
+// Returns pairs of single tokens: on prefixes of one prompt, on a sibling of it, and on another
+// prompt.
+std::vector<PreferencePair> TrunkPairs() {
   const std::vector<TokenId> trunk = {1, 5, 9, 4, 8, 3, 7, 6, 11, 12, 13, 14, 15};
-  std::vector<data::PreferencePair> pairs;
+  std::vector<PreferencePair> pairs;
   for (std::size_t length : {3, 9, 13, 9}) {
     auto& pair = pairs.emplace_back();
     pair.id = "trunk";
@@ -148,15 +152,14 @@ std::vector<data::PreferencePair> TrunkPairs() {
   return pairs;
 }
 
-void ExpectTextbookGradients(const std::vector<data::PreferencePair>& pairs, LossOptions options) {
+void ExpectTextbookGradients(const std::vector<PreferencePair>& pairs, LossOptions options) {
   const auto policy = testing::InDouble(*testing::SmallPhi());
   Progress quiet;
   const at::Tensor reference =
       options.UsesReference() ? ReferenceLogProbs(*policy, pairs, 2, quiet) : at::Tensor();
   Perturb(*policy);
   AskForGradients(*policy);
-  const LossTerms terms =
-      Whole(*MakePreferenceObjective(*policy, pairs, options, reference));
+  const LossTerms terms = Whole(*MakePreferenceObjective(*policy, pairs, options, reference));
   terms.loss.backward();
   std::map<std::string, at::Tensor> got;
   for (auto [name, weight] : policy->parameters()) {
@@ -167,14 +170,16 @@ void ExpectTextbookGradients(const std::vector<data::PreferencePair>& pairs, Los
   at::Tensor loss = at::zeros({}, at::kDouble);
   for (const auto& pair : pairs) {
     const auto side = [&](const std::vector<TokenId>& ids) {
-      SideTerms terms{LogProbTensor(*policy, pair.prompt_ids, ids).unsqueeze(0), {},
+      SideTerms terms{LogProbTensor(*policy, pair.prompt_ids, ids).unsqueeze(0),
+                      {},
                       at::tensor({static_cast<double>(ids.size())})};
       const c10::NoGradGuard no_grad;
       terms.reference = LogProbTensor(*initial, pair.prompt_ids, ids).unsqueeze(0);
       return terms;
     };
     const SideTerms chosen = side(pair.chosen_ids), rejected = side(pair.rejected_ids);
-    loss = loss + ComputeLoss(options, chosen, rejected).loss.sum() / static_cast<double>(pairs.size());
+    loss = loss +
+           ComputeLoss(options, chosen, rejected).loss.sum() / static_cast<double>(pairs.size());
   }
   EXPECT_NEAR(terms.loss.item<double>(), loss.item<double>(), 1e-10);
   loss.backward();
@@ -189,7 +194,8 @@ TEST(PreferenceObjective, GradientsOfPackedPairsAreThoseOfSeparatePasses) {
     options.beta = kBeta;
     if (options.type == LossType::kExoPair) options.label_smoothing = 0.1;
     SCOPED_TRACE(name);
-    ExpectTextbookGradients(TrunkPairs(), options);  // the vocabulary has no gradient, or has one
+    ExpectTextbookGradients(TrunkPairs(),
+                            options);  // the normaliser has no gradient for some losses
     ExpectTextbookGradients(SomePairs(), options);
   }
   LossOptions simpo;
@@ -202,33 +208,38 @@ TEST(PreferenceObjective, GroupsPairsByTrunk) {
   const auto pairs = TrunkPairs();
   const auto model = testing::SmallPhi();
   const auto groups = Dpo(*model, pairs, kBeta, 0)->Groups();
-  // The sibling goes on from nine tokens of the trunk; sorted, it stands behind the trunk's last.
+  // The sibling extends nine tokens of the trunk. In sorted order it follows the longest prefix.
   ASSERT_EQ(groups.size(), 3u);
   std::vector<std::size_t> sizes;
   for (const auto& group : groups) sizes.push_back(group.size());
   EXPECT_EQ(sizes, (std::vector<std::size_t>{4, 1, 1}));
 }
 
-// CPO and ORPO add the chosen tokens' likelihood, a mean over the tokens of the step.
+// CPO and ORPO add the negative log-likelihood of chosen tokens, a mean over the tokens of the
+// step.
 TEST(PreferenceObjective, CpoAndOrpoAddTheLikelihood) {
   const auto pairs = SomePairs();
   const auto model = testing::InDouble(*testing::SmallPhi());
   double chosen = 0, prompts = 0;
   for (const auto& pair : pairs) {
     chosen -= LogProb(*model, pair.prompt_ids, pair.chosen_ids);
-    prompts -= LogProb(*model, {pair.prompt_ids[0]},
-                       {pair.prompt_ids.begin() + 1, pair.prompt_ids.end()});
+    prompts -=
+        LogProb(*model, {pair.prompt_ids[0]}, {pair.prompt_ids.begin() + 1, pair.prompt_ids.end()});
   }
   LossOptions options;
   options.method = PreferenceMethod::kCpo;
-  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss").item<double>(),
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {}))
+                  .metrics.at("nll_loss")
+                  .item<double>(),
               chosen / 5, 1e-9);
   options.method = PreferenceMethod::kOrpo;
-  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss").item<double>(),
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {}))
+                  .metrics.at("nll_loss")
+                  .item<double>(),
               (chosen + prompts) / (5 + 3 + 1 + 2), 1e-9);
 }
 
-// The first token of a prompt is predicted by nothing.
+// The first token of a prompt has no prediction, so a prompt of one token adds nothing.
 TEST(PreferenceObjective, OrpoTakesPromptsOfOneToken) {
   auto pairs = SomePairs();
   pairs.resize(1);
@@ -236,11 +247,13 @@ TEST(PreferenceObjective, OrpoTakesPromptsOfOneToken) {
   const auto model = testing::InDouble(*testing::SmallPhi());
   LossOptions options;
   options.method = PreferenceMethod::kOrpo;
-  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {})).metrics.at("nll_loss").item<double>(),
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {}))
+                  .metrics.at("nll_loss")
+                  .item<double>(),
               -LogProb(*model, {1}, pairs[0].chosen_ids), 1e-9);
 }
 
-TEST(PreferenceObjective, SharesOfAStepAddUp) {
+TEST(PreferenceObjective, PartsOfAStepAddUp) {
   const auto pairs = TrunkPairs();
   const auto model = testing::InDouble(*testing::SmallPhi());
   for (PreferenceMethod method : {PreferenceMethod::kDpo, PreferenceMethod::kCpo}) {
@@ -276,7 +289,7 @@ TEST(DpoObjective, RefusesPairsLongerThanTheModel) {
 }
 
 TEST(SftObjective, IsTheNegativeLogLikelihoodOfCompletions) {
-  const std::vector<data::PromptCompletion> examples = {{{1, 4, 5}, {6, 7, 2}}, {{1}, {9, 2}}};
+  const std::vector<PromptCompletion> examples = {{{1, 4, 5}, {6, 7, 2}}, {{1}, {9, 2}}};
   const auto model = testing::SmallPhi();
   const auto objective = MakeSftObjective(*model, examples);
   const c10::NoGradGuard no_grad;
@@ -284,6 +297,78 @@ TEST(SftObjective, IsTheNegativeLogLikelihoodOfCompletions) {
                        LogProb(*model, examples[1].prompt_ids, examples[1].completion_ids);
   EXPECT_NEAR(Whole(*objective).loss.item<double>(), truth / 5, 1e-5);
   EXPECT_EQ(objective->Length(0), 5);
+}
+
+// Returns pairs whose tokens form two trees with branches, and one pair on a prompt of its own.
+std::vector<PreferencePair> BranchingPairs() {
+  const std::vector<TokenId> trunk = {1, 5, 9, 4, 7, 33, 12, 40, 41, 42},
+                             other = {1, 6, 8, 3, 2, 9, 11, 10, 20};
+  std::vector<PreferencePair> pairs;
+  const auto add = [&](std::vector<TokenId> prompt, std::vector<TokenId> chosen,
+                       std::vector<TokenId> rejected) {
+    auto& pair = pairs.emplace_back();
+    pair.prompt_ids = std::move(prompt);
+    pair.chosen_ids = std::move(chosen);
+    pair.rejected_ids = std::move(rejected);
+  };
+  add(trunk, {7, 12, 2}, {8, 13});
+  add({trunk.begin(), trunk.begin() + 9}, {50}, {51, 2});
+  add(other, {30}, {31, 32, 2});
+  add({1, 59}, {17, 18}, {19});
+  return pairs;
+}
+
+struct LossAndGradients {
+  double loss = 0;
+  std::map<std::string, at::Tensor> gradients;
+};
+
+LossAndGradients Gradients(model::PhiModel& model, const Objective& objective, bool checkpointing) {
+  model.set_activation_checkpointing(checkpointing);
+  const auto trainable = model.Trainable();
+  for (const auto& [name, tensor] : trainable)
+    at::Tensor(tensor).requires_grad_(true).mutable_grad().reset();
+  std::vector<int64_t> all(static_cast<std::size_t>(objective.size()));
+  std::iota(all.begin(), all.end(), 0);
+  const LossTerms terms = objective.Compute(all, all);
+  terms.loss.backward();
+  LossAndGradients result{terms.loss.item<double>(), {}};
+  for (const auto& [name, tensor] : trainable) result.gradients[name] = tensor.grad();
+  return result;
+}
+
+// Expects the same loss and gradients from layers that run once and from layers that run twice.
+void ExpectSameWithCheckpointing(model::PhiModel& model) {
+  const auto pairs = BranchingPairs();
+  Progress quiet;
+  const auto objective =
+      MakePreferenceObjective(model, pairs, {}, ReferenceLogProbs(model, pairs, 4, quiet));
+  const LossAndGradients once = Gradients(model, *objective, false),
+                         twice = Gradients(model, *objective, true);
+  EXPECT_EQ(once.loss, twice.loss);
+  double largest = 0;
+  for (const auto& [name, gradient] : once.gradients) {
+    ASSERT_TRUE(gradient.defined() && twice.gradients.at(name).defined()) << name;
+    EXPECT_LT((gradient - twice.gradients.at(name)).abs().max().item<double>(), 1e-12) << name;
+    largest = std::max(largest, gradient.abs().max().item<double>());
+  }
+  EXPECT_GT(largest, 1e-3);
+}
+
+TEST(ActivationCheckpointing, ChangesNoGradient) {
+  ExpectSameWithCheckpointing(*testing::InDouble(*testing::SmallPhi()));
+}
+
+TEST(ActivationCheckpointing, ChangesNoGradientOfAnAdapter) {
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  model->set_adapter(model::NewAdapter(*model, {.rank = 3}, 1));
+  ExpectSameWithCheckpointing(*model);
+}
+
+TEST(ActivationCheckpointing, ChangesNoGradientBesideFrozenWeights) {
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  model->set_frozen({"model.embed_tokens.weight", "model.layers.0.mlp.down_proj.weight"});
+  ExpectSameWithCheckpointing(*model);
 }
 
 }  // namespace

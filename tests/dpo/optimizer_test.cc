@@ -2,6 +2,7 @@
 #include "dpo/optimizer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/ones_like.h>
 #include <gtest/gtest.h>
@@ -9,14 +10,14 @@
 #include <cmath>
 #include <limits>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "model/lora.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::dpo {
 namespace {
 
-// AdamW as in arXiv 1711.05101, algorithm 2, for one element, in doubles.
+// Computes AdamW as in arXiv 1711.05101, algorithm 2, for one element in float64.
 struct Element {
   double value, m = 0, v = 0;
   void Step(double g, int t, double lr, const OptimizerOptions& o, double decay) {
@@ -28,7 +29,7 @@ struct Element {
   }
 };
 
-// Sets the gradient of every weight to `scale` times the weight plus a constant.
+// Sets the gradient of every weight to `scale` times the weight plus 0.5; returns its norm.
 double SetGradients(const model::PhiModel& model, double scale) {
   double square = 0;
   for (const auto& [name, tensor] : model.parameters()) {
@@ -76,10 +77,12 @@ TEST(AdamW, LeavesWeightsAloneWhenTheGradientIsNotFinite) {
 TEST(AdamW, StopsAskingForGradientsWhenItEnds) {
   const auto model = testing::SmallPhi();
   { AdamW optimizer(*model, {}); }
-  for (const auto& [name, tensor] : model->parameters()) EXPECT_FALSE(tensor.requires_grad()) << name;
+  for (const auto& [name, tensor] : model->parameters())
+    EXPECT_FALSE(tensor.requires_grad()) << name;
 }
 
-// A model whose weights are of `type`, all one: bfloat16's spacing there is 2^-7, float16's 2^-10.
+// Returns a model whose weights are of `type` and all 1. Above 1, the spacing of bfloat16 is 2^-7
+// and that of float16 is 2^-10.
 std::unique_ptr<model::PhiModel> Ones(at::ScalarType type) {
   model::ParameterMap parameters;
   const auto small = testing::SmallPhi();
@@ -88,7 +91,7 @@ std::unique_ptr<model::PhiModel> Ones(at::ScalarType type) {
   return std::make_unique<model::PhiModel>(testing::SmallConfig(), std::move(parameters), "test");
 }
 
-// Mean of a matrix after 100 steps of 1e-4 down, each far below the spacing.
+// Returns the mean of a matrix after 100 steps of -1e-4, each far smaller than the spacing.
 double MeanAfterSmallSteps(at::ScalarType type, HalfUpdate update) {
   const auto model = Ones(type);
   AdamW optimizer(*model, {.learning_rate = 1e-4, .max_grad_norm = 0, .half_update = update});
@@ -101,8 +104,9 @@ double MeanAfterSmallSteps(at::ScalarType type, HalfUpdate update) {
 
 TEST(AdamW, MasterCopiesGatherStepsBelowTheSpacingOf16BitWeights) {
   EXPECT_NEAR(MeanAfterSmallSteps(at::kFloat, HalfUpdate::kMaster), 0.99, 1e-5);
-  EXPECT_EQ(at::Tensor(at::ones({}).to(at::kBFloat16) - 1e-4).item<double>(), 1.0) << "is lost alone";
-  // The nearest of their values below one: spacing 2^-8 and 2^-11.
+  EXPECT_EQ(at::Tensor(at::ones({}).to(at::kBFloat16) - 1e-4).item<double>(), 1.0)
+      << "one step alone is lost";
+  // The result is rounded to the nearest value below 1, where the spacing is 2^-8 and 2^-11.
   EXPECT_NEAR(MeanAfterSmallSteps(at::kBFloat16, HalfUpdate::kMaster), 0.99, 0.5 / 256);
   EXPECT_NEAR(MeanAfterSmallSteps(at::kHalf, HalfUpdate::kMaster), 0.99, 0.5 / 2048);
 }
@@ -126,8 +130,41 @@ TEST(AdamW, TrainsTheAdapterOrWhatIsNotFrozen) {
   }
   model->set_adapter(model::NewAdapter(*model, {.rank = 2}, 1));
   AdamW optimizer(*model, {});
-  for (const auto& [name, tensor] : model->parameters()) EXPECT_FALSE(tensor.requires_grad()) << name;
+  for (const auto& [name, tensor] : model->parameters())
+    EXPECT_FALSE(tensor.requires_grad()) << name;
   for (const auto& [name, tensor] : model->Trainable()) EXPECT_TRUE(tensor.requires_grad()) << name;
+}
+
+constexpr int64_t kSamples = 100'000;
+
+// Rounds the number that is `fraction` of the way from `low` to the next bfloat16.
+void ExpectUnbiased(double low, double spacing, double fraction) {
+  const double value = low + fraction * spacing;
+  const at::Tensor rounded =
+      StochasticRound(at::full({kSamples}, value, at::TensorOptions(at::kFloat)), 3)
+          .to(at::kDouble);
+  const at::Tensor up = rounded.eq(low + spacing);
+  EXPECT_TRUE(up.logical_or(rounded.eq(low)).all().item<bool>()) << value;
+  // Four standard deviations of a binomial frequency.
+  EXPECT_NEAR(up.to(at::kDouble).mean().item<double>(), fraction,
+              4 * std::sqrt(fraction * (1 - fraction) / kSamples))
+      << value;
+}
+
+TEST(StochasticRound, IsRightOnAverageBetweenTheNeighbours) {
+  ExpectUnbiased(1.0, 1.0 / 128, 0.1);
+  ExpectUnbiased(1.0, 1.0 / 128, 0.75);
+  ExpectUnbiased(-1.0, -1.0 / 128, 0.25);
+  ExpectUnbiased(0.0078125, 0.0078125 / 128, 0.5);
+}
+
+TEST(StochasticRound, LeavesWhatBFloat16HoldsAndIsAFunctionOfItsSeed) {
+  const at::Tensor exact = at::full({1000}, 1.0078125, at::TensorOptions(at::kFloat));
+  EXPECT_TRUE(StochasticRound(exact, 1).to(at::kFloat).equal(exact));
+  const at::Tensor between = exact + 0.003;
+  EXPECT_TRUE(StochasticRound(between, 1).equal(StochasticRound(between, 1)));
+  EXPECT_FALSE(StochasticRound(between, 1).equal(StochasticRound(between, 2)));
+  EXPECT_THROW(StochasticRound(exact.to(at::kDouble), 1), Error);
 }
 
 }  // namespace

@@ -3,17 +3,14 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/full_like.h>
-#include <ATen/ops/tensor.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <stdlib.h>
 
 #include <atomic>
-#include <chrono>
 #include <cmath>
 
-#include "data/error.h"
-#include "dpo/launched_ranks.h"
+#include "data/base/error.h"
 #include "dpo/trainer.h"
 #include "model/lora.h"
 #include "tests/support/small_phi.h"
@@ -22,10 +19,10 @@
 namespace pivotal::dpo {
 namespace {
 
-// Twelve pairs on five trunks; the last have sides of several tokens, so gradients go through chunks of
-// the vocabulary.
-std::vector<data::PreferencePair> Pairs() {
-  std::vector<data::PreferencePair> pairs;
+// Returns twelve pairs; prompts come in four groups with a common prefix. The last four pairs have
+// sides of several tokens, so that gradients go through chunks of the vocabulary.
+std::vector<PreferencePair> Pairs() {
+  std::vector<PreferencePair> pairs;
   for (TokenId i = 0; i < 12; ++i) {
     auto& pair = pairs.emplace_back();
     pair.id = "pair-" + std::to_string(i);
@@ -38,7 +35,8 @@ std::vector<data::PreferencePair> Pairs() {
   return pairs;
 }
 
-// What is trained, and how; all in float64, where a gradient that is lost or counted twice can't hide.
+// What is trained, and how. Weights are float64, so that a gradient that is lost or counted twice
+// shows.
 struct Case {
   std::string name;
   bool tied = false, checkpointing = false, lora = false;
@@ -70,7 +68,7 @@ Outcome TrainOn(const Case& c, Ranks& ranks) {
   TrainOptions options;
   options.optimizer.learning_rate = 1e-2;
   options.optimizer.weight_decay = 0.01;
-  options.batch_size = 5;  // epochs of 12 end with a step of 2: less than three ranks
+  options.batch_size = 5;  // the last step of an epoch has 2 examples, fewer than three ranks
   options.gradient_accumulation = c.gradient_accumulation;
   options.epochs = 3;
   Outcome outcome;
@@ -78,7 +76,8 @@ Outcome TrainOn(const Case& c, Ranks& ranks) {
   for (Trainer trainer(*model, *objective, options, ranks); !trainer.done();)
     outcome.logs.push_back(trainer.Step());
   outcome.measured = Measure(*objective, 4, quiet, ranks);
-  for (const auto& [name, tensor] : model->Trainable()) outcome.weights[name] = tensor.detach().clone();
+  for (const auto& [name, tensor] : model->Trainable())
+    outcome.weights[name] = tensor.detach().clone();
   return outcome;
 }
 
@@ -89,7 +88,8 @@ TEST_P(RankCases, EndWhereOneRankAloneEnds) {
   const double tolerance = 1e-9;
   for (int count : {2, 3}) {
     std::vector<Outcome> outcomes(count);
-    testing::RunRanks(count, [&](Ranks& ranks) { outcomes[ranks.rank()] = TrainOn(GetParam(), ranks); });
+    testing::RunRanks(count,
+                      [&](Ranks& ranks) { outcomes[ranks.rank()] = TrainOn(GetParam(), ranks); });
     ASSERT_EQ(outcomes[0].logs.size(), alone.logs.size());
     for (std::size_t i = 0; i < alone.logs.size(); ++i) {
       const StepLog &got = outcomes[0].logs[i], &want = alone.logs[i];
@@ -97,7 +97,8 @@ TEST_P(RankCases, EndWhereOneRankAloneEnds) {
       EXPECT_NEAR(got.grad_norm, want.grad_norm, 1e-6 * want.grad_norm) << "a float32";
       EXPECT_EQ(got.tokens, want.tokens);
       ASSERT_EQ(got.metrics.size(), want.metrics.size());
-      const bool signs = std::abs(want.metrics.at("rewards/margins")) > tolerance;  // of margins, not of noise
+      const bool signs = std::abs(want.metrics.at("rewards/margins")) >
+                         tolerance;  // false: the signs of margins are those of rounding errors
       for (const auto& [name, value] : want.metrics) {
         if (!signs && name == "rewards/accuracies") continue;
         EXPECT_NEAR(got.metrics.at(name), value, tolerance) << name;
@@ -108,7 +109,8 @@ TEST_P(RankCases, EndWhereOneRankAloneEnds) {
     for (const auto& [name, weight] : alone.weights) {
       for (const Outcome& outcome : outcomes) {
         EXPECT_TRUE(outcome.weights.at(name).equal(outcomes[0].weights.at(name))) << name;
-        EXPECT_LE((outcome.weights.at(name) - weight).abs().max().item<double>(), tolerance) << name;
+        EXPECT_LE((outcome.weights.at(name) - weight).abs().max().item<double>(), tolerance)
+            << name;
       }
     }
   }
@@ -122,7 +124,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{.name = "Lora", .checkpointing = true, .lora = true}),
     [](const auto& info) { return info.param.name; });
 
-// Weights after two steps with known gradients, the second after the state went through `between`.
+// Returns the weights after two steps with known gradients; calls `between` after the first.
 template <typename F>
 model::ParameterMap TwoSteps(Ranks& ranks, F between) {
   const auto model = testing::SmallPhi();
@@ -150,7 +152,7 @@ TEST(SeveralRanks, EachKeepsAPartOfTheStateAndRank0AsksForAll) {
       for (const auto& [name, tensor] : state) {
         kept += tensor.numel();
         EXPECT_TRUE(tensor.equal(whole.at(name))) << name;
-        tensor.add_(1);  // handles: to be written over by the state of one rank
+        tensor.add_(1);  // changes the state itself; Restore() must overwrite that
       }
       EXPECT_EQ(state.size() == whole.size(), ranks.rank() == 0);
       EXPECT_TRUE(ranks.rank() == 0 || kept < elements * 0.4) << kept;
@@ -160,7 +162,7 @@ TEST(SeveralRanks, EachKeepsAPartOfTheStateAndRank0AsksForAll) {
   });
 }
 
-// 16-bit weights after a few steps with gradients that add up to 0.5 without rounding.
+// Returns 16-bit weights after five steps. The ranks' gradients add up to 0.5 without rounding.
 model::ParameterMap HalfWeights(HalfUpdate update, Ranks& ranks) {
   model::ParameterMap rounded;
   const auto small = testing::SmallPhi();
@@ -185,43 +187,7 @@ TEST(SeveralRanks, Round16BitWeightsAsOneRankDoes) {
   }
 }
 
-// Two ranks of which the other holds zeros.
-class CountingRanks : public Ranks {
- public:
-  int size() const override { return 2; }
-  void Reduce(const at::Tensor&, int) override { ++reduced; }
-  std::atomic<int> reduced = 0;
-};
-
-TEST(GradientExchange, SendsWhileTheBackwardPassGoesOn) {
-  const auto model = testing::SmallPhi();
-  CountingRanks ranks;
-  AdamW optimizer(*model, {}, ranks);
-  const at::Tensor embedding = model->parameters().at("model.embed_tokens.weight");
-  bool sent = false;
-  const auto wait = [&](const at::Tensor&) {  // the last gradient of the pass
-    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
-    while (!sent && std::chrono::steady_clock::now() < end) sent = ranks.reduced > 0;
-  };
-  const unsigned hook = embedding.register_hook(wait);
-  optimizer.BeginExchange();
-  model->Logits(model->Hidden(at::tensor({1, 5, 9}, at::kLong).view({1, 3}))).sum().backward();
-  embedding.remove_hook(hook);
-  EXPECT_TRUE(sent);
-}
-
-TEST(GradientExchange, RefusesAGradientAfterItsBucketWasSent) {
-  const auto model = testing::SmallPhi();
-  model->set_activation_checkpointing(true);  // else a weight gathers the gradients of both passes first
-  CountingRanks ranks;
-  AdamW optimizer(*model, {}, ranks);
-  const at::Tensor tokens = at::tensor({1, 5, 9}, at::kLong).view({1, 3});
-  const at::Tensor twice = model->Hidden(tokens).sum() + model->Hidden(tokens).sum();
-  optimizer.BeginExchange();
-  EXPECT_THROW(twice.backward(), Error);
-}
-
-// Example 5 has a loss of 0 whose gradient is not finite.
+// An objective of 6 examples with loss 0. The gradient of example 5 is not finite.
 class Cliff : public Objective {
  public:
   explicit Cliff(const model::PhiModel& model) : weight_(model.Trainable().at("lm_head.weight")) {}
@@ -256,7 +222,7 @@ TEST(SeveralRanks, StopTogetherAtAGradientThatIsNotFinite) {
   EXPECT_THAT(errors[0], ::testing::HasSubstr("example 5"));
 }
 
-// Asks to stop.
+// Requests a stop at once.
 class Stopping : public Progress {
  public:
   bool StopRequested() const override { return true; }
@@ -278,26 +244,45 @@ TEST(SeveralRanks, StopTogetherWhenOneIsAsked) {
   EXPECT_EQ(stopped, 3);
 }
 
-TEST(LaunchedRanks, AreReadFromTheLaunchersEnvironment) {
-  for (const char* name : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"}) ::unsetenv(name);
-  EXPECT_EQ(LaunchedRanks(), 1);
-  ::setenv("SLURM_NTASKS", "8", 1);  // a batch script's
-  EXPECT_EQ(LaunchedRanks(), 1);
+TEST(LaunchedRank, IsReadFromTheEnvironment) {
+  for (const char* name :
+       {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"})
+    ::unsetenv(name);
+  EXPECT_EQ(ReadLaunchedRank().size, 1);
+  ::setenv("SLURM_NTASKS", "8", 1);  // set by a batch script
+  EXPECT_EQ(ReadLaunchedRank().size, 1);
   EXPECT_EQ(JoinRanks()->size(), 1);
   ::setenv("OMPI_COMM_WORLD_SIZE", "4", 1);
-  EXPECT_EQ(LaunchedRanks(), 4);
+  EXPECT_EQ(ReadLaunchedRank().size, 4);
   ::setenv("OMPI_COMM_WORLD_RANK", "3", 1);
   ::setenv("OMPI_COMM_WORLD_LOCAL_RANK", "1", 1);
   ::setenv("OMPI_COMM_WORLD_LOCAL_SIZE", "2", 1);
-  const LaunchedRank rank = ThisLaunchedRank();
+  const LaunchedRank rank = ReadLaunchedRank();
   EXPECT_EQ(rank.rank, 3);
-  EXPECT_EQ(rank.ranks, 4);
-  EXPECT_EQ(rank.neighbour, 1);
-  EXPECT_EQ(rank.neighbours, 2);
-  for (const char* name : {"SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_LOCAL_RANK",
-                           "OMPI_COMM_WORLD_LOCAL_SIZE"})
+  EXPECT_EQ(rank.size, 4);
+  EXPECT_EQ(rank.local_rank, 1);
+  EXPECT_EQ(rank.local_size, 2);
+  for (const char* name : {"SLURM_NTASKS", "OMPI_COMM_WORLD_SIZE", "OMPI_COMM_WORLD_RANK",
+                           "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"})
     ::unsetenv(name);
-  EXPECT_EQ(ThisLaunchedRank().ranks, 1);
+  EXPECT_EQ(ReadLaunchedRank().size, 1);
+}
+
+TEST(RankDevice, EachRankOfAMachineHasItsGpu) {
+  EXPECT_EQ(OwnGpu(1, 2, 2), 1);
+  EXPECT_EQ(OwnGpu(1, 2, 8), 1);
+  EXPECT_EQ(OwnGpu(0, 1, 1), 0);
+}
+
+TEST(RankDevice, MoreRanksThanGpusAreRefused) {
+  EXPECT_THAT([] { OwnGpu(1, 2, 1); },
+              ::testing::ThrowsMessage<Error>(::testing::HasSubstr(
+                  "2 ranks on a machine with 1 GPUs: start one rank per GPU (mpirun -n 1)")));
+}
+
+TEST(RankDevice, KeepsADeviceThatIsNamed) {
+  for (const char* name : {"cpu", "cuda:1"}) EXPECT_EQ(RankDevice(name, 1, 2), name);
+  for (const char* name : {"auto", "cuda"}) EXPECT_EQ(RankDevice(name, 0, 1), name);
 }
 
 }  // namespace

@@ -1,9 +1,9 @@
-// Apache-2.0. Against transformers' get_scheduler, whose values are written out.
+// Apache-2.0. Compares learning rates with values of transformers' get_scheduler.
 #include "dpo/schedule.h"
 
 #include <gtest/gtest.h>
 
-#include "data/error.h"
+#include "data/base/error.h"
 
 namespace pivotal::dpo {
 namespace {

@@ -9,21 +9,21 @@
 
 #include <limits>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::dpo {
 namespace {
 
-std::vector<data::PromptCompletion> Sentences() {
-  std::vector<data::PromptCompletion> examples;
+std::vector<PromptCompletion> Sentences() {
+  std::vector<PromptCompletion> examples;
   for (TokenId i = 0; i < 12; ++i)
     examples.push_back({{1, 10 + i}, {30 + i, 40, static_cast<TokenId>(50 - i), 2}});
   return examples;
 }
 
-std::vector<data::PreferencePair> Pairs() {
-  std::vector<data::PreferencePair> pairs;
+std::vector<PreferencePair> Pairs() {
+  std::vector<PreferencePair> pairs;
   for (TokenId i = 0; i < 10; ++i) {
     auto& pair = pairs.emplace_back();
     pair.id = "pair-" + std::to_string(i);
@@ -35,7 +35,7 @@ std::vector<data::PreferencePair> Pairs() {
 }
 
 std::unique_ptr<Objective> Dpo(const model::PhiModel& model,
-                               const std::vector<data::PreferencePair>& pairs, double rpo_alpha) {
+                               const std::vector<PreferencePair>& pairs, double rpo_alpha) {
   Progress quiet;
   LossOptions loss;
   loss.rpo_alpha = rpo_alpha;
@@ -88,7 +88,7 @@ TEST(Train, IsDeterministic) {
   for (std::size_t i = 0; i < first.size(); ++i) ASSERT_EQ(first[i].loss, second[i].loss) << i;
 }
 
-// One batch of 12 and three accumulated batches of 4 are the same step.
+// A step of one batch of 12 equals a step of three accumulated batches of 4.
 TEST(Train, AccumulationEqualsOneLargeBatch) {
   const auto examples = Sentences();
   const auto a = testing::SmallPhi(), b = testing::SmallPhi();
@@ -106,10 +106,10 @@ TEST(Train, AccumulationEqualsOneLargeBatch) {
   }
 }
 
-// A short and a long completion, alone in their batches, count by their tokens, not one each.
+// A short and a long completion in batches of their own have weights by their numbers of tokens.
 TEST(Train, EveryTokenOfAStepCountsTheSame) {
-  const std::vector<data::PromptCompletion> examples = {{{1, 10}, {30}},
-                                                        {{1, 11}, {31, 32, 33, 34, 35, 36, 2}}};
+  const std::vector<PromptCompletion> examples = {{{1, 10}, {30}},
+                                                  {{1, 11}, {31, 32, 33, 34, 35, 36, 2}}};
   const auto a = testing::SmallPhi(), b = testing::SmallPhi();
   TrainOptions whole = Fast(), parts = Fast();
   whole.max_steps = parts.max_steps = 1;
@@ -136,7 +136,7 @@ TEST(Train, NamesStepAndExamplesWhenTheLossIsNotFinite) {
   }
 }
 
-// Weights and state of step 4, put into another model and another trainer.
+// Copies weights and state after step 4 into another model and another trainer.
 TEST(Train, GoesOnFromAStateAsIfItHadNeverStopped) {
   for (const at::ScalarType type : {at::kFloat, at::kBFloat16}) {
     const auto examples = Sentences();
@@ -180,7 +180,7 @@ TEST(Train, RefusesAStateOfOtherWeights) {
   EXPECT_THROW(trainer.Restore(state), Error);
 }
 
-// The loss that a step of all examples would have, whatever the size of a forward pass.
+// Measure() gives the loss of one step with all examples, whatever the size of a forward pass.
 TEST(Measure, IsTheMeanOverAllExamples) {
   const auto pairs = Pairs();
   const auto model = testing::SmallPhi();

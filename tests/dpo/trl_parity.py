@@ -1,10 +1,10 @@
 """Trains a small random Phi-3 with TRL on pairs of ids, for trl_parity_test.cc.
 
 usage: trl_parity.py OUT TOKENIZER single|full
-The sides of the pairs are single tokens, or 1 to 24 tokens. Writes the folder OUT/model (with the tokenizer files of
-TOKENIZER), pairs, OUT/cases.json, a list of {"name", "data",
-"flags"}, and for each case what TRL made of it: OUT/<name>/model.safetensors and OUT/<name>/log.json, {"loss",
-"rewards/margins", ...} of every step. `flags` are those of `pivotal train` that ask for the same.
+The sides of pairs are single tokens ("single") or have 1 to 24 tokens ("full"). Writes into the folder OUT:
+model/ with the tokenizer files of TOKENIZER, files of pairs, cases.json, a list of {"name", "data", "flags"} where
+`flags` are the flags of `pivotal train` for the same training, and for each case TRL's result: <name>/model.safetensors
+and <name>/log.json, a list with {"loss", "rewards/margins", ...} of every step.
 """
 import json
 import os
@@ -27,7 +27,7 @@ STEPS, BATCH = 20, 8
 
 
 class FromIds:
-    """For the trainers that tokenize line by line."""
+    """Gives token ids to the trainers that tokenize row by row."""
 
     def tokenize_row(self, row, *_):
         out = {"prompt_input_ids": row["prompt_ids"], "prompt_attention_mask": [1] * len(row["prompt_ids"])}
@@ -39,7 +39,7 @@ class FromIds:
 
 
 class Recorded:
-    """Keeps the losses: the log rounds them."""
+    """Keeps the losses, because the log rounds them."""
 
     def compute_loss(self, *arguments, **more):
         loss = super().compute_loss(*arguments, **more)
@@ -68,7 +68,7 @@ def loss(kind, beta=0.1, smoothing=0.0):
             f"{IN_ORDER} --loss {kind} --beta {beta}" + (f" --label-smoothing {smoothing}" if smoothing else ""))
 
 
-# name: (trainer, its settings, flags of `pivotal train`); with both shapes of pairs.
+# name: (trainer, its settings, flags of `pivotal train`). These cases run with both shapes of pairs.
 CASES = {
     "sigmoid": loss("sigmoid"),
     "sigmoid-beta-1": loss("sigmoid", beta=1.0),
@@ -96,11 +96,11 @@ CASES = {
             f"{IN_ORDER} --objective cpo --beta 0.1 --cpo-alpha 0.5"),
     "orpo": ("orpo", dict(beta=0.1), f"{IN_ORDER} --objective orpo --beta 0.1"),
 }
-# One batch of pairs over and over, where the order does not matter.
+# Every step has the same batch of pairs, so the order of the data does not matter.
 ONE_BATCH = {
     "one-batch": ("dpo", dict(beta=0.1, lr_scheduler_type="cosine"), "--objective dpo --beta 0.1 --warmup-ratio 0"),
 }
-# TRL's mean runs over the chosen tokens of a batch, Pivotal's over those of each pair: the same where each side is a token.
+# TRL takes the mean over the chosen tokens of a batch, Pivotal over those of each pair. Both agree if sides are single tokens.
 ONE_BATCH_OF_SINGLE_TOKENS = {
     "one-batch-rpo": ("dpo", dict(loss_type=["sigmoid", "sft"], loss_weights=[1.0, 0.3], beta=0.1,
                                   lr_scheduler_type="cosine"),
@@ -109,7 +109,7 @@ ONE_BATCH_OF_SINGLE_TOKENS = {
 
 
 def pairs(shape, count, vocab=700):
-    """Pairs of ids, none of them special; lengths differ within a batch."""
+    """Yields pairs of ordinary token ids with different lengths within a batch."""
     r = random.Random(5)
 
     def ids(least, most):
@@ -151,7 +151,7 @@ def train(out, folder, data, trainer, more):
     run.train()
     model.save_pretrained(out)
     logged = [entry for entry in run.state.log_history if "loss" in entry]
-    # Not rewards/accuracies: while the policy is the reference, rounding decides.
+    # rewards/accuracies is left out: rounding decides it while the policy equals the reference.
     keys = ["rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"]
     assert len(run.losses) == len(logged) == STEPS
     (out / "log.json").write_text(json.dumps(

@@ -1,6 +1,7 @@
-// Apache-2.0. The same training under TRL: losses of 20 steps within 1e-4 of each other, relative,
-// and weights after them within 1e-5. Skipped where the Python that CMake was given (PIVOTAL_PYTHON)
-// lacks trl; `make test-parity` installs it. tests/dpo/trl_parity.py is the other side and has the table.
+// Apache-2.0. Compares training with TRL: the losses of 20 steps must agree within 1e-4 (relative),
+// the weights after them within 1e-5. tests/dpo/trl_parity.py runs TRL and has the table of cases.
+// The test is skipped if the Python of CMake (PIVOTAL_PYTHON) has no trl; `make test-parity`
+// installs it.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -10,7 +11,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 
-#include "data/safetensors.h"
+#include "data/weights/safetensors.h"
 #include "tests/support/run_command.h"
 #include "tests/support/temp_dir.h"
 
@@ -27,7 +28,7 @@ std::vector<float> Floats(const data::TensorView& tensor) {
   return values;
 }
 
-// Largest difference of a weight.
+// Returns the largest absolute difference of a weight.
 double WeightDifference(const fs::path& ours, const fs::path& theirs) {
   const data::SafetensorsReader first(ours), second(theirs);
   EXPECT_EQ(first.Names(), second.Names());
@@ -50,12 +51,12 @@ std::vector<Json> Lines(const fs::path& path) {
 
 class TrlParity : public ::testing::TestWithParam<const char*> {
  protected:
-  // Runs a case here and compares it with what TRL made of it.
+  // Runs a case with Pivotal and compares the result with that of TRL.
   void Compare(const std::string& name, const Json& test) {
     const fs::path theirs = temp_.path() / name, ours = theirs / "pivotal";
-    const auto run = testing::Pivotal("train --model " + (temp_.path() / "model").string() + " --data " +
-                                      test["data"].get<std::string>() + " --output " + ours.string() + " " +
-                                      test["flags"].get<std::string>());
+    const auto run = testing::Pivotal("train --model " + (temp_.path() / "model").string() +
+                                      " --data " + test["data"].get<std::string>() + " --output " +
+                                      ours.string() + " " + test["flags"].get<std::string>());
     ASSERT_EQ(run.code, 0) << run.output;
     const std::vector<Json> log = Lines(ours / "log.jsonl");
     const Json truth = Json::parse(std::ifstream(theirs / "log.json"));
@@ -63,16 +64,20 @@ class TrlParity : public ::testing::TestWithParam<const char*> {
     double worst = 0;
     for (std::size_t step = 0; step < log.size(); ++step) {
       for (const auto& [key, value] : truth[step].items()) {
-        if (!log[step].contains(key)) continue;  // objectives without a reference have other metrics
-        const double want = value.get<double>(), error = std::abs(log[step][key].get<double>() - want);
-        if (key == "loss") worst = std::max(worst, error / std::abs(want));
-        else EXPECT_LE(error, 1e-4 * std::max(1.0, std::abs(want))) << key << ", step " << step + 1;
+        if (!log[step].contains(key)) continue;  // without a reference, TRL logs other metrics
+        const double want = value.get<double>(),
+                     error = std::abs(log[step][key].get<double>() - want);
+        if (key == "loss")
+          worst = std::max(worst, error / std::abs(want));
+        else
+          EXPECT_LE(error, 1e-4 * std::max(1.0, std::abs(want))) << key << ", step " << step + 1;
       }
     }
     EXPECT_LE(worst, 1e-4);
     const double weights = WeightDifference(ours, theirs);
     EXPECT_LE(weights, 1e-5);
-    std::printf("%-20s largest difference of a loss %.1e, of a weight %.1e\n", name.c_str(), worst, weights);
+    std::printf("%-20s largest difference of a loss %.1e, of a weight %.1e\n", name.c_str(), worst,
+                weights);
   }
 
   testing::TempDir temp_;
@@ -81,8 +86,9 @@ class TrlParity : public ::testing::TestWithParam<const char*> {
 TEST_P(TrlParity, LossesAndWeights) {
   if (std::system(PIVOTAL_PYTHON " -c 'import trl' 2>/dev/null") != 0)
     GTEST_SKIP() << PIVOTAL_PYTHON << " lacks trl; run make test-parity";
-  const auto python = testing::RunCommand(std::string(PIVOTAL_PYTHON) + " " PIVOTAL_SOURCE_DIR "/tests/dpo/trl_parity.py " +
-                                          temp_.path().string() + " " + testing::kTinyModel + " " + GetParam());
+  const auto python = testing::RunCommand(
+      std::string(PIVOTAL_PYTHON) + " " PIVOTAL_SOURCE_DIR "/tests/dpo/trl_parity.py " +
+      temp_.path().string() + " " + testing::kTinyModel + " " + GetParam());
   ASSERT_EQ(python.code, 0) << python.output;
   for (const Json& test : Json::parse(std::ifstream(temp_.path() / "cases.json"))) {
     SCOPED_TRACE(test["name"]);

@@ -1,12 +1,12 @@
-// Apache-2.0. What the fuzz targets share: pivotal::Error is the right answer to bad input, anything else
-// is a finding.
+// Apache-2.0. Helpers of the fuzz targets. pivotal::Error is the right response to bad input; any
+// other exception is a bug.
 #pragma once
 
 #include <cstdint>
 #include <filesystem>
 #include <string_view>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal::testing {
@@ -15,7 +15,7 @@ inline std::string_view Text(const uint8_t* data, std::size_t size) {
   return {reinterpret_cast<const char*>(data), size};
 }
 
-// A folder that lives as long as the process.
+// Returns a folder that lives as long as the process.
 inline const TempDir& Folder() {
   static const TempDir folder;
   return folder;

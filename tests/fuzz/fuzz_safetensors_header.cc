@@ -1,17 +1,17 @@
-// Apache-2.0. safetensors files. The first byte says what the rest is: the whole file, a header whose
-// length is written in front of it, or the index of a folder with shards.
+// Apache-2.0. Fuzzes safetensors files. The first byte decides what the rest is: a whole file, a
+// header (the target writes its length in front), or the index of a folder with shards.
 #include <cstring>
 #include <fstream>
 #include <string>
 
-#include "data/safetensors.h"
+#include "data/weights/safetensors.h"
 #include "tests/fuzz/fuzz_input.h"
 
 namespace {
 
 using namespace pivotal;
 
-// Reads every byte of every tensor: all must lie inside of the mapping.
+// Reads every byte of every tensor, which must lie inside the mapping.
 void ReadAll() {
   const data::SafetensorsReader reader(testing::Folder().path());
   unsigned sum = 0;
@@ -37,12 +37,14 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view rest = testing::Text(data + 1, size - 1);
   const auto& folder = testing::Folder();
-  const auto index = folder.path() / "model.safetensors.index.json", single = folder.path() / "model.safetensors";
+  const auto index = folder.path() / "model.safetensors.index.json",
+             single = folder.path() / "model.safetensors";
   std::filesystem::remove(index);
   std::filesystem::remove(single);
   if (data[0] % 3 == 2) {
     folder.Write("model.safetensors.index.json", rest);
-    folder.Write("a.safetensors", WithLength(R"({"w":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}})"));
+    folder.Write("a.safetensors",
+                 WithLength(R"({"w":{"dtype":"F32","shape":[2,2],"data_offsets":[0,16]}})"));
   } else {
     folder.Write("model.safetensors", data[0] % 3 == 0 ? std::string(rest) : WithLength(rest));
   }

@@ -1,20 +1,42 @@
 #!/bin/sh
-# An install works without the tree that it came from: the program finds the tiny model, and the example outside the
-# tree builds against the libraries and finds its pivotal tokens.
+# An install works without the tree that it came from: the program finds the tiny model, only public headers are there, and the
+# examples build against the static libraries by find_package and run.
 #   install_test.sh BUILD_FOLDER SOURCE_FOLDER
 set -eu
 build=$1 source=$2
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
+export OMP_NUM_THREADS=1
 cmake --install "$build" --prefix "$work/pivotal" > "$work/log" || { cat "$work/log"; exit 1; }
 cd "$work"
 pivotal/bin/pivotal --version
-pivotal/bin/pivotal eval --model pivotal/share/pivotal/tiny/model --problems pivotal/share/pivotal/tiny/problems/heldout.jsonl \
+tiny=$work/pivotal/share/pivotal/tiny
+pivotal/bin/pivotal eval --model "$tiny/model" --problems "$tiny/problems/heldout.jsonl" \
   --limit 2 --samples 1 --max-new-tokens 64 > eval 2>&1 || { cat eval; exit 1; }
-pivotal/bin/pivotal demo --help | grep -q "$work/pivotal/share/pivotal/tiny" || { echo "the demo's model is elsewhere"; exit 1; }
-cp -r "$source/examples/own_policy" example
-cmake -S example -B example/build -DCMAKE_PREFIX_PATH="$work/pivotal" -DCMAKE_BUILD_TYPE=Release > log 2>&1 || { cat log; exit 1; }
-cmake --build example/build >> log 2>&1 || { cat log; exit 1; }
-example/build/own_policy > found
+pivotal/bin/pivotal demo --help | grep -q "$tiny" || { echo "the demo's model is elsewhere"; exit 1; }
+(cd "$source/include/pivotal" && ls) > public
+(cd pivotal/include && find . -type f | sed 's|^./pivotal/||' | sort) | diff - public || { echo "other headers are installed"; exit 1; }
+
+cp -r "$source/examples" examples
+cmake -S examples -B build -DCMAKE_PREFIX_PATH="$work/pivotal" -DCMAKE_BUILD_TYPE=Debug > log 2>&1 || { cat log; exit 1; }
+cmake --build build -j 2 >> log 2>&1 || { cat log; exit 1; }
+build/own_policy > found
 cat found
 grep -Eq '^token 3 at [0-9]+: p\(success\) 0\.[45][0-9] -> 0\.(8|9)' found  # takes care: 0.5 to 0.9
+build/own_judge "$tiny/model" "$tiny/problems/train.jsonl" pairs.jsonl > judged || { cat judged; exit 1; }
+cat judged
+grep -Eq '^[1-9][0-9]* pivotal tokens, [1-9][0-9]* pairs$' judged
+build/train "$tiny/model" pairs.jsonl trained > steps || { cat steps; exit 1; }
+tail -1 steps
+pivotal/bin/pivotal eval --model trained --problems "$tiny/problems/heldout.jsonl" --limit 2 --samples 1 --max-new-tokens 64 > eval 2>&1 ||
+  { cat eval; exit 1; }
+# Without the search's component the config asks for no LibTorch.
+mkdir search && cat > search/CMakeLists.txt <<END
+cmake_minimum_required(VERSION 3.25)
+project(SearchAlone LANGUAGES CXX)
+find_package(Pivotal 0.1 REQUIRED COMPONENTS search)
+if(TARGET Pivotal::libtorch OR TARGET Pivotal::pivotal)
+  message(FATAL_ERROR "LibTorch was asked for")
+endif()
+END
+cmake -S search -B search/build -DCMAKE_PREFIX_PATH="$work/pivotal" > log 2>&1 || { cat log; exit 1; }

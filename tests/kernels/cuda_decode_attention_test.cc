@@ -1,6 +1,5 @@
-// Apache-2.0. The kernel's source runs on the CPU (tests/kernels/cuda_on_cpu.h); where there is a GPU, on that, too.
-#include "kernels/cuda/decode_attention.h"
-
+// Apache-2.0. Tests the kernel's source on the CPU (tests/kernels/cuda_on_cpu.h) and, where there
+// is one, on a GPU.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -13,12 +12,13 @@
 #include <vector>
 
 #include "kernels/cuda/attention_plan.h"
+#include "kernels/cuda/decode_attention.h"
 #include "kernels/philox.h"
 #include "tests/kernels/cuda_elements.h"
 
 namespace pivotal::kernels::cuda {
 
-// Copies of the source with a mistake each (CMakeLists.txt).
+// Launch functions of copies of the source, each with one mistake planted (CMakeLists.txt).
 void AttentionWithoutBarrier(const DecodeAttention& task, void* stream);
 void AttentionOutOfBounds(const DecodeAttention& task, void* stream);
 void AttentionWithAWarpAstray(const DecodeAttention& task, void* stream);
@@ -33,47 +33,70 @@ struct Shape {
   float scale = 0.3f;
 };
 
-// A row as the pieces of its sequence: which stretch of blocks, and how many tokens of it.
+// A row as the pieces of its sequence: the number of a list of blocks, and how many tokens of it
+// the row has.
 using Path = std::vector<std::pair<int, int32_t>>;
 
 constexpr int64_t kPoolBlocks = 60;
 
+// The inputs of one launch, made of random numbers.
 class Attention {
  public:
-  Attention(const Shape& shape, ElementType type, const std::vector<Path>& rows, int64_t part_tokens, int64_t idle_shares = 2)
-      : shape_(shape), rows_(rows),
+  Attention(const Shape& shape, ElementType type, const std::vector<Path>& rows,
+            int64_t part_tokens, int64_t idle_tiles = 2)
+      : shape_(shape),
+        rows_(rows),
         queries_("queries", type, RandomFloats(Size() * shape.heads * shape.head_dim, 1, 1)),
         keys_("keys", type, RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 2)),
-        values_("values", type, RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 3)),
+        values_("values", type,
+                RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 3)),
         out_("out", type, std::vector<float>(Size() * shape.heads * shape.head_dim, NAN)) {
     std::map<int, int32_t> longest;
     for (const Path& row : rows)
-      for (const auto& [stretch, count] : row) longest[stretch] = std::max(longest[stretch], count);
-    // Blocks that nobody may read follow those of a stretch.
-    for (const auto& [stretch, count] : longest) {
+      for (const auto& [list, count] : row) longest[list] = std::max(longest[list], count);
+    // Each list of blocks ends with one that no thread may read.
+    for (const auto& [list, count] : longest) {
       for (int32_t i = 0; i * 16 < count; ++i)
-        blocks_[stretch].push_back(static_cast<int32_t>((17 * stretch + 11 * i) % kPoolBlocks));
-      blocks_[stretch].push_back(INT32_MAX);
+        blocks_[list].push_back(static_cast<int32_t>((17 * list + 11 * i) % kPoolBlocks));
+      blocks_[list].push_back(INT32_MAX);
     }
     std::vector<std::vector<KvPiece>> pieces;
     for (const Path& row : rows) {
       pieces.emplace_back();
-      for (const auto& [stretch, count] : row) pieces.back().push_back({blocks_[stretch].data(), count});
+      for (const auto& [list, count] : row) pieces.back().push_back({blocks_[list].data(), count});
     }
     plan_.Make(std::vector<std::span<const KvPiece>>(pieces.begin(), pieces.end()),
-               {.group = shape.heads / shape.kv_heads, .window = shape.window, .part_tokens = part_tokens});
-    shares_.emplace("shares", plan_.shares);
-    num_shares_.emplace("num_shares", std::vector<int32_t>{static_cast<int32_t>(plan_.shares.size())});
+               {.group = shape.heads / shape.kv_heads,
+                .window = shape.window,
+                .part_tokens = part_tokens});
+    tiles_.emplace("tiles", plan_.tiles);
+    num_tiles_.emplace("num_tiles", std::vector<int32_t>{static_cast<int32_t>(plan_.tiles.size())});
     block_lists_.emplace("blocks", plan_.blocks);
     counts_.emplace("counts", plan_.counts);
     lengths_.emplace("lengths", plan_.lengths);
     part_ends_.emplace("part_ends", plan_.part_ends);
-    workspace_.emplace("workspace", static_cast<std::size_t>(plan_.parts() * DecodeAttentionWorkspace(shape.heads, shape.head_dim)));
-    task_ = {.type = type, .rows = Size(), .heads = shape.heads, .kv_heads = shape.kv_heads, .head_dim = shape.head_dim,
-             .scale = shape.scale, .window = shape.window, .queries = queries_.data(), .keys = keys_.data(),
-             .values = values_.data(), .out = out_.data(), .shares = shares_->data(), .num_shares = num_shares_->data(),
-             .max_shares = std::ssize(plan_.shares) + idle_shares, .blocks = block_lists_->data(), .counts = counts_->data(),
-             .lengths = lengths_->data(), .part_ends = part_ends_->data(), .workspace = workspace_->data()};
+    workspace_.emplace("workspace",
+                       static_cast<std::size_t>(
+                           plan_.parts() * DecodeAttentionWorkspace(shape.heads, shape.head_dim)));
+    task_ = {.type = type,
+             .rows = Size(),
+             .heads = shape.heads,
+             .kv_heads = shape.kv_heads,
+             .head_dim = shape.head_dim,
+             .scale = shape.scale,
+             .window = shape.window,
+             .queries = queries_.data(),
+             .keys = keys_.data(),
+             .values = values_.data(),
+             .out = out_.data(),
+             .tiles = tiles_->data(),
+             .num_tiles = num_tiles_->data(),
+             .max_tiles = std::ssize(plan_.tiles) + idle_tiles,
+             .blocks = block_lists_->data(),
+             .counts = counts_->data(),
+             .lengths = lengths_->data(),
+             .part_ends = part_ends_->data(),
+             .workspace = workspace_->data()};
   }
 
   const DecodeAttention& task() const { return task_; }
@@ -81,17 +104,18 @@ class Attention {
   std::vector<float> out() const { return out_.values(); }
   void SetQuery(std::size_t i, float x) { static_cast<float*>(queries_.data())[i] = x; }
 
-  // The largest distance from the plain twin in double, beside what `type` may be off.
+  // Compares the result with the reference and records the largest difference.
   void Check(double bound) const {
-    const auto out = out_.values(), queries = queries_.values(), keys = keys_.values(), values = values_.values();
+    const auto out = out_.values(), queries = queries_.values(), keys = keys_.values(),
+               values = values_.values();
     double worst = 0;
     for (int64_t r = 0; r < Size(); ++r)
       for (int64_t h = 0; h < shape_.heads; ++h) {
-        const auto want = Twin(r, h, queries, keys, values);
+        const auto want = Reference(r, h, queries, keys, values);
         for (int64_t d = 0; d < shape_.head_dim; ++d) {
           const double got = out[(r * shape_.heads + h) * shape_.head_dim + d];
-          ASSERT_NEAR(got, want[d], bound) << Name(task_.type) << ", row " << r << ", head " << h << ", dim " << d << " of "
-                                           << shape_.head_dim;
+          ASSERT_NEAR(got, want[d], bound) << Name(task_.type) << ", row " << r << ", head " << h
+                                           << ", dim " << d << " of " << shape_.head_dim;
           worst = std::max(worst, std::abs(got - want[d]));
         }
       }
@@ -101,18 +125,24 @@ class Attention {
  private:
   int64_t Size() const { return std::ssize(rows_); }
 
-  std::vector<double> Twin(int64_t r, int64_t h, const std::vector<float>& queries, const std::vector<float>& keys,
-                           const std::vector<float>& values) const {
-    std::vector<int64_t> places;
-    for (const auto& [stretch, count] : rows_[r])
-      for (int32_t i = 0; i < count; ++i) places.push_back(int64_t{blocks_.at(stretch)[i / 16]} * 16 + i % 16);
-    const int64_t dim = shape_.head_dim, kv = h / (shape_.heads / shape_.kv_heads), length = std::ssize(places);
+  // Returns attention of row r and head h by its definition, in double precision.
+  std::vector<double> Reference(int64_t r, int64_t h, const std::vector<float>& queries,
+                                const std::vector<float>& keys,
+                                const std::vector<float>& values) const {
+    std::vector<int64_t> slots;
+    for (const auto& [list, count] : rows_[r])
+      for (int32_t i = 0; i < count; ++i)
+        slots.push_back(int64_t{blocks_.at(list)[i / 16]} * 16 + i % 16);
+    const int64_t dim = shape_.head_dim, kv = h / (shape_.heads / shape_.kv_heads),
+                  length = std::ssize(slots);
     std::vector<double> out(dim);
     double sum = 0;
-    for (int64_t t = shape_.window > 0 ? std::max<int64_t>(0, length - shape_.window) : 0; t < length; ++t) {
-      const int64_t at = (places[t] * shape_.kv_heads + kv) * dim;
+    for (int64_t t = shape_.window > 0 ? std::max<int64_t>(0, length - shape_.window) : 0;
+         t < length; ++t) {
+      const int64_t at = (slots[t] * shape_.kv_heads + kv) * dim;
       double score = 0;
-      for (int64_t d = 0; d < dim; ++d) score += double{queries[(r * shape_.heads + h) * dim + d]} * keys[at + d];
+      for (int64_t d = 0; d < dim; ++d)
+        score += double{queries[(r * shape_.heads + h) * dim + d]} * keys[at + d];
       const double weight = std::exp(score * shape_.scale);
       sum += weight;
       for (int64_t d = 0; d < dim; ++d) out[d] += weight * values[at + d];
@@ -126,18 +156,23 @@ class Attention {
   std::map<int, std::vector<int32_t>> blocks_;
   AttentionPlan plan_;
   Elements queries_, keys_, values_, out_;
-  std::optional<DeviceArray<AttentionShare>> shares_;
-  std::optional<DeviceArray<int32_t>> num_shares_, block_lists_, counts_, lengths_, part_ends_;
+  std::optional<DeviceArray<AttentionTile>> tiles_;
+  std::optional<DeviceArray<int32_t>> num_tiles_, block_lists_, counts_, lengths_, part_ends_;
   std::optional<DeviceArray<float>> workspace_;
   DecodeAttention task_;
 };
 
-// Sums of a few hundred float32 terms below 1, and one rounding to the element type.
-double Bound(ElementType type) { return 4e-6 + (type == ElementType::kFloat32 ? 0 : Rounding(type)); }
+// Returns the error bound: sums of a few hundred float32 terms below 1, and one rounding to the
+// element type.
+double Bound(ElementType type) {
+  return 4e-6 + (type == ElementType::kFloat32 ? 0 : Rounding(type));
+}
 
-constexpr ElementType kTypes[] = {ElementType::kFloat32, ElementType::kBfloat16, ElementType::kFloat16};
+constexpr ElementType kTypes[] = {ElementType::kFloat32, ElementType::kBfloat16,
+                                  ElementType::kFloat16};
 
-// Rows that leave a trunk and have tokens of their own.
+// Makes rows from pairs (tokens of the trunk that the row begins with, tokens of its own after
+// that).
 std::vector<Path> Leave(const std::vector<std::pair<int32_t, int32_t>>& rows) {
   std::vector<Path> paths;
   for (const auto& [at, own] : rows) {
@@ -148,15 +183,18 @@ std::vector<Path> Leave(const std::vector<std::pair<int32_t, int32_t>>& rows) {
   return paths;
 }
 
-// Within blocks and at their edges, at the beginning, with and without tokens of their own.
-const std::vector<std::pair<int32_t, int32_t>> kLeaving = {{100, 1}, {100, 17}, {100, 40}, {97, 3}, {96, 16}, {81, 5}, {64, 33},
-                          {5, 2},   {1, 1},    {100, 0},  {0, 7},  {0, 0},   {33, 48}};
+// Rows that leave the trunk within blocks, at their edges and at the beginning, with and without
+// tokens of their own.
+const std::vector<std::pair<int32_t, int32_t>> kLeaving = {
+    {100, 1}, {100, 17}, {100, 40}, {97, 3}, {96, 16}, {81, 5}, {64, 33},
+    {5, 2},   {1, 1},    {100, 0},  {0, 7},  {0, 0},   {33, 48}};
 
 class CudaDecodeAttention : public ::testing::TestWithParam<Shape> {};
 
-TEST_P(CudaDecodeAttention, IsTheTwins) {
+TEST_P(CudaDecodeAttention, MatchesReference) {
   for (const ElementType type : kTypes) {
-    if (type != ElementType::kFloat32 && GetParam().head_dim % 32 != 0) continue;  // loads and stores are the same
+    if (type != ElementType::kFloat32 && GetParam().head_dim % 32 != 0)
+      continue;  // types differ in loads and stores only
     Attention attention(GetParam(), type, Leave(kLeaving), 64);
     LaunchDecodeAttention(attention.task(), nullptr);
     attention.Check(Bound(type));
@@ -164,15 +202,17 @@ TEST_P(CudaDecodeAttention, IsTheTwins) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Shapes, CudaDecodeAttention,
-                         ::testing::Values(Shape{6, 2, 32}, Shape{4, 4, 80}, Shape{6, 1, 4}, Shape{2, 2, 20, 30},
-                                           Shape{2, 1, 128, 37}, Shape{20, 1, 16}, Shape{3, 1, 7}),
+                         ::testing::Values(Shape{6, 2, 32}, Shape{4, 4, 80}, Shape{6, 1, 4},
+                                           Shape{2, 2, 20, 30}, Shape{2, 1, 128, 37},
+                                           Shape{20, 1, 16}, Shape{3, 1, 7}),
                          [](const auto& info) {
                            const Shape& s = info.param;
-                           return "Heads" + std::to_string(s.heads) + "Of" + std::to_string(s.kv_heads) + "Dim" +
-                                  std::to_string(s.head_dim) + "Window" + std::to_string(s.window);
+                           return "Heads" + std::to_string(s.heads) + "Of" +
+                                  std::to_string(s.kv_heads) + "Dim" + std::to_string(s.head_dim) +
+                                  "Window" + std::to_string(s.window);
                          });
 
-TEST(CudaDecodeAttention, EveryPlaceToLeave) {
+TEST(CudaDecodeAttention, RowsMayLeaveTheTrunkAnywhere) {
   std::vector<std::pair<int32_t, int32_t>> rows;
   for (int32_t leave = 1; leave <= 50; ++leave) rows.push_back({leave, leave % 4});
   Attention attention({2, 1, 8}, ElementType::kFloat32, Leave(rows), 32);
@@ -188,11 +228,18 @@ TEST(CudaDecodeAttention, OneRowAndNoTrunk) {
   }
 }
 
-// Trunks on trunks, more of them than one, and rows that go back to one that others have left.
+// Trunks that begin with other trunks, two separate ones, and a row that shares a trunk with rows
+// that are not its neighbours.
 TEST(CudaDecodeAttention, TreesOfTrunks) {
-  const std::vector<Path> rows = {{{0, 50}, {1, 20}, {10, 3}}, {{0, 50}, {1, 20}, {11, 18}}, {{0, 50}, {1, 7}, {12, 1}},
-                                  {{0, 50}, {2, 33}},          {{0, 49}, {13, 2}},           {{3, 70}, {14, 1}},
-                                  {{3, 70}, {4, 1}, {5, 40}},  {{0, 50}, {1, 20}, {15, 5}},  {},
+  const std::vector<Path> rows = {{{0, 50}, {1, 20}, {10, 3}},
+                                  {{0, 50}, {1, 20}, {11, 18}},
+                                  {{0, 50}, {1, 7}, {12, 1}},
+                                  {{0, 50}, {2, 33}},
+                                  {{0, 49}, {13, 2}},
+                                  {{3, 70}, {14, 1}},
+                                  {{3, 70}, {4, 1}, {5, 40}},
+                                  {{0, 50}, {1, 20}, {15, 5}},
+                                  {},
                                   {{3, 16}}};
   for (const int64_t window : {0, 30, 64})
     for (const int64_t part : {32, 64, 256}) {
@@ -202,7 +249,6 @@ TEST(CudaDecodeAttention, TreesOfTrunks) {
     }
 }
 
-// Forests as chance has them.
 TEST(CudaDecodeAttention, RandomForests) {
   const cuda_on_cpu::ScopedSchedules schedules({cuda_on_cpu::Schedule::kForward});
   for (uint64_t seed = 1; seed <= 12; ++seed) {
@@ -210,41 +256,46 @@ TEST(CudaDecodeAttention, RandomForests) {
     std::vector<Path> rows;
     int next = 10;
     for (int trunk = 0; trunk < 2; ++trunk) {
-      const Path stem = {{trunk, static_cast<int32_t>(1 + random.Below(90))}, {2 + trunk, static_cast<int32_t>(1 + random.Below(40))}};
+      const Path stem = {{trunk, static_cast<int32_t>(1 + random.Below(90))},
+                         {2 + trunk, static_cast<int32_t>(1 + random.Below(40))}};
       for (int64_t i = random.Below(9); i-- > 0;) {
         Path row(stem.begin(), stem.begin() + 1 + random.Below(2));
         row.back().second = static_cast<int32_t>(1 + random.Below(row.back().second));
-        if (random.Below(3) > 0) row.push_back({next++, static_cast<int32_t>(1 + random.Below(35))});
+        if (random.Below(3) > 0)
+          row.push_back({next++, static_cast<int32_t>(1 + random.Below(35))});
         rows.push_back(row);
       }
     }
     rows.push_back({{next, 1}});
     const int64_t window = random.Below(2) * (1 + random.Below(80));
-    Attention attention({4, 2, 8, window}, ElementType::kFloat32, rows, 32 * (1 + random.Below(4)), random.Below(5));
+    Attention attention({4, 2, 8, window}, ElementType::kFloat32, rows, 32 * (1 + random.Below(4)),
+                        random.Below(5));
     LaunchDecodeAttention(attention.task(), nullptr);
     attention.Check(4e-6);
   }
 }
 
-// Scores far apart: without the largest taken off they would overflow.
+// Exponentials of these scores overflow unless the largest score is subtracted first.
 TEST(CudaDecodeAttention, LargeScores) {
-  Attention attention({.heads = 2, .kv_heads = 1, .head_dim = 32, .scale = 100}, ElementType::kFloat32,
-                      Leave(kLeaving), 32);
+  Attention attention({.heads = 2, .kv_heads = 1, .head_dim = 32, .scale = 100},
+                      ElementType::kFloat32, Leave(kLeaving), 32);
   LaunchDecodeAttention(attention.task(), nullptr);
   attention.Check(4e-4);  // scores of 1000 are exact to 6e-5
 }
 
-// A row alone reads the keys that it reads among others: it has the first one's queries and blocks.
+// The row computed alone and the first of several have the same queries, keys and values.
 TEST(CudaDecodeAttention, CompanyChangesNoBit) {
   const cuda_on_cpu::ScopedSchedules schedules({cuda_on_cpu::Schedule::kForward});
   for (const int64_t window : {0, 37})
     for (const auto& first : kLeaving) {
       Attention alone({4, 2, 16, window}, ElementType::kFloat32, Leave({first}), 64);
-      Attention among({4, 2, 16, window}, ElementType::kFloat32, Leave({first, {100, 40}, {5, 2}, {64, 33}, {97, 3}}), 64);
+      Attention among({4, 2, 16, window}, ElementType::kFloat32,
+                      Leave({first, {100, 40}, {5, 2}, {64, 33}, {97, 3}}), 64);
       LaunchDecodeAttention(alone.task(), nullptr);
       LaunchDecodeAttention(among.task(), nullptr);
       const auto all = among.out();
-      EXPECT_EQ(alone.out(), std::vector<float>(all.begin(), all.begin() + 4 * 16)) << first.first << ", " << first.second;
+      EXPECT_EQ(alone.out(), std::vector<float>(all.begin(), all.begin() + 4 * 16))
+          << first.first << ", " << first.second;
     }
 }
 
@@ -271,7 +322,7 @@ TEST(CudaDecodeAttention, RefusesShapes) {
 }
 
 #ifndef PIVOTAL_CUDA_ON_GPU
-// A mistake planted into a copy of the source is found.
+// Returns what the launch of a copy with a planted mistake fails with.
 std::string Failure(void (*launch)(const DecodeAttention&, void*)) {
   const Attention attention({6, 2, 32}, ElementType::kFloat32, Leave(kLeaving), 64);
   try {
@@ -285,7 +336,8 @@ std::string Failure(void (*launch)(const DecodeAttention&, void*)) {
 TEST(CudaDecodeAttention, AMissingBarrierIsFound) {
   EXPECT_THAT(Failure(AttentionWithoutBarrier), HasSubstr("kernel AttendPart"));
   EXPECT_THAT(Failure(AttentionWithoutBarrier),
-              HasSubstr(cuda_on_cpu::WatchesAccesses() ? "with no barrier between" : "depends on the order"));
+              HasSubstr(cuda_on_cpu::WatchesAccesses() ? "with no barrier between"
+                                                       : "depends on the order"));
 }
 TEST(CudaDecodeAttention, AnAccessOutOfBoundsIsFound) {
   EXPECT_THAT(Failure(AttentionOutOfBounds), HasSubstr("out of bounds: index 14 of part_ends"));

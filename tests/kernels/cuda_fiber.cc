@@ -1,5 +1,5 @@
 // Apache-2.0.
-#undef _FORTIFY_SOURCE  // its longjmp knows no other stacks
+#undef _FORTIFY_SOURCE  // its longjmp refuses to jump between stacks
 #include "tests/kernels/cuda_fiber.h"
 
 #include <sys/mman.h>
@@ -18,13 +18,13 @@ void (*on_fault)(const void*) = nullptr;
 
 void Handle(int, siginfo_t* info, void*) {
   on_fault(info->si_addr);
-  signal(SIGSEGV, SIG_DFL);  // nobody's: once more, and to the end
+  signal(SIGSEGV, SIG_DFL);  // not a kernel's access: the fault happens again and ends the process
 }
 
 }  // namespace
 
 void Flow::Begin(void (*main)()) {
-  if (stack_ == nullptr) {  // kept until the process ends
+  if (stack_ == nullptr) {  // never freed
     stack_ = MapPages(kStackBytes, PROT_READ | PROT_WRITE);
     mprotect(stack_, PageBytes(), PROT_NONE);
     stack_bytes_ = kStackBytes;
@@ -39,7 +39,7 @@ void Flow::Begin(void (*main)()) {
   context_.uc_stack.ss_size = kStackBytes;
   context_.uc_link = nullptr;
   makecontext(&context_, main, 0);
-  context_.uc_stack.ss_size = 0;  // else AddressSanitizer takes the stack for empty at each switch
+  context_.uc_stack.ss_size = 0;  // otherwise AddressSanitizer takes the stack for empty
 }
 
 void Flow::Entered([[maybe_unused]] Flow& from) {
@@ -56,7 +56,7 @@ void Flow::Switch(Flow& from, Flow& to) {
   swapcontext(&from.context_, &to.context_);
   __sanitizer_finish_switch_fiber(from.fake_stack_, nullptr, nullptr);
 #else
-  // swapcontext is two system calls.
+  // setjmp and longjmp are faster than swapcontext, which makes two system calls.
   from.started_ = true;
   if (_setjmp(from.jump_) != 0) return;
   if (to.started_) _longjmp(to.jump_, 1);

@@ -1,4 +1,4 @@
-// Apache-2.0. Flows of control with stacks of their own, of one OS thread.
+// Apache-2.0. Fibers: flows of control with their own stacks that one OS thread switches between.
 #pragma once
 
 #include <setjmp.h>
@@ -12,15 +12,17 @@ namespace pivotal::kernels::cuda_on_cpu {
 
 inline constexpr std::size_t kStackBytes = 128 << 10;
 
+// A fiber, or the thread that launches fibers.
 class Flow {
  public:
-  // From the beginning of `main`, which calls Entered() first and never returns.
+  // Prepares this fiber to call `main` when it is first switched to. `main` must call Entered()
+  // first and never return.
   void Begin(void (*main)());
-  // On a fiber's stack, with where it came from.
+  // Must be called first on the stack of a fiber. `from` is the flow that switched to it.
   static void Entered(Flow& from);
-  // Until somebody switches back.
+  // Suspends `from` and resumes `to`. Returns when something switches back to `from`.
   static void Switch(Flow& from, Flow& to);
-  // From a signal's handler: to where `to` switched from. Never returns.
+  // Resumes `to` from a signal handler. Never returns.
   static void Jump(Flow& to);
 
   bool HasOnStack(const void* p) const { return p >= stack_ && p < stack_ + kStackBytes; }
@@ -31,10 +33,10 @@ class Flow {
   bool started_ = false;
   std::byte* stack_ = nullptr;
   std::size_t stack_bytes_ = 0;
-  void* fake_stack_ = nullptr;  // AddressSanitizer's
+  void* fake_stack_ = nullptr;  // used by AddressSanitizer
 };
 
-// Gives `handler` the address of an access that the processor refuses, while it lives.
+// Catches segmentation faults during its lifetime and calls `handler` with the address accessed.
 class CatchFaults {
  public:
   explicit CatchFaults(void (*handler)(const void*));

@@ -18,9 +18,11 @@
 namespace pivotal::kernels::cuda_on_cpu {
 namespace {
 
-std::size_t WholePages(std::size_t bytes) { return (bytes + PageBytes() - 1) / PageBytes() * PageBytes(); }
+std::size_t WholePages(std::size_t bytes) {
+  return (bytes + PageBytes() - 1) / PageBytes() * PageBytes();
+}
 
-bool Clashes(const Region& region, const Event& before, const Event& now, uint32_t first_serial) {
+bool IsRace(const Region& region, const Event& before, const Event& now, uint32_t first_serial) {
   if (before.serial < first_serial || (before.atomic && now.atomic)) return false;
   if (before.serial != now.serial) return !region.shared;
   if (before.thread == now.thread || before.epoch != now.epoch) return false;
@@ -40,12 +42,13 @@ std::byte* MapPages(std::size_t bytes, int protection) {
   return static_cast<std::byte*>(map);
 }
 
-std::string Place(const Region& region, const void* p) {
+std::string ElementName(const Region& region, const void* p) {
   const auto offset = static_cast<const std::byte*>(p) - region.first;
   const auto element = static_cast<std::ptrdiff_t>(region.element);
-  const std::ptrdiff_t index = offset >= 0 ? offset / element : -((-offset + element - 1) / element);
-  return fmt::format("index {} of {} ({} elements of {} bytes)", index, region.name, region.bytes / region.element,
-                     region.element);
+  const std::ptrdiff_t index =
+      offset >= 0 ? offset / element : -((-offset + element - 1) / element);
+  return fmt::format("index {} of {} ({} elements of {} bytes)", index, region.name,
+                     region.bytes / region.element, region.element);
 }
 
 Memory& Memory::Get() {
@@ -74,18 +77,19 @@ Region* Memory::Find(const void* p) {
   return near = std::prev(next)->second.get();
 }
 
-std::optional<Clash> Memory::Note(Region& region, const void* p, std::size_t bytes, bool write, const Event& now,
-                                  uint32_t first_serial) const {
+std::optional<Race> Memory::Note(Region& region, const void* p, std::size_t bytes, bool write,
+                                 const Event& now, uint32_t first_serial) const {
   const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(p) - region.first);
   for (std::size_t i = offset / region.element; i * region.element < offset + bytes; ++i) {
     Shadow& shadow = region.shadow[i];
-    if (Clashes(region, shadow.write, now, first_serial)) return Clash{shadow.write, "wrote"};
+    if (IsRace(region, shadow.write, now, first_serial)) return Race{shadow.write, "wrote"};
     if (write) {
       for (const Event& read : shadow.reads)
-        if (Clashes(region, read, now, first_serial)) return Clash{read, "read"};
+        if (IsRace(region, read, now, first_serial)) return Race{read, "read"};
       shadow.write = now;
     } else {
-      if (shadow.reads[0].thread != now.thread || shadow.reads[0].serial != now.serial) shadow.reads[1] = shadow.reads[0];
+      if (shadow.reads[0].thread != now.thread || shadow.reads[0].serial != now.serial)
+        shadow.reads[1] = shadow.reads[0];
       shadow.reads[0] = now;
     }
   }
@@ -110,7 +114,7 @@ std::optional<std::string> Memory::Difference(const Snapshot& snapshot) const {
   for (const auto& [map, region] : regions_) {
     if (region->shared) continue;
     const std::byte* const at = std::mismatch(copy->begin(), copy->end(), region->first).second;
-    if (at != region->first + region->bytes) return Place(*region, at);
+    if (at != region->first + region->bytes) return ElementName(*region, at);
     ++copy;
   }
   return std::nullopt;
@@ -123,10 +127,13 @@ GuardedMemory::GuardedMemory(std::string name, std::size_t bytes, std::size_t el
   if (bytes > 0) mprotect(map_ + PageBytes(), WholePages(bytes), PROT_READ | PROT_WRITE);
   data_ = map_ + map_bytes_ - PageBytes() - bytes;
 #if defined(__SANITIZE_ADDRESS__)
-  ASAN_POISON_MEMORY_REGION(map_ + PageBytes(), data_ - map_ - PageBytes());  // before the first element
+  ASAN_POISON_MEMORY_REGION(map_ + PageBytes(),
+                            data_ - map_ - PageBytes());  // bytes before the first element
 #endif
-  // What is written a field at a time is watched a word at a time.
-  Memory::Get().Add({std::move(name), map_, data_, map_bytes_, bytes, element > 8 ? 4 : element, shared, {}});
+  // Larger elements are structs, whose fields are written one by one: accesses are recorded for
+  // each word of four bytes.
+  Memory::Get().Add(
+      {std::move(name), map_, data_, map_bytes_, bytes, element > 8 ? 4 : element, shared, {}});
 }
 
 GuardedMemory::~GuardedMemory() {

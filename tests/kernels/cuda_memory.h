@@ -1,4 +1,5 @@
-// Apache-2.0. The memory that kernels on the CPU may touch, and who did.
+// Apache-2.0. The memory that kernels on the CPU may access, and a record of which thread accessed
+// it.
 #pragma once
 
 #include <array>
@@ -15,65 +16,85 @@ namespace pivotal::kernels::cuda_on_cpu {
 inline constexpr int kWarp = 32;
 
 std::size_t PageBytes();
-// Whole pages of zeros. Throws std::bad_alloc.
+// Maps whole pages of zeros. Throws std::bad_alloc.
 std::byte* MapPages(std::size_t bytes, int protection);
 
-// An access of a thread. Blocks of launches are numbered on: a block's serial number is never used again.
+// Which thread made an access, and when. Blocks of all launches are numbered consecutively, so that
+// a serial number names one block of one launch.
 struct Event {
-  uint32_t serial = 0;      // 0: none
-  uint32_t epoch = 0;       // barriers that the block has passed
-  uint32_t warp_epoch = 0;  // __syncwarps that the warp has
+  uint32_t serial = 0;      // number of the block; 0: no access
+  uint32_t epoch = 0;       // number of barriers that the block had passed
+  uint32_t warp_epoch = 0;  // number of __syncwarps that the warp had passed
   uint16_t thread = 0;
   bool atomic = false;
 };
 
-// The last accesses of an element.
+// The latest accesses of an element.
 struct Shadow {
   Event write, reads[2];
 };
 
-// An array between pages that can't be touched.
+// An array between pages that cannot be accessed.
 struct Region {
   std::string name;
   std::byte *map, *first;
   std::size_t map_bytes, bytes, element;
-  bool shared;  // by the threads of a block alone
+  bool shared;  // shared memory, which only the threads of one block see
   std::vector<Shadow> shadow;
 };
 
-// An access that another came before, with no barrier between.
-struct Clash {
+// A data race: an earlier access that no barrier separates from the present one.
+struct Race {
   Event before;
-  const char* did;  // "wrote", "read"
+  const char* did;  // "wrote" or "read"
 };
 
+// The contents of all arrays but shared memory.
 using Snapshot = std::vector<std::vector<std::byte>>;
 
-// All arrays. One for the process.
+// All arrays of the process.
 class Memory {
  public:
   static Memory& Get();
 
   void Add(Region region);
   void Remove(std::byte* map);
-  // Whose pages `p` is in, null if none's.
+  // Returns the array whose pages hold `p`, or null.
   Region* Find(const void* p);
-  // Takes down an access within `region`, in the launch whose blocks begin with `first_serial`.
-  std::optional<Clash> Note(Region& region, const void* p, std::size_t bytes, bool write, const Event& now,
-                            uint32_t first_serial) const;
+  // Records an access within `region`, and returns the race that it makes, if any. `first_serial`
+  // is the serial number of the first block of the present launch.
+  std::optional<Race> Note(Region& region, const void* p, std::size_t bytes, bool write,
+                           const Event& now, uint32_t first_serial) const;
 
-  // Of what is not shared memory.
   Snapshot Copy() const;
   void Restore(const Snapshot& snapshot);
-  // The place of the first difference.
+  // Returns the first element that differs from `snapshot`, as ElementName() names it.
   std::optional<std::string> Difference(const Snapshot& snapshot) const;
 
  private:
-  std::map<std::byte*, std::unique_ptr<Region>> regions_;  // by map
-  std::array<Region*, 64> near_ = {};                      // the last of a page
+  std::map<std::byte*, std::unique_ptr<Region>> regions_;  // by Region::map
+  std::array<Region*, 64> near_ = {};                      // cache of Find(), by page
 };
 
-// "index 12 of keys (12 elements of 4 bytes)"
-std::string Place(const Region& region, const void* p);
+// Returns for example "index 12 of keys (12 elements of 4 bytes)".
+std::string ElementName(const Region& region, const void* p);
+
+// True while the code of a kernel runs. Accesses are recorded then only: in a debug build this
+// library may share instrumented templates with the source of a kernel.
+inline bool in_kernel = false;
+
+// Clears in_kernel while a thread of a kernel is in this library.
+class OutOfKernel {
+ public:
+  OutOfKernel() : before_(in_kernel) { in_kernel = false; }
+  ~OutOfKernel() { in_kernel = before_; }
+
+ private:
+  bool before_;
+};
+
+// Reports an access by the running thread of a kernel, if one runs. Ends the launch if the access
+// is out of bounds or makes a race.
+void Touch(const void* p, std::size_t bytes, bool write, bool atomic = false);
 
 }  // namespace pivotal::kernels::cuda_on_cpu

@@ -14,7 +14,6 @@
 #include "kernels/philox.h"
 #include "tests/kernels/cuda_fiber.h"
 #include "tests/kernels/cuda_memory.h"
-#include "tests/kernels/cuda_watch.h"
 
 dim3 threadIdx, blockIdx, blockDim, gridDim;
 
@@ -26,7 +25,7 @@ namespace pivotal::kernels::cuda_on_cpu {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-constexpr std::size_t kMaxShared = 48 << 10;  // without leave to take more
+constexpr std::size_t kMaxShared = 48 << 10;  // what a launch may take unless it asks for more
 
 enum class State { kReady, kAtBarrier, kAtWarp, kReturned };
 
@@ -67,6 +66,7 @@ dim3 At(std::size_t index, dim3 size) {
 }
 std::size_t Count(dim3 size) { return std::size_t{size.x} * size.y * size.z; }
 
+// Runs launches: switches between the fibers of a block and checks what they do.
 class Machine {
  public:
   static Machine& Get() {
@@ -74,17 +74,19 @@ class Machine {
     return machine;
   }
 
-  // Those before.
+  // Returns the schedules before.
   std::vector<Schedule> SetSchedules(std::vector<Schedule> schedules) {
     return std::exchange(schedules_, std::move(schedules));
   }
-  void Launch(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes);
+  void Launch(const LaunchShape& shape, void (*thread)(const void*), const void* arguments,
+              std::size_t bytes);
 
   bool in_thread() const { return current_ != nullptr; }
-  // Of the thread that runs.
+  // The following are called by the running thread of a kernel.
   void Watch(const void* p, std::size_t bytes, bool write, bool atomic);
   void Barrier(const Site& site);
-  uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width, const Site& site);
+  uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width,
+                    const Site& site);
   void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element);
   void Segfault(const void* p);
   [[noreturn]] void Enter();
@@ -94,8 +96,10 @@ class Machine {
 
   void RunBlock(Schedule schedule, std::size_t block, RandomStream& random);
   void Resume(int thread);
-  void Leave() { Flow::Switch(*current_, launcher_); }  // to the launcher; comes back when the thread goes on
-  // Ends the launch. `say()` is what happened; a thread that fails isn't unwound, so it must own nothing.
+  // Switches to the launcher. Returns when the launcher resumes the thread.
+  void Leave() { Flow::Switch(*current_, launcher_); }
+  // Ends the launch with the message that `say()` returns. The stack of the thread is not unwound,
+  // so it must own nothing.
   template <typename F>
   [[noreturn]] void Fail(F say) {
     FailAs(Index(), say);
@@ -109,16 +113,19 @@ class Machine {
   void SetFailure(int thread, const std::string& what);
   bool ReleaseBarrier();
   void ReportStandstill();
-  // The lane that a shuffle reads from.
+  // Returns the lane that a shuffle reads from.
   static int SourceOf(int lane, const Fiber& self);
 
   int Index() const { return static_cast<int>(current_ - fibers_.data()); }
-  std::string ThreadName(int thread) const { return Name(At(static_cast<std::size_t>(thread), shape_->block)); }
+  std::string ThreadName(int thread) const {
+    return Name(At(static_cast<std::size_t>(thread), shape_->block));
+  }
 
   std::vector<Schedule> schedules_ = {Schedule::kForward, Schedule::kBackward, Schedule::kRandom,
                                       Schedule::kRandomAgain};
   Memory& memory_;
-  std::vector<std::unique_ptr<GuardedMemory>> shared_;  // arrays, as they are taken
+  std::vector<std::unique_ptr<GuardedMemory>>
+      shared_;  // arrays in the order in which threads take them
   std::size_t taken_ = 0, taken_bytes_ = 0;
   uint8_t garbage_ = 0;
 
@@ -128,7 +135,7 @@ class Machine {
   std::size_t argument_bytes_ = 0;
   Flow launcher_;
   std::vector<Fiber> fibers_ = std::vector<Fiber>(kMaxThreads);
-  int threads_ = 0;  // of a block
+  int threads_ = 0;  // number of threads of a block
   Fiber* current_ = nullptr;
   uint32_t serial_ = 0, first_serial_ = 1, epoch_ = 0;
   std::array<uint32_t, kMaxThreads / kWarp> warp_epochs_ = {};
@@ -142,20 +149,23 @@ void Machine::Watch(const void* p, std::size_t bytes, bool write, bool atomic) {
   const char* const does = write ? "writes" : "reads";
   if (region == nullptr) {
     const bool constant = p >= __executable_start && p < _end;
-    const bool argument = at >= arguments_ && at < static_cast<const std::byte*>(arguments_) + argument_bytes_;
+    const bool argument =
+        at >= arguments_ && at < static_cast<const std::byte*>(arguments_) + argument_bytes_;
     if (!write && (constant || argument)) return;
     Fail([&] { return fmt::format("{} {} bytes at {}, which no array has", does, bytes, p); });
   }
   if (at < region->first || at + bytes > region->first + region->bytes)
-    Fail([&] { return fmt::format("{} out of bounds: {}", does, Place(*region, p)); });
+    Fail([&] { return fmt::format("{} out of bounds: {}", does, ElementName(*region, p)); });
   const int thread = Index();
-  const Event now = {serial_, epoch_, warp_epochs_[thread / kWarp], static_cast<uint16_t>(thread), atomic};
-  const auto clash = memory_.Note(*region, p, bytes, write, now, first_serial_);
-  if (!clash) return;
+  const Event now = {serial_, epoch_, warp_epochs_[thread / kWarp], static_cast<uint16_t>(thread),
+                     atomic};
+  const auto race = memory_.Note(*region, p, bytes, write, now, first_serial_);
+  if (!race) return;
   Fail([&] {
-    const bool own = clash->before.serial == serial_;
-    const std::string who = own ? "thread " + ThreadName(clash->before.thread) : "another block";
-    return fmt::format("{} what {} {}, with no barrier between: {}", does, who, clash->did, Place(*region, p));
+    const bool own = race->before.serial == serial_;
+    const std::string who = own ? "thread " + ThreadName(race->before.thread) : "another block";
+    return fmt::format("{} what {} {}, with no barrier between: {}", does, who, race->did,
+                       ElementName(*region, p));
   });
 }
 
@@ -180,12 +190,13 @@ void Machine::Resume(int thread) {
 }
 
 void Machine::SetFailure(int thread, const std::string& what) {
-  failure_ = fmt::format("kernel {}, block {}, thread {}: {}", shape_->kernel, Name(blockIdx), ThreadName(thread), what);
+  failure_ = fmt::format("kernel {}, block {}, thread {}: {}", shape_->kernel, Name(blockIdx),
+                         ThreadName(thread), what);
 }
 
 void Machine::Segfault(const void* p) {
   const Region* region = memory_.Find(p);
-  SetFailure(Index(), region != nullptr ? "out of bounds: " + Place(*region, p)
+  SetFailure(Index(), region != nullptr ? "out of bounds: " + ElementName(*region, p)
                                         : fmt::format("touches {}, which no array has", p));
   Flow::Jump(launcher_);
 }
@@ -198,13 +209,14 @@ void Machine::Barrier(const Site& site) {
 
 bool Machine::ReleaseBarrier() {
   for (int t = 0; t < threads_; ++t)
-    if (fibers_[t].state != State::kAtBarrier || !SameSite(fibers_[t].site, fibers_[0].site)) return false;
+    if (fibers_[t].state != State::kAtBarrier || !SameSite(fibers_[t].site, fibers_[0].site))
+      return false;
   for (int t = 0; t < threads_; ++t) fibers_[t].state = State::kReady;
   ++epoch_;
   return true;
 }
 
-// Nobody can go on.
+// Reports why no thread can go on.
 void Machine::ReportStandstill() {
   const auto doing = [&](int t) -> std::string {
     const Fiber& fiber = fibers_[t];
@@ -212,7 +224,8 @@ void Machine::ReportStandstill() {
       case State::kReturned: return "has returned";
       case State::kAtBarrier: return "waits at the barrier in " + Name(fiber.site);
       default:
-        return fmt::format("waits in {} of {} with mask {:#010x}", Name(fiber.operation), Name(fiber.site), fiber.mask);
+        return fmt::format("waits in {} of {} with mask {:#010x}", Name(fiber.operation),
+                           Name(fiber.site), fiber.mask);
     }
   };
   for (int t = 0; t < threads_; ++t) {
@@ -221,19 +234,20 @@ void Machine::ReportStandstill() {
     for (int lane = 0; lane < kWarp; ++lane) {
       const Fiber& other = fibers_[first + lane];
       if (!(fibers_[t].mask >> lane & 1) ||
-          (other.state == State::kAtWarp && other.mask == fibers_[t].mask && other.operation == fibers_[t].operation &&
-           SameSite(other.site, fibers_[t].site)))
+          (other.state == State::kAtWarp && other.mask == fibers_[t].mask &&
+           other.operation == fibers_[t].operation && SameSite(other.site, fibers_[t].site)))
         continue;
-      return SetFailure(t, fmt::format("divergent warp: {}, but thread {} {}", doing(t), ThreadName(first + lane),
-                                       doing(first + lane)));
+      return SetFailure(t, fmt::format("divergent warp: {}, but thread {} {}", doing(t),
+                                       ThreadName(first + lane), doing(first + lane)));
     }
   }
   for (int t = 0; t < threads_; ++t) {
     if (fibers_[t].state != State::kAtBarrier) continue;
     for (int other = 0; other < threads_; ++other)
-      if (fibers_[other].state != State::kAtBarrier || !SameSite(fibers_[other].site, fibers_[t].site))
-        return SetFailure(t, fmt::format("not all threads reach a barrier: {}, but thread {} {}", doing(t),
-                                         ThreadName(other), doing(other)));
+      if (fibers_[other].state != State::kAtBarrier ||
+          !SameSite(fibers_[other].site, fibers_[t].site))
+        return SetFailure(t, fmt::format("not all threads reach a barrier: {}, but thread {} {}",
+                                         doing(t), ThreadName(other), doing(other)));
   }
 }
 
@@ -241,32 +255,38 @@ int Machine::SourceOf(int lane, const Fiber& self) {
   const int begin = lane / self.width * self.width, end = begin + self.width;
   switch (self.operation) {
     case WarpOperation::kShuffle: return begin + (self.argument & (self.width - 1));
-    case WarpOperation::kShuffleXor: return (lane ^ self.argument) < end ? lane ^ self.argument : lane;
-    case WarpOperation::kShuffleUp: return lane - self.argument < begin ? lane : lane - self.argument;
+    case WarpOperation::kShuffleXor:
+      return (lane ^ self.argument) < end ? lane ^ self.argument : lane;
+    case WarpOperation::kShuffleUp:
+      return lane - self.argument < begin ? lane : lane - self.argument;
     default: return lane + self.argument >= end ? lane : lane + self.argument;
   }
 }
 
-uint64_t Machine::Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width,
-                           const Site& site) {
+uint64_t Machine::Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument,
+                           int width, const Site& site) {
   Fiber& self = *current_;
   const int thread = Index(), lane = thread % kWarp, first = thread - lane;
   const int lanes = std::min(kWarp, threads_ - first);
   const char* const what = Name(operation);
   if (!(mask >> lane & 1))
     Fail([&] {
-      return fmt::format("divergent warp: calls {} in {} with mask {:#010x}, which names other lanes", what, Name(site),
-                         mask);
+      return fmt::format(
+          "divergent warp: calls {} in {} with mask {:#010x}, which names other lanes", what,
+          Name(site), mask);
     });
   if (lanes < kWarp && mask >> lanes != 0)
     Fail([&] {
-      return fmt::format("divergent warp: {} in {} with mask {:#010x}, which names lanes beyond the block", what, Name(site),
-                         mask);
+      return fmt::format(
+          "divergent warp: {} in {} with mask {:#010x}, which names lanes beyond the block", what,
+          Name(site), mask);
     });
   if (width < 1 || width > kWarp || (width & (width - 1)) != 0)
     Fail([&] { return fmt::format("{} in {}: a width of {}", what, Name(site), width); });
-  const bool is_step = operation == WarpOperation::kShuffleUp || operation == WarpOperation::kShuffleDown;
-  if (argument < 0 || (argument >= kWarp && operation == WarpOperation::kShuffleXor) || (argument > kWarp && is_step))
+  const bool is_step =
+      operation == WarpOperation::kShuffleUp || operation == WarpOperation::kShuffleDown;
+  if (argument < 0 || (argument >= kWarp && operation == WarpOperation::kShuffleXor) ||
+      (argument > kWarp && is_step))
     Fail([&] { return fmt::format("{} in {}: no lane at {}", what, Name(site), argument); });
   self.state = State::kAtWarp;
   self.site = site;
@@ -279,8 +299,8 @@ uint64_t Machine::Exchange(WarpOperation operation, unsigned mask, uint64_t bits
   bool all = true;
   for (int i = 0; i < lanes; ++i)
     if (mask >> i & 1)
-      all = all && warp[i].state == State::kAtWarp && warp[i].mask == mask && warp[i].operation == operation &&
-            SameSite(warp[i].site, site);
+      all = all && warp[i].state == State::kAtWarp && warp[i].mask == mask &&
+            warp[i].operation == operation && SameSite(warp[i].site, site);
   if (!all) {
     Leave();
     return self.result;
@@ -296,32 +316,41 @@ uint64_t Machine::Exchange(WarpOperation operation, unsigned mask, uint64_t bits
     const int from = SourceOf(i, warp[i]);
     if (!(mask >> from & 1))
       FailAs(first + i, [&] {
-        return fmt::format("divergent warp: {} in {} reads from lane {}, which mask {:#010x} doesn't name", what, Name(site),
-                           from, mask);
+        return fmt::format(
+            "divergent warp: {} in {} reads from lane {}, which mask {:#010x} doesn't name", what,
+            Name(site), from, mask);
       });
     warp[i].result = warp[from].bits;
   }
-  if (operation == WarpOperation::kSync && lanes == __builtin_popcount(mask)) ++warp_epochs_[first / kWarp];
+  if (operation == WarpOperation::kSync && lanes == __builtin_popcount(mask))
+    ++warp_epochs_[first / kWarp];
   return self.result;
 }
 
 void* Machine::TakeShared(std::size_t index, std::size_t bytes, std::size_t element) {
-  if (index > taken_) Fail([] { return std::string("takes arrays of shared memory in another order than other threads"); });
-  if (index == taken_) {  // the first thread that does
+  if (index > taken_)
+    Fail([] {
+      return std::string("takes arrays of shared memory in another order than other threads");
+    });
+  if (index == taken_) {  // this thread is the first to take it
     ++taken_;
     taken_bytes_ += (bytes + 15) / 16 * 16;
     if (taken_bytes_ > shape_->shared_bytes)
       Fail([&] {
-        return fmt::format("takes {} bytes of shared memory; the launch gave {}", taken_bytes_, shape_->shared_bytes);
+        return fmt::format("takes {} bytes of shared memory; the launch gave {}", taken_bytes_,
+                           shape_->shared_bytes);
       });
     if (index == shared_.size()) shared_.emplace_back();
-    if (shared_[index] == nullptr || shared_[index]->bytes() != bytes || shared_[index]->element() != element)
-      shared_[index] = std::make_unique<GuardedMemory>(fmt::format("shared array {}", index), bytes, element, true);
+    if (shared_[index] == nullptr || shared_[index]->bytes() != bytes ||
+        shared_[index]->element() != element)
+      shared_[index] = std::make_unique<GuardedMemory>(fmt::format("shared array {}", index), bytes,
+                                                       element, true);
     std::memset(shared_[index]->data(), garbage_, bytes);
   }
   if (shared_[index]->bytes() != bytes)
     Fail([&] {
-      return fmt::format("takes {} bytes as shared array {}, other threads {}", bytes, index, shared_[index]->bytes());
+      return fmt::format("takes {} bytes as shared array {}, other threads {}", bytes, index,
+                         shared_[index]->bytes());
     });
   return shared_[index]->data();
 }
@@ -341,17 +370,20 @@ void Machine::RunBlock(Schedule schedule, std::size_t block, RandomStream& rando
   std::iota(order.begin(), order.end(), 0);
   if (schedule == Schedule::kBackward) std::ranges::reverse(order);
   const auto shuffle = [&] {
-    for (auto i = std::ssize(order) - 1; i > 0; --i) std::swap(order[i], order[random.Below(i + 1)]);
+    for (auto i = std::ssize(order) - 1; i > 0; --i)
+      std::swap(order[i], order[random.Below(i + 1)]);
   };
   for (;;) {
-    // In turn, or each warp as far as it gets.
+    // Runs single threads in turn (kRandom), or each warp as far as it gets.
     if (schedule == Schedule::kRandom || schedule == Schedule::kRandomAgain) shuffle();
     if (schedule == Schedule::kRandomAgain)
       std::ranges::stable_sort(order, {}, [](int t) { return t / kWarp * 0x9E3779B1u >> 7; });
     bool ran = false;
     for (std::size_t begin = 0, end; begin < order.size(); begin = end) {
       end = begin + 1;
-      while (schedule != Schedule::kRandom && end < order.size() && order[end] / kWarp == order[begin] / kWarp) ++end;
+      while (schedule != Schedule::kRandom && end < order.size() &&
+             order[end] / kWarp == order[begin] / kWarp)
+        ++end;
       for (bool again = true; again;) {
         again = false;
         for (std::size_t i = begin; i < end; ++i) {
@@ -364,20 +396,23 @@ void Machine::RunBlock(Schedule schedule, std::size_t block, RandomStream& rando
       }
     }
     if (ran || ReleaseBarrier()) continue;
-    if (std::all_of(fibers_.begin(), fibers_.begin() + threads_, [](const Fiber& f) { return f.state == State::kReturned; }))
+    if (std::all_of(fibers_.begin(), fibers_.begin() + threads_,
+                    [](const Fiber& f) { return f.state == State::kReturned; }))
       return;
     return ReportStandstill();
   }
 }
 
-void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes) {
+void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), const void* arguments,
+                     std::size_t bytes) {
   const auto refuse = [&](const std::string& what) {
     throw LaunchFailure(fmt::format("kernel {}: {}", shape.kernel, what));
   };
-  if (Count(shape.block) == 0 || Count(shape.block) > kMaxThreads || Count(shape.grid) == 0 || shape.grid.y > 65535 ||
-      shape.grid.z > 65535)
+  if (Count(shape.block) == 0 || Count(shape.block) > kMaxThreads || Count(shape.grid) == 0 ||
+      shape.grid.y > 65535 || shape.grid.z > 65535)
     refuse(fmt::format("a grid of {} blocks of {} threads", Name(shape.grid), Name(shape.block)));
-  if (shape.shared_bytes > kMaxShared) refuse(fmt::format("{} bytes of shared memory", shape.shared_bytes));
+  if (shape.shared_bytes > kMaxShared)
+    refuse(fmt::format("{} bytes of shared memory", shape.shared_bytes));
   shape_ = &shape;
   thread_ = thread;
   arguments_ = arguments;
@@ -401,16 +436,17 @@ void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), cons
     RandomStream random(1, static_cast<uint64_t>(schedule));
     if (schedule == Schedule::kBackward) std::ranges::reverse(blocks);
     if (schedule >= Schedule::kRandom)
-      for (auto i = std::ssize(blocks) - 1; i > 0; --i) std::swap(blocks[i], blocks[random.Below(i + 1)]);
+      for (auto i = std::ssize(blocks) - 1; i > 0; --i)
+        std::swap(blocks[i], blocks[random.Below(i + 1)]);
     for (const std::size_t block : blocks) {
       RunBlock(schedule, block, random);
       if (failure_) throw LaunchFailure(*failure_);
     }
     if (schedule == schedules_[0])
       first = memory_.Copy();
-    else if (const auto place = memory_.Difference(first))
-      refuse(fmt::format("the result depends on the order of threads or blocks ({} or {}): {}", Name(schedules_[0]),
-                         Name(schedule), *place));
+    else if (const auto element = memory_.Difference(first))
+      refuse(fmt::format("the result depends on the order of threads or blocks ({} or {}): {}",
+                         Name(schedules_[0]), Name(schedule), *element));
   }
 }
 
@@ -420,7 +456,8 @@ ScopedSchedules::ScopedSchedules(std::vector<Schedule> schedules)
     : before_(Machine::Get().SetSchedules(std::move(schedules))) {}
 ScopedSchedules::~ScopedSchedules() { Machine::Get().SetSchedules(before_); }
 
-void Run(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes) {
+void Run(const LaunchShape& shape, void (*thread)(const void*), const void* arguments,
+         std::size_t bytes) {
   Machine::Get().Launch(shape, thread, arguments, bytes);
 }
 
@@ -429,7 +466,8 @@ void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element) {
   return Machine::Get().TakeShared(index, bytes, element);
 }
 
-uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width, const Site& site) {
+uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width,
+                  const Site& site) {
   const OutOfKernel out;
   return Machine::Get().Exchange(operation, mask, bits, argument, width, site);
 }

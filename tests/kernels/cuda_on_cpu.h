@@ -1,16 +1,24 @@
-// Apache-2.0. Runs CUDA kernels on the CPU: a .cu source compiled as C++ with this header before it (-include). All
-// threads of a block are fibers of the one thread that launches, and blocks run one after another.
+// Apache-2.0. Runs CUDA kernels on the CPU. A .cu source is compiled as C++ with this header in
+// front of it (-include). All threads of a block are fibers of the one thread that launches, and
+// blocks run one after another.
 //
-// A launch throws LaunchFailure, which names kernel, block and thread, for
-//  - a read or write outside a DeviceArray or an array of shared memory;
-//  - threads that touch the same memory, one of them writing, with no barrier between (atomics aside). Both are seen at the
-//    access if the source is compiled with -fsanitize=thread, whose calls this library answers itself; without it,
-//    what lies behind an array is out of bounds by a page that can't be touched;
-//  - a result that depends on the order of threads or blocks: every launch runs once a schedule, from the same memory,
-//    and all arrays must be equal to the bit;
-//  - a barrier that a thread of the block doesn't reach, or threads at two different ones;
-//  - a shuffle or vote that a lane in its mask doesn't reach, that a lane outside its mask calls, or that reads from one.
-// Shared memory is SharedArena's (kernels/cuda/launch.h) alone, and is full of garbage at first; there is no __shared__.
+// A launch throws LaunchFailure, which names kernel, block and thread, if
+//  - a thread reads or writes outside a DeviceArray or an array of shared memory;
+//  - threads access the same element, one of them writes, and no barrier is in between (atomic
+//    operations excepted);
+//  - the result depends on the order of threads or blocks: each launch runs once per Schedule from
+//  the
+//    same memory, and all arrays must be equal to the bit;
+//  - not all threads of a block reach a barrier, or they reach different ones;
+//  - a lane in the mask of a shuffle or vote does not reach it, a lane outside the mask calls it,
+//  or a
+//    lane outside the mask is read.
+// Accesses are checked one by one if the source is compiled with -fsanitize=thread, whose calls
+// this library answers itself. Otherwise races are found only where they change the result, and
+// accesses out of bounds only behind an array, where a page that cannot be accessed follows.
+//
+// Shared memory comes from SharedArena alone (kernels/cuda/device.h) and starts out as garbage;
+// __shared__ is not supported.
 #pragma once
 
 #define PIVOTAL_CUDA_ON_CPU 1
@@ -36,7 +44,7 @@ struct dim3 {
   unsigned x, y, z;
   constexpr explicit dim3(unsigned x = 1, unsigned y = 1, unsigned z = 1) : x(x), y(y), z(z) {}
 };
-// Of the thread that runs.
+// Of the running thread.
 extern dim3 threadIdx, blockIdx, blockDim, gridDim;
 
 namespace pivotal::kernels::cuda_on_cpu {
@@ -47,9 +55,9 @@ struct LaunchFailure : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-// The order in which threads and blocks run.
+// An order in which threads and blocks run.
 enum class Schedule { kForward, kBackward, kRandom, kRandomAgain };
-// Those of the launches in a scope, all four elsewhere. For large launches.
+// Sets the schedules of the launches in its scope, to save time. Other launches run all four.
 class ScopedSchedules {
  public:
   explicit ScopedSchedules(std::vector<Schedule> schedules);
@@ -60,7 +68,7 @@ class ScopedSchedules {
  private:
   std::vector<Schedule> before_;
 };
-// True if accesses are watched one by one.
+// Returns true if accesses are checked one by one.
 bool WatchesAccesses();
 
 struct LaunchShape {
@@ -68,13 +76,16 @@ struct LaunchShape {
   dim3 grid, block;
   std::size_t shared_bytes;
 };
-// thread(arguments) on every thread, which may read the `bytes` of `arguments` too.
-void Run(const LaunchShape& shape, void (*thread)(const void*), const void* arguments, std::size_t bytes);
+// Calls thread(arguments) on every thread of the launch. Threads may read the `bytes` of
+// `arguments`.
+void Run(const LaunchShape& shape, void (*thread)(const void*), const void* arguments,
+         std::size_t bytes);
 
-// Memory between two pages that can't be touched, its end at the second.
+// Memory between two pages that cannot be accessed. It ends where the second begins.
 class GuardedMemory {
  public:
-  // `name` is for messages, `element` the bytes of an element. `shared`: of a block's shared memory.
+  // `name` is for messages, `element` is the size of an element in bytes, and `shared` tells
+  // whether this is shared memory of a block.
   GuardedMemory(std::string name, std::size_t bytes, std::size_t element, bool shared = false);
   ~GuardedMemory();
   GuardedMemory(const GuardedMemory&) = delete;
@@ -90,14 +101,16 @@ class GuardedMemory {
   std::size_t map_bytes_, bytes_, element_;
 };
 
-// What cudaMalloc and cudaMemcpy would give: kernels may touch DeviceArrays and nothing else.
+// An array that kernels may access, in place of cudaMalloc and cudaMemcpy.
 template <typename T>
 class DeviceArray {
  public:
-  DeviceArray(std::string name, std::size_t size) : memory_(std::move(name), size * sizeof(T), sizeof(T)), size_(size) {
-    std::memset(memory_.data(), 0xFF, memory_.bytes());  // NaN, or -1
+  DeviceArray(std::string name, std::size_t size)
+      : memory_(std::move(name), size * sizeof(T), sizeof(T)), size_(size) {
+    std::memset(memory_.data(), 0xFF, memory_.bytes());  // NaN as float, -1 as integer
   }
-  DeviceArray(std::string name, const std::vector<T>& values) : DeviceArray(std::move(name), values.size()) {
+  DeviceArray(std::string name, const std::vector<T>& values)
+      : DeviceArray(std::move(name), values.size()) {
     if (!values.empty()) std::memcpy(memory_.data(), values.data(), memory_.bytes());
   }
 
@@ -114,10 +127,12 @@ class DeviceArray {
 
 enum class WarpOperation { kShuffle, kShuffleXor, kShuffleUp, kShuffleDown, kBallot, kSync };
 void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element);
-uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width, const Site& site);
+uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width,
+                  const Site& site);
 
 template <typename T>
-T ExchangeAs(WarpOperation operation, unsigned mask, T value, int argument, int width, const Site& site) {
+T ExchangeAs(WarpOperation operation, unsigned mask, T value, int argument, int width,
+             const Site& site) {
   static_assert(std::is_trivially_copyable_v<T> && sizeof(T) <= sizeof(uint64_t));
   uint64_t bits = 0;
   std::memcpy(&bits, &value, sizeof(T));
@@ -165,13 +180,10 @@ inline void __syncwarp(unsigned mask = 0xFFFFFFFFu,
   Exchange(WarpOperation::kSync, mask, 0, 0, 32, site);
 }
 
-// The value before.
+// Return the value before.
 int atomicAdd(int* p, int x);
-unsigned atomicAdd(unsigned* p, unsigned x);
 unsigned long long atomicAdd(unsigned long long* p, unsigned long long x);
-float atomicAdd(float* p, float x);
 int atomicMax(int* p, int x);
-unsigned atomicMax(unsigned* p, unsigned x);
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }
@@ -187,7 +199,7 @@ inline float __uint_as_float(unsigned bits) {
   return x;
 }
 
-// Conversions to nearest, ties to even, in the .cc file.
+// 16-bit numbers. Conversions round to nearest, ties to even.
 struct __nv_bfloat16 {
   uint16_t bits;
 };
@@ -202,8 +214,8 @@ __half __float2half(float x);
 namespace pivotal::kernels::cuda {
 
 template <typename... Params, typename... Args>
-void Launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block, std::size_t shared_bytes, void*,
-            Args... args) {
+void Launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block,
+            std::size_t shared_bytes, void*, Args... args) {
   using Call = std::pair<void (*)(Params...), std::tuple<Params...>>;
   const Call call{kernel, std::tuple<Params...>(args...)};
   const auto thread = [](const void* p) {
@@ -217,7 +229,8 @@ class SharedArena {
  public:
   template <typename T>
   T* Take(int count) {
-    return static_cast<T*>(cuda_on_cpu::TakeShared(taken_++, static_cast<std::size_t>(count) * sizeof(T), sizeof(T)));
+    return static_cast<T*>(
+        cuda_on_cpu::TakeShared(taken_++, static_cast<std::size_t>(count) * sizeof(T), sizeof(T)));
   }
 
  private:

@@ -4,7 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/device.h"
 
 namespace pivotal::kernels::cuda {
 namespace {
@@ -16,9 +16,10 @@ using ::testing::HasSubstr;
 
 constexpr unsigned kAll = 0xFFFFFFFFu;
 
-// What a launch of one argument is refused for.
+// Returns the message with which a launch fails, or "".
 template <typename... Args>
-std::string Failure(void (*kernel)(Args...), dim3 grid, dim3 block, std::size_t shared, Args... args) {
+std::string Failure(void (*kernel)(Args...), dim3 grid, dim3 block, std::size_t shared,
+                    Args... args) {
   try {
     Launch("Kernel", kernel, grid, block, shared, nullptr, args...);
   } catch (const LaunchFailure& failure) {
@@ -27,12 +28,13 @@ std::string Failure(void (*kernel)(Args...), dim3 grid, dim3 block, std::size_t 
   return "";
 }
 
-TEST(CudaOnCpu, ThreadsKnowTheirPlaces) {
+TEST(CudaOnCpu, ThreadsKnowTheirIndices) {
   DeviceArray<unsigned> out("out", 2 * 3 * 4 * 5);
   Launch(
-      "Places",
+      "Indices",
       +[](unsigned* to) {
-        const unsigned block = blockIdx.y * gridDim.x + blockIdx.x, thread = threadIdx.y * blockDim.x + threadIdx.x;
+        const unsigned block = blockIdx.y * gridDim.x + blockIdx.x,
+                       thread = threadIdx.y * blockDim.x + threadIdx.x;
         to[block * blockDim.x * blockDim.y + thread] = 1000 * block + thread;
       },
       dim3(2, 3), dim3(4, 5), 0, nullptr, out.data());
@@ -101,11 +103,11 @@ TEST(CudaOnCpu, BarriersAndAtomics) {
   EXPECT_EQ(counts.values(), (std::vector<int>{2016, 7, 0}));
 }
 
-// What one lane writes, the others may read after __syncwarp.
-TEST(CudaOnCpu, WarpsMeet) {
+// After __syncwarp a lane may read what another lane wrote before.
+TEST(CudaOnCpu, LanesSynchronize) {
   DeviceArray<int> out("out", 32);
   Launch(
-      "Meet",
+      "Synchronize",
       +[](int* to) {
         SharedArena arena;
         int* const shared = arena.Take<int>(32);
@@ -117,7 +119,7 @@ TEST(CudaOnCpu, WarpsMeet) {
   EXPECT_EQ(out.values()[0], 31);
 }
 
-TEST(CudaOnCpu, NamesWhereABoundWasPassed) {
+TEST(CudaOnCpu, NamesTheElementOutOfBounds) {
   DeviceArray<int> out("out", 70);
   const auto past = +[](int* to) { to[blockIdx.x * 32 + threadIdx.x] = 1; };
   EXPECT_THAT(Failure<int*>(past, dim3(3), dim3(32), 0, out.data()),
@@ -134,7 +136,8 @@ TEST(CudaOnCpu, SharedArraysHaveBoundsOfTheirOwn) {
     first[threadIdx.x + 1] = 0;
     to[threadIdx.x] = 0;
   };
-  EXPECT_THAT(Failure<int*>(past, dim3(1), dim3(32), 256, out.data()), HasSubstr("index 32 of shared array 0"));
+  EXPECT_THAT(Failure<int*>(past, dim3(1), dim3(32), 256, out.data()),
+              HasSubstr("index 32 of shared array 0"));
   EXPECT_THAT(Failure<int*>(past, dim3(1), dim3(32), 128, out.data()),
               HasSubstr("takes 256 bytes of shared memory; the launch gave 128"));
 }
@@ -154,14 +157,16 @@ TEST(CudaOnCpu, SharedMemoryBeginsAsGarbage) {
     SharedArena arena;
     *to = *arena.Take<int>(1);
   };
-  EXPECT_THAT(Failure<int*>(read, dim3(1), dim3(1), 16, out.data()), HasSubstr("depends on the order"));
+  EXPECT_THAT(Failure<int*>(read, dim3(1), dim3(1), 16, out.data()),
+              HasSubstr("depends on the order"));
 }
 
-TEST(CudaOnCpu, TwoThreadsOrBlocksAtOnePlace) {
+TEST(CudaOnCpu, TwoThreadsOrBlocksWriteOneElement) {
   DeviceArray<int> out("out", 2);
   const auto write = +[](int* to) { to[0] = static_cast<int>(blockIdx.x + threadIdx.x); };
   const bool watches = cuda_on_cpu::WatchesAccesses();
-  const std::string why = watches ? "with no barrier between: index 0 of out" : "depends on the order";
+  const std::string why =
+      watches ? "with no barrier between: index 0 of out" : "depends on the order";
   EXPECT_THAT(Failure<int*>(write, dim3(1), dim3(2), 0, out.data()), HasSubstr(why));
   EXPECT_THAT(Failure<int*>(write, dim3(2), dim3(1), 0, out.data()), HasSubstr(why));
 }
@@ -172,7 +177,8 @@ TEST(CudaOnCpu, ABarrierThatNotAllReach) {
     if (threadIdx.x < 40) __syncthreads();
   };
   EXPECT_THAT(Failure<int*>(some, dim3(1), dim3(64), 0, out.data()),
-              AllOf(HasSubstr("not all threads reach a barrier"), HasSubstr("thread (40, 0, 0) has returned")));
+              AllOf(HasSubstr("not all threads reach a barrier"),
+                    HasSubstr("thread (40, 0, 0) has returned")));
   const auto apart = +[](int*) {
     if (threadIdx.x < 40)
       __syncthreads();
@@ -180,27 +186,32 @@ TEST(CudaOnCpu, ABarrierThatNotAllReach) {
       __syncthreads();
   };
   EXPECT_THAT(Failure<int*>(apart, dim3(1), dim3(64), 0, out.data()),
-              AllOf(HasSubstr("not all threads reach a barrier"), HasSubstr("thread (40, 0, 0) waits at the barrier")));
+              AllOf(HasSubstr("not all threads reach a barrier"),
+                    HasSubstr("thread (40, 0, 0) waits at the barrier")));
 }
 
 TEST(CudaOnCpu, ShufflesThatNotAllReach) {
   DeviceArray<int> out("out", 64);
-  const auto diverges = [&](void (*kernel)(int*)) { return Failure<int*>(kernel, dim3(1), dim3(64), 0, out.data()); };
-  // A lane of the mask returns, waits elsewhere, or isn't there.
+  const auto diverges = [&](void (*kernel)(int*)) {
+    return Failure<int*>(kernel, dim3(1), dim3(64), 0, out.data());
+  };
+  // A lane of the mask returns, waits at a barrier, or does not exist.
   EXPECT_THAT(diverges(+[](int* to) {
                 if (threadIdx.x != 50) to[threadIdx.x] = __shfl_xor_sync(kAll, 1, 1);
               }),
               AllOf(HasSubstr("divergent warp"), HasSubstr("thread (50, 0, 0) has returned")));
-  EXPECT_THAT(diverges(+[](int* to) {
-                if (threadIdx.x == 50) __syncthreads();
-                to[threadIdx.x] = __shfl_xor_sync(kAll, 1, 1);
-                if (threadIdx.x != 50) __syncthreads();
-              }),
-              AllOf(HasSubstr("divergent warp"), HasSubstr("thread (50, 0, 0) waits at the barrier")));
+  EXPECT_THAT(
+      diverges(+[](int* to) {
+        if (threadIdx.x == 50) __syncthreads();
+        to[threadIdx.x] = __shfl_xor_sync(kAll, 1, 1);
+        if (threadIdx.x != 50) __syncthreads();
+      }),
+      AllOf(HasSubstr("divergent warp"), HasSubstr("thread (50, 0, 0) waits at the barrier")));
   EXPECT_THAT(Failure<int*>(
-                  +[](int* to) { to[threadIdx.x] = __shfl_xor_sync(kAll, 1, 1); }, dim3(1), dim3(40), 0, out.data()),
+                  +[](int* to) { to[threadIdx.x] = __shfl_xor_sync(kAll, 1, 1); }, dim3(1),
+                  dim3(40), 0, out.data()),
               HasSubstr("names lanes beyond the block"));
-  // A lane outside the mask shuffles, or is read from.
+  // A lane outside the mask shuffles, or is read.
   EXPECT_THAT(diverges(+[](int* to) { to[threadIdx.x] = __shfl_xor_sync(0x0000FFFFu, 1, 1); }),
               HasSubstr("divergent warp: calls __shfl_xor_sync"));
   EXPECT_THAT(diverges(+[](int* to) {
@@ -210,9 +221,12 @@ TEST(CudaOnCpu, ShufflesThatNotAllReach) {
 }
 
 TEST(CudaOnCpu, SixteenBits) {
-  for (float x : {0.0f, 1.0f, -2.5f, 0.333984375f, 65504.0f, 6e-8f}) EXPECT_NEAR(__half2float(__float2half(x)), x, 1e-8);
-  for (float x : {0.0f, 1.0f, -2.5f, 1e30f}) EXPECT_NEAR(__bfloat162float(__float2bfloat16(x)), x, std::abs(x) / 256);
-  EXPECT_EQ(__float2bfloat16(1.00390625f).bits, 0x3F80);  // half way: to the even one
+  for (float x : {0.0f, 1.0f, -2.5f, 0.333984375f, 65504.0f, 6e-8f})
+    EXPECT_NEAR(__half2float(__float2half(x)), x, 1e-8);
+  for (float x : {0.0f, 1.0f, -2.5f, 1e30f})
+    EXPECT_NEAR(__bfloat162float(__float2bfloat16(x)), x, std::abs(x) / 256);
+  EXPECT_EQ(__float2bfloat16(1.00390625f).bits,
+            0x3F80);  // half way between two numbers: rounds to the even one
   EXPECT_EQ(__float2bfloat16(1.01171875f).bits, 0x3F82);
 }
 

@@ -10,10 +10,11 @@ namespace pivotal::kernels::cuda_on_gpu {
 namespace {
 
 void Check(cudaError_t error) {
-  if (error != cudaSuccess) throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(error));
+  if (error != cudaSuccess)
+    throw std::runtime_error(std::string("CUDA: ") + cudaGetErrorString(error));
 }
 
-// Tests are skipped where there is no GPU.
+// Skips all tests where there is no GPU.
 class NeedsGpu : public ::testing::Environment {
   void SetUp() override {
     int count = 0;
@@ -33,7 +34,9 @@ void* Allocate(std::size_t bytes) {
 
 void Free(void* p) noexcept { cudaFree(p); }
 
-void Upload(void* to, const void* from, std::size_t bytes) { Check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice)); }
+void Upload(void* to, const void* from, std::size_t bytes) {
+  Check(cudaMemcpy(to, from, bytes, cudaMemcpyHostToDevice));
+}
 
 void Download(void* to, const void* from, std::size_t bytes) {
   Check(cudaDeviceSynchronize());

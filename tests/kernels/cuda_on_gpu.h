@@ -1,4 +1,4 @@
-// Apache-2.0. Memory of a GPU, for the tests of CUDA kernels where there is one.
+// Apache-2.0. Arrays in the memory of a GPU, for the tests of CUDA kernels where there is a GPU.
 #pragma once
 
 #include <cstddef>
@@ -7,18 +7,22 @@
 
 namespace pivotal::kernels::cuda_on_gpu {
 
-// Memory that starts out as 0xFF bytes. These throw std::runtime_error with CUDA's message.
+// Allocates memory filled with 0xFF bytes. All but Free throw std::runtime_error with CUDA's
+// message.
 void* Allocate(std::size_t bytes);
 void Free(void* p) noexcept;
 void Upload(void* to, const void* from, std::size_t bytes);
-void Download(void* to, const void* from, std::size_t bytes);  // behind all launches
+// Copies to the host after all launches have ended.
+void Download(void* to, const void* from, std::size_t bytes);
 
-// As cuda_on_cpu::DeviceArray.
+// Does what cuda_on_cpu::DeviceArray does, on a GPU.
 template <typename T>
 class DeviceArray {
  public:
-  DeviceArray(const std::string&, std::size_t size) : data_(Allocate(size * sizeof(T))), size_(size) {}
-  DeviceArray(const std::string& name, const std::vector<T>& values) : DeviceArray(name, values.size()) {
+  DeviceArray(const std::string&, std::size_t size)
+      : data_(Allocate(size * sizeof(T))), size_(size) {}
+  DeviceArray(const std::string& name, const std::vector<T>& values)
+      : DeviceArray(name, values.size()) {
     Upload(data_, values.data(), size_ * sizeof(T));
   }
   ~DeviceArray() { Free(data_); }

@@ -1,18 +1,21 @@
-// Apache-2.0. Accesses of kernels on the CPU: atomic ones, and those that the compiler reports; 16-bit numbers.
-#include "tests/kernels/cuda_watch.h"
-
+// Apache-2.0. Accesses of kernels on the CPU, atomic ones and those that the compiler reports, and
+// conversions of 16-bit numbers.
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
+#include <cstdint>
 
 #include "kernels/packed_matrix.h"
+#include "tests/kernels/cuda_memory.h"
 #include "tests/kernels/cuda_on_cpu.h"
 
 namespace pivotal::kernels::cuda_on_cpu {
 namespace {
 
-// Set by instrumented sources before main().
+// Instrumented sources set this before main().
 bool watches_accesses = false;
 
+// Replaces *p by change(*p) and returns the value before.
 template <typename T, typename F>
 T Atomic(T* p, F change) {
   Touch(p, sizeof(T), true, true);
@@ -31,14 +34,15 @@ using pivotal::kernels::cuda_on_cpu::Atomic;
 using pivotal::kernels::cuda_on_cpu::Touch;
 using pivotal::kernels::cuda_on_cpu::watches_accesses;
 
-int atomicAdd(int* p, int x) { return Atomic(p, [&](int a) { return a + x; }); }
-unsigned atomicAdd(unsigned* p, unsigned x) { return Atomic(p, [&](unsigned a) { return a + x; }); }
+int atomicAdd(int* p, int x) {
+  return Atomic(p, [&](int a) { return a + x; });
+}
 unsigned long long atomicAdd(unsigned long long* p, unsigned long long x) {
   return Atomic(p, [&](unsigned long long a) { return a + x; });
 }
-float atomicAdd(float* p, float x) { return Atomic(p, [&](float a) { return a + x; }); }
-int atomicMax(int* p, int x) { return Atomic(p, [&](int a) { return std::max(a, x); }); }
-unsigned atomicMax(unsigned* p, unsigned x) { return Atomic(p, [&](unsigned a) { return std::max(a, x); }); }
+int atomicMax(int* p, int x) {
+  return Atomic(p, [&](int a) { return std::max(a, x); });
+}
 
 float __bfloat162float(__nv_bfloat16 x) { return __uint_as_float(unsigned{x.bits} << 16); }
 __nv_bfloat16 __float2bfloat16(float x) {
@@ -49,14 +53,15 @@ __nv_bfloat16 __float2bfloat16(float x) {
 float __half2float(__half x) {
   const int exponent = x.bits >> 10 & 31, fraction = x.bits & 1023;
   const float size = exponent == 31 ? (fraction == 0 ? HUGE_VALF : NAN)
-                     : exponent == 0 ? std::ldexp(static_cast<float>(fraction), -24)
-                                     : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
+                     : exponent == 0
+                         ? std::ldexp(static_cast<float>(fraction), -24)
+                         : std::ldexp(static_cast<float>(1024 + fraction), exponent - 25);
   return x.bits & 0x8000 ? -size : size;
 }
 __half __float2half(float x) { return {pivotal::kernels::ToFloat16(x).bits}; }
 
 #if !defined(__SANITIZE_THREAD__)
-// What -fsanitize=thread calls; ThreadSanitizer itself isn't linked.
+// The functions that code compiled with -fsanitize=thread calls. ThreadSanitizer is not linked.
 extern "C" {
 void __tsan_init() { watches_accesses = true; }
 void __tsan_func_entry(void*) {}
@@ -75,10 +80,18 @@ PIVOTAL_WATCH(8)
 PIVOTAL_WATCH(16)
 void __tsan_read_range(void* p, std::size_t bytes) { Touch(p, bytes, false); }
 void __tsan_write_range(void* p, std::size_t bytes) { Touch(p, bytes, true); }
-// Of a test's own counters of references.
-int __tsan_atomic32_load(const volatile int* p, int) { return __atomic_load_n(p, __ATOMIC_SEQ_CST); }
-void __tsan_atomic32_store(volatile int* p, int x, int) { __atomic_store_n(p, x, __ATOMIC_SEQ_CST); }
-int __tsan_atomic32_fetch_add(volatile int* p, int x, int) { return __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST); }
-int __tsan_atomic32_fetch_sub(volatile int* p, int x, int) { return __atomic_fetch_sub(p, x, __ATOMIC_SEQ_CST); }
+// Called for the reference counts of a test's own objects.
+int __tsan_atomic32_load(const volatile int* p, int) {
+  return __atomic_load_n(p, __ATOMIC_SEQ_CST);
+}
+void __tsan_atomic32_store(volatile int* p, int x, int) {
+  __atomic_store_n(p, x, __ATOMIC_SEQ_CST);
+}
+int __tsan_atomic32_fetch_add(volatile int* p, int x, int) {
+  return __atomic_fetch_add(p, x, __ATOMIC_SEQ_CST);
+}
+int __tsan_atomic32_fetch_sub(volatile int* p, int x, int) {
+  return __atomic_fetch_sub(p, x, __ATOMIC_SEQ_CST);
+}
 }
 #endif

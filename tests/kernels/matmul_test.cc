@@ -27,24 +27,28 @@ struct Case {
 std::vector<Case> AllCases() {
   std::vector<Case> cases;
   for (Isa isa : SupportedIsas())
-    for (WeightType type : {WeightType::kFloat32, WeightType::kBfloat16, WeightType::kFloat16, WeightType::kInt8})
+    for (WeightType type :
+         {WeightType::kFloat32, WeightType::kBfloat16, WeightType::kFloat16, WeightType::kInt8})
       cases.push_back({isa, type});
   return cases;
 }
 
 class Matmul : public ::testing::TestWithParam<Case> {
  protected:
-  // y = x W^T + bias, cut into `cuts` shares of panels.
-  std::vector<float> Product(const PackedMatrix& w, const std::vector<float>& x, int64_t rows, bool add, int cuts) {
-    std::vector<float> y = add ? Random(rows * w.padded_outputs(), 5) : std::vector<float>(rows * w.padded_outputs());
+  // Computes y = x W^T + bias in `cuts` tasks of some panels each.
+  std::vector<float> Product(const PackedMatrix& w, const std::vector<float>& x, int64_t rows,
+                             bool add, int cuts) {
+    std::vector<float> y =
+        add ? Random(rows * w.padded_outputs(), 5) : std::vector<float>(rows * w.padded_outputs());
     for (int cut = 0; cut < cuts; ++cut)
-      KernelsFor(GetParam().isa).matmul({x.data(), w.inputs(), rows, &w, y.data(), w.padded_outputs(), add,
-                                         w.panels() * cut / cuts, w.panels() * (cut + 1) / cuts});
+      KernelsFor(GetParam().isa)
+          .matmul({x.data(), w.inputs(), rows, &w, y.data(), w.padded_outputs(), add,
+                   w.panels() * cut / cuts, w.panels() * (cut + 1) / cuts});
     return y;
   }
 };
 
-// What the stored type keeps of a weight.
+// Returns a weight rounded to the type in which it is stored.
 double Stored(float weight, WeightType type, float largest) {
   switch (type) {
     case WeightType::kBfloat16: {
@@ -55,7 +59,7 @@ double Stored(float weight, WeightType type, float largest) {
     case WeightType::kFloat16: {
       int exponent = 0;
       const double mantissa = std::frexp(static_cast<double>(weight), &exponent);
-      const int bits = std::min(11, exponent + 24);  // fewer below 2^-14
+      const int bits = std::min(11, exponent + 24);  // subnormal numbers have fewer bits
       return std::ldexp(std::nearbyint(std::ldexp(mantissa, bits)), exponent - bits);
     }
     case WeightType::kInt8: {
@@ -66,7 +70,7 @@ double Stored(float weight, WeightType type, float largest) {
   }
 }
 
-TEST_P(Matmul, IsTheProductInDouble) {
+TEST_P(Matmul, MatchesTheProductInDouble) {
   constexpr int64_t kInputs = 301;  // more than one block of inputs, not a multiple of a vector
   for (const int64_t outputs : {1, 16, 37, 130}) {
     const auto weights = Random(outputs * kInputs, 2), bias = Random(outputs, 3);
@@ -93,7 +97,7 @@ TEST_P(Matmul, IsTheProductInDouble) {
               want += x[m * kInputs + k] * w;
               size += std::fabs(x[m * kInputs + k] * w);
             }
-            // Rounding of 301 sums; of int8 also that of the product with its scale.
+            // Bounds the rounding errors of 301 sums and, for int8, of the product with the scale.
             const double bound = 6e-8 * (std::sqrt(2.0 * kInputs) + 2) * (size + 2);
             ASSERT_NEAR(y[m * packed.padded_outputs() + n], want, bound)
                 << "row " << m << " of " << rows << ", output " << n << " of " << outputs;
@@ -111,18 +115,20 @@ TEST_P(Matmul, DoesNotDependOnCuts) {
   packed.SetRows(0, kOutputs, weights.data());
   const auto whole = Product(packed, x, kRows, false, 1);
   EXPECT_EQ(Product(packed, x, kRows, false, 4), whole);
-  for (int64_t row = 0; row < kRows; ++row) {  // one by one, and a few together
+  for (int64_t row = 0; row < kRows; ++row) {  // computes one row or a few alone
     for (const int64_t count : {1, 3, 8}) {
       if (row + count > kRows) continue;
       const std::vector<float> part(x.begin() + row * kInputs, x.begin() + (row + count) * kInputs);
       const auto y = Product(packed, part, count, false, 1);
-      ASSERT_EQ(std::memcmp(y.data(), whole.data() + row * packed.padded_outputs(), y.size() * sizeof(float)), 0)
+      ASSERT_EQ(std::memcmp(y.data(), whole.data() + row * packed.padded_outputs(),
+                            y.size() * sizeof(float)),
+                0)
           << count << " rows from " << row;
     }
   }
 }
 
-// AVX2 and AVX-512 fuse alike; without fused products the last bits differ.
+// Both have fused multiply-add. Without it the last bits differ.
 TEST(MatmulIsas, AgreeToTheBit) {
   if (SupportedIsas().size() < 3) GTEST_SKIP() << "this CPU has no AVX-512 to compare with AVX2";
   constexpr int64_t kInputs = 300, kOutputs = 64, kRows = 20;
@@ -130,8 +136,10 @@ TEST(MatmulIsas, AgreeToTheBit) {
   PackedMatrix packed(kOutputs, kInputs, WeightType::kFloat32);
   packed.SetRows(0, kOutputs, weights.data());
   std::vector<float> a(kRows * kOutputs), b(a.size());
-  KernelsFor(Isa::kAvx2).matmul({x.data(), kInputs, kRows, &packed, a.data(), kOutputs, false, 0, packed.panels()});
-  KernelsFor(Isa::kAvx512).matmul({x.data(), kInputs, kRows, &packed, b.data(), kOutputs, false, 0, packed.panels()});
+  KernelsFor(Isa::kAvx2)
+      .matmul({x.data(), kInputs, kRows, &packed, a.data(), kOutputs, false, 0, packed.panels()});
+  KernelsFor(Isa::kAvx512)
+      .matmul({x.data(), kInputs, kRows, &packed, b.data(), kOutputs, false, 0, packed.panels()});
   EXPECT_EQ(a, b);
 }
 

@@ -14,7 +14,8 @@ using Block = std::array<uint32_t, 4>;
 
 // Known answers of the Random123 library (kat_vectors, "philox4x32 10").
 TEST(Philox, MatchesKnownAnswers) {
-  EXPECT_EQ(Philox4x32({0, 0, 0, 0}, {0, 0}), (Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
+  EXPECT_EQ(Philox4x32({0, 0, 0, 0}, {0, 0}),
+            (Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8}));
   EXPECT_EQ(Philox4x32({~0u, ~0u, ~0u, ~0u}, {~0u, ~0u}),
             (Block{0x408f276d, 0x41c83b0e, 0xa20bc7c6, 0x6d5451fd}));
   EXPECT_EQ(Philox4x32({0x243f6a88, 0x85a308d3, 0x13198a2e, 0x03707344}, {0xa4093822, 0x299f31d0}),
@@ -36,16 +37,17 @@ TEST(Philox, UniformIsUniform) {
 }
 
 TEST(Philox, EveryPartOfTheKeyMatters) {
-  const std::set<double> draws = {Uniform(1, 2, 3, 4), Uniform(2, 2, 3, 4), Uniform(1, 3, 3, 4),
-                                  Uniform(1, 2, 4, 4), Uniform(1, 2, 3, 5),
-                                  Uniform(1ull << 40, 2, 3, 4), Uniform(1, 2ull << 40, 3, 4)};
+  const std::set<double> draws = {Uniform(1, 2, 3, 4),         Uniform(2, 2, 3, 4),
+                                  Uniform(1, 3, 3, 4),         Uniform(1, 2, 4, 4),
+                                  Uniform(1, 2, 3, 5),         Uniform(1ull << 40, 2, 3, 4),
+                                  Uniform(1, 2ull << 40, 3, 4)};
   EXPECT_EQ(draws.size(), 7u);
   EXPECT_NE(MixStream(0, "ab"), MixStream(0, "ba"));
   EXPECT_NE(MixStream(MixStream(0, "a"), "b"), MixStream(0, "ab"));
 }
 
-// Pinned: results of stored runs depend on these.
-TEST(Philox, FirstDrawsArePinned) {
+// Results of stored runs depend on these numbers, which must not change.
+TEST(Philox, FirstNumbersArePinned) {
   RandomStream random(1, MixStream(0, "pinned"));
   const double first = random.Uniform();
   EXPECT_EQ(first, Uniform(1, MixStream(0, "pinned"), 0, 0));

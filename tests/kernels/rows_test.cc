@@ -28,14 +28,16 @@ TEST_P(Rows, Norms) {
   for (const int64_t size : {3, 16, 24, 100, 768}) {
     const auto x = Random(size, 1), w = Random(size, 2), b = Random(size, 3);
     double square = 0, mean = 0, variance = 0;
-    for (float v : x) square += static_cast<double>(v) * v / size, mean += static_cast<double>(v) / size;
+    for (float v : x)
+      square += static_cast<double>(v) * v / size, mean += static_cast<double>(v) / size;
     for (float v : x) variance += (v - mean) * (v - mean) / size;
     std::vector<float> rms(size), layer(size);
     k().norm(x.data(), {w.data(), nullptr, size, 1e-5f, false}, rms.data());
     k().norm(x.data(), {w.data(), b.data(), size, 1e-5f, true}, layer.data());
     for (int64_t i = 0; i < size; ++i) {
       EXPECT_NEAR(rms[i], x[i] / std::sqrt(square + 1e-5) * w[i], 2e-6) << i << " of " << size;
-      EXPECT_NEAR(layer[i], (x[i] - mean) / std::sqrt(variance + 1e-5) * w[i] + b[i], 4e-6) << i << " of " << size;
+      EXPECT_NEAR(layer[i], (x[i] - mean) / std::sqrt(variance + 1e-5) * w[i] + b[i], 4e-6)
+          << i << " of " << size;
     }
   }
 }
@@ -45,13 +47,15 @@ TEST_P(Rows, Rotation) {
     auto x = Random(2 * half + 4, 1);
     const auto before = x;
     std::vector<float> cos, sin;
-    for (int64_t i = 0; i < half; ++i) cos.push_back(std::cos(0.3f * i)), sin.push_back(std::sin(0.3f * i));
+    for (int64_t i = 0; i < half; ++i)
+      cos.push_back(std::cos(0.3f * i)), sin.push_back(std::sin(0.3f * i));
     k().rotate(x.data(), cos.data(), sin.data(), half);
     for (int64_t i = 0; i < half; ++i) {
       EXPECT_NEAR(x[i], before[i] * cos[i] - before[half + i] * sin[i], 1e-6);
       EXPECT_NEAR(x[half + i], before[half + i] * cos[i] + before[i] * sin[i], 1e-6);
     }
-    for (int64_t i = 2 * half; i < 2 * half + 4; ++i) EXPECT_EQ(x[i], before[i]);  // not rotated
+    for (int64_t i = 2 * half; i < 2 * half + 4; ++i)
+      EXPECT_EQ(x[i], before[i]);  // beyond the pairs
   }
 }
 
@@ -66,12 +70,13 @@ TEST_P(Rows, Activations) {
         double want = 0;
         if (type == Activation::kSwiGlu) want = gate / (1 + std::exp(-gate)) * linear;
         if (type == Activation::kGelu)
-          want = 0.5 * gate * (1 + std::tanh(std::sqrt(2 / M_PI) * (gate + 0.044715 * gate * gate * gate)));
+          want = 0.5 * gate *
+                 (1 + std::tanh(std::sqrt(2 / M_PI) * (gate + 0.044715 * gate * gate * gate)));
         if (type == Activation::kGegelu) {
           const double low = std::min(gate, 20.0);
           want = low / (1 + std::exp(-1.702 * low)) * (std::clamp(linear, -20.0, 20.0) + 1);
         }
-        // -x enters an exponential, so that its rounding counts |x| times.
+        // The rounding error of an exponent x is multiplied by |x| in exp(x).
         ASSERT_NEAR(x[i], want, 1e-6 * (1 + std::fabs(want)) * (1 + std::fabs(gate) / 4))
             << "type " << static_cast<int>(type) << ", " << i << " of " << size;
       }
@@ -88,7 +93,8 @@ TEST_P(Rows, RowMaxSeesBadNumbers) {
       for (const int64_t where : {int64_t{0}, size / 2, size - 1}) {
         auto spoilt = row;
         spoilt[where] = bad;
-        EXPECT_TRUE(std::isnan(k().row_max(spoilt.data(), size))) << bad << " at " << where << " of " << size;
+        EXPECT_TRUE(std::isnan(k().row_max(spoilt.data(), size)))
+            << bad << " at " << where << " of " << size;
       }
     }
     row.assign(size, -kInf);
@@ -105,9 +111,11 @@ TEST_P(Rows, ExponentialsAndTheirSums) {
     k().row_exp(row.data(), size, 40, 1.25f, weights.data(), sums.data());
     for (std::size_t chunk = 0; chunk < sums.size(); ++chunk) {
       double sum = 0;
-      for (int64_t i = chunk * kSumChunk; i < std::min<int64_t>(size, (chunk + 1) * kSumChunk); ++i) {
-        // The exponent is rounded before: its error counts |exponent| times.
-        const double exponent = (static_cast<double>(row[i]) - 40) * 1.25, want = exponent < -87 ? 0 : std::exp(exponent);
+      for (int64_t i = chunk * kSumChunk; i < std::min<int64_t>(size, (chunk + 1) * kSumChunk);
+           ++i) {
+        // The rounding error of the exponent is multiplied by |exponent|.
+        const double exponent = (static_cast<double>(row[i]) - 40) * 1.25,
+                     want = exponent < -87 ? 0 : std::exp(exponent);
         const double bound = want > 0 ? want * (3e-7 + 1.2e-7 * std::fabs(exponent)) : 0;
         ASSERT_NEAR(weights[i], want, bound) << i << " of " << size;
         sum += weights[i];
@@ -117,7 +125,8 @@ TEST_P(Rows, ExponentialsAndTheirSums) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Isas, Rows, ::testing::ValuesIn(SupportedIsas().begin(), SupportedIsas().end()),
+INSTANTIATE_TEST_SUITE_P(Isas, Rows,
+                         ::testing::ValuesIn(SupportedIsas().begin(), SupportedIsas().end()),
                          [](const auto& info) { return std::string(IsaName(info.param)); });
 
 }  // namespace

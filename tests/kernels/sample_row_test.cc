@@ -24,8 +24,24 @@ std::vector<float> RandomLogits(int vocab, uint64_t seed) {
   return logits;
 }
 
-// The plain twin: double precision, filters by their definitions, no shared code.
-std::vector<double> PolicyTwin(const std::vector<float>& logits, const SamplingParams& params) {
+Draw SampleRow(std::vector<float> logits, const SamplingParams& params, double uniform) {
+  RowSampler sampler;
+  sampler.Take(logits, params);
+  return sampler.Sample(uniform);
+}
+
+// Returns the probabilities that the sampler gives to the tokens.
+std::vector<double> Policy(std::vector<float> logits, const SamplingParams& params) {
+  RowSampler sampler;
+  sampler.Take(logits, params);
+  std::vector<double> probabilities;
+  for (float weight : logits) probabilities.push_back(weight / sampler.sum());
+  return probabilities;
+}
+
+// Returns the policy by the definitions of the filters, in double precision.
+std::vector<double> ReferencePolicy(const std::vector<float>& logits,
+                                    const SamplingParams& params) {
   const std::size_t vocab = logits.size();
   std::vector<double> p(vocab);
   for (std::size_t i = 0; i < vocab; ++i) p[i] = std::exp(logits[i] / params.temperature);
@@ -33,15 +49,17 @@ std::vector<double> PolicyTwin(const std::vector<float>& logits, const SamplingP
     const double sum = std::accumulate(p.begin(), p.end(), 0.0);
     for (double& x : p) x /= sum;
   };
-  const auto rank = [&](std::size_t i) {  // tokens ahead of i in the order
-    return std::count_if(p.begin(), p.end(), [&](const double& x) {
-      return x > p[i] || (x == p[i] && &x < &p[i]);
-    });
-  };
+  const auto rank =
+      [&](std::size_t i) {  // number of tokens ahead of token i, the most probable first
+        return std::count_if(p.begin(), p.end(), [&](const double& x) {
+          return x > p[i] || (x == p[i] && &x < &p[i]);
+        });
+      };
   normalise();
   if (params.top_k > 0) {
     std::vector<double> kept = p;
-    for (std::size_t i = 0; i < vocab; ++i) if (rank(i) >= params.top_k) kept[i] = 0;
+    for (std::size_t i = 0; i < vocab; ++i)
+      if (rank(i) >= params.top_k) kept[i] = 0;
     p = kept;
     normalise();
   }
@@ -57,33 +75,33 @@ std::vector<double> PolicyTwin(const std::vector<float>& logits, const SamplingP
     normalise();
   }
   const double top = *std::max_element(p.begin(), p.end());
-  for (double& x : p) if (x < params.min_p * top) x = 0;
+  for (double& x : p)
+    if (x < params.min_p * top) x = 0;
   normalise();
   return p;
 }
 
 class SampleRowFilters : public ::testing::TestWithParam<SamplingParams> {};
 
-TEST_P(SampleRowFilters, PolicyMatchesTwin) {
+TEST_P(SampleRowFilters, PolicyMatchesReference) {
   for (uint64_t seed = 0; seed < 20; ++seed) {
     const auto logits = RandomLogits(97, seed);
-    std::vector<float> policy(97);
-    PolicyRow(logits, GetParam(), policy);
-    const auto truth = PolicyTwin(logits, GetParam());
+    const auto policy = Policy(logits, GetParam());
+    const auto truth = ReferencePolicy(logits, GetParam());
     for (std::size_t i = 0; i < truth.size(); ++i)
       ASSERT_NEAR(policy[i], truth[i], 1e-6) << "seed " << seed << " token " << i;
   }
 }
 
-// Pearson's statistic of 200,000 draws against the twin, and the reported log-probabilities.
+// Compares 200,000 samples with the reference policy by Pearson's chi-squared statistic, and their
+// log-probabilities with its own.
 TEST_P(SampleRowFilters, DrawsFollowThePolicy) {
   constexpr int kDraws = 200000, kVocab = 23;
   const auto logits = RandomLogits(kVocab, 5);
-  const auto truth = PolicyTwin(logits, GetParam());
-  std::vector<float> workspace(kVocab);
+  const auto truth = ReferencePolicy(logits, GetParam());
   std::vector<int> counts(kVocab);
   for (uint32_t i = 0; i < kDraws; ++i) {
-    const Draw draw = SampleRow(logits, GetParam(), Uniform(3, 9, i, 0), workspace);
+    const Draw draw = SampleRow(logits, GetParam(), Uniform(3, 9, i, 0));
     ASSERT_NEAR(draw.logprob, std::log(truth[draw.token]), 1e-5);
     ++counts[draw.token];
   }
@@ -112,31 +130,26 @@ INSTANTIATE_TEST_SUITE_P(
 
 TEST(SampleRow, TemperatureZeroTakesTheFirstMaximum) {
   const std::vector<float> logits = {0, 3, 1, 3};
-  std::vector<float> workspace(4);
-  const Draw draw = SampleRow(logits, {.temperature = 0}, 0.99, workspace);
+  const Draw draw = SampleRow(logits, {.temperature = 0}, 0.99);
   EXPECT_EQ(draw.token, 1);
   EXPECT_EQ(draw.logprob, 0);
 }
 
 TEST(SampleRow, TiesAtTheCutKeepTheLowerIds) {
-  std::vector<float> policy(4);
-  PolicyRow(std::vector<float>{1, 1, 1, 1}, {.top_k = 2}, policy);
-  EXPECT_EQ(policy, (std::vector<float>{0.5, 0.5, 0, 0}));
+  EXPECT_EQ(Policy({1, 1, 1, 1}, {.top_k = 2}), (std::vector<double>{0.5, 0.5, 0, 0}));
 }
 
 TEST(SampleRow, NeverDrawsImpossibleTokens) {
   const std::vector<float> logits = {-kInf, 0, -kInf};
-  std::vector<float> workspace(3);
   for (double u : {0.0, 0.5, std::nextafter(1.0, 0.0)})
-    EXPECT_EQ(SampleRow(logits, {}, u, workspace).token, 1);
+    EXPECT_EQ(SampleRow(logits, {}, u).token, 1);
 }
 
 TEST(SampleRow, RefusesBadRowsAndParameters) {
-  std::vector<float> workspace(2);
-  EXPECT_THROW(SampleRow(std::vector<float>{NAN, 0}, {}, 0, workspace), std::invalid_argument);
-  EXPECT_THROW(SampleRow(std::vector<float>{0, NAN}, {}, 0, workspace), std::invalid_argument);
-  EXPECT_THROW(SampleRow(std::vector<float>{kInf, 0}, {}, 0, workspace), std::invalid_argument);
-  EXPECT_THROW(SampleRow(std::vector<float>{-kInf, -kInf}, {}, 0, workspace), std::invalid_argument);
+  EXPECT_THROW(SampleRow({NAN, 0}, {}, 0), std::invalid_argument);
+  EXPECT_THROW(SampleRow({0, NAN}, {}, 0), std::invalid_argument);
+  EXPECT_THROW(SampleRow({kInf, 0}, {}, 0), std::invalid_argument);
+  EXPECT_THROW(SampleRow({-kInf, -kInf}, {}, 0), std::invalid_argument);
   EXPECT_THROW(SamplingParams{.temperature = -1}.Validate(), std::invalid_argument);
   EXPECT_THROW(SamplingParams{.temperature = NAN}.Validate(), std::invalid_argument);
   EXPECT_THROW(SamplingParams{.top_k = -1}.Validate(), std::invalid_argument);

@@ -8,7 +8,7 @@
 namespace pivotal::kernels {
 namespace {
 
-TEST(ThreadTeam, EveryRankRunsOnceAndMeets) {
+TEST(ThreadTeam, EveryRankRunsOnceAndWaitsAtBarriers) {
   for (const int size : {1, 2, 3}) {
     ThreadTeam team(size);
     ASSERT_EQ(team.size(), size);
@@ -16,9 +16,9 @@ TEST(ThreadTeam, EveryRankRunsOnceAndMeets) {
       std::vector<int> before(size, 0), after(size, 0);
       team.Run([&](int rank) {
         before[rank] = rank + 1;
-        team.Meet();
-        after[rank] = std::accumulate(before.begin(), before.end(), 0);  // of all ranks
-        team.Meet();
+        team.Barrier();
+        after[rank] = std::accumulate(before.begin(), before.end(), 0);
+        team.Barrier();
         before[rank] = 0;
       });
       for (int sum : after) ASSERT_EQ(sum, size * (size + 1) / 2);

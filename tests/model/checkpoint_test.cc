@@ -1,4 +1,4 @@
-// Apache-2.0. Uses the shipped tiny model as a real folder.
+// Apache-2.0. Loads and saves copies of the shipped tiny model.
 #include "model/checkpoint.h"
 
 #include <gmock/gmock.h>
@@ -6,12 +6,12 @@
 
 #include <fstream>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "model/config_file.h"
 #include "model/rollout_engine.h"
-#include "model/tensor_view.h"
-#include "tests/data/small_tokenizers.h"
+#include "model/tensor_transfer.h"
 #include "tests/support/small_phi.h"
+#include "tests/support/small_tokenizers.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal::model {
@@ -64,13 +64,16 @@ TEST_F(CheckpointTest, LoadsInOtherTypes) {
   const fs::path copy = temp_.path() / "bf16";
   fs::create_directory(copy);
   SaveCheckpoint(*half.model, folder_, copy);
-  EXPECT_LT(fs::file_size(copy / "model.safetensors"), fs::file_size(folder_ / "model.safetensors") * 6 / 10);
+  EXPECT_LT(fs::file_size(copy / "model.safetensors"),
+            fs::file_size(folder_ / "model.safetensors") * 6 / 10);
   const Checkpoint again = LoadCheckpoint(copy, at::kCPU, at::kFloat);
-  EXPECT_TRUE(again.model->parameters().at("lm_head.weight").equal(
-      half.model->parameters().at("lm_head.weight").to(at::kFloat)));
+  EXPECT_TRUE(again.model->parameters()
+                  .at("lm_head.weight")
+                  .equal(half.model->parameters().at("lm_head.weight").to(at::kFloat)));
 }
 
-// Weights that stay in the file give the rollouts that copies give, to the bit, and memory can be given back.
+// Weights in the mapped file give the same rollouts as copies, to the bit, and their pages can be
+// released.
 TEST_F(CheckpointTest, MappedWeightsServeRollouts) {
   const fs::path copy = temp_.path() / "bf16";
   fs::create_directory(copy);
@@ -83,7 +86,8 @@ TEST_F(CheckpointTest, MappedWeightsServeRollouts) {
     EXPECT_EQ(head.scalar_type(), folder == copy ? at::kBFloat16 : at::kFloat);
     const EngineOptions options{.weights = kernels::WeightType::kFloat32};
     RolloutEngine first(*own.model, options), second(*mapped.model, options);
-    const auto expected = first.Sample({&request, 1}, Progress()), found = second.Sample({&request, 1}, Progress());
+    const auto expected = first.Sample({&request, 1}, Progress()),
+               found = second.Sample({&request, 1}, Progress());
     for (std::size_t i = 0; i < 4; ++i) {
       EXPECT_EQ(found[0][i].tokens, expected[0][i].tokens);
       EXPECT_EQ(found[0][i].logprobs, expected[0][i].logprobs);
@@ -110,7 +114,8 @@ TEST_F(CheckpointTest, NamesWhatIsMissing) {
 
 TEST_F(CheckpointTest, NoticesTruncatedWeights) {
   const fs::path file = folder_ / "model.safetensors";
-  for (const auto size : {fs::file_size(file) - 1, fs::file_size(file) / 2, std::uintmax_t{9}, std::uintmax_t{0}}) {
+  for (const auto size :
+       {fs::file_size(file) - 1, fs::file_size(file) / 2, std::uintmax_t{9}, std::uintmax_t{0}}) {
     fs::resize_file(file, size);
     EXPECT_THAT(Message(), HasSubstr("model.safetensors")) << size;
   }
@@ -123,19 +128,22 @@ TEST_F(CheckpointTest, NoticesWeightsThatDoNotFitTheConfig) {
 
 TEST_F(CheckpointTest, NoticesATokenizerThatDoesNotFit) {
   EditConfig("\"vocab_size\": 768", "\"vocab_size\": 700");
-  EXPECT_THAT(Message(), HasSubstr("the tokenizer has 768 ids, but config.json has vocab_size 700"));
+  EXPECT_THAT(Message(),
+              HasSubstr("the tokenizer has 768 ids, but config.json has vocab_size 700"));
 }
 
-// A Phi-3 as downloaded, but for its generation_config.json: config.json names <|endoftext|> alone.
+// A folder like that of Phi-3, whose config.json names only <|endoftext|>.
 TEST(StopTokens, EndOfATurnIsOneUnlessGenerationConfigSaysOtherwise) {
   const testing::TempDir folder;
   PhiConfig config = testing::SmallConfig();
   config.eos_token_ids = {5};
   SavePhiConfig(config, folder.path());
   SaveWeights(*testing::SmallPhi(), folder.path());
-  folder.Write("tokenizer.json", testing::kByteLevelJson);  // <|end|> is 24
+  folder.Write("tokenizer.json", testing::kByteLevelJson);         // <|end|> is 24
   folder.Write("tokenizer_config.json", R"({"eos_token": "o"})");  // 3
-  const auto ends = [&] { return LoadCheckpoint(folder.path(), at::kCPU, at::kFloat).model->config().eos_token_ids; };
+  const auto ends = [&] {
+    return LoadCheckpoint(folder.path(), at::kCPU, at::kFloat).model->config().eos_token_ids;
+  };
   EXPECT_THAT(ends(), ElementsAre(5, 3, 24));
   folder.Write("generation_config.json", R"({"temperature": 0.7})");
   EXPECT_THAT(ends(), ElementsAre(5, 3, 24));

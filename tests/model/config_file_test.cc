@@ -1,4 +1,4 @@
-// Apache-2.0.
+// Apache-2.0. Tests how config.json is read, refused and written.
 #include "model/config_file.h"
 
 #include <gmock/gmock.h>
@@ -6,7 +6,7 @@
 
 #include <fstream>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "model/weights.h"
 #include "tests/support/temp_dir.h"
 
@@ -33,7 +33,7 @@ class ConfigFileTest : public ::testing::Test {
   testing::TempDir folder_;
 };
 
-// microsoft/Phi-3-mini-4k-instruct, the keys that matter.
+// The relevant keys of microsoft/Phi-3-mini-4k-instruct.
 constexpr const char* kPhi3Mini = R"({"architectures": ["Phi3ForCausalLM"], "bos_token_id": 1,
   "eos_token_id": 32000, "pad_token_id": 32000, "hidden_act": "silu", "hidden_size": 3072,
   "initializer_range": 0.02, "intermediate_size": 8192, "max_position_embeddings": 4096,
@@ -51,7 +51,8 @@ TEST_F(ConfigFileTest, ReadsPhi3Mini) {
 }
 
 TEST_F(ConfigFileTest, GenerationConfigHasTheLastWordOnStopTokens) {
-  std::ofstream(folder_.path() / "generation_config.json") << R"({"eos_token_id": [32000, 32001, 32007]})";
+  std::ofstream(folder_.path() / "generation_config.json")
+      << R"({"eos_token_id": [32000, 32001, 32007]})";
   EXPECT_THAT(Load(kPhi3Mini).eos_token_ids, ElementsAre(32000, 32001, 32007));
 }
 
@@ -73,29 +74,41 @@ TEST_F(ConfigFileTest, RoundTrips) {
   EXPECT_THAT(again.eos_token_ids, ElementsAre(5, 6));
 }
 
-// Published shapes, with the number of parameters that the model's page on Hugging Face counts.
+// Published configs have as many parameters as the model's page on Hugging Face says.
 TEST_F(ConfigFileTest, ReadsTheFamily) {
   const auto count = [&](const std::string& json) { return NumParameters(Load(json)); };
-  EXPECT_EQ(count(R"({"architectures": ["PhiForCausalLM"], "hidden_size": 2560, "intermediate_size": 10240,
+  EXPECT_EQ(
+      count(
+          R"({"architectures": ["PhiForCausalLM"], "hidden_size": 2560, "intermediate_size": 10240,
     "num_attention_heads": 32, "num_hidden_layers": 32, "num_key_value_heads": null, "vocab_size": 51200,
     "hidden_act": "gelu_new", "partial_rotary_factor": 0.4, "max_position_embeddings": 2048,
-    "rope_theta": 10000.0, "rope_scaling": null, "qk_layernorm": false, "eos_token_id": 50256})"), 2779683840);
-  EXPECT_EQ(count(R"({"architectures": ["Phi3ForCausalLM"], "hidden_size": 5120, "intermediate_size": 17920,
+    "rope_theta": 10000.0, "rope_scaling": null, "qk_layernorm": false, "eos_token_id": 50256})"),
+      2779683840);
+  EXPECT_EQ(
+      count(
+          R"({"architectures": ["Phi3ForCausalLM"], "hidden_size": 5120, "intermediate_size": 17920,
     "num_attention_heads": 40, "num_hidden_layers": 40, "num_key_value_heads": 10, "vocab_size": 32064,
-    "hidden_act": "silu", "sliding_window": 2047})"), 13960238080);
-  EXPECT_EQ(count(R"({"architectures": ["Phi3ForCausalLM"], "hidden_size": 5120, "intermediate_size": 17920,
+    "hidden_act": "silu", "sliding_window": 2047})"),
+      13960238080);
+  EXPECT_EQ(
+      count(
+          R"({"architectures": ["Phi3ForCausalLM"], "hidden_size": 5120, "intermediate_size": 17920,
     "num_attention_heads": 40, "num_hidden_layers": 40, "num_key_value_heads": 10, "vocab_size": 100352,
-    "hidden_act": "silu", "rope_theta": 250000, "sliding_window": null})"), 14659507200);
+    "hidden_act": "silu", "rope_theta": 250000, "sliding_window": null})"),
+      14659507200);
   EXPECT_EQ(count(R"({"architectures": ["Phi3SmallForCausalLM"], "hidden_size": 4096,
     "ff_intermediate_size": 14336, "num_attention_heads": 32, "num_hidden_layers": 32,
-    "num_key_value_heads": 8, "vocab_size": 100352, "hidden_act": "gegelu"})"), 7392272384);
+    "num_key_value_heads": 8, "vocab_size": 100352, "hidden_act": "gegelu"})"),
+            7392272384);
 }
 
 std::string LongRope(const std::string& head, const std::string& more = "") {
   std::string factors;
   for (int i = 0; i < 48; ++i) factors += (i > 0 ? ", 1." : "1.") + std::to_string(i);
-  return R"({"architectures": [")" + head + R"("], "max_position_embeddings": 131072, "rope_scaling":
-    {"type": "longrope", "short_factor": [)" + factors + R"(], "long_factor": [)" + factors + "]" + more + "}}";
+  return R"({"architectures": [")" + head +
+         R"("], "max_position_embeddings": 131072, "rope_scaling":
+    {"type": "longrope", "short_factor": [)" +
+         factors + R"(], "long_factor": [)" + factors + "]" + more + "}}";
 }
 
 TEST_F(ConfigFileTest, ReadsLongRope) {
@@ -105,7 +118,8 @@ TEST_F(ConfigFileTest, ReadsLongRope) {
   EXPECT_EQ(config.rope.short_scale, config.rope.long_scale);
   EXPECT_FALSE(config.rope.IsLong(4096));
   EXPECT_TRUE(config.rope.IsLong(4097));
-  EXPECT_EQ(Load(LongRope("Phi3ForCausalLM", R"(, "attention_factor": 1.5)")).rope.short_scale, 1.5);
+  EXPECT_EQ(Load(LongRope("Phi3ForCausalLM", R"(, "attention_factor": 1.5)")).rope.short_scale,
+            1.5);
   EXPECT_THAT(Message(LongRope("PhimoeForCausalLM")), HasSubstr("short_mscale"));
   EXPECT_THAT(Message(LongRope("PhiForCausalLM")), HasSubstr("longrope"));
 }
@@ -120,50 +134,69 @@ TEST_F(ConfigFileTest, TextModelOfPhi3VisionIsSavedAsPhi3) {
   EXPECT_EQ(config.vocab_size, 99);
 }
 
-// Counting parameters must neither overflow nor fill the memory.
+// Huge sizes are refused before they overflow or fill the memory.
 TEST_F(ConfigFileTest, RefusesHugeSizes) {
   const std::string head = R"({"architectures": ["Phi3ForCausalLM"], )";
-  EXPECT_THAT(Message(head + R"("vocab_size": 9223372036854775807})"), HasSubstr("vocab_size is 9223372036854775807"));
+  EXPECT_THAT(Message(head + R"("vocab_size": 9223372036854775807})"),
+              HasSubstr("vocab_size is 9223372036854775807"));
   EXPECT_THAT(Message(head + R"("hidden_size": 18446744073709551616})"), HasSubstr("hidden_size"));
   EXPECT_THAT(Message(head + R"("hidden_size": 9223372036854775808})"), HasSubstr("hidden_size"));
-  EXPECT_THAT(Message(head + R"("hidden_size": 64.5})"), HasSubstr("\"hidden_size\" has the wrong type: 64.5"));
-  EXPECT_THAT(Message(head + R"("hidden_size": true})"), HasSubstr("\"hidden_size\" has the wrong type: true"));
-  EXPECT_THAT(Message(head + R"("eos_token_id": [1, 2.5]})"), HasSubstr("\"eos_token_id\" has the wrong type"));
-  EXPECT_THAT(Message(head + R"("num_hidden_layers": 16777216})"), HasSubstr("num_hidden_layers is 16777216"));
+  EXPECT_THAT(Message(head + R"("hidden_size": 64.5})"),
+              HasSubstr("\"hidden_size\" has the wrong type: 64.5"));
+  EXPECT_THAT(Message(head + R"("hidden_size": true})"),
+              HasSubstr("\"hidden_size\" has the wrong type: true"));
+  EXPECT_THAT(Message(head + R"("eos_token_id": [1, 2.5]})"),
+              HasSubstr("\"eos_token_id\" has the wrong type"));
+  EXPECT_THAT(Message(head + R"("num_hidden_layers": 16777216})"),
+              HasSubstr("num_hidden_layers is 16777216"));
   EXPECT_THAT(Message(head + R"("hidden_size": 16777216, "intermediate_size": 16777216})"),
               HasSubstr("more than 1e+13; correct the file"));
-  EXPECT_THAT(Message(head + R"("num_attention_heads": 16777216, "head_dim": 16777216})"), HasSubstr("1e+13"));
+  EXPECT_THAT(Message(head + R"("num_attention_heads": 16777216, "head_dim": 16777216})"),
+              HasSubstr("1e+13"));
   EXPECT_THAT(Message(R"({"architectures": ["PhimoeForCausalLM"], "num_local_experts": 2000})"),
               HasSubstr("num_local_experts is 2000"));
-  EXPECT_THAT(Message(head + R"("rope_scaling": {"type": "longrope", "short_factor": [1], "long_factor": [1],
-                                "attention_factor": -1}})"), HasSubstr("scale attention by"));
+  EXPECT_THAT(
+      Message(head +
+              R"("rope_scaling": {"type": "longrope", "short_factor": [1], "long_factor": [1],
+                                "attention_factor": -1}})"),
+      HasSubstr("scale attention by"));
 }
 
 TEST_F(ConfigFileTest, RefusesWhatItCannotRun) {
   const std::string head = R"({"architectures": ["Phi3ForCausalLM"], )";
   const std::string small = R"({"architectures": ["Phi3SmallForCausalLM"], )";
-  EXPECT_THAT(Message(R"({"architectures": ["LlamaForCausalLM"]})"), HasSubstr("LlamaForCausalLM is not supported"));
+  EXPECT_THAT(Message(R"({"architectures": ["LlamaForCausalLM"]})"),
+              HasSubstr("LlamaForCausalLM is not supported"));
   EXPECT_THAT(Message("{}"), HasSubstr("(none named)"));
-  EXPECT_THAT(Message(head + R"("rope_scaling": {"type": "longrope"}})"), HasSubstr("short_factor has 0 numbers"));
+  EXPECT_THAT(Message(head + R"("rope_scaling": {"type": "longrope"}})"),
+              HasSubstr("short_factor has 0 numbers"));
   EXPECT_THAT(Message(head + R"("rope_scaling": {"type": "llama3"}})"), HasSubstr("llama3"));
   EXPECT_THAT(Message(head + R"("rope_scaling": 3})"), HasSubstr("rope_scaling"));
-  EXPECT_THAT(Message(head + R"("partial_rotary_factor": 1.5})"), HasSubstr("partial_rotary_factor"));
-  EXPECT_THAT(Message(head + R"("partial_rotary_factor": 0.01})"), HasSubstr("dimensions would rotate"));
+  EXPECT_THAT(Message(head + R"("partial_rotary_factor": 1.5})"),
+              HasSubstr("partial_rotary_factor"));
+  EXPECT_THAT(Message(head + R"("partial_rotary_factor": 0.01})"),
+              HasSubstr("dimensions would rotate"));
   EXPECT_THAT(Message(head + R"("attention_bias": true})"), HasSubstr("attention_bias"));
   EXPECT_THAT(Message(head + R"("hidden_act": "gelu"})"), HasSubstr("hidden_act"));
-  EXPECT_THAT(Message(head + R"("quantization_config": {"bits": 4}})"), HasSubstr("quantization_config"));
-  EXPECT_THAT(Message(head + R"("hidden_size": "big"})"), HasSubstr("\"hidden_size\" has the wrong type"));
-  EXPECT_THAT(Message(head + R"("hidden_size": 100, "num_attention_heads": 3})"), HasSubstr("does not split"));
+  EXPECT_THAT(Message(head + R"("quantization_config": {"bits": 4}})"),
+              HasSubstr("quantization_config"));
+  EXPECT_THAT(Message(head + R"("hidden_size": "big"})"),
+              HasSubstr("\"hidden_size\" has the wrong type"));
+  EXPECT_THAT(Message(head + R"("hidden_size": 100, "num_attention_heads": 3})"),
+              HasSubstr("does not split"));
   EXPECT_THAT(Message(head + R"("num_attention_heads": 0})"), HasSubstr("does not split"));
   EXPECT_THAT(Message(head + R"("num_hidden_layers": -1})"), HasSubstr("num_hidden_layers"));
   EXPECT_THAT(Message(head + R"("num_key_value_heads": 5})"), HasSubstr("not a multiple"));
-  EXPECT_THAT(Message(small + R"("blocksparse_vert_stride": 0})"), HasSubstr("blocksparse_vert_stride"));
-  EXPECT_THAT(Message(small + R"("dummy_token_indices": [100352]})"), HasSubstr("dummy_token_indices"));
+  EXPECT_THAT(Message(small + R"("blocksparse_vert_stride": 0})"),
+              HasSubstr("blocksparse_vert_stride"));
+  EXPECT_THAT(Message(small + R"("dummy_token_indices": [100352]})"),
+              HasSubstr("dummy_token_indices"));
   EXPECT_THAT(Message(small + R"("rope_position_scale": 2.0})"), HasSubstr("rope_position_scale"));
   EXPECT_THAT(Message(R"({"architectures": ["PhimoeForCausalLM"], "num_local_experts": 1})"),
               HasSubstr("num_local_experts"));
   EXPECT_THAT(Message("not json"), HasSubstr("config.json"));
-  EXPECT_THAT(Message(head + R"("hidden_size": 32, "hidden_size": 64})"), HasSubstr("\"hidden_size\" stands twice"));
+  EXPECT_THAT(Message(head + R"("hidden_size": 32, "hidden_size": 64})"),
+              HasSubstr("\"hidden_size\" stands twice"));
   EXPECT_THROW(LoadPhiConfig(folder_.path() / "nowhere"), Error);
 }
 

@@ -1,5 +1,6 @@
-// Apache-2.0. The decoder for GPUs on the CPU: its kernels' sources run as tests/kernels/cuda_on_cpu.h has them, and what
-// would be recorded as a CUDA graph is called again. Where there is a GPU, all of it on that, too.
+// Apache-2.0. Runs the GPU's decoder on the CPU: its kernels are compiled with
+// cuda_on_cpu.h, and replaying a recording calls its function again. Compiled a second time, the
+// tests run on a GPU.
 #include "model/gpu_decoder.h"
 
 #include <ATen/TensorOperators.h>
@@ -9,12 +10,11 @@
 #include <cmath>
 #include <limits>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "kernels/philox.h"
 #include "model/rollout_engine.h"
 #include "tests/kernels/cuda_on_cpu.h"
 #include "tests/support/full_forward.h"
-#include "tests/support/phi_variants.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::model {
@@ -28,7 +28,7 @@ struct Uses {
   int recordings = 0, replays = 0, waits = 0;
 };
 
-// Counts what is asked of a stream: of a GPU's where there is one, else of the host, which does everything at once.
+// Counts calls, and passes them to `stream`. Without a stream it runs work at once.
 class CountedStream : public DeviceStream {
  public:
   CountedStream(Uses& uses, bool records, std::unique_ptr<DeviceStream> stream)
@@ -75,20 +75,25 @@ const at::Device kDevice(at::kCPU);
 std::unique_ptr<DeviceStream> Stream() { return nullptr; }
 #endif
 
-// A copy where the decoder is.
+// Copies a model to the device of the decoder.
 std::unique_ptr<PhiModel> There(const PhiModel& model) {
   ParameterMap parameters;
-  for (const auto& [name, tensor] : model.parameters()) parameters[name] = tensor.to(kDevice, /*non_blocking=*/false, /*copy=*/true);
+  for (const auto& [name, tensor] : model.parameters())
+    parameters[name] = tensor.to(kDevice, /*non_blocking=*/false, /*copy=*/true);
   return std::make_unique<PhiModel>(model.config(), std::move(parameters), "test");
 }
 
-RolloutEngine Engine(const PhiModel& model, EngineOptions options, Uses& uses, bool records = true) {
-  return RolloutEngine(model, std::move(options), [&uses, records](const PhiModel& of, const DecoderOptions& decoder) {
-    return std::make_unique<GpuDecoder>(of, decoder, std::make_unique<CountedStream>(uses, records, Stream()));
-  });
+RolloutEngine Engine(const PhiModel& model, EngineOptions options, Uses& uses,
+                     bool records = true) {
+  return RolloutEngine(model, std::move(options),
+                       [&uses, records](const PhiModel& of, const DecoderOptions& decoder) {
+                         return std::make_unique<GpuDecoder>(
+                             of, decoder, std::make_unique<CountedStream>(uses, records, Stream()));
+                       });
 }
 
-// Places of a trunk, of a branch of it, and strangers; counts around the batch size.
+// Returns requests at several positions of one sequence, on a branch, and elsewhere, with counts
+// around the batch size.
 std::vector<RolloutRequest> MixedRequests() {
   std::vector<RolloutRequest> requests;
   std::vector<TokenId> trunk;
@@ -102,13 +107,13 @@ std::vector<RolloutRequest> MixedRequests() {
     request.max_new_tokens = 3 + 4 * (i % 3);
     request.stream = 100 + static_cast<uint64_t>(i);
     if (i == 4) request.excluded = {1, 5, 9};
-    if (i == 5) request.sampling = kernels::SamplingParams{.temperature = 0.7, .top_k = 12, .top_p = 0.9};
+    if (i == 5) request.sampling = SamplingParams{.temperature = 0.7, .top_k = 12, .top_p = 0.9};
     requests.push_back(request);
   }
   return requests;
 }
 
-// Launches run once: the kernels' own tests look for what depends on the order of threads.
+// Runs each launch once. Tests of the kernels cover several orders of threads.
 struct Once {
   kernels::cuda_on_cpu::ScopedSchedules schedules{{kernels::cuda_on_cpu::Schedule::kForward}};
 };
@@ -132,13 +137,16 @@ TEST_P(GpuDecoderTest, RolloutsAreThoseOfTheFullForwardPass) {
   const auto results = engine.Sample(requests, kQuiet);
   ASSERT_EQ(results.size(), requests.size());
   ASSERT_EQ(results.back().size(), static_cast<std::size_t>(requests.back().count));
-  testing::ExpectLogProbsOfFullForward(*model, {requests.begin(), requests.end() - 1},  // the last one's are of another policy
-                                       {results.begin(), results.end() - 1});
-  const auto others = RolloutEngine(*model, {.batch = 7}).Sample(requests, kQuiet);  // on the CPU, with the same draws
+  testing::ExpectLogProbsOfFullForward(
+      *model, {requests.begin(), requests.end() - 1},  // the last has other sampling parameters
+      {results.begin(), results.end() - 1});
+  // The CPU's decoder gets the same random numbers.
+  const auto others = RolloutEngine(*model, {.batch = 7}).Sample(requests, kQuiet);
   int same = 0, all = 0;
   for (std::size_t i = 0; i < results.size(); ++i)
-    for (std::size_t j = 0; j < results[i].size(); ++j, ++all) same += results[i][j].tokens == others[i][j].tokens ? 1 : 0;
-  EXPECT_GE(same, all - 1);  // rounding may turn a draw
+    for (std::size_t j = 0; j < results[i].size(); ++j, ++all)
+      same += results[i][j].tokens == others[i][j].tokens ? 1 : 0;
+  EXPECT_GE(same, all - 1);  // rounding may change one sampled token
   const bool experts = GetParam().config.mlp == PhiConfig::Mlp::kExperts;
   EXPECT_EQ(uses.recordings > 0, !experts);
   EXPECT_GE(uses.replays, uses.recordings);
@@ -153,7 +161,8 @@ TEST_P(GpuDecoderTest, ScoresAreThoseOfTheFullForwardPass) {
   for (std::size_t i = 0; i < continuation.size(); ++i) {
     const at::Tensor want = NextLogProbs(*model, tokens);
     ASSERT_NEAR(scores[i].logprob, want[continuation[i]].item<float>(), 1e-4) << "token " << i;
-    ASSERT_NEAR(scores[i].entropy, -(want.exp() * want.clamp_min(-1e30)).sum().item<float>(), 1e-3) << "token " << i;
+    ASSERT_NEAR(scores[i].entropy, -(want.exp() * want.clamp_min(-1e30)).sum().item<float>(), 1e-3)
+        << "token " << i;
     tokens.push_back(continuation[i]);
   }
 }
@@ -161,14 +170,16 @@ TEST_P(GpuDecoderTest, ScoresAreThoseOfTheFullForwardPass) {
 INSTANTIATE_TEST_SUITE_P(Phi, GpuDecoderTest, ::testing::ValuesIn(Supported()),
                          [](const auto& info) { return info.param.name; });
 
-// Replayed steps read the inputs of their own time, and only the sizes of those that were recorded.
+// A replayed step takes its sizes from the recording and all other inputs from its own call.
 TEST(GpuDecoder, ReplayedStepsChangeNoBit) {
   const Once once;
-  const auto model = There(*testing::SmallPhi(testing::PhiVariants()[2].config));  // two kinds of rows
+  const auto model =
+      There(*testing::SmallPhi(testing::PhiVariants()[2].config));  // two kinds of rows
   const auto requests = MixedRequests();
   Uses replayed, as_is;
   const auto results = Engine(*model, {.batch = 6}, replayed).Sample(requests, kQuiet);
-  const auto others = Engine(*model, {.batch = 6}, as_is, /*records=*/false).Sample(requests, kQuiet);
+  const auto others =
+      Engine(*model, {.batch = 6}, as_is, /*records=*/false).Sample(requests, kQuiet);
   for (std::size_t i = 0; i < results.size(); ++i)
     for (std::size_t j = 0; j < results[i].size(); ++j) {
       EXPECT_EQ(results[i][j].tokens, others[i][j].tokens);
@@ -178,7 +189,7 @@ TEST(GpuDecoder, ReplayedStepsChangeNoBit) {
   EXPECT_EQ(as_is.replays, 0);
 }
 
-// One wait for each step, and for each prefill that follows another.
+// The decoder waits once a step, and once for each prefill that follows another.
 TEST(GpuDecoder, WaitsOnceAStep) {
   const Once once;
   const auto model = There(*testing::SmallPhi());
@@ -196,7 +207,8 @@ TEST(GpuDecoder, WaitsOnceAStep) {
   EXPECT_LE(uses.waits, steps + 1);
 }
 
-// Weights, keys and values in 16 bits: log-probabilities as LibTorch's operators have them in that type, to its rounding.
+// With 16-bit weights, keys and values, log-probabilities equal those of LibTorch's operators in
+// that type, up to rounding.
 TEST(GpuDecoder, SixteenBits) {
   const Once once;
   const auto wide = testing::SmallPhi();
@@ -208,7 +220,8 @@ TEST(GpuDecoder, SixteenBits) {
     const auto scores = Engine(*there, {}, uses).Score(tokens, continuation);
     for (std::size_t i = 0; i < continuation.size(); ++i) {
       EXPECT_NEAR(scores[i].logprob, NextLogProbs(*model, tokens)[continuation[i]].item<float>(),
-                  type == at::kHalf ? 0.02 : 0.15) << "token " << i;
+                  type == at::kHalf ? 0.02 : 0.15)
+          << "token " << i;
       tokens.push_back(continuation[i]);
     }
   }
@@ -229,11 +242,46 @@ TEST(GpuDecoder, RowsThatCannotBeDrawnFromThrow) {
 
 TEST(GpuDecoder, SupportsWhatItsKernelsDo) {
   for (const auto& variant : testing::PhiVariants())
-    EXPECT_EQ(GpuDecoder::Supports(*testing::SmallPhi(variant.config)), variant.config.block_sparse.block == 0) << variant.name;
+    EXPECT_EQ(GpuDecoder::Supports(*testing::SmallPhi(variant.config)),
+              variant.config.block_sparse.block == 0)
+        << variant.name;
   EXPECT_FALSE(GpuDecoder::Supports(*testing::InDouble(*testing::SmallPhi())));
   PhiConfig wide = testing::SmallConfig();
   wide.head_dim = 160;
   EXPECT_FALSE(GpuDecoder::Supports(*testing::SmallPhi(wide)));
+}
+
+TEST(StepBuffer, CopiesStayUntilItGrows) {
+  StepBuffer buffer(at::kCPU);
+  const int bytes = buffer.Add<bool>(), wide = buffer.Add<int64_t>();
+  EXPECT_TRUE(buffer.Grow(std::vector<int64_t>{3, 5}));
+  const int64_t* const copy = buffer.device<int64_t>(wide);
+  for (int64_t i = 0; i < 5; ++i) buffer.host<int64_t>(wide)[i] = 10 * i;
+  buffer.host<bool>(bytes)[2] = true;
+  buffer.Upload();
+  EXPECT_EQ(copy[4], 40);
+  EXPECT_TRUE(buffer.device<bool>(bytes)[2]);
+  EXPECT_EQ(buffer.tensor(wide, at::kLong, 2).sizes(), at::IntArrayRef({2}));
+  EXPECT_EQ(buffer.tensor(wide, at::kLong, 2).const_data_ptr<int64_t>(), copy);
+
+  EXPECT_FALSE(buffer.Grow(std::vector<int64_t>{4, 8}));  // capacities are rounded up
+  EXPECT_EQ(buffer.device<int64_t>(wide), copy);
+  EXPECT_TRUE(buffer.Grow(std::vector<int64_t>{1, 9}));
+  buffer.host<int64_t>(wide)[8] = 80;
+  buffer.host<bool>(bytes)[3] = true;  // an array never shrinks
+  buffer.Upload();
+  EXPECT_EQ(buffer.device<int64_t>(wide)[8], 80);
+}
+
+// Every array begins at an address that suits any element type.
+TEST(StepBuffer, ArraysAreAligned) {
+  StepBuffer buffer(at::kCPU);
+  const int odd = buffer.Add<bool>(), wide = buffer.Add<double>();
+  buffer.Grow(std::vector<int64_t>{13, 2});
+  EXPECT_EQ(reinterpret_cast<std::uintptr_t>(buffer.device<double>(wide)) % alignof(double), 0u);
+  EXPECT_GE(reinterpret_cast<const char*>(buffer.device<double>(wide)) -
+                reinterpret_cast<const char*>(buffer.device<bool>(odd)),
+            13);
 }
 
 }  // namespace

@@ -1,8 +1,8 @@
-"""LoRA adapters under PEFT, for lora_parity_test.cc.
+"""Makes and runs LoRA adapters with PEFT, for lora_parity_test.cc.
 
-make BASE DIR IDS     DIR/<variant>/ holds an adapter that PEFT wrote for the model BASE, and logits.json for IDS
-score BASE ADAPTER IDS  loads an adapter (written by Pivotal) with PEFT; prints its logits for IDS as JSON
-train BASE ADAPTER IDS  prints what PEFT would train of it: names and shapes
+lora_parity.py make BASE DIR IDS       writes adapters for the model BASE to DIR/<variant>/, with logits.json for IDS
+lora_parity.py score BASE ADAPTER IDS  loads an adapter, which Pivotal wrote, and prints its logits for IDS as JSON
+lora_parity.py train BASE ADAPTER IDS  prints the names and shapes of the tensors that PEFT would train
 """
 import json
 import pathlib

@@ -1,5 +1,5 @@
-// Apache-2.0. Adapters that PEFT wrote give PEFT's logits here, and ours give ours there. Skipped where
-// the Python that CMake was given (PIVOTAL_PYTHON) lacks peft; lora_parity.py is the other side.
+// Apache-2.0. Exchanges adapters with PEFT, which lora_parity.py runs: both sides compute the same
+// logits. Skipped if PIVOTAL_PYTHON lacks peft.
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
@@ -43,13 +43,13 @@ class LoraParity : public ::testing::Test {
 
   PhiModel& model() { return *checkpoint_.model; }
 
-  // Runs lora_parity.py on the shipped model and returns the last line that it prints.
+  // Runs lora_parity.py on the shipped model. Returns the last line that it prints.
   std::string Python(const std::string& command, const fs::path& place) {
     const fs::path out = temp_.path() / "output";
     const auto run = testing::RunCommand(
-        std::string(PIVOTAL_PYTHON) + " " PIVOTAL_SOURCE_DIR "/tests/model/lora_parity.py " + command + " " +
-        testing::kTinyModel + " " + place.string() + " " + (temp_.path() / "ids.json").string() +
-        " > " + out.string());
+        std::string(PIVOTAL_PYTHON) + " " PIVOTAL_SOURCE_DIR "/tests/model/lora_parity.py " +
+        command + " " + testing::kTinyModel + " " + place.string() + " " +
+        (temp_.path() / "ids.json").string() + " > " + out.string());
     std::ifstream text(out);
     std::string line, last;  // progress bars come before
     while (std::getline(text, line)) last = line;
@@ -85,7 +85,8 @@ TEST_F(LoraParity, PeftsAdaptersWorkHere) {
 }
 
 TEST_F(LoraParity, OurAdaptersWorkThere) {
-  const LoraOptions options{.rank = 6, .alpha = 5, .rslora = true, .modules = {"o_proj", "gate_up_proj"}};
+  const LoraOptions options{
+      .rank = 6, .alpha = 5, .rslora = true, .modules = {"o_proj", "gate_up_proj"}};
   const auto adapter = NewAdapter(model(), options, 3);
   for (const auto& [layer, update] : adapter->updates)
     at::Tensor(update.b).copy_(update.a.t().slice(0, 0, 1).expand_as(update.b));

@@ -1,5 +1,5 @@
-// Apache-2.0. Adapters: what they compute, their gradients, and their files; lora_parity_test.cc has
-// PEFT.
+// Apache-2.0. Tests what adapters compute, their gradients, and their files; lora_parity_test.cc
+// compares them with PEFT.
 #include "model/lora.h"
 
 #include <ATen/TensorOperators.h>
@@ -11,7 +11,7 @@
 #include <algorithm>
 #include <fstream>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "tests/support/small_phi.h"
 #include "tests/support/temp_dir.h"
 
@@ -23,7 +23,8 @@ using ::testing::HasSubstr;
 
 const at::Tensor& Tokens() {
   static const at::Tensor tokens =
-      at::tensor({1, 5, 9, 4, 33, 60, 2, 17, 8, 3, 21, 40}, at::TensorOptions(at::kLong)).view({2, 6});
+      at::tensor({1, 5, 9, 4, 33, 60, 2, 17, 8, 3, 21, 40}, at::TensorOptions(at::kLong))
+          .view({2, 6});
   return tokens;
 }
 
@@ -33,14 +34,16 @@ double LargestDifference(const at::Tensor& a, const at::Tensor& b) {
   return (a - b).abs().max().item<double>();
 }
 
-// Gives B the values that training would: without them an adapter does nothing.
-std::shared_ptr<const Adapter> Grown(const PhiModel& model, LoraOptions options, uint64_t seed = 7) {
+// Makes an adapter with nonzero B, as after training.
+std::shared_ptr<const Adapter> Grown(const PhiModel& model, LoraOptions options,
+                                     uint64_t seed = 7) {
   const auto adapter = NewAdapter(model, options, seed);
   const c10::NoGradGuard no_grad;
   for (const auto& [layer, update] : adapter->updates) {
     at::Tensor b = update.b;
     for (int64_t i = 0; i < b.size(0); ++i)
-      for (int64_t j = 0; j < b.size(1); ++j) b[i][j] = 0.02 * static_cast<double>((5 * i + 3 * j) % 7 - 3);
+      for (int64_t j = 0; j < b.size(1); ++j)
+        b[i][j] = 0.02 * static_cast<double>((5 * i + 3 * j) % 7 - 3);
   }
   return adapter;
 }
@@ -71,7 +74,8 @@ TEST(Lora, StartsAsPeftDoes) {
   // 2560 uniform draws: the mean's standard deviation is bound / sqrt(3 * 2560).
   EXPECT_LT(std::abs(update.a.mean().item<double>()), 4 * bound / std::sqrt(3.0 * 2560));
   EXPECT_EQ(update.b.abs().max().item<double>(), 0);
-  const auto again = NewAdapter(*model, adapter->options, 1), other = NewAdapter(*model, adapter->options, 2);
+  const auto again = NewAdapter(*model, adapter->options, 1),
+             other = NewAdapter(*model, adapter->options, 2);
   EXPECT_TRUE(again->updates.at("model.layers.1.mlp.down_proj").a.equal(update.a));
   EXPECT_FALSE(other->updates.at("model.layers.1.mlp.down_proj").a.equal(update.a));
 }
@@ -97,11 +101,13 @@ TEST(Lora, GradientsAreThoseOfFiniteDifferences) {
         values[i] = at - kStep;
         const double below = loss().item<double>();
         values[i] = at;
-        EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * kStep), 1e-5) << layer << matrix;
+        EXPECT_NEAR(gradient[i].item<double>(), (above - below) / (2 * kStep), 1e-5)
+            << layer << matrix;
       }
     }
   }
-  for (const auto& [name, weight] : model->parameters()) EXPECT_FALSE(weight.grad().defined()) << name;
+  for (const auto& [name, weight] : model->parameters())
+    EXPECT_FALSE(weight.grad().defined()) << name;
 }
 
 TEST(Lora, MergedWeightsDoWhatTheAdapterDid) {

@@ -1,6 +1,6 @@
-// Apache-2.0. The same folders under transformers: logits within 1e-4, the same greedy tokens.
-// Skipped where the Python that CMake was given (PIVOTAL_PYTHON) lacks transformers or torch;
-// `make test-parity` installs them. tests/model/phi_family.py is the other side.
+// Apache-2.0. Compares logits (within 1e-4) and greedy tokens with those of transformers, which
+// tests/model/phi_family.py runs. Skipped if PIVOTAL_PYTHON lacks transformers or torch;
+// `make test-parity` installs them.
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
@@ -10,7 +10,7 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "data/safetensors.h"
+#include "data/weights/safetensors.h"
 #include "dpo/trainer.h"
 #include "model/checkpoint.h"
 #include "model/rollout_engine.h"
@@ -30,10 +30,11 @@ const fs::path kTiny = kSource / "experiments/tiny/model";
 at::Tensor AsTensor(const Rows& rows) {
   std::vector<int64_t> flat;
   for (const auto& row : rows) flat.insert(flat.end(), row.begin(), row.end());
-  return at::tensor(flat, at::TensorOptions(at::kLong)).view({static_cast<int64_t>(rows.size()), -1});
+  return at::tensor(flat, at::TensorOptions(at::kLong))
+      .view({static_cast<int64_t>(rows.size()), -1});
 }
 
-// Their nulls are -inf. Returns the largest difference.
+// Returns the largest difference between our logits and `theirs`, in which null stands for -inf.
 double LogitDifference(const PhiModel& model, const Rows& ids, const Json& theirs) {
   const c10::NoGradGuard no_grad;
   const at::Tensor logits = model.Logits(model.Hidden(AsTensor(ids))).contiguous();
@@ -41,13 +42,16 @@ double LogitDifference(const PhiModel& model, const Rows& ids, const Json& their
   double worst = 0;
   for (std::size_t i = 0; i < theirs.size(); ++i) {
     const float ours = logits.const_data_ptr<float>()[i];
-    if (theirs[i].is_null()) EXPECT_EQ(ours, -INFINITY) << i;
-    else worst = std::max(worst, std::abs(ours - theirs[i].get<double>()));
+    if (theirs[i].is_null())
+      EXPECT_EQ(ours, -INFINITY) << i;
+    else
+      worst = std::max(worst, std::abs(ours - theirs[i].get<double>()));
   }
   return worst;
 }
 
-std::vector<TokenId> Greedy(const PhiModel& model, const std::vector<int64_t>& prompt, int32_t count) {
+std::vector<TokenId> Greedy(const PhiModel& model, const std::vector<int64_t>& prompt,
+                            int32_t count) {
   RolloutEngine engine(model, {.sampling = {.temperature = 0}, .batch = 3});
   const RolloutRequest request{{prompt.begin(), prompt.end()}, 1, count, 0, 0};
   return engine.Sample({&request, 1}, Progress())[0][0].tokens;
@@ -59,7 +63,7 @@ class Parity : public ::testing::Test {
     if (std::system(PIVOTAL_PYTHON " -c 'import torch, transformers' 2>/dev/null") != 0)
       GTEST_SKIP() << PIVOTAL_PYTHON << " lacks torch or transformers; run make test-parity";
   }
-  // Runs phi_family.py; its output goes to a file, whose path is returned.
+  // Runs phi_family.py. Returns the file that holds its output.
   fs::path Python(const std::string& arguments) const {
     const fs::path out = temp_.path() / "output";
     const std::string command = std::string(PIVOTAL_PYTHON) + " " +
@@ -123,7 +127,7 @@ TEST_F(Parity, EveryPhi) {
 
 class FolderParity : public Parity {
  protected:
-  // Compares `folder` here and there on `rows` rows of `length` ids.
+  // Compares a folder on `rows` rows of `length` ids: logits, greedy tokens and scores.
   void Compare(const fs::path& folder, int64_t rows, int64_t length) {
     const Checkpoint checkpoint = LoadCheckpoint(folder, at::kCPU, at::kFloat);
     const int64_t vocab = checkpoint.model->config().vocab_size;
@@ -132,7 +136,8 @@ class FolderParity : public Parity {
       for (int64_t t = 1; t < length; ++t)
         ids[row].push_back((31 * t * t + 17 * t + 101 * row + 4) % vocab);
     std::ofstream(temp_.path() / "ids.json") << Json(ids).dump();
-    const fs::path out = Python("score " + folder.string() + " " + (temp_.path() / "ids.json").string());
+    const fs::path out =
+        Python("score " + folder.string() + " " + (temp_.path() / "ids.json").string());
     const Json theirs = Json::parse(std::ifstream(out));
     const double worst = LogitDifference(*checkpoint.model, ids, theirs["logits"]);
     std::printf("largest logit difference %.2g\n", worst);
@@ -141,14 +146,17 @@ class FolderParity : public Parity {
     CompareScores(folder, ids, theirs["logits"], vocab);
   }
 
-  // pivotal score against the log-softmax of their logits.
+  // Compares `pivotal score` with the log-softmax of `logits`.
   void CompareScores(const fs::path& folder, const Rows& ids, const Json& logits, int64_t vocab) {
     const fs::path in = temp_.path() / "score.jsonl", out = temp_.path() / "scored.jsonl";
     std::ofstream lines(in);
     for (std::size_t row = 0; row < ids.size(); ++row) {
       const auto cut = ids[row].begin() + static_cast<std::ptrdiff_t>(3 + row);
-      lines << Json{{"id", row}, {"prompt_ids", Rows::value_type(ids[row].begin(), cut)},
-                    {"completion_ids", Rows::value_type(cut, ids[row].end())}}.dump() << "\n";
+      lines << Json{{"id", row},
+                    {"prompt_ids", Rows::value_type(ids[row].begin(), cut)},
+                    {"completion_ids", Rows::value_type(cut, ids[row].end())}}
+                   .dump()
+            << "\n";
     }
     lines.close();
     const auto run = testing::Pivotal("score --batch-tokens 100 --model " + folder.string() +
@@ -180,15 +188,15 @@ TEST_F(FolderParity, ShippedTinyModel) { Compare(kTiny, 3, 50); }
 
 TEST_F(FolderParity, CheckpointAfterDpo) {
   const Checkpoint checkpoint = LoadCheckpoint(kTiny, at::kCPU, at::kFloat);
-  std::vector<data::PreferencePair> pairs(1);
+  std::vector<PreferencePair> pairs(1);
   pairs[0].prompt_ids = checkpoint.tokenizer->Encode("Question: 3 boxes of 14 pens\nAnswer: 14*3");
   pairs[0].chosen_ids = {checkpoint.tokenizer->Encode("4:").back()};
   pairs[0].rejected_ids = {checkpoint.tokenizer->Encode("4=").back()};
   Progress quiet;
-  dpo::TrainOptions options;
+  TrainOptions options;
   options.optimizer.learning_rate = 1e-4;
   options.epochs = 3;
-  dpo::LossOptions loss;
+  LossOptions loss;
   loss.rpo_alpha = 0.2;
   const auto objective = dpo::MakePreferenceObjective(
       *checkpoint.model, pairs, loss, dpo::ReferenceLogProbs(*checkpoint.model, pairs, 1, quiet));

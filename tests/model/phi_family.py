@@ -1,9 +1,9 @@
-"""Random small models of every Phi under transformers, for parity_test.cc.
+"""Makes and runs small random models of every Phi with transformers, for parity_test.cc.
 
-make DIR TOKENIZER   DIR/<variant>/ holds a Hugging Face folder (weights, config, the tokenizer files of
-                     TOKENIZER) and truth.json: ids, logits of two batches, 200 greedy tokens
-score FOLDER IDS     prints {"logits", "greedy"} of one folder as JSON on the last line
-check DIR            DIR/<variant>/saved (written by Pivotal) loads here and gives the same logits, bit for bit
+phi_family.py make DIR TOKENIZER   writes DIR/<variant>/, a Hugging Face folder (weights, config, the tokenizer files
+                                   of TOKENIZER) with truth.json: ids, logits of two batches, 200 greedy tokens
+phi_family.py score FOLDER IDS     prints {"logits", "greedy"} of one folder as JSON on the last line
+phi_family.py check DIR            loads DIR/<variant>/saved, which Pivotal wrote, and compares its logits bit for bit
 """
 import json
 import math
@@ -34,7 +34,7 @@ LONG = dict(SIZES, original_max_position_embeddings=64)
 MOE = dict(SIZES, num_local_experts=5, num_experts_per_tok=2, attention_bias=True, lm_head_bias=True,
            router_jitter_noise=0.05)
 
-# name: (config class, keys, how config.json is rewritten after saving, dtype of the file, shard size)
+# name: (config class, keys, rewrite of config.json after saving, dtype of the file, shard size)
 VARIANTS = {
     "phi-1": ("PhiConfig", dict(PHI, partial_rotary_factor=0.5), None, "float32", None),
     "phi-2": ("PhiConfig", dict(PHI, hidden_size=60, num_attention_heads=6, num_key_value_heads=6,
@@ -75,7 +75,7 @@ SMALLS = {
 
 
 class Phi3Small:
-    """The formulas of Microsoft's modeling_phi3_small.py (vLLM 0.9 carries them), one sequence at a time."""
+    """Computes Phi-3-small as Microsoft's modeling_phi3_small.py does (also in vLLM 0.9), one sequence at a time."""
 
     def __init__(self, config, weights):
         self.c, self.w = config, weights
@@ -160,7 +160,7 @@ def small_weights(c):
 
 
 def perturb(named):
-    """Every weight is random, norms and biases too: none can be left out unnoticed."""
+    """Makes every weight random, those of norms and biases too, so that a missing one is noticed."""
     generator = torch.Generator().manual_seed(7)
     for name, weight in named:
         with torch.no_grad():
@@ -175,7 +175,7 @@ def batches():
 
 
 def rewrite(config, how):
-    """To what published folders hold."""
+    """Rewrites a config into the form of published folders."""
     if how in ("v4", "vision"):
         rope = config.pop("rope_parameters")
         config["rope_theta"] = rope.pop("rope_theta")

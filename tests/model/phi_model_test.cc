@@ -1,17 +1,18 @@
-// Apache-2.0. The decoder against a plain double-precision twin; parity_test.cc has transformers.
+// Apache-2.0. Compares PhiModel with a plain implementation in float64; parity_test.cc compares it
+// with transformers.
 #include "model/phi_model.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/arange.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <cmath>
 #include <vector>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::model {
@@ -19,12 +20,12 @@ namespace {
 
 using Vector = std::vector<double>;
 
-// Phi-3, one token after another, as loops over doubles.
+// Computes Phi-3 token by token, as loops over doubles.
 class Twin {
  public:
   explicit Twin(const PhiModel& model) : model_(model), config_(model.config()) {}
 
-  // Logits [V] after each token.
+  // Returns the logits [V] after each token.
   std::vector<Vector> Logits(const std::vector<int64_t>& tokens) const {
     std::vector<Vector> x;
     for (int64_t token : tokens) x.push_back(Row(Weight("model.embed_tokens.weight"), token));
@@ -62,12 +63,13 @@ class Twin {
       y.push_back(x[i] * scale * weight.const_data_ptr<double>()[i]);
     return y;
   }
-  // Rotates one head of `x` starting at `begin` for position `t`.
+  // Rotates the head of `x` that starts at `begin`, for position `t`.
   void Rotate(Vector& x, std::size_t begin, std::size_t t) const {
     const auto half = static_cast<std::size_t>(config_.head_dim) / 2;
     for (std::size_t i = 0; i < half; ++i) {
       const double angle = static_cast<double>(t) *
-          std::pow(config_.rope.theta, -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
+                           std::pow(config_.rope.theta,
+                                    -2.0 * static_cast<double>(i) / static_cast<double>(2 * half));
       const double a = x[begin + i], b = x[begin + half + i];
       x[begin + i] = a * std::cos(angle) - b * std::sin(angle);
       x[begin + half + i] = b * std::cos(angle) + a * std::sin(angle);
@@ -78,8 +80,8 @@ class Twin {
     const auto dim = static_cast<std::size_t>(config_.head_dim);
     const auto heads = static_cast<std::size_t>(config_.num_attention_heads);
     const auto kv = static_cast<std::size_t>(config_.num_key_value_heads);
-    const auto window = config_.sliding_window > 0 ? static_cast<std::size_t>(config_.sliding_window)
-                                                   : x.size();
+    const auto window =
+        config_.sliding_window > 0 ? static_cast<std::size_t>(config_.sliding_window) : x.size();
     std::vector<Vector> qkv;
     for (std::size_t t = 0; t < x.size(); ++t) {
       qkv.push_back(Times(Weight(prefix + "self_attn.qkv_proj.weight"),
@@ -142,7 +144,8 @@ void ExpectTwin(const PhiModel& model, double tolerance) {
   const at::Tensor logits = model.Logits(model.Hidden(AsRow(tokens)))[0].to(at::kDouble);
   for (std::size_t t = 0; t < tokens.size(); ++t)
     for (std::size_t v = 0; v < truth[t].size(); ++v)
-      ASSERT_NEAR(logits[t][v].item<double>(), truth[t][v], tolerance) << "token " << t << " logit " << v;
+      ASSERT_NEAR(logits[t][v].item<double>(), truth[t][v], tolerance)
+          << "token " << t << " logit " << v;
 }
 
 TEST(PhiModel, MatchesTwin) { ExpectTwin(*testing::SmallPhi(), 1e-4); }
@@ -165,46 +168,9 @@ TEST(PhiModel, PaddingOnTheRightChangesNothing) {
   const auto tokens = SomeTokens(9, 61);
   auto padded = tokens;
   padded.insert(padded.end(), 6, 0);
-  EXPECT_LT(LargestDifference(model->Hidden(AsRow(padded)).narrow(1, 0, 9), model->Hidden(AsRow(tokens))),
-            1e-5);
-}
-
-// Prefill of two rows of different length, then token by token, against the full forward pass.
-void ExpectCacheMatchesFullForward(const PhiConfig& config) {
-  const c10::NoGradGuard no_grad;
-  const auto model = testing::SmallPhi(config);
-  const std::vector<std::vector<int64_t>> rows = {SomeTokens(20, 61), SomeTokens(20, 61, 11)};
-  const int64_t prefill[] = {7, 12};
-  KvCache cache(config, 4, 32, model->options());
-  at::Tensor tokens = at::tensor(std::vector<int64_t>(24, 0), at::TensorOptions(at::kLong)).view({2, 12});
-  for (int row = 0; row < 2; ++row)
-    for (int64_t t = 0; t < prefill[row]; ++t) tokens[row][t] = rows[row][t];
-  const at::Tensor positions = at::arange(12, at::TensorOptions(at::kLong)).expand({2, 12}).contiguous();
-  const at::Tensor hidden = model->Hidden(tokens, positions, prefill, cache);
-  for (int row = 0; row < 2; ++row) {
-    const at::Tensor full = model->Hidden(AsRow(rows[row]));
-    EXPECT_LT(LargestDifference(hidden[row].narrow(0, 0, prefill[row]),
-                                full[0].narrow(0, 0, prefill[row])), 1e-4);
-  }
-  for (int64_t step = 0; step < 8; ++step) {
-    const at::Tensor at_position = AsRow({prefill[0] + step, prefill[1] + step}).view({2, 1});
-    const at::Tensor next =
-        AsRow({rows[0][prefill[0] + step], rows[1][prefill[1] + step]}).view({2, 1});
-    const int64_t lengths[] = {prefill[0] + step + 1, prefill[1] + step + 1};
-    const at::Tensor out = model->Hidden(next, at_position, lengths, cache);
-    for (int row = 0; row < 2; ++row) {
-      const at::Tensor full = model->Hidden(AsRow(rows[row]))[0][prefill[row] + step];
-      ASSERT_LT(LargestDifference(out[row][0], full), 1e-4) << "step " << step << " row " << row;
-    }
-  }
-}
-
-TEST(PhiModel, CacheMatchesFullForward) { ExpectCacheMatchesFullForward(testing::SmallConfig()); }
-
-TEST(PhiModel, CacheMatchesFullForwardWithSlidingWindow) {
-  auto config = testing::SmallConfig();
-  config.sliding_window = 6;
-  ExpectCacheMatchesFullForward(config);
+  EXPECT_LT(
+      LargestDifference(model->Hidden(AsRow(padded)).narrow(1, 0, 9), model->Hidden(AsRow(tokens))),
+      1e-5);
 }
 
 TEST(PhiModel, RefusesMissingMisshapenAndSuperfluousWeights) {
@@ -219,15 +185,17 @@ TEST(PhiModel, RefusesMissingMisshapenAndSuperfluousWeights) {
     }
     return std::string("no error");
   };
-  EXPECT_NE(message([](auto& p) { p.erase("model.norm.weight"); })
-                .find("somewhere: tensor \"model.norm.weight\" is missing"), std::string::npos);
+  EXPECT_NE(message([](auto& p) {
+              p.erase("model.norm.weight");
+            }).find("somewhere: tensor \"model.norm.weight\" is missing"),
+            std::string::npos);
   EXPECT_NE(message([](auto& p) { p["lm_head.weight"] = p["model.norm.weight"]; }).find("[24]"),
             std::string::npos);
   EXPECT_NE(message([](auto& p) { p["extra"] = p["model.norm.weight"]; }).find("tensors"),
             std::string::npos);
 }
 
-// A model cut after its second layer ends with what that layer gave in the whole one.
+// The output of layer i, normed, is the final hidden state of a model with only i layers.
 TEST(PhiModel, LayerOutputsAreThoseOfShorterModels) {
   const auto whole = testing::SmallPhi();
   const std::vector<TokenId> tokens = {3, 14, 15, 9, 2};
@@ -241,7 +209,8 @@ TEST(PhiModel, LayerOutputsAreThoseOfShorterModels) {
     ParameterMap parameters;
     for (const auto& [name, tensor] : whole->parameters()) {
       const auto at = name.find("layers.");
-      if (at == std::string::npos || std::stoll(name.substr(at + 7)) < layers) parameters.emplace(name, tensor);
+      if (at == std::string::npos || std::stoll(name.substr(at + 7)) < layers)
+        parameters.emplace(name, tensor);
     }
     const PhiModel cut(config, parameters, "cut");
     const at::Tensor& x = outputs[static_cast<std::size_t>(layers - 1)];
@@ -250,6 +219,27 @@ TEST(PhiModel, LayerOutputsAreThoseOfShorterModels) {
     const at::Tensor normed = x * scale * whole->parameters().at("model.norm.weight");
     EXPECT_LT((normed - cut.Hidden(row)[0]).abs().max().item<double>(), 1e-5) << layers;
   }
+}
+
+std::set<std::string> Frozen(std::vector<std::string> modules) {
+  return FrozenWeights(*testing::SmallPhi(), modules);
+}
+
+TEST(FrozenWeights, AreChosenByModulesAndRangesOfLayers) {
+  EXPECT_THAT(Frozen({}), ::testing::IsEmpty());
+  EXPECT_THAT(Frozen({"embed_tokens"}), ::testing::ElementsAre("model.embed_tokens.weight"));
+  EXPECT_THAT(Frozen({"layers.2.mlp", "lm_head"}),
+              ::testing::ElementsAre("lm_head.weight", "model.layers.2.mlp.down_proj.weight",
+                                     "model.layers.2.mlp.gate_up_proj.weight"));
+  EXPECT_EQ(Frozen({"layers.0-1"}).size(), 2u * 6);
+  EXPECT_EQ(Frozen({"layers.0-1"}).count("model.layers.2.mlp.down_proj.weight"), 0u);
+}
+
+TEST(FrozenWeights, RefusesWhatChoosesNothingOrAll) {
+  for (const char* bad :
+       {"layer.0", "layers.0-3", "layers.2-1", "layers.0-1x", "layers.-1", "layers.3"})
+    EXPECT_THROW(Frozen({bad}), Error) << bad;
+  EXPECT_THROW(Frozen({"embed_tokens", "layers", "norm", "lm_head"}), Error);
 }
 
 }  // namespace

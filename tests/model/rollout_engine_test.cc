@@ -1,4 +1,4 @@
-// Apache-2.0.
+// Apache-2.0. Tests that rollouts and scores are those of full forward passes, under any schedule.
 #include "model/rollout_engine.h"
 
 #include <ATen/Parallel.h>
@@ -8,14 +8,14 @@
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "kernels/philox.h"
-#include "model/kv_blocks.h"
+#include "model/decoder.h"
 #include "tests/support/full_forward.h"
-#include "tests/support/phi_variants.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::model {
@@ -26,7 +26,7 @@ using testing::NextLogProbs;
 
 const Progress kQuiet;
 
-// Prefixes of mixed lengths, counts around the batch size.
+// Returns requests with prefixes of several lengths, and counts around the batch size.
 std::vector<RolloutRequest> MixedRequests() {
   std::vector<RolloutRequest> requests;
   for (int32_t i = 0; i < 9; ++i) {
@@ -48,7 +48,7 @@ TEST_P(EveryPhi, LogProbsAreThoseOfTheFullForwardPass) {
   RolloutEngine engine(*model, {.batch = 5, .prefill_tokens = 7});
   const auto results = engine.Sample(requests, kQuiet);
   ExpectLogProbsOfFullForward(*model, requests, results);
-  // LibTorch's operators in float64, and the same draws.
+  // Decodes with LibTorch's operators in float64, with the same random numbers.
   const auto wide = testing::InDouble(*model);
   const auto others = RolloutEngine(*wide, {.batch = 7}).Sample(requests, kQuiet);
   ExpectLogProbsOfFullForward(*model, requests, others);
@@ -58,7 +58,7 @@ TEST_P(EveryPhi, LogProbsAreThoseOfTheFullForwardPass) {
       same += results[i][j].tokens == others[i][j].tokens ? 1 : 0;
       ++all;
     }
-  EXPECT_GE(same, all - 1);  // rounding may turn a draw
+  EXPECT_GE(same, all - 1);  // rounding may change one sampled token
 }
 
 TEST_P(EveryPhi, ScoresAreThoseOfTheFullForwardPass) {
@@ -67,8 +67,10 @@ TEST_P(EveryPhi, ScoresAreThoseOfTheFullForwardPass) {
   std::vector<TokenId> continuation;
   for (int i = 0; i < 20; ++i) continuation.push_back(11 + 2 * i);
   for (const bool wide : {false, true}) {
-    const auto engine_model = wide ? testing::InDouble(*model) : testing::InType(*model, at::kFloat);
-    const auto scores = RolloutEngine(*engine_model, {.prefill_tokens = 6}).Score(prefix, continuation);
+    const auto engine_model =
+        wide ? testing::InDouble(*model) : testing::InType(*model, at::kFloat);
+    const auto scores =
+        RolloutEngine(*engine_model, {.prefill_tokens = 6}).Score(prefix, continuation);
     std::vector<TokenId> tokens = prefix;
     for (std::size_t i = 0; i < continuation.size(); ++i) {
       const float want = NextLogProbs(*model, tokens)[continuation[i]].item<float>();
@@ -78,8 +80,8 @@ TEST_P(EveryPhi, ScoresAreThoseOfTheFullForwardPass) {
   }
 }
 
-// One seed, and batches, passes, threads, memory, order and grouping of requests as chance has it: not a bit
-// of any rollout changes.
+// Batch size, prefill size, threads, memory, order and grouping of requests are random; rollouts
+// stay the same to the bit.
 TEST_P(EveryPhi, SchedulesChangeNoBit) {
   const auto model = testing::SmallPhi(GetParam().config);
   const int threads = at::get_num_threads();
@@ -87,49 +89,54 @@ TEST_P(EveryPhi, SchedulesChangeNoBit) {
   std::vector<RolloutRequest> requests;
   std::vector<TokenId> trunk;
   for (int i = 0; i < 30; ++i) trunk.push_back(static_cast<TokenId>(random.Below(61)));
-  for (int i = 0; i < 12; ++i) {  // places of a trunk, of a branch of it, and a stranger
+  for (int i = 0; i < 12; ++i) {  // on one sequence, on a branch of it, and elsewhere
     std::vector<TokenId> prefix(trunk.begin(), trunk.begin() + 1 + random.Below(30));
     if (i % 3 == 0) prefix.push_back(static_cast<TokenId>(i));
     if (i % 5 == 0) prefix.insert(prefix.begin(), 9);
     requests.push_back({prefix, static_cast<int32_t>(1 + random.Below(5)),
                         static_cast<int32_t>(1 + random.Below(25)), static_cast<uint64_t>(i), 0});
   }
-  const auto reference = RolloutEngine(*model, {.batch = 1, .prefill_tokens = 1}).Sample(requests, kQuiet);
+  const auto reference =
+      RolloutEngine(*model, {.batch = 1, .prefill_tokens = 1}).Sample(requests, kQuiet);
   for (int schedule = 0; schedule < 12; ++schedule) {
     struct Piece {
       std::size_t request;
       int32_t first;
     };
     std::vector<Piece> pieces;
-    std::vector<RolloutRequest> asked;
+    std::vector<RolloutRequest> parts;
     for (std::size_t i = 0; i < requests.size(); ++i)
       for (int32_t first = 0; first < requests[i].count;) {
         RolloutRequest part = requests[i];
         part.first_rollout = static_cast<uint32_t>(first);
         part.count = static_cast<int32_t>(1 + random.Below(requests[i].count - first));
         pieces.push_back({i, first});
-        asked.push_back(part);
+        parts.push_back(part);
         first += part.count;
       }
-    for (std::size_t i = asked.size(); i-- > 1;) {
+    for (std::size_t i = parts.size(); i-- > 1;) {
       const auto j = static_cast<std::size_t>(random.Below(static_cast<int64_t>(i) + 1));
-      std::swap(asked[i], asked[j]);
+      std::swap(parts[i], parts[j]);
       std::swap(pieces[i], pieces[j]);
     }
     at::set_num_threads(static_cast<int>(1 + random.Below(3)));
     EngineOptions options;
     options.batch = static_cast<int32_t>(1 + random.Below(40));
     options.prefill_tokens = static_cast<int32_t>(1 + random.Below(40));
-    if (schedule % 2 == 1)  // hardly more than one rollout needs
-      options.kv_memory = (8 + random.Below(6)) * kernels::kBlockTokens * KvBytesPerToken(model->config());
+    if (schedule % 2 == 1)  // little more than one rollout needs
+      options.kv_memory =
+          (8 + random.Below(6)) * kernels::kBlockTokens * KvBytesPerToken(model->config());
     RolloutEngine engine(*model, options);
-    const auto cut = static_cast<std::size_t>(random.Below(std::ssize(asked)));
-    auto results = engine.Sample(std::span(asked).first(cut), kQuiet);  // two calls of one engine
-    for (auto& more : engine.Sample(std::span(asked).subspan(cut), kQuiet)) results.push_back(std::move(more));
-    for (std::size_t i = 0; i < asked.size(); ++i)
+    const auto cut = static_cast<std::size_t>(random.Below(std::ssize(parts)));
+    auto results = engine.Sample(std::span(parts).first(cut), kQuiet);  // two calls of one engine
+    for (auto& more : engine.Sample(std::span(parts).subspan(cut), kQuiet))
+      results.push_back(std::move(more));
+    for (std::size_t i = 0; i < parts.size(); ++i)
       for (std::size_t j = 0; j < results[i].size(); ++j) {
-        const Rollout& want = reference[pieces[i].request][static_cast<std::size_t>(pieces[i].first) + j];
-        ASSERT_EQ(results[i][j].tokens, want.tokens) << "schedule " << schedule << ", request " << pieces[i].request;
+        const Rollout& want =
+            reference[pieces[i].request][static_cast<std::size_t>(pieces[i].first) + j];
+        ASSERT_EQ(results[i][j].tokens, want.tokens)
+            << "schedule " << schedule << ", request " << pieces[i].request;
         ASSERT_EQ(results[i][j].logprobs, want.logprobs) << "schedule " << schedule;
       }
   }
@@ -145,7 +152,8 @@ TEST(RolloutEngine, PrefixesAreComputedOnce) {
   std::vector<TokenId> trunk;
   for (int i = 0; i < 40; ++i) trunk.push_back(i);
   std::vector<RolloutRequest> requests;
-  for (int length : {10, 25, 40, 17}) requests.push_back({{trunk.begin(), trunk.begin() + length}, 3, 5, 1, 0});
+  for (int length : {10, 25, 40, 17})
+    requests.push_back({{trunk.begin(), trunk.begin() + length}, 3, 5, 1, 0});
   engine.Sample(requests, kQuiet);
   EXPECT_EQ(engine.counters().prefilled_tokens, 40);
   EXPECT_EQ(engine.counters().repeated_tokens, 4);
@@ -165,20 +173,24 @@ TEST(RolloutEngine, TellsWhatDoesNotFitInMemory) {
   EXPECT_EQ(engine.Sample({&fits, 1}, kQuiet)[0].size(), 9u);
 }
 
-// How far storage types move log-probabilities, with weights of standard deviation 0.3.
+// Storage types change log-probabilities by bounded amounts; weights have standard deviation 0.3.
 TEST(RolloutEngine, StoredTypesAreNear) {
   const auto model = testing::SmallPhi();
   const std::vector<TokenId> prefix = {3, 1, 8}, continuation = {4, 1, 5, 9, 2, 6, 5, 3, 5};
   const auto exact = RolloutEngine(*model, {}).Score(prefix, continuation);
-  for (const auto& [type, bound] : std::vector<std::pair<kernels::WeightType, double>>{
-           {kernels::WeightType::kFloat32, 0}, {kernels::WeightType::kFloat16, 0.02},
-           {kernels::WeightType::kBfloat16, 0.1}, {kernels::WeightType::kInt8, 0.3}}) {
+  for (const auto& [type, bound] :
+       std::vector<std::pair<kernels::WeightType, double>>{{kernels::WeightType::kFloat32, 0},
+                                                           {kernels::WeightType::kFloat16, 0.02},
+                                                           {kernels::WeightType::kBfloat16, 0.1},
+                                                           {kernels::WeightType::kInt8, 0.3}}) {
     const auto scores = RolloutEngine(*model, {.weights = type}).Score(prefix, continuation);
     double largest = 0;
     for (std::size_t i = 0; i < scores.size(); ++i)
       largest = std::max<double>(largest, std::fabs(scores[i].logprob - exact[i].logprob));
     EXPECT_LE(largest, bound) << kernels::WeightTypeName(type);
-    if (bound > 0) EXPECT_GT(largest, bound / 100) << kernels::WeightTypeName(type);
+    if (bound > 0) {
+      EXPECT_GT(largest, bound / 100) << kernels::WeightTypeName(type);
+    }
   }
 }
 
@@ -204,7 +216,7 @@ TEST(RolloutEngine, StopsAtEosAndAtTheLimit) {
   for (const Rollout& rollout : results[0]) {
     ASSERT_EQ(rollout.tokens.size(), rollout.logprobs.size());
     for (std::size_t t = 0; t + 1 < rollout.tokens.size(); ++t) ASSERT_NE(rollout.tokens[t], 2);
-    if (rollout.finish == data::FinishReason::kEos) {
+    if (rollout.finish == FinishReason::kEos) {
       ++eos;
       EXPECT_EQ(rollout.tokens.back(), 2);
     } else {
@@ -218,7 +230,8 @@ TEST(RolloutEngine, StopsAtEosAndAtTheLimit) {
   EXPECT_EQ(engine.counters().prefilled_tokens, 2);
 }
 
-// As without the rule, cut after the first token that is 7 or follows a 7 of the prefix's response.
+// A rule only cuts rollouts: here after the first 7, or after one token if the response part of the
+// prefix holds a 7.
 TEST(RolloutEngine, StopsWhereTheRuleSays) {
   const auto model = testing::SmallPhi();
   RolloutEngine engine(*model, {.batch = 9});
@@ -237,27 +250,27 @@ TEST(RolloutEngine, StopsWhereTheRuleSays) {
     const bool stops = seven != expected.end();
     if (stops) expected.erase(seven + 1, expected.end());
     EXPECT_EQ(cut[i].tokens, expected);
-    EXPECT_EQ(cut[i].finish, stops ? data::FinishReason::kStop : free[i].finish);
+    EXPECT_EQ(cut[i].finish, stops ? FinishReason::kStop : free[i].finish);
     stopped += stops;
   }
   EXPECT_GT(stopped, 5);
   EXPECT_LT(stopped, 100);
   request.response_tokens = 2;
   request.stop = [](std::span<const TokenId> response) { return response.front() == 7; };
-  const auto at_once = engine.Sample({&request, 1}, kQuiet);  // ... a token is always sampled
+  const auto at_once = engine.Sample({&request, 1}, kQuiet);  // at least one token is sampled
   for (const Rollout& rollout : at_once[0]) EXPECT_EQ(rollout.tokens.size(), 1u);
 }
 
-// One call draws under several policies, each as an engine of its own would.
+// Each request of a call is sampled with its own parameters, as by an engine with them.
 TEST(RolloutEngine, RequestsMayHaveSamplingOfTheirOwn) {
   const auto model = testing::SmallPhi();
-  const kernels::SamplingParams greedy{.temperature = 0}, narrow{.temperature = 0.7, .top_k = 5};
+  const SamplingParams greedy{.temperature = 0}, narrow{.temperature = 0.7, .top_k = 5};
   const RolloutRequest usual{{4, 8}, 6, 12, 1, 0};
   std::vector<RolloutRequest> requests(3, usual);
   requests[1].sampling = greedy;
   requests[2].sampling = narrow;
   const auto mixed = RolloutEngine(*model, {.batch = 5}).Sample(requests, kQuiet);
-  const kernels::SamplingParams of[] = {{}, greedy, narrow};
+  const SamplingParams of[] = {{}, greedy, narrow};
   for (std::size_t i = 0; i < 3; ++i) {
     const auto alone = RolloutEngine(*model, {.sampling = of[i]}).Sample({&usual, 1}, kQuiet)[0];
     for (std::size_t r = 0; r < alone.size(); ++r) {
@@ -270,7 +283,7 @@ TEST(RolloutEngine, RequestsMayHaveSamplingOfTheirOwn) {
   EXPECT_THROW(RolloutEngine(*model, {}).Sample(requests, kQuiet), Error);
 }
 
-// First tokens of 20,000 rollouts against the exact distribution.
+// Compares first tokens of 20,000 rollouts with the exact distribution (chi-squared).
 TEST(RolloutEngine, FirstTokensFollowTheModel) {
   constexpr int kDraws = 20000;
   const auto model = testing::SmallPhi();
@@ -316,7 +329,9 @@ TEST(RolloutEngine, ScoresUnderThePolicy) {
     tokens.push_back(continuation[i]);
   }
   RolloutEngine narrow(*model, {.sampling = {.top_k = 1}});
-  EXPECT_EQ(narrow.Score(prefix, std::vector<TokenId>{scores[0].runner_up == 4 ? 5 : 4})[0].runner_up_logprob, 0);
+  EXPECT_EQ(narrow.Score(prefix, std::vector<TokenId>{scores[0].runner_up == 4 ? 5 : 4})[0]
+                .runner_up_logprob,
+            0);
 }
 
 TEST(RolloutEngine, RefusesBadRequests) {

@@ -1,4 +1,4 @@
-// Apache-2.0. Packed sequences give what each gives on its own.
+// Apache-2.0. A forest gives each sequence the hidden states that it has alone.
 #include "model/token_forest.h"
 
 #include <ATen/TensorOperators.h>
@@ -18,7 +18,7 @@ namespace {
 
 using Sequences = std::vector<std::vector<TokenId>>;
 
-// Sequences that go on from one another at random places.
+// Returns sequences that branch off one another at random positions.
 Sequences RandomSequences(uint64_t seed, int64_t count) {
   kernels::RandomStream random(seed, kernels::MixStream(0, "forest test"));
   Sequences all;
@@ -36,8 +36,9 @@ Sequences RandomSequences(uint64_t seed, int64_t count) {
 }
 
 at::Tensor Alone(const PhiModel& model, const std::vector<TokenId>& tokens) {
-  return model.Hidden(at::tensor(std::vector<int64_t>(tokens.begin(), tokens.end()),
-                                 at::TensorOptions(at::kLong)).unsqueeze(0))[0];
+  return model.Hidden(
+      at::tensor(std::vector<int64_t>(tokens.begin(), tokens.end()), at::TensorOptions(at::kLong))
+          .unsqueeze(0))[0];
 }
 
 void ExpectPackedAsAlone(const PhiConfig& config) {
@@ -112,12 +113,15 @@ TEST(TokenForest, PackedAsAloneWithParallelLayers) {
 }
 
 TEST(TokenForest, SharesWhatIsLongEnough) {
-  const Sequences sequences = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 20}, {1, 2, 3, 4, 5, 6, 7, 8, 9, 21, 22},
-                               {1, 2, 3, 4, 5},                 {1, 2, 40, 41}};
+  const Sequences sequences = {{1, 2, 3, 4, 5, 6, 7, 8, 9, 20},
+                               {1, 2, 3, 4, 5, 6, 7, 8, 9, 21, 22},
+                               {1, 2, 3, 4, 5},
+                               {1, 2, 40, 41}};
   ForestBuilder builder(RopeConfig{});
   for (const auto& sequence : sequences) builder.Add(sequence, 12);
   const TokenForest forest = builder.Build(at::kCPU);
-  // Nine common tokens and two ways on; the third is on the way; two common tokens are not worth it.
+  // Nine common tokens have two continuations; the third sequence lies within them; two common
+  // tokens are too few to share.
   EXPECT_EQ(forest.tokens.size(0), 9 + 1 + 2 + 4);
   EXPECT_EQ(forest.segments.size(), 4u);
   EXPECT_EQ(builder.Node(2, 4), builder.Node(0, 4));

@@ -1,4 +1,4 @@
-// Apache-2.0. The path-anchored search against exact truth, and what budgets do.
+// Apache-2.0. Tests the path-anchored search against exact truth, and token budgets.
 #include "pts/anchored_search.h"
 
 #include <gtest/gtest.h>
@@ -6,12 +6,11 @@
 #include <cmath>
 #include <set>
 
-#include "data/error.h"
-#include "pts/search.h"
-#include "pts/trace_trie.h"
-#include "tests/pts/search_describe.h"
+#include "data/base/error.h"
+#include "pivotal/search.h"
+#include "pts/success_trie.h"
 #include "tests/pts/search_run.h"
-#include "tests/support/lane_world.h"
+#include "tests/support/table_world.h"
 
 namespace pivotal::pts {
 namespace {
@@ -28,13 +27,13 @@ TableWorld WorldOf(uint64_t seed) {
   return LaneWorld(options);
 }
 
-std::vector<data::QueryTrace> Explore(const TableWorld& world, const SearchOptions& options,
-                                      SearchSummary* summary = nullptr, int32_t queries = 1) {
+std::vector<QueryTrace> Explore(const TableWorld& world, const SearchOptions& options,
+                                SearchSummary* summary = nullptr, int32_t queries = 1) {
   WorldPolicy policy(world, 5);
   std::vector<Query> prompts;
   for (int32_t i = 0; i < queries; ++i)
     prompts.push_back({fmt::format("q{}", i), "", "", {world.start()}});
-  std::vector<data::QueryTrace> traces;
+  std::vector<QueryTrace> traces;
   Progress progress;
   const auto got = Search(
       prompts, policy,
@@ -42,9 +41,7 @@ std::vector<data::QueryTrace> Explore(const TableWorld& world, const SearchOptio
         return world.Success(response.back()) == 1;
       },
       options,
-      [&](std::vector<data::QueryTrace> group) {
-        std::ranges::move(group, std::back_inserter(traces));
-      },
+      [&](std::vector<QueryTrace> group) { std::ranges::move(group, std::back_inserter(traces)); },
       progress);
   if (summary != nullptr) *summary = got;
   return traces;
@@ -59,7 +56,8 @@ SearchOptions Anchored() {
   return options;
 }
 
-// Counts over 80 worlds; the bounds leave room for the sample, bench/search_vs_truth.cc measures.
+// Counts over 80 worlds. The bounds leave room for sampling error; bench/search_vs_truth.cc
+// measures the rates.
 TEST(AnchoredSearch, FindsWhatIsPivotalAndLittleElse) {
   int32_t strong = 0, found = 0, reported = 0, wrong = 0, covered = 0, values = 0, inside = 0;
   for (uint64_t seed = 1; seed <= 80; ++seed) {
@@ -98,7 +96,7 @@ TEST(AnchoredSearch, FindsWhatIsPivotalAndLittleElse) {
   EXPECT_GE(inside, 0.95 * values);
 }
 
-// abs(d_k) <= 1 - pi_k: only the first token, and rare slips, can be pivotal here.
+// Because abs(d_k) <= 1 - pi_k, only the first token and rare slips can be pivotal here.
 TEST(AnchoredSearch, AResponseWithoutForksCostsFewRollouts) {
   testing::LaneWorldOptions options;
   options.forks = 0;
@@ -106,8 +104,8 @@ TEST(AnchoredSearch, AResponseWithoutForksCostsFewRollouts) {
   for (options.seed = 1; options.seed <= 10; ++options.seed) {
     const TableWorld world = LaneWorld(options);
     for (const auto& query : Explore(world, Anchored())) {
-      const auto leaving = std::ranges::count(query.rollouts, data::RolloutKind::kLeaving,
-                                              &data::RolloutTrace::kind);
+      const auto leaving =
+          std::ranges::count(query.rollouts, RolloutKind::kLeaving, &RolloutTrace::kind);
       EXPECT_LT(leaving, 200) << options.seed;
       for (const auto& response : query.responses)
         for (const auto& token : response.pivotal)  // a slip has 1 - pi near 1
@@ -138,7 +136,7 @@ TEST(Search, EveryStrategyIsIndependentOfItsGroup) {
     auto one = Explore(world, options, nullptr, 5);
     options.group = 2;
     auto two = Explore(world, options, nullptr, 5);
-    EXPECT_EQ(Describe(one), Describe(two)) << StrategyName(kind);
+    EXPECT_EQ(Describe(one), Describe(two)) << kStrategyNames.Name(kind);
   }
 }
 
@@ -146,13 +144,12 @@ TEST(AnchoredSearch, MaxRolloutsAreNeverExceeded) {
   const TableWorld world = WorldOf(4);
   SearchOptions options = Anchored();
   options.min_yield = 1e-9;
-  options.confirm = 0;  // no rollouts but the strategy's
+  options.confirm = 0;  // leaves only the rollouts of the strategy
   for (const int32_t most : {1, 3, 30, 50, 161}) {
     options.max_rollouts = most;
     for (const auto& query : Explore(world, options, nullptr, 3)) {
       int64_t leaving = 0;
-      for (const auto& rollout : query.rollouts)
-        leaving += rollout.kind == data::RolloutKind::kLeaving;
+      for (const auto& rollout : query.rollouts) leaving += rollout.kind == RolloutKind::kLeaving;
       const int64_t whole = most * std::ssize(query.responses);
       EXPECT_EQ(leaving, whole - whole % 4) << "in units of four";
     }
@@ -180,7 +177,8 @@ TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
       << "what a prompt could cost may stay unused";
   EXPECT_GT(part.undone + part.cut_short, 0);
   EXPECT_EQ(part.undone + part.queries, 12);
-  // A first batch is rationed by the longest that rollouts may be; what it left waits for the next.
+  // The first batch is granted by the longest that its rollouts may be; what it leaves waits for
+  // the next batch.
   options.group = 12;
   Explore(world, options, &part, 12);
   EXPECT_EQ(part.undone, 0);
@@ -193,9 +191,9 @@ TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
 
 TEST(Strategy, NamesAndBadOptions) {
   for (const char* name : {"anchored", "subdivide", "subdivide-length", "exhaustive", "none"})
-    EXPECT_EQ(StrategyName(ParseStrategy(name)), name);
-  EXPECT_EQ(StrategyNames().size(), 5u);
-  EXPECT_THROW(ParseStrategy("anchor"), Error);
+    EXPECT_EQ(kStrategyNames.Name(kStrategyNames.Parse(name)), name);
+  EXPECT_EQ(kStrategyNames.Names().size(), 5u);
+  EXPECT_THROW(kStrategyNames.Parse("anchor"), Error);
   StrategyOptions options;
   options.tolerance = 0.2;
   EXPECT_THROW(options.Validate(), Error);

@@ -1,16 +1,17 @@
-// Apache-2.0. Traces that no search could have written: they are refused, or read without harm.
+// Apache-2.0. Feeds in traces that no search could have written: they are refused, or read without
+// harm.
 #include <gtest/gtest.h>
 
 #include <array>
 #include <random>
 
-#include "data/error.h"
-#include "data/tokenizer.h"
-#include "data/trace_store.h"
-#include "pts/curve.h"
+#include "data/base/error.h"
+#include "data/traces/trace_store.h"
+#include "pivotal/tokenizer.h"
 #include "pts/pair_builder.h"
-#include "pts/trace_trie.h"
-#include "tests/data/example_traces.h"
+#include "pts/response_trace.h"
+#include "pts/success_trie.h"
+#include "tests/support/example_traces.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal::pts {
@@ -20,7 +21,7 @@ class Spoiler {
  public:
   explicit Spoiler(uint32_t seed) : random_(seed) {}
 
-  void Spoil(data::QueryTrace& query) {
+  void Spoil(QueryTrace& query) {
     switch (random_() % 6) {
       case 0: return Set(query.samples, query.successes);
       case 1: return Spoil(query.responses[random_() % query.responses.size()]);
@@ -45,35 +46,36 @@ class Spoiler {
     values.resize(random_() % 5);
     if (!values.empty()) values.back() = static_cast<T>(Value());
   }
-  // Of equal length, as what reads them back asks for.
+  // Changes both to one new length: readers refuse different lengths.
   void Spoil(std::vector<TokenId>& tokens, std::vector<float>& logprobs) {
     Resize(tokens);
     logprobs.resize(tokens.size());
     for (float& logprob : logprobs) Set(logprob);
   }
-  void Spoil(data::ResponseTrace& response) {
+  void Spoil(ResponseTrace& response) {
     if (random_() % 2 == 0) Spoil(response.tokens, response.logprobs);
-    for (data::PivotalToken& token : response.pivotal)
-      Set(token.position, token.chosen, token.rejected, token.chosen_samples, token.chosen_successes,
-          token.rejected_samples, token.rejected_successes, token.before, token.low);
-    for (data::AlternativeToken& other : response.alternatives) Set(other.position, other.token);
+    for (PivotalToken& token : response.pivotal)
+      Set(token.position, token.chosen, token.rejected, token.chosen_samples,
+          token.chosen_successes, token.rejected_samples, token.rejected_successes, token.before,
+          token.low);
+    for (AlternativeToken& other : response.alternatives) Set(other.position, other.token);
   }
-  void Spoil(data::RolloutTrace& rollout) {
+  void Spoil(RolloutTrace& rollout) {
     if (random_() % 2 == 0) Spoil(rollout.tokens, rollout.logprobs);
     Set(rollout.response, rollout.position, rollout.forced);
-    rollout.kind = static_cast<data::RolloutKind>(random_() % 6);
+    rollout.kind = static_cast<RolloutKind>(random_() % 6);
   }
 
   std::mt19937 random_;
 };
 
-// What pairs and curves are made of.
-void Use(std::vector<data::QueryTrace> queries, const data::Tokenizer& tokenizer) {
+// Makes pairs and curves of the traces.
+void Use(std::vector<QueryTrace> queries, const Tokenizer& tokenizer) {
   PairOptions options;
   options.gap = 1e-9;
   options.min_confidence = 0;
   BuildPairs(queries, tokenizer, options);
-  for (data::QueryTrace& query : queries) {
+  for (QueryTrace& query : queries) {
     const SuccessTrie trie = TrieOf(query);
     const Strata strata(trie, 0.2);
     for (int32_t r = 0; r < trie.responses(); ++r) {
@@ -85,22 +87,22 @@ void Use(std::vector<data::QueryTrace> queries, const data::Tokenizer& tokenizer
 }
 
 TEST(HostileTraces, AreRefusedOrReadWithoutHarm) {
-  const auto tokenizer = data::LoadTokenizer(PIVOTAL_SOURCE_DIR "/experiments/tiny/model");
+  const auto tokenizer = LoadTokenizer(PIVOTAL_SOURCE_DIR "/experiments/tiny/model");
   const testing::TempDir folder;
   const auto path = folder.path() / "traces.h5";
   int32_t refused = 0, unusable = 0, used = 0;
   Spoiler spoiler(1);
   for (int32_t i = 0; i < 600; ++i) {
-    data::QueryTrace query = testing::ExampleTrace("q");
+    QueryTrace query = testing::ExampleTrace("q");
     for (int32_t changes = 1 + i % 3; changes > 0; --changes) spoiler.Spoil(query);
     try {
-      data::WriteTraces(path, {query});  // checks what reading checks
+      SaveTraces(path, {query});  // writing checks the same things as reading
     } catch (const Error&) {
       ++refused;
       continue;
     }
     try {
-      Use(data::ReadTraces(path), *tokenizer);
+      Use(LoadTraces(path), *tokenizer);
       ++used;
     } catch (const Error&) {
       ++unusable;

@@ -8,7 +8,7 @@
 #include <set>
 #include <thread>
 
-#include "data/error.h"
+#include "data/base/error.h"
 
 namespace pivotal::pts {
 namespace {

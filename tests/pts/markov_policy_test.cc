@@ -1,4 +1,4 @@
-// Apache-2.0. The policy that other tests take for truth.
+// Apache-2.0. Tests the Markov policy, which other tests rely on as the truth.
 #include "tests/support/markov_policy.h"
 
 #include <gtest/gtest.h>
@@ -16,7 +16,7 @@ TEST(MarkovChain, BoundedSuccessTendsToTheSolutionOfTheLinearSystem) {
 }
 
 TEST(MarkovChain, BoundedSuccessByHand) {
-  MarkovChain chain;  // 0 goes on with 1/2, ends with 1/2 (right)
+  MarkovChain chain;  // token 0 is followed by itself or, with probability 1/2, by the end
   chain.transition = Eigen::Matrix2d{{0.5, 0.5}, {0, 1}};
   chain.right = {true, false};
   chain.eos = 1;
@@ -38,10 +38,9 @@ TEST(MarkovPolicy, RolloutsSucceedAsOftenAsTheTruthSays) {
     MarkovPolicy policy(RandomChain(8, seed), seed);
     const int32_t n = 4000;
     const auto rollouts =
-        policy.Sample(std::vector<model::RolloutRequest>{{{2, 3}, n, 12, 99, 0}}, Progress())[0];
+        policy.Sample(std::vector<RolloutRequest>{{{2, 3}, n, 12, 99, 0}}, Progress())[0];
     int32_t right = 0;
-    for (const model::Rollout& rollout : rollouts)
-      right += policy.chain().IsRight(3, rollout.tokens);
+    for (const Rollout& rollout : rollouts) right += policy.chain().IsRight(3, rollout.tokens);
     const double p = policy.chain().Success(12)[3];
     EXPECT_NEAR(static_cast<double>(right) / n, p, 5 * std::sqrt(p * (1 - p) / n)) << seed;
     EXPECT_EQ(policy.counters().rollouts, n);
@@ -50,8 +49,7 @@ TEST(MarkovPolicy, RolloutsSucceedAsOftenAsTheTruthSays) {
 
 TEST(MarkovPolicy, DrawsAreKeyedByIdentity) {
   MarkovPolicy policy(RandomChain(8, 1), 7);
-  const model::RolloutRequest all{{0}, 10, 20, 5, 0}, tail{{0}, 4, 20, 5, 6},
-      other{{0}, 10, 20, 6, 0};
+  const RolloutRequest all{{0}, 10, 20, 5, 0}, tail{{0}, 4, 20, 5, 6}, other{{0}, 10, 20, 6, 0};
   const auto together = policy.Sample(std::vector{other, all, tail}, Progress());
   const auto alone = policy.Sample(std::vector{all}, Progress());
   for (int i = 0; i < 10; ++i) EXPECT_EQ(together[1][i].tokens, alone[0][i].tokens);
@@ -64,7 +62,7 @@ TEST(MarkovPolicy, DrawsAreKeyedByIdentity) {
 TEST(MarkovPolicy, ScoresAgreeWithTheLogProbabilitiesOfRollouts) {
   MarkovPolicy policy(RandomChain(8, 3), 7);
   const auto rollout =
-      policy.Sample(std::vector<model::RolloutRequest>{{{0}, 1, 30, 5, 0}}, Progress())[0][0];
+      policy.Sample(std::vector<RolloutRequest>{{{0}, 1, 30, 5, 0}}, Progress())[0][0];
   const auto scores = policy.Score(std::vector<TokenId>{0}, rollout.tokens);
   ASSERT_EQ(scores.size(), rollout.tokens.size());
   for (std::size_t i = 0; i < scores.size(); ++i) {

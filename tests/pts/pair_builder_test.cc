@@ -11,14 +11,16 @@
 #include <string>
 #include <tuple>
 
-#include "data/error.h"
-#include "pts/search.h"
+#include "data/base/error.h"
+#include "pivotal/search.h"
+#include "tests/support/error_text.h"
 #include "tests/support/markov_policy.h"
 
 namespace pivotal::pts {
 namespace {
 
 using ::testing::ElementsAre;
+using testing::ErrorText;
 using testing::ForkChain;
 using ::testing::HasSubstr;
 using testing::MarkovPolicy;
@@ -26,8 +28,9 @@ using testing::RandomChain;
 
 constexpr TokenId kEos = 7;
 
-// Token 3 is " t3"; EOS prints nothing. At the start of a text the leading blank is dropped.
-class FakeTokenizer : public data::Tokenizer {
+// A tokenizer whose token 3 is " t3" and whose EOS has no text. The leading blank is dropped at the
+// start of a text.
+class FakeTokenizer : public Tokenizer {
  public:
   std::vector<TokenId> Encode(std::string_view) const override { Fail("not used"); }
   std::string Decode(std::span<const TokenId> ids, bool at_start) const override {
@@ -45,14 +48,15 @@ class FakeTokenizer : public data::Tokenizer {
   bool adds_bos() const override { return false; }
 };
 
-// Pivotal token whose chosen side won `chosen` of 10 and whose rejected side won `rejected` of 10.
-data::PivotalToken Token(int32_t position, TokenId chosen, TokenId rejected, int32_t chosen_wins,
-                         int32_t rejected_wins, double before = 0.1, double after = 0.9) {
+// Returns a pivotal token whose chosen side succeeded `chosen_wins` times out of 10 and whose
+// rejected side `rejected_wins` times.
+PivotalToken Token(int32_t position, TokenId chosen, TokenId rejected, int32_t chosen_wins,
+                   int32_t rejected_wins, double before = 0.1, double after = 0.9) {
   return {position, before, after, chosen, rejected, 10, chosen_wins, 10, rejected_wins};
 }
 
-data::QueryTrace TraceOf(std::vector<std::vector<TokenId>> responses) {
-  data::QueryTrace query;
+QueryTrace TraceOf(std::vector<std::vector<TokenId>> responses) {
+  QueryTrace query;
   query.id = "q";
   query.prompt = {0, 1};
   query.searched = true;
@@ -64,12 +68,12 @@ data::QueryTrace TraceOf(std::vector<std::vector<TokenId>> responses) {
   return query;
 }
 
-std::vector<data::PreferencePair> Build(const std::vector<data::QueryTrace>& queries,
-                                        const PairOptions& options = {.min_confidence = 0}) {
+std::vector<PreferencePair> Build(const std::vector<QueryTrace>& queries,
+                                  const PairOptions& options = {.min_confidence = 0}) {
   return BuildPairs(queries, FakeTokenizer(), options);
 }
 
-std::vector<std::string> Ids(const std::vector<data::PreferencePair>& pairs) {
+std::vector<std::string> Ids(const std::vector<PreferencePair>& pairs) {
   std::vector<std::string> ids;
   for (const auto& pair : pairs) ids.push_back(pair.id);
   return ids;
@@ -105,9 +109,9 @@ TEST(BuildPairs, WritesBothDirections) {
 TEST(BuildPairs, EnforcesTheGapOnFreshRollouts) {
   auto query = TraceOf({{2, 3, 4, 5, 6, kEos}});
   query.responses[0].pivotal = {
-      Token(1, 2, 3, 7, 5),    // 0.2, but for rounding
+      Token(1, 2, 3, 7, 5),    // 0.2, up to rounding
       Token(2, 3, 4, 6, 5),    // 0.1
-      Token(3, 4, 5, 2, 9),    // the wrong way round
+      Token(3, 4, 5, 2, 9),    // chosen is worse than rejected
       Token(4, -1, -1, 9, 0),  // no alternative was seen
       Token(5, 6, 2, 10, 0),
   };
@@ -130,15 +134,20 @@ TEST(BuildPairs, KeepsTheLargestDifferencesOfAResponse) {
   auto query = TraceOf({{2, 3, 4, 5, kEos}, {2, 3, 6, 5, kEos}});
   query.responses[0].pivotal = {Token(1, 2, 3, 8, 4), Token(2, 3, 5, 7, 4), Token(3, 4, 5, 9, 1),
                                 Token(4, 5, 6, 8, 4)};
-  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 1})), ElementsAre("q/0/3"));
-  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 2})), ElementsAre("q/0/1", "q/0/3"));  // the earlier on ties
-  // What the first response had to leave out may come from the second; what it wrote takes no room.
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 1})),
+              ElementsAre("q/0/3"));
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 2})),
+              ElementsAre("q/0/1", "q/0/3"));  // ties go to the earlier token
+  // The second response may give the pairs that the first had to leave out. Pairs that the first
+  // has given do not count against its limit.
   query.responses[1].pivotal = {Token(1, 2, 3, 8, 4), Token(2, 3, 5, 7, 4)};
-  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 1})), ElementsAre("q/0/3", "q/1/1"));
-  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 2})), ElementsAre("q/0/1", "q/0/3", "q/1/2"));
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 1})),
+              ElementsAre("q/0/3", "q/1/1"));
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0, .max_pairs_per_response = 2})),
+              ElementsAre("q/0/1", "q/0/3", "q/1/2"));
 }
 
-std::vector<std::vector<std::string>> Reasons(const data::QueryTrace& query, const PairOptions& options) {
+std::vector<std::vector<std::string>> Reasons(const QueryTrace& query, const PairOptions& options) {
   std::vector<std::vector<std::string>> texts;
   const auto reasons = WhyNoPairs(query, options);
   for (std::size_t r = 0; r < reasons.size(); ++r) {
@@ -163,14 +172,17 @@ TEST(WhyNoPairs, TellsWhatEachTokenLacks) {
   query.responses[0].pivotal[2].rejected_samples = 0;
   query.responses[1].pivotal = {Token(1, 2, 3, 9, 1), Token(2, 3, 4, 8, 1)};
   const PairOptions options{.min_delta = 0.3};
-  EXPECT_THAT(Reasons(query, options),
-              ElementsAre(ElementsAre("", "rollouts met no other token", "sides not measured on fresh rollouts",
-                                      "sides differ by 0.1 on fresh rollouts, 0.2 asked for",
-                                      "sides differ by -0.7 on fresh rollouts, 0.2 asked for",
-                                      "not measurably apart (95% one-sided)", "p changes by 0.25, 0.3 asked for"),
-                          ElementsAre("an earlier response gives the same pair", "")));
+  EXPECT_THAT(
+      Reasons(query, options),
+      ElementsAre(
+          ElementsAre("", "rollouts met no other token", "sides not measured on fresh rollouts",
+                      "sides differ by 0.1 on fresh rollouts, 0.2 asked for",
+                      "sides differ by -0.7 on fresh rollouts, 0.2 asked for",
+                      "not measurably apart (95% one-sided)", "p changes by 0.25, 0.3 asked for"),
+          ElementsAre("an earlier response gives the same pair", "")));
   EXPECT_THAT(Ids(Build({query}, options)), ElementsAre("q/0/1", "q/1/2"));
-  EXPECT_EQ(WhyNoPair(query.responses[1].pivotal[0], options), NoPair::kNone);  // by itself
+  // without regard to other tokens
+  EXPECT_EQ(WhyNoPair(query.responses[1].pivotal[0], options), NoPair::kNone);
 }
 
 TEST(WhyNoPairs, NamesTheLimit) {
@@ -181,15 +193,10 @@ TEST(WhyNoPairs, NamesTheLimit) {
 }
 
 TEST(PairOptions, NameTheBadField) {
-  const auto error = [](PairOptions options) -> std::string {
-    try {
-      options.Validate();
-    } catch (const Error& e) {
-      return e.what();
-    }
-    return "no error";
+  const auto error = [](const PairOptions& options) {
+    return ErrorText([&] { options.Validate(); });
   };
-  EXPECT_EQ(error({}), "no error");
+  EXPECT_EQ(error({}), "(no Error)");
   for (double gap : {0.0, 1.0, -0.5, static_cast<double>(NAN)})
     EXPECT_THAT(error({.gap = gap}), HasSubstr("gap"));
   EXPECT_THAT(error({.min_delta = 1}), HasSubstr("min_delta"));
@@ -197,20 +204,20 @@ TEST(PairOptions, NameTheBadField) {
   EXPECT_THAT(error({.max_pairs_per_response = -1}), HasSubstr("max_pairs_per_response"));
 }
 
-std::vector<data::QueryTrace> SearchedTraces(MarkovPolicy& policy, int32_t count) {
+std::vector<QueryTrace> SearchedTraces(MarkovPolicy& policy, int32_t count) {
   std::vector<Query> queries;
   for (int32_t i = 0; i < count; ++i) queries.push_back({fmt::format("q{}", i), "", "", {1, 0}});
   SearchOptions options;
   options.responses = 4;
   options.max_new_tokens = 40;
-  std::vector<data::QueryTrace> traces;
+  std::vector<QueryTrace> traces;
   Progress progress;
   Search(
       queries, policy,
       [&](const Query&, std::span<const TokenId> response) {
         return policy.chain().IsRight(0, response);
       },
-      options, [&](std::vector<data::QueryTrace> group) { traces = std::move(group); }, progress);
+      options, [&](std::vector<QueryTrace> group) { traces = std::move(group); }, progress);
   return traces;
 }
 
@@ -238,7 +245,8 @@ At Parse(const std::string& id) {
 TEST(BuildControlPairs, SetsTheTrunkAgainstTheRunnerUpByVerdict) {
   MarkovPolicy policy(RandomChain(8, 5), 3);
   const auto traces = SearchedTraces(policy, 20);
-  const auto pairs = BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 60, 1);
+  const auto pairs =
+      BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 60, 1);
   ASSERT_EQ(pairs.size(), 60u);
   const auto ids = Ids(pairs);
   EXPECT_EQ(std::set<std::string>(ids.begin(), ids.end()).size(), 60u);
@@ -267,8 +275,10 @@ TEST(BuildControlPairs, AscendingAndKeyedByTheSeed) {
   MarkovPolicy policy(RandomChain(8, 5), 3);
   const auto traces = SearchedTraces(policy, 20);
   const auto one = BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 40, 1);
-  EXPECT_EQ(Ids(one), Ids(BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 40, 1)));
-  EXPECT_NE(Ids(one), Ids(BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 40, 2)));
+  EXPECT_EQ(Ids(one),
+            Ids(BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 40, 1)));
+  EXPECT_NE(Ids(one),
+            Ids(BuildControlPairs(traces, FakeTokenizer(), policy, ControlKind::kRandom, 40, 2)));
   EXPECT_TRUE(std::is_sorted(one.begin(), one.end(), [](const auto& a, const auto& b) {
     const At x = Parse(a.id), y = Parse(b.id);
     return std::tie(x.query, x.response, x.position) < std::tie(y.query, y.response, y.position);
@@ -282,11 +292,14 @@ TEST(BuildControlPairs, GivesWhatThereIsWhereTracesAreShort) {
   query.responses[0].success = true;
   auto ignored = query;
   ignored.searched = false;
-  const auto pairs = BuildControlPairs(std::vector{query, ignored}, FakeTokenizer(), policy, ControlKind::kRandom, 100, 1);
+  const auto pairs = BuildControlPairs(std::vector{query, ignored}, FakeTokenizer(), policy,
+                                       ControlKind::kRandom, 100, 1);
   // Tokens 5, 6 and EOS are certain: they have no other side.
   EXPECT_THAT(Ids(pairs), ElementsAre("q/0/1", "q/0/2", "q/1/1", "q/1/2"));
   EXPECT_TRUE(BuildControlPairs({}, FakeTokenizer(), policy, ControlKind::kRandom, 5, 1).empty());
-  EXPECT_TRUE(BuildControlPairs(std::vector{query}, FakeTokenizer(), policy, ControlKind::kRandom, 0, 1).empty());
+  EXPECT_TRUE(
+      BuildControlPairs(std::vector{query}, FakeTokenizer(), policy, ControlKind::kRandom, 0, 1)
+          .empty());
   EXPECT_THROW(BuildControlPairs({}, FakeTokenizer(), policy, ControlKind::kRandom, -1, 1), Error);
 }
 
@@ -299,28 +312,34 @@ TEST(BuildControlPairs, DrawsPositionsUniformly) {
   query.id = "q0";
   const std::vector queries{query};
   for (uint64_t seed = 0; seed < kDraws; ++seed)
-    ++counts[Parse(BuildControlPairs(queries, FakeTokenizer(), policy, ControlKind::kRandom, 1, seed)[0].id).position];
+    ++counts[Parse(BuildControlPairs(queries, FakeTokenizer(), policy, ControlKind::kRandom, 1,
+                                     seed)[0]
+                       .id)
+                 .position];
   for (int32_t k = 1; k <= 8; ++k)
     EXPECT_NEAR(counts[k], kDraws / 8.0, 5 * std::sqrt(kDraws * 7 / 64.0)) << k;
 }
 
-// By the policy's own table: the places that are taken are those with the highest entropy, or the lowest probability.
+// Positions must be those with the highest entropy, or the lowest probability, by the policy's own
+// table.
 TEST(BuildControlPairs, TakesTheLeastCertainPlaces) {
   MarkovPolicy policy(RandomChain(8, 5), 3);
   const auto traces = SearchedTraces(policy, 20);
   for (const ControlKind kind : {ControlKind::kEntropy, ControlKind::kLowProbability}) {
     const auto pairs = BuildControlPairs(traces, FakeTokenizer(), policy, kind, 25, 1);
     ASSERT_EQ(pairs.size(), 25u);
-    std::set<std::vector<TokenId>> taken;  // prompts: two responses may give one pair
-    const auto measure = [&](const data::QueryTrace& query, const data::ResponseTrace& response, int32_t k) {
-      const auto score = policy.Score(query.prompt, response.tokens)[static_cast<std::size_t>(k - 1)];
+    std::set<std::vector<TokenId>> taken;  // prompts, because two responses may give the same pair
+    const auto measure = [&](const QueryTrace& query, const ResponseTrace& response, int32_t k) {
+      const auto score =
+          policy.Score(query.prompt, response.tokens)[static_cast<std::size_t>(k - 1)];
       return kind == ControlKind::kEntropy ? -score.entropy : score.logprob;
     };
     double worst = -1e9;
     for (const auto& pair : pairs) {
       const At at = Parse(pair.id);
       taken.insert(pair.prompt_ids);
-      worst = std::max<double>(worst, measure(traces[at.query], traces[at.query].responses[at.response], at.position));
+      worst = std::max<double>(
+          worst, measure(traces[at.query], traces[at.query].responses[at.response], at.position));
       EXPECT_EQ(pair.source, kind == ControlKind::kEntropy ? "entropy" : "low-probability");
     }
     for (std::size_t q = 0; q < traces.size(); ++q) {
@@ -330,12 +349,14 @@ TEST(BuildControlPairs, TakesTheLeastCertainPlaces) {
           const auto& tokens = traces[q].responses[r].tokens;
           std::vector<TokenId> prompt = traces[q].prompt;
           prompt.insert(prompt.end(), tokens.begin(), tokens.begin() + k - 1);
-          if (measure(traces[q], traces[q].responses[r], k) < worst - 1e-6) EXPECT_TRUE(taken.contains(prompt)) << k;
+          if (measure(traces[q], traces[q].responses[r], k) < worst - 1e-6) {
+            EXPECT_TRUE(taken.contains(prompt)) << k;
+          }
         }
     }
   }
-  EXPECT_THROW(ParseControl("pivotal"), Error);
-  EXPECT_EQ(ParseControl(ControlNames()[1]), ControlKind::kEntropy);
+  EXPECT_THROW(kControlNames.Parse("pivotal"), Error);
+  EXPECT_EQ(kControlNames.Parse("entropy"), ControlKind::kEntropy);
 }
 
 }  // namespace

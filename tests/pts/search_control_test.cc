@@ -1,4 +1,4 @@
-// Apache-2.0. Interruption, progress and bad input of a search.
+// Apache-2.0. Tests interruption, progress and bad input of a search.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -10,21 +10,22 @@
 #include <string_view>
 #include <vector>
 
-#include "data/error.h"
-#include "pts/search.h"
-#include "tests/pts/search_describe.h"
+#include "data/base/error.h"
+#include "pivotal/search.h"
 #include "tests/pts/search_run.h"
+#include "tests/support/error_text.h"
 
 namespace pivotal::pts {
 namespace {
 
+using testing::ErrorText;
 using testing::ForkChain;
 using ::testing::HasSubstr;
 using testing::MarkovChain;
 using testing::MarkovPolicy;
 using testing::RandomChain;
 
-// Asks to stop from the n-th question on.
+// Asks to stop from the n-th call on.
 class StopAfter : public Progress {
  public:
   explicit StopAfter(int32_t calls) : left_(calls) {}
@@ -84,7 +85,7 @@ class Recorder : public Progress {
 TEST(Search, ReportsProgress) {
   SearchOptions options = Published();
   options.group = 4;
-  MarkovPolicy policy(ForkChain(), 5);  // claims a microsecond per token
+  MarkovPolicy policy(ForkChain(), 5);  // reports a microsecond per token
   Recorder progress;
   Found found;
   ExploreInto(found, Queries(10), policy, options, progress);
@@ -93,9 +94,9 @@ TEST(Search, ReportsProgress) {
   EXPECT_EQ(progress.counts.back(), 10);
   EXPECT_GE(std::ssize(progress.counts), policy.calls());
   EXPECT_EQ(progress.details.front(), "pivotal 0");
-  // On a machine that is busy, waiting for verdicts may have taken a share that is worth telling.
-  EXPECT_THAT(progress.details.back(),
-              ::testing::StartsWith(fmt::format("pivotal {}, 1,000,000 tok/s", found.summary.pivotal)));
+  // On a busy machine the detail may end in the part of time spent waiting for verdicts.
+  EXPECT_THAT(progress.details.back(), ::testing::StartsWith(fmt::format(
+                                           "pivotal {}, 1,000,000 tok/s", found.summary.pivotal)));
   EXPECT_EQ(progress.ends, 1);
 }
 
@@ -105,31 +106,21 @@ TEST(Search, NoQueriesNoWork) {
   EXPECT_EQ(policy.calls(), 0);
 }
 
-template <typename Action>
-std::string ErrorOf(Action action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
-}
-
 TEST(Search, NamesTheProblemWithoutPrompt) {
   MarkovPolicy policy(ForkChain(), 5);
   auto queries = Queries(3);
   queries[1].prompt.clear();
-  EXPECT_THAT(ErrorOf([&] { Explore(queries, policy, Published()); }), HasSubstr("\"q1\""));
+  EXPECT_THAT(ErrorText([&] { Explore(queries, policy, Published()); }), HasSubstr("\"q1\""));
 }
 
-// Loses a rollout, or its log-probabilities.
+// A policy that loses a rollout, or the log-probabilities of one.
 class BrokenPolicy : public MarkovPolicy {
  public:
   explicit BrokenPolicy(bool lose_rollout)
       : MarkovPolicy(ForkChain(), 1), lose_rollout_(lose_rollout) {}
-  std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
-                                                  const Progress& progress,
-                                                  const model::RolloutSink& finished) override {
+  std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
+                                           const Progress& progress,
+                                           const RolloutSink& finished) override {
     auto results = MarkovPolicy::Sample(requests, progress, finished);
     if (lose_rollout_)
       results[0].pop_back();
@@ -144,9 +135,9 @@ class BrokenPolicy : public MarkovPolicy {
 
 TEST(Search, NoticesAPolicyThatBreaksItsContract) {
   BrokenPolicy few(true), bare(false);
-  EXPECT_THAT(ErrorOf([&] { Explore(Queries(1), few, Published()); }),
+  EXPECT_THAT(ErrorText([&] { Explore(Queries(1), few, Published()); }),
               HasSubstr("31 rollouts where 32 were asked"));
-  EXPECT_THAT(ErrorOf([&] { Explore(Queries(1), bare, Published()); }),
+  EXPECT_THAT(ErrorText([&] { Explore(Queries(1), bare, Published()); }),
               HasSubstr("0 log-probabilities"));
 }
 
@@ -154,9 +145,9 @@ TEST(SearchOptions, NameTheBadField) {
   const auto error = [](auto change) {
     SearchOptions options = Published();
     change(options);
-    return ErrorOf([&] { options.Validate(); });
+    return ErrorText([&] { options.Validate(); });
   };
-  EXPECT_EQ(error([](SearchOptions&) {}), "no error");
+  EXPECT_EQ(error([](SearchOptions&) {}), "(no Error)");
   EXPECT_THAT(error([](auto& o) { o.gap = 0; }), HasSubstr("gap is 0, must be in (0, 1)"));
   EXPECT_THAT(error([](auto& o) { o.gap = NAN; }), HasSubstr("gap"));
   EXPECT_THAT(error([](auto& o) { o.gap = 1; }), HasSubstr("gap"));

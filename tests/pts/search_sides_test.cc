@@ -1,4 +1,4 @@
-// Apache-2.0. Both sides of the candidate pairs of a search.
+// Apache-2.0. Tests both sides of the candidate pairs of a search.
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -6,7 +6,7 @@
 #include <span>
 #include <vector>
 
-#include "pts/search.h"
+#include "pivotal/search.h"
 #include "tests/pts/search_run.h"
 
 namespace pivotal::pts {
@@ -16,7 +16,7 @@ using testing::ForkChain;
 using testing::MarkovChain;
 using testing::MarkovPolicy;
 
-// 0, then 1, then EOS (4, right) or 2 3 EOS (wrong).
+// Returns a chain of 0, then 1, then EOS (4, right) or 2 3 EOS (wrong).
 MarkovChain StopOrGoOn() {
   MarkovChain chain;
   chain.eos = 4;
@@ -31,12 +31,13 @@ MarkovChain StopOrGoOn() {
 TEST(SearchSides, ASideThatEndsTheResponseNeedsNoRollouts) {
   SearchOptions options = Published();
   options.samples = 100;
-  MarkovPolicy policy(StopOrGoOn(), 2);  // fails on a prefix that ends in EOS
+  MarkovPolicy policy(StopOrGoOn(), 2);  // this policy fails on a prefix that ends in EOS
   const auto query = Explore(Queries(1), policy, options).All()[0];
   ASSERT_EQ(query.responses.size(), 2u);
-  for (const auto& response : query.responses) {  // the trunk's token is EOS, then its rival is
+  // the response's token is EOS in one and the alternative in the other
+  for (const auto& response : query.responses) {
     ASSERT_EQ(response.pivotal.size(), 1u);
-    const data::PivotalToken& token = response.pivotal[0];
+    const PivotalToken& token = response.pivotal[0];
     EXPECT_EQ(token.position, 2);
     EXPECT_EQ(token.chosen, 4);
     EXPECT_EQ(token.chosen_samples, 32);
@@ -52,10 +53,10 @@ TEST(SearchSides, ASideThatFillsTheBudgetNeedsNoRollouts) {
   SearchOptions options = Published();
   options.samples = 100;
   options.max_new_tokens = 2;            // "1 2" is cut and wrong
-  MarkovPolicy policy(StopOrGoOn(), 2);  // fails on max_new_tokens = 0
+  MarkovPolicy policy(StopOrGoOn(), 2);  // this policy fails on max_new_tokens = 0
   const auto query = Explore(Queries(1), policy, options).All()[0];
   ASSERT_EQ(query.responses.size(), 2u);
-  EXPECT_EQ(query.responses[1].finish, data::FinishReason::kLength);
+  EXPECT_EQ(query.responses[1].finish, FinishReason::kLength);
   for (const auto& response : query.responses) {
     ASSERT_EQ(response.pivotal.size(), 1u);
     EXPECT_EQ(response.pivotal[0].rejected, 2);
@@ -67,11 +68,13 @@ TEST(SearchSides, ASideThatFillsTheBudgetNeedsNoRollouts) {
 TEST(SearchSides, ASideThatAStopRuleEndsNeedsNoRollouts) {
   SearchOptions options = Published();
   options.samples = 100;
-  options.stop = [](std::span<const TokenId> response) { return response.back() == 2; };  // "1 2" is wrong
+  options.stop = [](std::span<const TokenId> response) {
+    return response.back() == 2;
+  };  // "1 2" is wrong
   MarkovPolicy policy(StopOrGoOn(), 2);
   const auto query = Explore(Queries(1), policy, options).All()[0];
   ASSERT_EQ(query.responses.size(), 2u);
-  EXPECT_EQ(query.responses[1].finish, data::FinishReason::kStop);
+  EXPECT_EQ(query.responses[1].finish, FinishReason::kStop);
   for (const auto& response : query.responses) {
     EXPECT_EQ(response.tokens.size(), 2u);
     ASSERT_EQ(response.pivotal.size(), 1u);
@@ -82,17 +85,18 @@ TEST(SearchSides, ASideThatAStopRuleEndsNeedsNoRollouts) {
   for (const auto& rollout : query.rollouts) EXPECT_NE(rollout.forced, 2);
 }
 
-// Its context holds four tokens: what is longer is cut, and nothing fits behind it.
+// A policy whose context holds four tokens: longer rollouts are cut, and nothing fits after the
+// fourth.
 class ShortContextPolicy : public MarkovPolicy {
  public:
   using MarkovPolicy::MarkovPolicy;
-  std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
-                                                  const Progress& progress,
-                                                  const model::RolloutSink& finished) override {
-    std::vector<model::RolloutRequest> shorter(requests.begin(), requests.end());
-    for (model::RolloutRequest& request : shorter) {
+  std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
+                                           const Progress& progress,
+                                           const RolloutSink& finished) override {
+    std::vector<RolloutRequest> shorter(requests.begin(), requests.end());
+    for (RolloutRequest& request : shorter) {
       const auto room = 4 - static_cast<int32_t>(request.prefix.size());
-      request.max_new_tokens = std::min(request.max_new_tokens, room);  // the base refuses 0
+      request.max_new_tokens = std::min(request.max_new_tokens, room);  // the base class refuses 0
     }
     return MarkovPolicy::Sample(shorter, progress, finished);
   }
@@ -104,8 +108,9 @@ TEST(SearchSides, ASideThatFillsTheContextNeedsNoRollouts) {
   ShortContextPolicy policy(StopOrGoOn(), 2);
   const auto query = Explore(Queries(1), policy, options).All()[0];
   ASSERT_EQ(query.responses.size(), 2u);
-  EXPECT_EQ(query.responses[1].finish, data::FinishReason::kLength);
-  for (const auto& response : query.responses) {  // "1 2" is the trunk once, the rival once
+  EXPECT_EQ(query.responses[1].finish, FinishReason::kLength);
+  // "1 2" is the response in one and the alternative in the other
+  for (const auto& response : query.responses) {
     ASSERT_EQ(response.pivotal.size(), 1u);
     EXPECT_EQ(response.pivotal[0].rejected, 2);
     EXPECT_EQ(response.pivotal[0].rejected_samples, 32);

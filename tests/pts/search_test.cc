@@ -1,5 +1,5 @@
-// Apache-2.0. What a search asks for, shares and records.
-#include "pts/search.h"
+// Apache-2.0. Tests which rollouts a search asks for, shares and records.
+#include "pivotal/search.h"
 
 #include <gtest/gtest.h>
 
@@ -9,13 +9,11 @@
 #include <set>
 #include <vector>
 
-#include "tests/pts/search_describe.h"
 #include "tests/pts/search_run.h"
 
 namespace pivotal::pts {
 namespace {
 
-using data::RolloutKind;
 using testing::ForkChain;
 using testing::MarkovChain;
 using testing::MarkovPolicy;
@@ -59,7 +57,8 @@ TEST(Search, ResponsesThatShareAPrefixShareItsEstimate) {
     std::set<std::vector<TokenId>> sides;
     for (std::size_t r = 0; r < query.responses.size(); ++r) {
       for (const auto& estimate : query.responses[r].estimates) {
-        if (estimate.position == 0 || estimate.samples < 40) continue;  // a side has 32
+        // leaves out the sides of pairs, which have 32
+        if (estimate.position == 0 || estimate.samples < 40) continue;
         const auto prefix = Prefix(query, static_cast<int32_t>(r), estimate.position);
         const auto [at, added] = successes.emplace(prefix, estimate.successes);
         EXPECT_EQ(at->second, estimate.successes);
@@ -74,8 +73,8 @@ TEST(Search, ResponsesThatShareAPrefixShareItsEstimate) {
         }
       }
     }
-    const auto leaving = std::ranges::count(query.rollouts, RolloutKind::kLeaving,
-                                            &data::RolloutTrace::kind);
+    const auto leaving =
+        std::ranges::count(query.rollouts, RolloutKind::kLeaving, &RolloutTrace::kind);
     expected += 40 * (1 + std::ssize(successes)) + 32 * std::ssize(sides) + leaving;
     EXPECT_EQ(std::ssize(query.rollouts),
               40 * (1 + std::ssize(successes)) + 32 * std::ssize(sides) + leaving);

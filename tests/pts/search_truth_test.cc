@@ -1,11 +1,11 @@
-// Apache-2.0. Search against the exact success probabilities of Markov chains.
+// Apache-2.0. Tests the search against exact success probabilities of Markov chains.
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <string>
 
-#include "pts/search.h"
-#include "tests/pts/search_describe.h"
+#include "pivotal/search.h"
+#include "pts/estimate.h"
 #include "tests/pts/search_run.h"
 
 namespace pivotal::pts {
@@ -18,7 +18,7 @@ using testing::RandomChain;
 
 void ExpectNear(Estimate estimate, double truth, const std::string& where) {
   const double sigma = std::sqrt(truth * (1 - truth) / estimate.samples);
-  // One success of slack: the normal approximation is poor where the truth is near 0 or 1.
+  // Allows one success more: the normal approximation is poor where the truth is near 0 or 1.
   EXPECT_NEAR(estimate.Mean(), truth, 5 * sigma + 1.0 / estimate.samples) << where;
 }
 
@@ -34,7 +34,8 @@ TEST(Search, EstimatesAgreeWithTheTruth) {
       for (const auto& response : query.responses) {
         for (const auto& estimate : response.estimates) {
           const int32_t k = estimate.position;
-          if (estimate.samples < 400) continue;  // at most the fresh ones of a pair's side
+          // leaves out nodes that have only the fresh rollouts of a pair's side
+          if (estimate.samples < 400) continue;
           const TokenId last = k == 0 ? 0 : response.tokens[k - 1];
           ExpectNear({estimate.samples, estimate.successes},
                      policy.chain().Success(options.max_new_tokens - k)[last],
@@ -97,7 +98,7 @@ TEST(Search, FindsEveryForkAndItsOtherSide) {
   for (const auto& query : found.All()) {
     for (const auto& response : query.responses) {
       ASSERT_EQ(response.pivotal.size(), 1u) << Describe(query);
-      const data::PivotalToken& token = response.pivotal[0];
+      const PivotalToken& token = response.pivotal[0];
       EXPECT_EQ(response.tokens[token.position - 1], response.success ? 3 : 4);
       EXPECT_EQ(token.after > token.before, response.success);
       EXPECT_EQ(token.chosen, 3);

@@ -1,4 +1,4 @@
-// Apache-2.0. The trie's counts, and success probabilities as sums over strata.
+// Apache-2.0. Tests the counts of the trie, and success probabilities as sums over strata.
 #include "pts/success_trie.h"
 
 #include <gtest/gtest.h>
@@ -6,9 +6,9 @@
 #include <cmath>
 #include <vector>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "pts/strata.h"
-#include "tests/support/lane_world.h"
+#include "tests/support/table_world.h"
 
 namespace pivotal::pts {
 namespace {
@@ -31,30 +31,30 @@ TEST(SuccessTrie, ARolloutCountsWhereItLeavesTheResponses) {
   const auto first = trie.Path(0), second = trie.Path(1);
   EXPECT_EQ(first[1], second[1]);
   EXPECT_NE(first[2], second[2]);
-  EXPECT_EQ(trie[first[1]].leave, 0);  // 1/2 + 1/2
+  EXPECT_EQ(trie[first[1]].leave, 0);  // the two children have 1/2 each
   EXPECT_NEAR(trie[first[2]].leave, 0.5, 1e-7);
   EXPECT_EQ(trie[first[3]].leave, 0);
 
-  Add(trie, 0, {1, 2, 9}, true);                                      // leaves after 1 2
-  Add(trie, 0, {8}, false);                                           // leaves at once
-  Add(trie, 0, {1, 4, 5}, false);                                     // is a response
-  Add(trie, first[2], {7}, false, SuccessTrie::Start::kStruck);
-  Add(trie, 0, {1, 2, 9}, true, SuccessTrie::Start::kConditioned);    // of the prompt alone
+  Add(trie, 0, {1, 2, 9}, true);   // leaves after 1 2
+  Add(trie, 0, {8}, false);        // leaves at once
+  Add(trie, 0, {1, 4, 5}, false);  // repeats a response
+  Add(trie, first[2], {7}, false, SuccessTrie::Start::kLeaving);
+  Add(trie, 0, {1, 2, 9}, true, SuccessTrie::Start::kConditioned);  // counts for p_0 alone
   EXPECT_EQ(trie[0].started.samples, 4);
   EXPECT_EQ(trie[0].started.successes, 2);
   EXPECT_EQ(trie[0].left.samples, 1);
   EXPECT_EQ(trie[first[2]].left.samples, 2);
   EXPECT_EQ(trie[first[2]].left.successes, 1);
-  EXPECT_EQ(trie[first[2]].struck, 1);
-  EXPECT_EQ(trie[first[2]].branches.at(9).sampled.samples, 1);
+  EXPECT_EQ(trie[first[2]].leaving_starts, 1);
+  EXPECT_EQ(trie[first[2]].branches.at(9).estimate.samples, 1);
   EXPECT_EQ(trie[second[2]].left.samples, 0);
 
   const std::vector<TokenId> rest = {3};
-  trie.AddForced(first[1], 2, rest, Halves(1), true);  // a free rollout of its child
+  trie.AddForced(first[1], 2, rest, Halves(1), true);  // counts as a free rollout of the child
   EXPECT_EQ(trie[first[2]].started.samples, 1);
   trie.AddForced(first[1], 6, rest, Halves(1), true);
-  EXPECT_EQ(trie[first[1]].branches.at(6).forced.samples, 1);
-  EXPECT_EQ(trie[first[1]].left.samples, 0);  // nobody sampled it
+  EXPECT_FALSE(trie[first[1]].branches.contains(6));
+  EXPECT_EQ(trie[first[1]].left.samples, 0);  // because the token was not sampled
 }
 
 TEST(SuccessTrie, RefusesWhatWouldMakeItWrong) {
@@ -68,7 +68,7 @@ TEST(SuccessTrie, RefusesWhatWouldMakeItWrong) {
   EXPECT_THROW(trie.AddResponse(std::vector<TokenId>{3}, Halves(1), true), Error);
 }
 
-// p of a node from given q: the recursion, straight.
+// Computes p of a node from the means of q by the plain recursion.
 double Recursion(const SuccessTrie& trie, int32_t node) {
   if (trie[node].ends) return trie[node].success ? 1 : 0;
   double p = 0, stay = 0;
@@ -79,23 +79,26 @@ double Recursion(const SuccessTrie& trie, int32_t node) {
   return p + (1 - stay) * trie[node].left.Mean();
 }
 
-// Responses of a world, and `count` rollouts that leave them at every node.
+// Returns responses of a world with `count` rollouts that leave them at every node.
 SuccessTrie Explored(const TableWorld& world, int32_t responses, int32_t count) {
   WorldPolicy policy(world, 3);
-  const auto right = [&](const model::Rollout& r) { return world.Success(r.tokens.back()) == 1; };
-  model::RolloutRequest request{{world.start()}, responses, 1000, 1, 0, {}};
+  const auto right = [&](const Rollout& r) { return world.Success(r.tokens.back()) == 1; };
+  RolloutRequest request{{world.start()}, responses, 1000, 1, 0, {}};
   SuccessTrie trie;
   const auto drawn = policy.Sample({&request, 1}, Progress());
-  for (const auto& r : drawn[0])
-    trie.AddResponse(r.tokens, r.logprobs, right(r));
+  for (const auto& r : drawn[0]) trie.AddResponse(r.tokens, r.logprobs, right(r));
   for (int32_t node = 0; node < trie.size(); ++node) {
     if (trie[node].leave == 0) continue;
-    model::RolloutRequest leaving{{node == 0 ? world.start() : trie[node].token}, count, 1000,
-                                  static_cast<uint64_t>(node) + 2, 0, {}};
+    RolloutRequest leaving{{node == 0 ? world.start() : trie[node].token},
+                           count,
+                           1000,
+                           static_cast<uint64_t>(node) + 2,
+                           0,
+                           {}};
     for (int32_t child : trie[node].children) leaving.excluded.push_back(trie[child].token);
     const auto left = policy.Sample({&leaving, 1}, Progress());
     for (const auto& r : left[0])
-      trie.AddRollout(node, r.tokens, r.logprobs, right(r), SuccessTrie::Start::kStruck);
+      trie.AddRollout(node, r.tokens, r.logprobs, right(r), SuccessTrie::Start::kLeaving);
   }
   return trie;
 }
@@ -111,7 +114,7 @@ TEST(Strata, SumsAreTheRecursionAndTheTruth) {
     const Strata alone(trie, 1e-9), pooled(trie, 0.2);
     for (int32_t node = 0; node < trie.size(); ++node) {
       const double truth = world.Success(node == 0 ? world.start() : trie[node].token);
-      // Nodes alone: the recursion itself. Pooled ones mix q in other proportions.
+      // Strata of one node give the recursion itself. Pooled strata mix q in other proportions.
       EXPECT_NEAR(alone.Value(node).Mean(), Recursion(trie, node), 1e-5);
       const LinearEstimate value = pooled.Value(node);
       EXPECT_NEAR(value.Mean(), truth, 5 * std::sqrt(value.Variance()) + 0.05) << node;

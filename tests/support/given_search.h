@@ -1,27 +1,27 @@
-// Apache-2.0. Searches responses that are given, in place of those that a search draws itself.
+// Apache-2.0. Searches given responses instead of responses that the search samples itself.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "data/trace.h"
-#include "pts/search.h"
+#include "pivotal/search.h"
+#include "pivotal/trace.h"
 
 namespace pivotal::testing {
 
 struct GivenResponse {
-  pts::Query query;
+  Query query;
   std::vector<TokenId> tokens;
   std::vector<float> logprobs;
   bool success = false;
 };
 
-// What pts::Search does for each query's responses, without pairs: `samples` rollouts of the prompt,
-// then those that the strategy asks for, in batches that all share. Rollouts of the prompt that repeat
-// the response count as any other: it was not chosen among them. Result i belongs to given[i].
-std::vector<data::ResponseTrace> SearchGiven(std::span<const GivenResponse> given,
-                                             model::Policy& policy, const pts::Judge& judge,
-                                             const pts::SearchOptions& options);
+// Searches the given responses as Search() does, but builds no pairs: it samples `samples` rollouts
+// of each prompt, then those that the strategy plans. All responses share the batches. Unlike in a
+// search, the responses were not chosen among the rollouts of their prompt, so that a rollout that
+// repeats a response counts like any other. Result i belongs to given[i].
+std::vector<ResponseTrace> SearchGiven(std::span<const GivenResponse> given, Policy& policy,
+                                       const Judge& judge, const SearchOptions& options);
 
 }  // namespace pivotal::testing

@@ -1,6 +1,4 @@
 // Apache-2.0.
-#include "tests/support/lane_world.h"
-
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -8,19 +6,20 @@
 #include <vector>
 
 #include "kernels/philox.h"
+#include "tests/support/table_world.h"
 
 namespace pivotal::testing {
 namespace {
 
-constexpr int32_t kWords = 3;  // that mean the same
+constexpr int32_t kWords = 3;  // number of words of the same meaning
 
-// Positive weights that sum to `total`.
-std::vector<double> Shares(kernels::RandomStream& random, int32_t count, double total) {
-  std::vector<double> shares;
-  for (int32_t i = 0; i < count; ++i) shares.push_back(-std::log1p(-random.Uniform()) + 0.02);
-  const double sum = std::accumulate(shares.begin(), shares.end(), 0.0);
-  for (double& share : shares) share *= total / sum;
-  return shares;
+// Returns random positive weights that sum to `total`.
+std::vector<double> RandomWeights(kernels::RandomStream& random, int32_t count, double total) {
+  std::vector<double> weights;
+  for (int32_t i = 0; i < count; ++i) weights.push_back(-std::log1p(-random.Uniform()) + 0.02);
+  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
+  for (double& weight : weights) weight *= total / sum;
+  return weights;
 }
 
 class Builder {
@@ -34,31 +33,31 @@ class Builder {
   TokenId End(bool right) const { return Id(options_.length - 1, 0, 0) + (right ? 0 : 1); }
 
   enum class Kind { kPlain, kSwitch, kWords };
-  Kind DrawKind() {
+  Kind RandomKind() {
     if (random_.Uniform() >= options_.forks) return Kind::kPlain;
-    const double share = options_.switches / (options_.forks * options_.length);
-    return random_.Uniform() < share ? Kind::kSwitch : Kind::kWords;
+    const double switches = options_.switches / (options_.forks * options_.length);
+    return random_.Uniform() < switches ? Kind::kSwitch : Kind::kWords;
   }
 
-  // What follows `lane` at `step`.
+  // Returns the tokens that may follow a token of `lane` at `step`.
   std::vector<Move> Row(Kind kind, int32_t step, int32_t lane) {
     std::vector<Move> row;
     if (kind == Kind::kWords) {
-      const auto shares = Shares(random_, kWords, 1.0);
+      const auto weights = RandomWeights(random_, kWords, 1.0);
       for (int32_t word = 0; word < kWords; ++word)
-        row.push_back({Id(step, lane, word), shares[word]});
+        row.push_back({Id(step, lane, word), weights[word]});
       return row;
     }
     const double others = kind == Kind::kSwitch ? 0.15 + 0.55 * random_.Uniform()
                                                 : std::pow(10.0, -1.3 - 2.7 * random_.Uniform());
-    const auto shares = Shares(random_, options_.lanes - 1, others);
+    const auto weights = RandomWeights(random_, options_.lanes - 1, others);
     int32_t at = 0;
     for (int32_t to = 0; to < options_.lanes; ++to)
-      row.push_back({Id(step, to, 0), to == lane ? 1 - others : shares[at++]});
+      row.push_back({Id(step, to, 0), to == lane ? 1 - others : weights[at++]});
     return row;
   }
 
-  int32_t DrawLane() { return static_cast<int32_t>(random_.Below(options_.lanes)); }
+  int32_t RandomLane() { return static_cast<int32_t>(random_.Below(options_.lanes)); }
 
  private:
   const LaneWorldOptions& options_;
@@ -70,9 +69,9 @@ class Builder {
 TableWorld LaneWorld(const LaneWorldOptions& options) {
   Builder builder(options);
   std::vector<std::vector<Move>> moves(builder.End(false) + 1);
-  moves[0] = builder.Row(Builder::Kind::kSwitch, 0, builder.DrawLane());
+  moves[0] = builder.Row(Builder::Kind::kSwitch, 0, builder.RandomLane());
   for (int32_t step = 1; step < options.length - 1; ++step) {
-    const auto kind = builder.DrawKind();
+    const auto kind = builder.RandomKind();
     for (int32_t lane = 0; lane < options.lanes; ++lane) {
       const auto row = builder.Row(kind, step, lane);
       for (int32_t word = 0; word < kWords; ++word) moves[builder.Id(step - 1, lane, word)] = row;

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <utility>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "kernels/philox.h"
 
 namespace pivotal::testing {
@@ -16,7 +16,8 @@ bool MarkovChain::IsRight(TokenId last_of_prompt, std::span<const TokenId> respo
 
 namespace {
 
-// Probability of ending right with the very next token, and transitions among tokens that go on.
+// A chain split into the probability that the next token is EOS and ends a right response, and the
+// transitions to all other tokens.
 struct Absorbing {
   Eigen::VectorXd ends_right;
   Eigen::MatrixXd goes_on;
@@ -85,16 +86,16 @@ MarkovPolicy::MarkovPolicy(MarkovChain chain, uint64_t seed)
         moves_[last].push_back({next, chain_.transition(last, next)});
 }
 
-std::vector<std::vector<model::Rollout>> MarkovPolicy::Sample(
-    std::span<const model::RolloutRequest> requests, const Progress& progress,
-    const model::RolloutSink& finished) {
+std::vector<std::vector<Rollout>> MarkovPolicy::Sample(std::span<const RolloutRequest> requests,
+                                                       const Progress& progress,
+                                                       const RolloutSink& finished) {
   ++calls_;
   return TablePolicy::Sample(requests, progress, finished);
 }
 
-void MarkovPolicy::Note(const model::RolloutRequest& request) {
-  if (request.prefix.empty()) Fail("markov policy: an empty prefix");
-  if (request.max_new_tokens < 1) Fail("markov policy: no room for new tokens");
+void MarkovPolicy::Note(const RolloutRequest& request) {
+  if (request.prefix.empty()) Fail("markov policy: the prefix is empty");
+  if (request.max_new_tokens < 1) Fail("markov policy: max_new_tokens must be at least 1");
   if (IsEnd(request.prefix.back())) Fail("markov policy: the prefix ends in EOS");
   log_.push_back(request);
 }

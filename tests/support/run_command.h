@@ -1,10 +1,12 @@
-// Apache-2.0. Runs a shell command and keeps what it says; what the program's own tests share.
+// Apache-2.0. Runs the program under test and other commands. Skips tests whose tools are missing.
 #pragma once
 
+#include <gtest/gtest.h>
 #include <sys/wait.h>
 
 #include <array>
 #include <cstdio>
+#include <cstdlib>
 #include <stdexcept>
 #include <string>
 
@@ -15,6 +17,7 @@ struct CommandResult {
   std::string output;  // stdout and stderr
 };
 
+// Runs a shell command and waits for it.
 inline CommandResult RunCommand(const std::string& command) {
   FILE* pipe = ::popen((command + " 2>&1").c_str(), "r");
   if (pipe == nullptr) throw std::runtime_error("popen failed");
@@ -27,13 +30,53 @@ inline CommandResult RunCommand(const std::string& command) {
   return result;
 }
 
-// The shipped model and problems.
+// The folders of the tiny example and of its model.
 inline const std::string kTiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
 inline const std::string kTinyModel = kTiny + "/model";
 
-// The program under test with arguments.
+// Runs the program under test with these arguments.
 inline CommandResult Pivotal(const std::string& arguments) {
   return RunCommand(std::string(PIVOTAL_BINARY) + " " + arguments);
+}
+
+// Runs the Python that CMake was given, whose packages the parity tests compare with.
+inline CommandResult Python(const std::string& arguments) {
+  return RunCommand(std::string(PIVOTAL_PYTHON) + " " + arguments);
+}
+
+// A tool from outside this repository that some tests need. The environment variable
+// PIVOTAL_REQUIRE names the tools that must be installed ("chromium,h5py"): where one of them is
+// missing, a test fails instead of being skipped.
+struct OutsideTool {
+  const char* name;
+  const char* check;    // a command that succeeds if the tool is installed
+  const char* package;  // its Debian package
+};
+
+inline constexpr OutsideTool kChromium = {"chromium", "command -v chromium", "chromium"};
+inline constexpr OutsideTool kH5py = {"h5py", "/usr/bin/python3 -c 'import h5py'", "python3-h5py"};
+
+inline constexpr OutsideTool kMpirun = {"mpirun", "command -v mpirun", "openmpi-bin"};
+inline constexpr OutsideTool kBubblewrap = {"bubblewrap", "bwrap --ro-bind / / true", "bubblewrap"};
+
+inline bool IsRequired(const OutsideTool& tool) {
+  const char* required = std::getenv("PIVOTAL_REQUIRE");
+  return required != nullptr &&
+         ("," + std::string(required) + ",").find("," + std::string(tool.name) + ",") !=
+             std::string::npos;
+}
+
+// Returns true if the tool is installed. Otherwise marks the test as skipped or failed; it must
+// return.
+inline bool HasTool(const OutsideTool& tool) {
+  if (RunCommand(tool.check).code == 0) return true;
+  const std::string text = "no " + std::string(tool.name) + ": install Debian's " + tool.package +
+                           " (scripts/setup test does)";
+  [&] {
+    if (IsRequired(tool)) FAIL() << text << "; PIVOTAL_REQUIRE asks for it";
+    GTEST_SKIP() << text;
+  }();
+  return false;
 }
 
 }  // namespace pivotal::testing

@@ -5,15 +5,14 @@
 #include <cmath>
 #include <limits>
 
-#include "data/error.h"
+#include "data/base/error.h"
 #include "kernels/philox.h"
 
 namespace pivotal::testing {
 
-model::Rollout TablePolicy::SampleOne(const model::RolloutRequest& request,
-                                      uint32_t rollout) const {
-  model::Rollout result;
-  result.finish = data::FinishReason::kLength;
+Rollout TablePolicy::SampleOne(const RolloutRequest& request, uint32_t rollout) const {
+  Rollout result;
+  result.finish = FinishReason::kLength;
   TokenId last = request.prefix.back();
   for (int32_t position = 0; position < request.max_new_tokens; ++position) {
     const auto allowed = [&](TokenId token) {
@@ -22,36 +21,37 @@ model::Rollout TablePolicy::SampleOne(const model::RolloutRequest& request,
     double mass = 0;
     for (const Move& move : Moves(last)) mass += allowed(move.token) ? move.probability : 0;
     double left = mass * kernels::Uniform(seed_, request.stream, rollout, position);
-    const Move* next = nullptr;  // the last one that can be drawn, should the sum fall short
+    const Move* next = nullptr;  // after rounding, the last allowed move
     for (const Move& move : Moves(last)) {
       if (!allowed(move.token)) continue;
       next = &move;
       if ((left -= move.probability) < 0) break;
     }
-    if (next == nullptr) Fail("table policy: no token is left to draw");
+    if (next == nullptr) Fail("table policy: all next tokens are excluded");
     result.tokens.push_back(next->token);
     result.logprobs.push_back(static_cast<float>(std::log(next->probability)));
     last = next->token;
     if (IsEnd(last)) {
-      result.finish = data::FinishReason::kEos;
+      result.finish = FinishReason::kEos;
       break;
     }
     if (!request.stop) continue;
-    std::vector<TokenId> response(request.prefix.end() - request.response_tokens, request.prefix.end());
+    std::vector<TokenId> response(request.prefix.end() - request.response_tokens,
+                                  request.prefix.end());
     response.insert(response.end(), result.tokens.begin(), result.tokens.end());
     if (request.stop(response)) {
-      result.finish = data::FinishReason::kStop;
+      result.finish = FinishReason::kStop;
       break;
     }
   }
   return result;
 }
 
-std::vector<std::vector<model::Rollout>> TablePolicy::Sample(
-    std::span<const model::RolloutRequest> requests, const Progress& progress,
-    const model::RolloutSink& finished) {
-  std::vector<std::vector<model::Rollout>> results;
-  for (const model::RolloutRequest& request : requests) {
+std::vector<std::vector<Rollout>> TablePolicy::Sample(std::span<const RolloutRequest> requests,
+                                                      const Progress& progress,
+                                                      const RolloutSink& finished) {
+  std::vector<std::vector<Rollout>> results;
+  for (const RolloutRequest& request : requests) {
     if (progress.StopRequested()) throw Interrupted("sampling stopped");
     Note(request);
     auto& rollouts = results.emplace_back();
@@ -67,12 +67,12 @@ std::vector<std::vector<model::Rollout>> TablePolicy::Sample(
   return results;
 }
 
-std::vector<model::TokenScore> TablePolicy::Score(std::span<const TokenId> prefix,
-                                                  std::span<const TokenId> continuation) {
-  std::vector<model::TokenScore> scores;
+std::vector<TokenScore> TablePolicy::Score(std::span<const TokenId> prefix,
+                                           std::span<const TokenId> continuation) {
+  std::vector<TokenScore> scores;
   TokenId last = prefix.back();
   for (TokenId token : continuation) {
-    model::TokenScore score;
+    TokenScore score;
     score.logprob = -std::numeric_limits<float>::infinity();
     double best = 0;
     for (const Move& move : Moves(last)) {

@@ -1,44 +1,44 @@
-// Apache-2.0. A policy whose next token depends on the last one alone.
+// Apache-2.0. A policy that is a table: the next token depends on the last one alone.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <vector>
 
-#include "model/policy.h"
+#include "pivotal/policy.h"
 
 namespace pivotal::testing {
 
-// What may follow a token, and how often.
+// A token that may come next, and its probability.
 struct Move {
   TokenId token;
   double probability;
 };
 
-// Counters claim one microsecond per sampled token.
-class TablePolicy : public model::Policy {
+// Its counters report one microsecond per sampled token.
+class TablePolicy : public Policy {
  public:
   explicit TablePolicy(uint64_t seed) : seed_(seed) {}
 
-  std::vector<std::vector<model::Rollout>> Sample(std::span<const model::RolloutRequest> requests,
-                                                  const Progress& progress,
-                                                  const model::RolloutSink& finished = {}) override;
-  std::vector<model::TokenScore> Score(std::span<const TokenId> prefix,
-                                       std::span<const TokenId> continuation) override;
-  const model::RolloutCounters& counters() const override { return counters_; }
+  std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
+                                           const Progress& progress,
+                                           const RolloutSink& finished = {}) override;
+  std::vector<TokenScore> Score(std::span<const TokenId> prefix,
+                                std::span<const TokenId> continuation) override;
+  const RolloutCounters& counters() const override { return counters_; }
 
  protected:
-  // In ascending order of token, none with probability 0; they sum to 1.
+  // Returns the tokens that may follow `last`, ascending; probabilities are above 0 and sum to 1.
   virtual std::span<const Move> Moves(TokenId last) const = 0;
   virtual bool IsEnd(TokenId token) const = 0;
-  // Called before a request is served.
-  virtual void Note(const model::RolloutRequest&) {}
+  // Called before each request is sampled.
+  virtual void Note(const RolloutRequest&) {}
 
  private:
-  model::Rollout SampleOne(const model::RolloutRequest& request, uint32_t rollout) const;
+  Rollout SampleOne(const RolloutRequest& request, uint32_t rollout) const;
 
   uint64_t seed_;
-  model::RolloutCounters counters_;
+  RolloutCounters counters_;
 };
 
 }  // namespace pivotal::testing

@@ -6,10 +6,10 @@
 namespace pivotal::testing {
 namespace {
 
-// What the ranks hold out to each other.
+// The tensor that each rank shows to the other ranks during an exchange.
 struct Table {
-  explicit Table(int count) : places(static_cast<std::size_t>(count)), turn(count) {}
-  std::vector<at::Tensor> places;
+  explicit Table(int count) : shown(static_cast<std::size_t>(count)), turn(count) {}
+  std::vector<at::Tensor> shown;
   std::barrier<> turn;
 };
 
@@ -17,7 +17,7 @@ class ThreadRanks : public dpo::Ranks {
  public:
   ThreadRanks(Table& table, int rank) : table_(table), rank_(rank) {}
   int rank() const override { return rank_; }
-  int size() const override { return static_cast<int>(table_.places.size()); }
+  int size() const override { return static_cast<int>(table_.shown.size()); }
 
   void Reduce(const at::Tensor& values, int root) override {
     Exchange(values, [&](const std::vector<at::Tensor>& all) {
@@ -37,9 +37,9 @@ class ThreadRanks : public dpo::Ranks {
   template <typename F>
   void Exchange(const at::Tensor& values, F f) {
     const c10::NoGradGuard no_grad;
-    table_.places[static_cast<std::size_t>(rank_)] = values;
+    table_.shown[static_cast<std::size_t>(rank_)] = values;
     table_.turn.arrive_and_wait();
-    f(table_.places);
+    f(table_.shown);
     table_.turn.arrive_and_wait();
   }
   Table& table_;

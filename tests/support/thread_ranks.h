@@ -1,4 +1,4 @@
-// Apache-2.0. Ranks that are threads of the test.
+// Apache-2.0. Runs the ranks of a training as threads of a test.
 #pragma once
 
 #include <barrier>
@@ -10,8 +10,8 @@
 
 namespace pivotal::testing {
 
-// Runs `work` once for each of `count` ranks, each in a thread of its own, and waits for all. Sums are
-// made in the order of the ranks.
+// Runs `work` once for each of `count` ranks, each in its own thread, and waits for all of them.
+// Reductions sum in the order of the ranks.
 void RunRanks(int count, const std::function<void(dpo::Ranks&)>& work);
 
 }  // namespace pivotal::testing

@@ -5,16 +5,16 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
-#include "data/error.h"
-#include "data/file_sink.h"
-#include "data/json_input.h"
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/base/json_input.h"
 
 namespace pivotal::testing {
 namespace {
 
 using json = nlohmann::ordered_json;
 
-// Six digits are past what the rollouts tell.
+// Rounds to six digits, which is more than the rollouts can tell.
 std::vector<double> Rounded(const std::vector<double>& values) {
   std::vector<double> rounded;
   for (double value : values) rounded.push_back(std::round(value * 1e6) / 1e6);
@@ -70,7 +70,7 @@ void DerivePath(TrueResponse& response) {
     const double stay = std::min(1.0, std::exp(double{response.logprobs[k]})), leave = 1 - stay;
     const pts::Estimate aside = response.aside[k];
     const double q = aside.samples > 0 ? aside.Mean() : 0.5;
-    const double smooth = aside.Smoothed();  // no certainty from a sample of one kind
+    const double smooth = aside.Smoothed();  // not 0 or 1 where all rollouts agree
     const double q_error = std::sqrt(smooth * (1 - smooth) / std::max(1, aside.samples));
     response.p[k] = stay * response.p[k + 1] + leave * q;
     response.p_error[k] = std::hypot(stay * response.p_error[k + 1], leave * q_error);
@@ -84,7 +84,7 @@ TinyTruth LoadTinyTruth(const std::filesystem::path& path) {
   nlohmann::json line;
   TinyTruth truth;
   try {
-    if (!lines.Next(line)) Fail("{}: empty", path.string());
+    if (!lines.Next(line)) Fail("{}: the file is empty", path.string());
     line.at("command").get_to(truth.command);
     line.at("weights_sha256").get_to(truth.weights_sha256);
     line.at("temperature").get_to(truth.temperature);
@@ -109,11 +109,10 @@ void SaveTinyTruth(const TinyTruth& truth, const std::filesystem::path& path) {
   file.Commit();
 }
 
-std::vector<GivenResponse> GivenResponses(const TinyTruth& truth,
-                                          std::span<const pts::Query> queries) {
+std::vector<GivenResponse> GivenResponses(const TinyTruth& truth, std::span<const Query> queries) {
   std::vector<GivenResponse> given;
   for (const TrueResponse& response : truth.responses) {
-    const auto query = std::ranges::find(queries, response.id, &pts::Query::id);
+    const auto query = std::ranges::find(queries, response.id, &Query::id);
     if (query == queries.end()) Fail("tiny truth: there is no problem {}", response.id);
     given.push_back({*query, response.tokens, response.logprobs, response.success});
   }

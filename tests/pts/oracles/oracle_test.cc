@@ -1,35 +1,27 @@
 // Apache-2.0.
-#include "pts/oracles/oracle.h"
+#include "pivotal/oracle.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <chrono>
 #include <fstream>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
-#include "data/error.h"
+#include "data/base/error.h"
+#include "tests/support/error_text.h"
 
 namespace pivotal::pts {
 namespace {
 
 using ::testing::AllOf;
+using testing::ErrorText;
 using ::testing::HasSubstr;
 
 bool Judge(std::string_view oracle, std::string_view response, std::string_view answer) {
   return MakeOracle(oracle)->Judge({.question = "", .answer = answer, .response = response});
-}
-
-std::string ErrorOf(const std::function<void()>& action) {
-  try {
-    action();
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return "no error";
 }
 
 TEST(LastNumberOracle, ComparesAsDecimals) {
@@ -112,7 +104,7 @@ TEST(RegexOracle, CutCharactersDoNotMatter) {
 }
 
 TEST(RegexOracle, SaysWhereThePatternIsMalformed) {
-  EXPECT_THAT(ErrorOf([] { MakeOracle("regex:(\\d+"); }),
+  EXPECT_THAT(ErrorText([] { MakeOracle("regex:(\\d+"); }),
               AllOf(HasSubstr("missing closing parenthesis"), HasSubstr("offset 4"),
                     HasSubstr("\"(\\d+\"")));
 }
@@ -121,7 +113,9 @@ TEST(RegexOracle, ACatastrophicPatternFailsSoon) {
   const auto oracle = MakeOracle("regex:^(a+)+$");
   const std::string response = std::string(60, 'a') + "!";  // 2^60 ways to fail
   const auto start = std::chrono::steady_clock::now();
-  EXPECT_THAT(ErrorOf([&] { oracle->Judge({"", "a", response}); }),
+  EXPECT_THAT(ErrorText([&] {
+                oracle->Judge({"", "a", response});
+              }),
               AllOf(HasSubstr("match limit"), HasSubstr("61 bytes"), HasSubstr("(a+)+")));
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(10));
 }
@@ -148,9 +142,10 @@ TEST(Oracle, TellsWhichAnswersItCannotRead) {
 
 TEST(Oracle, UnknownNamesListTheKnownOnes) {
   for (std::string_view name : {"", "number", "Hash", "regex", "regex:"}) {
-    EXPECT_THAT(ErrorOf([&] { MakeOracle(name); }),
-                AllOf(HasSubstr("last-number"), HasSubstr("numeric"), HasSubstr("math"), HasSubstr("hash"), HasSubstr("exact"),
-                      HasSubstr("choice"), HasSubstr("regex:PATTERN")))
+    EXPECT_THAT(
+        ErrorText([&] { MakeOracle(name); }),
+        AllOf(HasSubstr("last-number"), HasSubstr("numeric"), HasSubstr("math"), HasSubstr("hash"),
+              HasSubstr("exact"), HasSubstr("choice"), HasSubstr("regex:PATTERN")))
         << name;
   }
 }
@@ -177,7 +172,8 @@ TEST(ReasoningModels, FailWhereTheReasoningDoesNotEnd) {
 }
 
 TEST(ReasoningModels, RegexThatNamesTheMarksIsRefused) {
-  EXPECT_THAT(ErrorOf([] { MakeOracle("regex:</think>(.*)"); }), HasSubstr("leave <think> and </think> out"));
+  EXPECT_THAT(ErrorText([] { MakeOracle("regex:</think>(.*)"); }),
+              HasSubstr("leave <think> and </think> out"));
 }
 
 // The solutions of GSM8K's test split (Cobbe et al. 2021), 1,319 of them.

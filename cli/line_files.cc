@@ -1,0 +1,137 @@
+// Apache-2.0. pivotal score, pivotal grade, pivotal tokenize
+#include "experiments/evaluate/line_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <string>
+#include <thread>
+
+#include "cli/console.h"
+#include "cli/flags.h"
+
+namespace pivotal::cli {
+namespace {
+
+using experiments::GradeSettings;
+using experiments::GradeSummary;
+using experiments::ScoreSettings;
+using experiments::TokenizeSettings;
+
+void RunScore(const ScoreSettings& settings) {
+  ConsoleProgress progress;
+  const auto summary = experiments::ScoreFile(settings, progress);
+  fmt::print("{} lines, {} completion tokens", summary.lines, summary.tokens);
+  if (summary.tokens > 0)
+    fmt::print(", perplexity {:.4f}",
+               std::exp(-summary.logprob / static_cast<double>(summary.tokens)));
+  fmt::print("; in {}\n", settings.output.string());
+}
+
+double Percent(int64_t part, int64_t whole) {
+  return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+}
+
+void PrintAgreement(const std::string& label, const GradeSummary& summary) {
+  const auto& [wrong, right] = summary.agreement;
+  fmt::print("{:<18}{:>12}{:>12}\n", label, "true", "false");
+  fmt::print("{:<18}{:>12}{:>12}\n", "graded right", right[1], wrong[1]);
+  fmt::print("{:<18}{:>12}{:>12}\n", "graded wrong", right[0], wrong[0]);
+  const int64_t same = right[1] + wrong[0];
+  fmt::print("agreement {:.1f}% ({} of {})\n", Percent(same, summary.lines), same, summary.lines);
+}
+
+void RunGrade(const GradeSettings& settings) {
+  ConsoleProgress progress;
+  const GradeSummary summary = experiments::GradeFile(settings, progress);
+  fmt::print("{} lines graded, {} right ({:.1f}%)", summary.lines, summary.right,
+             Percent(summary.right, summary.lines));
+  fmt::print("{}\n", settings.output.empty() ? std::string()
+                                             : fmt::format("; in {}", settings.output.string()));
+  if (!settings.label_key.empty()) PrintAgreement(settings.label_key, summary);
+}
+
+void RunTokenize(const TokenizeSettings& settings) {
+  const auto counts = experiments::TokenizeFile(settings);
+  if (counts.broken > 0)
+    fmt::print(stderr, "{} texts hold line ends and take several lines\n", counts.broken);
+  const bool standard = settings.output == "-";  // then standard output is for the result alone
+  fmt::print(standard ? stderr : stdout, "{} lines, {} tokens in {}\n", counts.lines, counts.tokens,
+             standard ? "standard output" : settings.output.string());
+}
+
+}  // namespace
+
+void AddScore(CLI::App& app) {
+  auto* sub = app.add_subcommand("score",
+                                 "Compute the log-probability of every token of given completions");
+  auto settings = std::make_shared<ScoreSettings>();
+  AddModelFlags(*sub, settings->model);
+  sub->add_option("--input", settings->input,
+                  "file with one JSON object per line: prompt and completion (text or messages), "
+                  "or prompt_ids and completion_ids")
+      ->required();
+  sub->add_option("--output", settings->output,
+                  "file to write: the same lines with completion_ids and logprobs (natural "
+                  "logarithm, temperature 1)")
+      ->required();
+  sub->add_option("--batch-tokens", settings->batch_tokens,
+                  "number of tokens that go through the model at once")
+      ->check(CLI::Range(1, 1 << 24))
+      ->capture_default_str();
+  sub->callback([settings] { RunScore(*settings); });
+}
+
+void AddGrade(CLI::App& app) {
+  auto* sub = app.add_subcommand("grade", "Judge the responses in a file; needs no model");
+  auto settings = std::make_shared<GradeSettings>();
+  settings->threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+  sub->add_option("--oracle", settings->oracle, kOracleHelp)->required();
+  AddOracleFlags(*sub, settings->oracle_options);
+  sub->add_option("--input", settings->input,
+                  "file with one JSON object per line: response and answer (a string, a number, or "
+                  "a list of right answers)")
+      ->required();
+  sub->add_option("--output", settings->output,
+                  "file to write: the same lines with success, true or false (default: only counts "
+                  "are printed)");
+  sub->add_option("--question-key", settings->question_key,
+                  "JSON key of the question, which few oracles read")
+      ->capture_default_str();
+  sub->add_option("--answer-key", settings->answer_key, "JSON key of the reference answer")
+      ->capture_default_str();
+  sub->add_option("--response-key", settings->response_key, "JSON key of the response")
+      ->capture_default_str();
+  sub->add_option("--label-key", settings->label_key,
+                  "JSON key of a known verdict (true, false, 1 or 0); prints how often the oracle "
+                  "agrees with it");
+  sub->add_option("--threads", settings->threads, "number of lines that are judged at once")
+      ->check(CLI::Range(1, 1024))
+      ->capture_default_str();
+  sub->callback([settings] { RunGrade(*settings); });
+}
+
+void AddTokenize(CLI::App& app) {
+  auto* sub = app.add_subcommand("tokenize", "Turn lines of text into token ids, or back");
+  auto settings = std::make_shared<TokenizeSettings>();
+  sub->add_option("--model", settings->model,
+                  "folder with a tokenizer in Hugging Face format; weights are not needed")
+      ->required();
+  sub->add_option("--input", settings->input,
+                  "text file; each line is encoded without its line end; - reads standard input")
+      ->required();
+  sub->add_option("--output", settings->output,
+                  "file to write, one JSON array of ids per line; - writes to standard output")
+      ->required();
+  auto* decode = sub->add_flag("--decode", settings->decode,
+                               "turn arrays of ids into lines of text; a text that holds line ends "
+                               "is written as it is and takes several lines");
+  sub->add_flag("--add-special", settings->add_special,
+                "add the special tokens that the tokenizer's files ask for, e.g. BOS")
+      ->excludes(decode);
+  sub->callback([settings] { RunTokenize(*settings); });
+}
+
+}  // namespace pivotal::cli

@@ -1,0 +1,52 @@
+// Apache-2.0. pivotal info, pivotal merge-adapter
+#include "experiments/evaluate/model_folder.h"
+
+#include <fmt/format.h>
+
+#include <filesystem>
+#include <memory>
+
+#include "cli/flags.h"
+
+namespace pivotal::cli {
+
+void AddInfo(CLI::App& app) {
+  struct Flags {
+    std::filesystem::path folder;
+    int64_t lora_rank = 16;
+  };
+  auto* sub = app.add_subcommand(
+      "info", "Describe a model folder and the memory that it needs, without loading the weights");
+  auto flags = std::make_shared<Flags>();
+  sub->add_option("--model", flags->folder,
+                  "folder of a Phi model in Hugging Face format; config.json is enough")
+      ->required();
+  sub->add_option("--lora-rank", flags->lora_rank,
+                  "rank of the LoRA adapters whose memory is shown")
+      ->check(CLI::Range(1, 4096))
+      ->capture_default_str();
+  sub->callback(
+      [flags] { fmt::print("{}", experiments::DescribeModel(flags->folder, flags->lora_rank)); });
+}
+
+void AddMergeAdapter(CLI::App& app) {
+  struct Flags {
+    ModelSettings model;
+    std::filesystem::path output;
+    int64_t max_shard_bytes = 5'000'000'000;
+  };
+  auto* sub = app.add_subcommand(
+      "merge-adapter", "Write a model folder with a LoRA adapter added to the model's weights");
+  auto flags = std::make_shared<Flags>();
+  AddModelFlags(*sub, flags->model);
+  sub->get_option("--adapter")->required();
+  sub->remove_option(sub->get_option("--prompt-format"));  // no prompt is made
+  sub->add_option("--output", flags->output, "model folder to make")->required();
+  AddShardSizeFlag(*sub, flags->max_shard_bytes);
+  sub->callback([flags] {
+    experiments::SaveMergedModel(flags->model, flags->output, flags->max_shard_bytes);
+    fmt::print("model in {}\n", flags->output.string());
+  });
+}
+
+}  // namespace pivotal::cli

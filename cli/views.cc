@@ -1,0 +1,106 @@
+// Apache-2.0. pivotal curve, pivotal show, pivotal report
+#include <fmt/format.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cli/console.h"
+#include "cli/flags.h"
+#include "data/base/file_sink.h"
+#include "experiments/report/report.h"
+#include "experiments/report/response_view.h"
+#include "experiments/search/run_curves.h"
+#include "model/memory.h"
+
+namespace pivotal::cli {
+namespace {
+
+namespace fs = std::filesystem;
+
+int32_t TerminalWidth() {
+  winsize size{};
+  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 100;
+}
+
+void RunCurve(experiments::CurveSettings settings) {
+  if (settings.output.empty())
+    settings.output = settings.run / fmt::format("curve-{}.jsonl", settings.granularity);
+  data::RequireAbsent(settings.output);
+  const auto summary = experiments::WriteCurves(settings);
+  fmt::print("{} responses, {} {}s, {} with a change of the gap or more; in {}\n",
+             summary.responses, summary.units, settings.granularity, summary.reaching,
+             settings.output.string());
+}
+
+struct ReportFlags {
+  fs::path run, output;
+  std::vector<fs::path> trainings;
+};
+
+void RunReport(const ReportFlags& flags) {
+  const auto output = flags.output.empty() ? flags.run / "report.html" : flags.output;
+  data::RequireAbsent(output);
+  const auto summary = experiments::WriteReport(flags.run, flags.trainings, output);
+  fmt::print("{} problems, {} pivotal tokens, {}; open {}\n", summary.problems, summary.pivotal,
+             model::BytesText(summary.bytes), output.string());
+}
+
+}  // namespace
+
+void AddCurve(CLI::App& app) {
+  auto* sub = app.add_subcommand(
+      "curve", "Write p(success) along the responses of a run; needs only the model's tokenizer");
+  auto settings = std::make_shared<experiments::CurveSettings>();
+  sub->add_option("run", settings->run, "run folder of pivotal search")->required();
+  sub->add_option("--granularity", settings->granularity,
+                  "write the change of p(success) over each token or over each sentence")
+      ->check(CLI::IsMember({"token", "sentence"}))
+      ->capture_default_str();
+  sub->add_option("--output", settings->output,
+                  "file to write, one JSON object per token or sentence (default: "
+                  "RUN/curve-GRANULARITY.jsonl)");
+  sub->callback([settings] { RunCurve(*settings); });
+}
+
+void AddShow(CLI::App& app) {
+  struct Flags {
+    fs::path run;
+    std::vector<std::string> problems;
+  };
+  auto* sub = app.add_subcommand(
+      "show",
+      "List the problems of a run, or show the tokens of responses with p(success) above them");
+  auto flags = std::make_shared<Flags>();
+  sub->add_option("run", flags->run, "run folder of pivotal search")->required();
+  sub->add_option("--problem", flags->problems,
+                  "id of a problem whose responses are shown; can be given several times")
+      ->allow_extra_args(false)
+      ->take_all();
+  sub->callback([flags] {
+    fmt::print("{}", experiments::RunView(flags->run, flags->problems, TerminalWidth(),
+                                          UsesColour(STDOUT_FILENO)));
+  });
+}
+
+void AddReport(CLI::App& app) {
+  auto* sub = app.add_subcommand(
+      "report",
+      "Write a run as one HTML page: p(success) at every token, the other tokens that rollouts "
+      "took there, and the pairs; needs no network and only the model's tokenizer");
+  auto flags = std::make_shared<ReportFlags>();
+  sub->add_option("run", flags->run, "run folder of pivotal search")->required();
+  sub->add_option("--output", flags->output, "page to write (default: RUN/report.html)");
+  sub->add_option("--training", flags->trainings,
+                  "output folder of pivotal train, whose curves are added to the page; can be "
+                  "given several times")
+      ->check(CLI::ExistingDirectory)
+      ->allow_extra_args(false)
+      ->take_all();
+  sub->callback([flags] { RunReport(*flags); });
+}
+
+}  // namespace pivotal::cli

@@ -1,0 +1,10 @@
+# Writes rooms.txt, a line a room: "room: rooms that it uses". tests/rooms_test.py reads it, and docs/ draws it.
+get_property(rooms GLOBAL PROPERTY PIVOTAL_ROOMS)
+set(lines "")
+foreach(room ${rooms})
+  string(REPLACE "/" "_" name ${room})
+  get_property(uses GLOBAL PROPERTY PIVOTAL_USES_${name})
+  list(JOIN uses " " uses)
+  string(APPEND lines "${room}: ${uses}\n")
+endforeach()
+file(CONFIGURE OUTPUT ${PROJECT_BINARY_DIR}/rooms.txt CONTENT "${lines}" @ONLY)

@@ -1,0 +1,197 @@
+// Apache-2.0.
+#include "data/base/file_sink.h"
+
+#include <fcntl.h>
+#include <openssl/evp.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cctype>
+#include <cerrno>
+#include <memory>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "data/base/descriptor.h"
+#include "data/base/error.h"
+
+namespace pivotal::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr std::size_t kBufferSize = std::size_t{1} << 20;
+constexpr std::size_t kMaxReadFile = std::size_t{1} << 30;
+
+fs::path PartialPath(const fs::path& path) {
+  std::error_code ignored;
+  const fs::file_status status = fs::status(path, ignored);
+  if (fs::is_directory(status)) Fail("{}: can't write: it is a folder", path.string());
+  if (fs::exists(status) && !fs::is_regular_file(status)) {
+    Fail("{}: can't write: not a regular file", path.string());
+  }
+  fs::path partial = path;
+  return partial += ".tmp";
+}
+
+// Returns true if the file is synced, or its file system (some network mounts) has no fsync.
+bool Sync(int fd) { return ::fsync(fd) == 0 || errno == EINVAL || errno == ENOTSUP; }
+
+void RenameOver(const fs::path& partial, const fs::path& path) {
+  if (::rename(partial.c_str(), path.c_str()) != 0) {
+    Fail("{}: can't rename {} to it: {}", path.string(), partial.string(), ErrnoText(errno));
+  }
+  // Syncs the folder, so that the rename survives a power failure.
+  const fs::path folder = path.has_parent_path() ? path.parent_path() : fs::path(".");
+  const Descriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (fd) (void)Sync(fd.get());
+}
+
+// Reads up to `size` bytes and returns their number, which is 0 at the end of the file.
+std::size_t ReadSome(int fd, char* to, std::size_t size, const fs::path& path) {
+  for (;;) {
+    const ssize_t got = ::read(fd, to, size);
+    if (got >= 0) return static_cast<std::size_t>(got);
+    if (errno != EINTR) Fail("{}: can't read: {}", path.string(), ErrnoText(errno));
+  }
+}
+
+class Sha256 {
+ public:
+  Sha256() { Check(EVP_DigestInit_ex(context_.get(), EVP_sha256(), nullptr)); }
+  void Add(std::string_view bytes) {
+    Check(EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()));
+  }
+  std::string Hex() {
+    unsigned char digest[EVP_MAX_MD_SIZE];
+    unsigned size = 0;
+    Check(EVP_DigestFinal_ex(context_.get(), digest, &size));
+    std::string hex;
+    for (unsigned i = 0; i < size; ++i) hex += fmt::format("{:02x}", digest[i]);
+    return hex;
+  }
+
+ private:
+  static void Check(int ok) {
+    if (ok != 1) Fail("OpenSSL could not compute a SHA-256; is the installation complete?");
+  }
+  std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context_{EVP_MD_CTX_new(),
+                                                                   &EVP_MD_CTX_free};
+};
+
+}  // namespace
+
+std::string ErrnoText(int error) {
+  std::string text = std::generic_category().message(error);
+  if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  return text;
+}
+
+FileSink::FileSink(fs::path path) : path_(std::move(path)), partial_(PartialPath(path_)) {
+  file_ = Descriptor(
+      ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0666));
+  if (!file_) Fail("{}: can't create: {}", partial_.string(), ErrnoText(errno));
+}
+
+FileSink::~FileSink() {
+  if (file_) ::unlink(partial_.c_str());
+}
+
+void FileSink::Write(std::string_view bytes) {
+  if (!file_) Fail("{}: written to after Commit()", path_.string());
+  while (!bytes.empty()) {
+    const std::size_t taken = std::min(bytes.size(), kBufferSize - buffer_.size());
+    buffer_.append(bytes.substr(0, taken));
+    bytes.remove_prefix(taken);
+    if (buffer_.size() == kBufferSize) Flush();
+  }
+}
+
+void FileSink::Write(const void* bytes, std::size_t size) {
+  Write(std::string_view(static_cast<const char*>(bytes), size));
+}
+
+void FileSink::Flush() {
+  for (std::size_t done = 0; done < buffer_.size();) {
+    const ssize_t wrote = ::write(file_.get(), buffer_.data() + done, buffer_.size() - done);
+    if (wrote < 0 && errno == EINTR) continue;
+    if (wrote < 0) Fail("{}: can't write: {}", path_.string(), ErrnoText(errno));
+    done += static_cast<std::size_t>(wrote);
+  }
+  buffer_.clear();
+}
+
+void FileSink::Commit() {
+  if (!file_) Fail("{}: committed twice", path_.string());
+  Flush();
+  if (!Sync(file_.get())) Fail("{}: can't sync: {}", path_.string(), ErrnoText(errno));
+  RenameOver(partial_, path_);
+  file_.Reset();
+}
+
+void WriteFile(const fs::path& path, std::string_view text) {
+  FileSink file(path);
+  file.Write(text);
+  file.Commit();
+}
+
+void CreateOutputFolder(const fs::path& folder) {
+  std::error_code error;
+  const fs::file_status status = fs::status(folder, error);
+  if (fs::exists(status) && !fs::is_directory(status)) {
+    Fail("{}: is a file, not a folder; choose another --output or remove it", folder.string());
+  }
+  error.clear();
+  fs::create_directories(folder, error);
+  if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
+  const bool empty = fs::is_empty(folder, error);
+  if (error) Fail("{}: can't read the folder: {}", folder.string(), ErrnoText(error.value()));
+  if (!empty) {
+    Fail("{}: exists and is not empty; choose another --output or remove it", folder.string());
+  }
+}
+
+void RequireAbsent(const fs::path& path) {
+  if (fs::exists(path))
+    Fail("{}: exists already; remove it or choose another --output", path.string());
+}
+
+std::string ReadFile(const fs::path& path) {
+  const Descriptor fd = OpenFile(path, O_RDONLY);
+  struct stat info {};
+  std::string text;
+  if (::fstat(fd.get(), &info) == 0 && info.st_size > 0) {
+    text.reserve(std::min(static_cast<std::size_t>(info.st_size), kMaxReadFile));
+  }
+  std::vector<char> chunk(kBufferSize);
+  while (const std::size_t got = ReadSome(fd.get(), chunk.data(), chunk.size(), path)) {
+    if (text.size() + got > kMaxReadFile) {
+      Fail("{}: larger than {} MiB", path.string(), kMaxReadFile >> 20);
+    }
+    text.append(chunk.data(), got);
+  }
+  return text;
+}
+
+std::string Sha256OfText(std::string_view text) {
+  Sha256 hash;
+  hash.Add(text);
+  return hash.Hex();
+}
+
+std::string Sha256OfFile(const fs::path& path, std::size_t begin) {
+  const Descriptor fd = OpenFile(path, O_RDONLY);
+  if (begin > 0 && ::lseek(fd.get(), static_cast<off_t>(begin), SEEK_SET) < 0) {
+    Fail("{}: can't read: {}", path.string(), ErrnoText(errno));
+  }
+  Sha256 hash;
+  std::vector<char> chunk(kBufferSize);
+  while (const std::size_t got = ReadSome(fd.get(), chunk.data(), chunk.size(), path)) {
+    hash.Add({chunk.data(), got});
+  }
+  return hash.Hex();
+}
+
+}  // namespace pivotal::data

@@ -1,0 +1,56 @@
+// Apache-2.0. Reading and writing whole files.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "data/base/descriptor.h"
+
+namespace pivotal::data {
+
+// Writes a file that is either complete or absent: Write() fills PATH.tmp, Commit() syncs it and
+// renames it to PATH. On an error, or without Commit(), PATH.tmp is removed and an old PATH stays.
+// An Error names the file and the cause ("no space left on device").
+class FileSink {
+ public:
+  explicit FileSink(std::filesystem::path path);
+  ~FileSink();
+  FileSink(const FileSink&) = delete;
+  FileSink& operator=(const FileSink&) = delete;
+
+  void Write(std::string_view bytes);
+  void Write(const void* bytes, std::size_t size);
+  void Commit();
+
+ private:
+  void Flush();
+
+  std::filesystem::path path_, partial_;
+  std::string buffer_;
+  Descriptor file_;  // of partial_; closed after Commit()
+};
+
+// Writes `text` to `path` through a FileSink.
+void WriteFile(const std::filesystem::path& path, std::string_view text);
+
+// Returns the bytes of a file. Throws Error that names it if it can't be read or is larger than
+// 1 GiB.
+std::string ReadFile(const std::filesystem::path& path);
+
+// Creates `folder` for a command's output. Throws Error if it can't be created, or exists and is
+// not empty ("choose another --output or remove it").
+void CreateOutputFolder(const std::filesystem::path& folder);
+
+// Throws Error if `path`, a command's output file, exists.
+void RequireAbsent(const std::filesystem::path& path);
+
+// Return a SHA-256 as 64 hex digits. That of a file begins at the byte `begin`.
+std::string Sha256OfText(std::string_view text);
+std::string Sha256OfFile(const std::filesystem::path& path, std::size_t begin = 0);
+
+// Returns the system's text for an errno value, e.g. "no space left on device".
+std::string ErrnoText(int error);
+
+}  // namespace pivotal::data

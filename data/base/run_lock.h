@@ -1,0 +1,28 @@
+// Apache-2.0. The lock of a run folder: one process at a time, or several that agree to share it.
+#pragma once
+
+#include <filesystem>
+
+#include "data/base/descriptor.h"
+
+namespace pivotal::data {
+
+// Holds a lock (flock) on the file RUN/lock. The system releases it when the process ends, even if
+// it was killed.
+class RunLock {
+ public:
+  enum class Kind { kAlone, kShared };
+  // Throws Error if the folder can't be written, or another process holds a lock that excludes this
+  // one. Only locks that are all kShared can be held at the same time.
+  explicit RunLock(const std::filesystem::path& run, Kind kind = Kind::kAlone);
+
+  // Throws Error if the run folder was moved, removed or replaced since it was locked. Call it
+  // before each write into the folder.
+  void Check() const;
+
+ private:
+  std::filesystem::path path_;
+  Descriptor file_;
+};
+
+}  // namespace pivotal::data

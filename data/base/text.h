@@ -1,0 +1,26 @@
+// Apache-2.0. Operations on text that several rooms share.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace pivotal::data {
+
+// White space of ASCII.
+inline constexpr std::string_view kWhiteSpace = " \t\r\n\f\v";
+
+// Returns `text` without leading and trailing characters that are in `drop`.
+std::string_view Trim(std::string_view text, std::string_view drop = kWhiteSpace);
+
+// Replaces each `pattern` (not empty) by `content`, from left to right.
+void ReplaceAll(std::string& text, std::string_view pattern, std::string_view content);
+
+// Reasoning models write their reasoning between these marks and then respond.
+inline constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
+
+// Returns the part of `response` after its last </think>; all of it if there is none. Returns
+// nullopt if a <think> opens there: the response was cut while the model reasoned.
+std::optional<std::string_view> AfterReasoning(std::string_view response);
+
+}  // namespace pivotal::data

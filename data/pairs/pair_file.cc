@@ -1,0 +1,250 @@
+// Apache-2.0.
+#include "data/pairs/pair_file.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/base/json_input.h"
+
+namespace pivotal::data {
+namespace {
+
+using nlohmann::json;
+using Ids = std::vector<TokenId>;
+
+constexpr int64_t kMaxCount = std::numeric_limits<int32_t>::max();
+
+std::string ToLine(const PreferencePair& pair) {
+  nlohmann::ordered_json line = {
+      {"id", pair.id},
+      {"prompt", pair.prompt},
+      {"chosen", pair.chosen},
+      {"rejected", pair.rejected},
+      {"prompt_ids", pair.prompt_ids},
+      {"chosen_ids", pair.chosen_ids},
+      {"rejected_ids", pair.rejected_ids},
+      {"chosen_samples", pair.chosen_estimate.samples},
+      {"chosen_successes", pair.chosen_estimate.successes},
+      {"rejected_samples", pair.rejected_estimate.samples},
+      {"rejected_successes", pair.rejected_estimate.successes},
+      {"chosen_low", pair.chosen_estimate.low},
+      {"chosen_high", pair.chosen_estimate.high},
+      {"rejected_low", pair.rejected_estimate.low},
+      {"rejected_high", pair.rejected_estimate.high},
+      {"delta", pair.delta},
+      {"delta_low", pair.delta_low},
+      {"delta_high", pair.delta_high},
+      {"source", pair.source},
+  };
+  if (!pair.chosen_weights.empty()) line["chosen_weights"] = pair.chosen_weights;
+  if (!pair.rejected_weights.empty()) line["rejected_weights"] = pair.rejected_weights;
+  // Text may end inside a character, which U+FFFD replaces; training reads the ids.
+  return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
+Ids ReadIds(const json& object, const std::string& key, int32_t vocab, const std::string& where,
+            const std::string& remedy = "give all three *_ids or none") {
+  const json& values = RequireKey(object, key, where, remedy);
+  if (!values.is_array()) {
+    Fail("{}: key \"{}\" must be an array of token ids, not {}", where, key, values.type_name());
+  }
+  Ids ids;
+  ids.reserve(values.size());
+  for (const json& value : values) {
+    const std::string name = fmt::format("{}[{}]", key, ids.size());
+    ids.push_back(static_cast<TokenId>(
+        CheckedInteger(value, 0, int64_t{vocab} - 1, name + " (a token id)", where)));
+  }
+  return ids;
+}
+
+// Reads the weights of a side: one for each of its tokens, or none.
+std::vector<float> ReadWeights(const json& object, const std::string& key, std::size_t tokens,
+                               const std::string& where) {
+  const auto found = object.find(key);
+  if (found == object.end()) return {};
+  if (!found->is_array() || found->size() != tokens) {
+    Fail("{}: key \"{}\" must be an array of {} numbers, one for each id of the side", where, key,
+         tokens);
+  }
+  std::vector<float> weights;
+  weights.reserve(tokens);
+  for (const json& value : *found) {
+    const float weight = value.is_number() ? value.get<float>() : -1.0f;
+    if (!(weight >= 0) || !std::isfinite(weight)) {
+      Fail("{}: {}[{}] must be a number of at least 0, not {}", where, key, weights.size(),
+           value.is_number() ? value.dump() : value.type_name());
+    }
+    weights.push_back(weight);
+  }
+  return weights;
+}
+
+void ReadIdSides(const json& object, const Tokenizer& tokenizer, const std::string& where,
+                 PreferencePair& pair) {
+  pair.prompt_ids = ReadIds(object, "prompt_ids", tokenizer.VocabSize(), where);
+  pair.chosen_ids = ReadIds(object, "chosen_ids", tokenizer.VocabSize(), where);
+  pair.rejected_ids = ReadIds(object, "rejected_ids", tokenizer.VocabSize(), where);
+  if (pair.chosen_ids == pair.rejected_ids) {
+    Fail("{}: chosen and rejected are the same tokens; remove the line", where);
+  }
+  pair.chosen_weights = ReadWeights(object, "chosen_weights", pair.chosen_ids.size(), where);
+  pair.rejected_weights = ReadWeights(object, "rejected_weights", pair.rejected_ids.size(), where);
+}
+
+void ReadTextSides(const json& object, const TextCoding& coding, const std::string& where,
+                   PreferencePair& pair) {
+  for (const char* key : {"chosen_weights", "rejected_weights"}) {
+    if (object.contains(key)) {
+      Fail("{}: \"{}\" belongs to ids; give prompt_ids, chosen_ids and rejected_ids too", where,
+           key);
+    }
+  }
+  ExampleIds ids = EncodeExample(object, {"chosen", "rejected"}, coding, where);
+  pair.prompt_ids = std::move(ids.prompt);
+  pair.chosen_ids = std::move(ids.sides[0]);
+  pair.rejected_ids = std::move(ids.sides[1]);
+}
+
+void ReadSides(const json& object, const TextCoding& coding, const std::string& where,
+               PreferencePair& pair) {
+  const auto text = [&](const char* key) {
+    const auto found = object.find(key);
+    return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+  };
+  pair.prompt = text("prompt");
+  pair.chosen = text("chosen");
+  pair.rejected = text("rejected");
+  if (object.contains("prompt_ids") || object.contains("chosen_ids") ||
+      object.contains("rejected_ids")) {
+    ReadIdSides(object, coding.tokenizer, where, pair);
+  } else {
+    ReadTextSides(object, coding, where, pair);
+  }
+  if (pair.prompt_ids.empty()) Fail("{}: the prompt has no tokens; begin it with some text", where);
+  if (pair.chosen_ids.empty()) Fail("{}: \"chosen\" has no tokens", where);
+  if (pair.rejected_ids.empty()) Fail("{}: \"rejected\" has no tokens", where);
+}
+
+void ReadNumber(const json& object, const std::string& key, const std::string& where,
+                double& value) {
+  if (!object.contains(key)) return;
+  const json& number = object[key];
+  if (!number.is_number()) Fail("{}: {} must be a number, not {}", where, key, number.type_name());
+  value = number.get<double>();
+}
+
+SideEstimate ReadEstimate(const json& object, const std::string& side, const std::string& where) {
+  const auto count = [&](const std::string& key, int64_t high) {
+    return object.contains(key) ? CheckedInteger(object[key], 0, high, key, where) : 0;
+  };
+  SideEstimate estimate;
+  estimate.samples = static_cast<int32_t>(count(side + "_samples", kMaxCount));
+  estimate.successes = static_cast<int32_t>(count(side + "_successes", estimate.samples));
+  ReadNumber(object, side + "_low", where, estimate.low);
+  ReadNumber(object, side + "_high", where, estimate.high);
+  return estimate;
+}
+
+PreferencePair ParsePair(const json& object, const TextCoding& coding, std::size_t line,
+                         const std::string& where) {
+  PreferencePair pair;
+  const bool numbered = object.contains("id") && object["id"].is_number();
+  if (numbered || !object.contains("id")) {
+    pair.id = numbered ? object["id"].dump() : std::to_string(line);
+  } else {
+    pair.id = RequireString(object, "id", where);
+  }
+  ReadSides(object, coding, where, pair);
+  pair.chosen_estimate = ReadEstimate(object, "chosen", where);
+  pair.rejected_estimate = ReadEstimate(object, "rejected", where);
+  ReadNumber(object, "delta", where, pair.delta);
+  ReadNumber(object, "delta_low", where, pair.delta_low);
+  ReadNumber(object, "delta_high", where, pair.delta_high);
+  if (object.contains("source")) pair.source = RequireString(object, "source", where);
+  return pair;
+}
+
+}  // namespace
+
+std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const TextCoding& coding) {
+  JsonLineReader lines(path);
+  std::vector<PreferencePair> pairs;
+  json object;
+  while (lines.Next(object)) {
+    pairs.push_back(ParsePair(object, coding, lines.line(), lines.Where()));
+  }
+  return pairs;
+}
+
+PromptCompletion ReadPromptCompletion(const json& object, const TextCoding& coding,
+                                      const std::string& where) {
+  PromptCompletion item;
+  if (object.contains("prompt_ids") || object.contains("completion_ids")) {
+    const int32_t vocab = coding.tokenizer.VocabSize();
+    const std::string remedy = "give both *_ids or none";
+    item.prompt_ids = ReadIds(object, "prompt_ids", vocab, where, remedy);
+    item.completion_ids = ReadIds(object, "completion_ids", vocab, where, remedy);
+  } else {
+    ExampleIds ids = EncodeExample(object, {"completion"}, coding, where);
+    item.prompt_ids = std::move(ids.prompt);
+    item.completion_ids = std::move(ids.sides[0]);
+  }
+  if (item.prompt_ids.empty()) Fail("{}: the prompt has no tokens; begin it with some text", where);
+  return item;
+}
+
+std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path& path,
+                                                    const TextCoding& coding) {
+  JsonLineReader lines(path);
+  std::vector<PromptCompletion> items;
+  json object;
+  while (lines.Next(object)) {
+    const std::string where = lines.Where();
+    PromptCompletion item;
+    if (object.contains("messages") && !object.contains("prompt") &&
+        !object.contains("prompt_ids")) {
+      Ids ids = EncodeMessages(object, coding, where);
+      item.prompt_ids.assign(ids.begin(),
+                             ids.begin() + std::min<std::ptrdiff_t>(1, std::ssize(ids)));
+      item.completion_ids.assign(ids.begin() + std::ssize(item.prompt_ids), ids.end());
+    } else {
+      item = ReadPromptCompletion(object, coding, where);
+    }
+    if (item.completion_ids.empty()) Fail("{}: the completion is empty", where);
+    items.push_back(std::move(item));
+  }
+  return items;
+}
+
+}  // namespace pivotal::data
+
+namespace pivotal {
+
+void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs) {
+  data::FileSink sink(path);
+  for (const PreferencePair& pair : pairs) {
+    if (!std::isfinite(pair.delta)) {
+      Fail("{}: pair {} has a delta that is no number", path.string(), data::Quoted(pair.id));
+    }
+    sink.Write(data::ToLine(pair));
+  }
+  sink.Commit();
+}
+
+void SavePairTexts(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs) {
+  data::FileSink sink(path);
+  for (const PreferencePair& pair : pairs) {
+    const nlohmann::ordered_json line = {
+        {"prompt", pair.prompt}, {"chosen", pair.chosen}, {"rejected", pair.rejected}};
+    sink.Write(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+  }
+  sink.Commit();
+}
+
+}  // namespace pivotal

@@ -1,0 +1,169 @@
+// Apache-2.0.
+#include "data/traces/trace_store.h"
+
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <unordered_map>
+#include <utility>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/traces/trace_file.h"
+
+namespace pivotal::data {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Shard {
+  uint64_t number;
+  fs::path path;
+};
+
+// Returns 12 for "000012.h5" and 0 for a name that is not a shard's.
+uint64_t ShardNumber(const fs::path& path) {
+  const std::string stem = path.stem().string();
+  uint64_t number = 0;
+  const auto [end, error] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
+  const bool whole = error == std::errc() && end == stem.data() + stem.size();
+  return whole && path.extension() == ".h5" ? number : 0;
+}
+
+// Lists the shards in the order in which they were written. Partial files ("000012.h5.tmp") do not
+// count.
+std::vector<Shard> Shards(const fs::path& run) {
+  std::vector<Shard> shards;
+  const fs::path folder = run / "shards";
+  std::error_code error;
+  fs::directory_iterator entries(folder, error);
+  if (error == std::errc::no_such_file_or_directory) return shards;
+  for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
+    const uint64_t number = ShardNumber(entries->path());
+    if (number > 0) shards.push_back({number, entries->path()});
+  }
+  if (error) Fail("{}: can't read the folder: {}", folder.string(), ErrnoText(error.value()));
+  std::sort(shards.begin(), shards.end(),
+            [](const Shard& a, const Shard& b) { return a.number < b.number; });
+  return shards;
+}
+
+// A file of traces with its inode and time, which distinguish it from a later file of the same
+// name: after Consolidate(), shards are numbered from 1 again.
+struct TraceFile {
+  fs::path path;
+  ino_t inode = 0;  // 0: the file does not exist
+  timespec changed = {};
+
+  bool operator==(const TraceFile& other) const {
+    return path == other.path && inode == other.inode && changed.tv_sec == other.changed.tv_sec &&
+           changed.tv_nsec == other.changed.tv_nsec;
+  }
+};
+
+// Lists all files of traces in reading order. The shards are looked up before traces.h5, so that
+// queries of shards that Consolidate() removes meanwhile are found in traces.h5.
+std::vector<TraceFile> TraceFiles(const fs::path& run) {
+  std::vector<Shard> shards = Shards(run);
+  std::vector<TraceFile> files = {{run / "traces.h5"}};
+  for (Shard& shard : shards) files.push_back({std::move(shard.path)});
+  for (TraceFile& file : files) {
+    struct stat status;
+    if (stat(file.path.c_str(), &status) != 0) continue;
+    file.inode = status.st_ino;
+    file.changed = status.st_mtim;
+  }
+  return files;
+}
+
+// Calls read(files) until no file was replaced or removed during the call, and returns its result.
+// Files that are added meanwhile do not count: a running search adds them all the time.
+template <typename Read>
+auto ReadUnchanged(const fs::path& run, Read read) {
+  for (;;) {
+    const std::vector<TraceFile> before = TraceFiles(run);
+    std::vector<fs::path> there;
+    for (const TraceFile& file : before) {
+      if (file.inode != 0) there.push_back(file.path);
+    }
+    const auto unchanged = [&] {
+      const std::vector<TraceFile> after = TraceFiles(run);
+      return std::all_of(before.begin(), before.end(), [&](const TraceFile& file) {
+        return std::find(after.begin(), after.end(), file) != after.end();
+      });
+    };
+    try {
+      auto result = read(there);
+      if (unchanged()) return result;
+    } catch (const Error&) {
+      if (unchanged()) throw;
+    }
+  }
+}
+
+std::vector<QueryTrace> ReadFiles(const std::vector<fs::path>& files) {
+  std::vector<QueryTrace> all;
+  // After a kill inside Consolidate(), queries are both in traces.h5 and in shards.
+  std::unordered_set<std::string> seen;
+  for (const fs::path& file : files) {
+    for (QueryTrace& query : LoadTraceFile(file)) {
+      if (seen.insert(query.id).second) all.push_back(std::move(query));
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+TraceStore::TraceStore(fs::path run) : run_(std::move(run)) {}
+
+void TraceStore::Append(const std::vector<QueryTrace>& queries) {
+  if (queries.empty()) return;
+  const fs::path folder = run_ / "shards";
+  std::error_code error;
+  fs::create_directory(folder, error);
+  if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
+  const std::vector<Shard> shards = Shards(run_);
+  const uint64_t number = shards.empty() ? 1 : shards.back().number + 1;
+  SaveTraces(folder / fmt::format("{:06}.h5", number), queries);
+}
+
+std::unordered_set<std::string> TraceStore::FinishedIds() const {
+  return ReadUnchanged(run_, [](const std::vector<fs::path>& files) {
+    std::unordered_set<std::string> ids;
+    for (const fs::path& file : files) {
+      for (std::string& id : ReadTraceIds(file)) ids.insert(std::move(id));
+    }
+    return ids;
+  });
+}
+
+std::vector<QueryTrace> TraceStore::ReadAll() const { return ReadUnchanged(run_, ReadFiles); }
+
+void TraceStore::Consolidate(const std::vector<std::string>& ids) {
+  const std::vector<Shard> shards = Shards(run_);
+  std::error_code ignored;
+  if (shards.empty() && fs::exists(run_ / "traces.h5", ignored)) {
+    fs::remove(run_ / "shards", ignored);  // a kill may have left the empty folder
+    return;
+  }
+  std::unordered_map<std::string, std::size_t> ranks;
+  for (const std::string& id : ids) ranks.emplace(id, ranks.size());
+  const auto rank_of = [&](const QueryTrace& query) {
+    const auto found = ranks.find(query.id);
+    return found != ranks.end() ? found->second : ranks.size();
+  };
+  std::vector<QueryTrace> queries = ReadAll();
+  std::ranges::stable_sort(queries, {}, rank_of);
+  SaveTraces(run_ / "traces.h5", queries);
+  for (const Shard& shard : shards) {
+    std::error_code error;
+    fs::remove(shard.path, error);
+    if (error) Fail("{}: can't remove: {}", shard.path.string(), ErrnoText(error.value()));
+  }
+  fs::remove(run_ / "shards", ignored);  // fails, as it should, if other files are in it
+}
+
+}  // namespace pivotal::data

@@ -1,0 +1,34 @@
+// Apache-2.0. The traces of a run folder.
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <unordered_set>
+#include <vector>
+
+#include "pivotal/trace.h"
+
+namespace pivotal::data {
+
+// Stores the traces of a run folder: in RUN/shards/*.h5 while the search runs, in RUN/traces.h5
+// once they are consolidated.
+class TraceStore {
+ public:
+  explicit TraceStore(std::filesystem::path run);
+
+  // Writes a finished group of queries as a new shard. RUN must exist.
+  void Append(const std::vector<QueryTrace>& queries);
+  // Returns the ids of all stored queries.
+  std::unordered_set<std::string> FinishedIds() const;
+  // Returns all stored queries: those of traces.h5, then those of the shards in the order in which
+  // they were written. Another process may write meanwhile; the result is the state at one moment.
+  std::vector<QueryTrace> ReadAll() const;
+  // Joins all traces into traces.h5 and removes the shards. Queries are sorted by the order of
+  // `ids`; queries that are not in `ids` follow in the order in which they were stored.
+  void Consolidate(const std::vector<std::string>& ids = {});
+
+ private:
+  std::filesystem::path run_;
+};
+
+}  // namespace pivotal::data

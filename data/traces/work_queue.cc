@@ -1,0 +1,192 @@
+// Apache-2.0.
+#include "data/traces/work_queue.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <utility>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+
+namespace pivotal::data {
+
+namespace fs = std::filesystem;
+
+// Waits for the lock of FOLDER/lock and holds it while it lives. Creates folder and file.
+class WorkQueue::Guard {
+ public:
+  explicit Guard(const fs::path& folder) : path_(folder / "lock") {
+    for (;;) {
+      std::error_code error;
+      fs::create_directory(folder, error);
+      if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
+      file_ = Descriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
+      if (!file_ && errno == ENOENT) continue;  // the last worker has just removed the folder
+      if (!file_) Fail("{}: {}", path_.string(), ErrnoText(errno));
+      int result;
+      while ((result = flock(file_.get(), LOCK_EX)) != 0 && errno == EINTR) {
+      }
+      if (result != 0) Fail("{}: can't lock: {}", path_.string(), ErrnoText(errno));
+      // The last worker may have removed the folder during the wait.
+      if (IsStillAt(file_, path_)) return;
+    }
+  }
+
+ private:
+  fs::path path_;
+  Descriptor file_;
+};
+
+WorkQueue::WorkQueue(fs::path folder, int64_t items,
+                     const std::function<bool(int64_t)>& is_finished)
+    : folder_(std::move(folder)), items_(items), claims_(static_cast<std::size_t>(items)) {
+  const Guard guard(folder_);
+  const fs::path header = folder_ / "items";
+  std::error_code ignored;
+  if (fs::exists(header, ignored)) {
+    int64_t found = -1;
+    std::istringstream(ReadFile(header)) >> found;
+    if (found != items_)
+      Fail("{}: it belongs to a search of {} problems, not {}", folder_.string(), found, items_);
+  } else {
+    WriteFile(header, std::to_string(items_) + "\n");
+  }
+  do {
+    worker_ = ++joined_;
+  } while (fs::exists(WorkerFile(worker_), ignored));
+  worker_file_ = OpenFile(WorkerFile(worker_), O_RDWR | O_CREAT | O_EXCL);
+  if (flock(worker_file_.get(), LOCK_EX | LOCK_NB) != 0)
+    Fail("{}: can't lock: {}", WorkerFile(worker_).string(), ErrnoText(errno));
+  Read();
+  std::vector<int64_t> done;
+  for (int64_t i = 0; i < items_; ++i)
+    if (!claims_[static_cast<std::size_t>(i)].finished && is_finished(i)) done.push_back(i);
+  Write("finished", done);
+}
+
+WorkQueue::~WorkQueue() {
+  try {
+    Leave([] {});
+  } catch (const Error&) {
+    // Its lock is freed all the same, so that other workers find its items.
+  }
+}
+
+std::vector<int64_t> WorkQueue::Take(int64_t most, bool also_of_living) {
+  const Guard guard(folder_);
+  Read();
+  const std::set<int64_t> others = Others();
+  std::vector<int64_t> free;
+  for (int64_t i = 0; i < items_; ++i) {
+    const Claim& claim = claims_[static_cast<std::size_t>(i)];
+    if (claim.finished || claim.worker == worker_) continue;
+    if (claim.worker != 0) {
+      const bool lives = others.contains(claim.worker);
+      if (lives && !also_of_living) continue;
+      if (!lives) lost_ += !std::exchange(dead_[claim.worker], true);
+    }
+    free.push_back(i);
+  }
+  // Half of an even division of the free items; the faster workers take the rest.
+  const int64_t workers = std::ssize(others) + 1;
+  const int64_t even = std::max<int64_t>(1, std::ssize(free) / (2 * workers));
+  const int64_t count =
+      std::min({most, workers == 1 || also_of_living ? most : even, std::ssize(free)});
+  free.resize(static_cast<std::size_t>(count));
+  Write("taken", free);
+  return free;
+}
+
+void WorkQueue::Finish(const std::vector<int64_t>& items, const std::function<void()>& store) {
+  const Guard guard(folder_);
+  store();
+  Read();
+  Write("finished", items);
+}
+
+bool WorkQueue::Leave(const std::function<void()>& last) {
+  if (!worker_file_) return false;
+  if (!IsStillAt(worker_file_, WorkerFile(worker_))) {  // the folder was removed or replaced
+    worker_file_.Reset();
+    return false;
+  }
+  const Guard guard(folder_);
+  Read();
+  std::vector<int64_t> held;
+  for (int64_t i = 0; i < items_; ++i) {
+    const Claim& claim = claims_[static_cast<std::size_t>(i)];
+    if (claim.worker == worker_ && !claim.finished) held.push_back(i);
+  }
+  const bool ends = finished_ == items_ && Others().empty();
+  if (ends) {
+    last();
+    fs::remove_all(folder_);
+  } else {
+    Write("free", held);
+  }
+  worker_file_.Reset();
+  return ends;
+}
+
+// Reads the claims that were written since the last call. A line that a dying worker left
+// incomplete is ignored.
+void WorkQueue::Read() {
+  std::error_code ignored;
+  std::ifstream in(folder_ / "claims", std::ios::binary);
+  in.seekg(static_cast<std::streamoff>(read_));
+  for (std::string text; std::getline(in, text) && !in.eof();) {
+    read_ += text.size() + 1;
+    std::istringstream line(text);
+    std::string what, stop;
+    int64_t worker = 0, item = -1;
+    if (!(line >> what >> worker >> item >> stop) || stop != "." || item < 0 || item >= items_)
+      continue;
+    Claim& claim = claims_[static_cast<std::size_t>(item)];
+    if (claim.finished) continue;
+    claim.worker = what == "free" ? 0 : worker;
+    claim.finished = what == "finished";
+    finished_ += claim.finished;
+  }
+  while (fs::exists(WorkerFile(joined_ + 1), ignored)) ++joined_;
+}
+
+void WorkQueue::Write(const char* what, const std::vector<int64_t>& items) {
+  if (items.empty()) return;
+  std::string lines = "\n";  // ends the incomplete line that a dead worker may have left
+  for (const int64_t item : items) lines += fmt::format("{} {} {} .\n", what, worker_, item);
+  const fs::path path = folder_ / "claims";
+  const Descriptor file = OpenFile(path, O_WRONLY | O_CREAT | O_APPEND);
+  for (std::size_t done = 0; done < lines.size();) {
+    const ssize_t written = write(file.get(), lines.data() + done, lines.size() - done);
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) Fail("{}: can't write: {}", path.string(), ErrnoText(errno));
+    done += static_cast<std::size_t>(written);
+  }
+  Read();
+}
+
+bool WorkQueue::Lives(int64_t worker) const {
+  if (dead_.contains(worker)) return false;
+  const Descriptor file(open(WorkerFile(worker).c_str(), O_RDWR | O_CLOEXEC));
+  return file && flock(file.get(), LOCK_EX | LOCK_NB) != 0;
+}
+
+std::set<int64_t> WorkQueue::Others() const {
+  std::set<int64_t> others;
+  for (int64_t worker = 1; worker <= joined_; ++worker)
+    if (worker != worker_ && Lives(worker)) others.insert(worker);
+  return others;
+}
+
+fs::path WorkQueue::WorkerFile(int64_t worker) const {
+  return folder_ / fmt::format("worker-{}", worker);
+}
+
+}  // namespace pivotal::data

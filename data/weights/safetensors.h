@@ -1,0 +1,71 @@
+// Apache-2.0. Memory-mapped files in the safetensors format
+// (https://github.com/huggingface/safetensors).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace pivotal::data {
+
+enum class DType { kF32, kF16, kBF16 };
+std::size_t ByteSize(DType type);        // bytes per element
+std::string_view DTypeName(DType type);  // "F32", "F16" or "BF16"
+
+// A row-major, little-endian tensor that others own. `bytes` points into the mapping of a
+// SafetensorsReader, or into the buffer of the caller who writes the tensor. A mapped tensor may
+// lie at any address: copy it with memcpy, or check its alignment.
+struct TensorView {
+  DType dtype = DType::kF32;
+  std::vector<int64_t> shape;
+  std::span<const std::byte> bytes;
+};
+
+// Maps the file model.safetensors of a folder, or the shards that model.safetensors.index.json
+// names. Checks header sizes, offsets, shapes and overlaps before it reads any tensor, and throws
+// Error that names the file, the tensor and what was expected. A tensor of a type that DType lacks
+// is an Error only in Get().
+class SafetensorsReader {
+ public:
+  explicit SafetensorsReader(const std::filesystem::path& folder);
+  // Maps one file of any name.
+  static SafetensorsReader OfFile(const std::filesystem::path& file);
+  ~SafetensorsReader();
+  SafetensorsReader(SafetensorsReader&&) noexcept;
+
+  std::vector<std::string> Names() const;  // sorted
+  bool Contains(std::string_view name) const;
+  // Returns a view that is valid as long as the reader. Throws Error that names the folder if it
+  // has no such tensor.
+  TensorView Get(std::string_view name) const;
+  // Frees the memory that holds the tensor's bytes; the next read takes them from the file again.
+  void Release(std::string_view name) const;
+  // Returns the mapped files, sorted.
+  const std::vector<std::filesystem::path>& Files() const;
+
+ private:
+  struct Impl;
+  explicit SafetensorsReader(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+// Writes one safetensors file through a FileSink, with the metadata {"format":"pt"} that
+// transformers requires. Wider types come first, and names are sorted within a type.
+void WriteSafetensors(const std::filesystem::path& path,
+                      const std::map<std::string, TensorView>& tensors);
+
+// Writes model.safetensors into `folder`. If it would exceed `max_shard_bytes`, writes the shards
+// model-00001-of-0000N.safetensors, ... in the order of the names, and
+// model.safetensors.index.json; a larger tensor gets a shard of its own. Then removes other weight
+// files of these names, which a reader would take instead.
+void WriteSafetensorsFolder(const std::filesystem::path& folder,
+                            const std::map<std::string, TensorView>& tensors,
+                            int64_t max_shard_bytes);
+
+}  // namespace pivotal::data

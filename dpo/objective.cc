@@ -1,0 +1,243 @@
+// Apache-2.0.
+#include "dpo/objective.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/empty.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "data/base/error.h"
+#include "dpo/batch.h"
+#include "dpo/step_plan.h"
+#include "model/tensor_transfer.h"
+
+namespace pivotal::dpo {
+namespace {
+
+// Returns how many tokens go through the model if `pair` is computed alone.
+int64_t LengthOf(const PreferencePair& pair) {
+  return static_cast<int64_t>(pair.prompt_ids.size() +
+                              std::max(pair.chosen_ids.size(), pair.rejected_ids.size())) -
+         1;
+}
+
+void CheckFits(const model::PhiModel& model, std::span<const PreferencePair> pairs) {
+  for (const auto& pair : pairs) RequireFits(model, LengthOf(pair), "pair " + pair.id);
+}
+
+// Groups pairs whose prompts are prefixes of one another.
+std::vector<std::vector<int64_t>> PromptGroups(std::span<const PreferencePair> pairs) {
+  std::vector<std::span<const TokenId>> prompts;
+  for (const auto& pair : pairs) prompts.emplace_back(pair.prompt_ids);
+  return PrefixGroups(prompts);
+}
+
+void AddSides(BatchBuilder& builder, const PreferencePair& pair) {
+  builder.Add(pair.prompt_ids, pair.chosen_ids, pair.chosen_weights);
+  builder.Add(pair.prompt_ids, pair.rejected_ids, pair.rejected_weights);
+}
+
+class PreferenceObjective : public Objective {
+ public:
+  PreferenceObjective(const model::PhiModel& model, std::span<const PreferencePair> pairs,
+                      const LossOptions& options, at::Tensor reference)
+      : model_(model), pairs_(pairs), options_(options), reference_(std::move(reference)) {
+    options_.Validate();
+    CheckFits(model, pairs);
+  }
+
+  int64_t size() const override { return static_cast<int64_t>(pairs_.size()); }
+  int64_t Length(int64_t i) const override { return LengthOf(pairs_[i]); }
+  std::string Name(int64_t i) const override { return pairs_[i].id; }
+
+  std::vector<std::vector<int64_t>> Groups() const override { return PromptGroups(pairs_); }
+  int64_t PackedLength(std::span<const int64_t> examples) const override {
+    return Pack(examples).Nodes();
+  }
+
+  LossTerms Compute(std::span<const int64_t> examples,
+                    std::span<const int64_t> step) const override {
+    const auto count = static_cast<int64_t>(examples.size());
+    const auto pairs = static_cast<double>(step.size());
+    const bool single_tokens = std::ranges::all_of(examples, [&](int64_t i) {
+      return pairs_[i].chosen_ids.size() == 1 && pairs_[i].rejected_ids.size() == 1;
+    });
+    const Batch batch = Pack(examples).Build();
+    const bool constant =
+        single_tokens && !batch.target_weight.defined() && options_.ReadsDifferenceOnly();
+    const at::Tensor logps = PerCompletion(
+        batch, TargetLogProbs(model_, batch,
+                              constant ? Normaliser::kConstant : Normaliser::kWithGradient));
+    const auto side = [&](int64_t which) {  // 0: chosen, 1: rejected
+      const auto select = [&](const at::Tensor& alternating) {
+        return alternating.narrow(0, 0, 2 * count).view({count, 2}).select(1, which);
+      };
+      SideTerms terms{select(logps), {}, select(batch.completion_length)};
+      if (options_.UsesReference()) {
+        const at::Tensor index = model::ToDevice(examples, at::kCPU);
+        terms.reference = model::ToDevice(
+            reference_.select(1, which).index_select(0, index).to(logps.dtype()), logps.device());
+      }
+      return terms;
+    };
+    const SideTerms chosen = side(0), rejected = side(1);
+    const PreferenceLoss result = ComputeLoss(options_, chosen, rejected);
+    const at::Tensor margins = result.chosen_rewards - result.rejected_rewards;
+    const auto mean = [&](const at::Tensor& t) { return t.detach().sum().to(at::kDouble) / pairs; };
+    const auto logged = [&](const SideTerms& side) {
+      return options_.AveragesTokens() ? side.logps / side.length : side.logps;
+    };
+    LossTerms terms{result.loss.sum() / pairs,
+                    {{"rewards/chosen", mean(result.chosen_rewards)},
+                     {"rewards/rejected", mean(result.rejected_rewards)},
+                     {"rewards/margins", mean(margins)},
+                     {"rewards/accuracies", mean(margins.gt(0).to(at::kFloat))},
+                     {"logps/chosen", mean(logged(chosen))},
+                     {"logps/rejected", mean(logged(rejected))}}};
+    if (const double weight = NllWeight(); weight > 0) {
+      at::Tensor logp = chosen.logps.sum();
+      if (ScoresPrompts()) logp = logp + logps.slice(0, 2 * count).sum();
+      const at::Tensor nll = -logp / NllTokens(step);
+      terms.loss = terms.loss + weight * nll;
+      terms.metrics["nll_loss"] = nll.detach();
+    }
+    return terms;
+  }
+
+ private:
+  // Adds chosen and rejected sides by turns, then the prompts if the loss scores them.
+  BatchBuilder Pack(std::span<const int64_t> examples) const {
+    BatchBuilder builder(model_);
+    for (int64_t i : examples) AddSides(builder, pairs_[i]);
+    if (ScoresPrompts()) {
+      for (int64_t i : examples) {
+        const auto prompt = std::span(pairs_[i].prompt_ids);
+        if (prompt.size() > 1) builder.Add(prompt.first(1), prompt.subspan(1));
+      }
+    }
+    return builder;
+  }
+  // Returns the weight of the mean negative log-likelihood of the chosen sides.
+  double NllWeight() const {
+    switch (options_.method) {
+      case PreferenceMethod::kCpo: return options_.cpo_alpha;
+      case PreferenceMethod::kOrpo: return 1.0;
+      default: return 0.0;
+    }
+  }
+  // ORPO's likelihood includes the prompts, as in TRL.
+  bool ScoresPrompts() const { return options_.method == PreferenceMethod::kOrpo; }
+  // Returns over how many tokens of `step` the likelihood is a mean.
+  double NllTokens(std::span<const int64_t> step) const {
+    std::size_t tokens = 0;
+    for (int64_t i : step) {
+      tokens += pairs_[i].chosen_ids.size();
+      if (ScoresPrompts()) tokens += pairs_[i].prompt_ids.size() - 1;
+    }
+    return static_cast<double>(tokens);
+  }
+
+  const model::PhiModel& model_;
+  std::span<const PreferencePair> pairs_;
+  LossOptions options_;
+  at::Tensor reference_;  // [P, 2] float64, or undefined
+};
+
+class SftObjective : public Objective {
+ public:
+  SftObjective(const model::PhiModel& model, std::span<const PromptCompletion> examples)
+      : model_(model), examples_(examples) {
+    for (int64_t i = 0; i < size(); ++i) RequireFits(model, Length(i), Name(i));
+  }
+
+  int64_t size() const override { return static_cast<int64_t>(examples_.size()); }
+  int64_t Length(int64_t i) const override {
+    return static_cast<int64_t>(examples_[i].prompt_ids.size() +
+                                examples_[i].completion_ids.size()) -
+           1;
+  }
+  std::vector<std::vector<int64_t>> Groups() const override { return SingleGroups(size()); }
+  int64_t PackedLength(std::span<const int64_t> examples) const override {
+    return Pack(examples).Nodes();
+  }
+  std::string Name(int64_t i) const override { return fmt::format("example {}", i + 1); }
+
+  LossTerms Compute(std::span<const int64_t> examples,
+                    std::span<const int64_t> step) const override {
+    int64_t tokens = 0;
+    for (int64_t i : step) tokens += static_cast<int64_t>(examples_[i].completion_ids.size());
+    const at::Tensor logprobs = TargetLogProbs(model_, Pack(examples).Build());
+    return {-logprobs.sum() / static_cast<double>(tokens), {}};
+  }
+
+ private:
+  BatchBuilder Pack(std::span<const int64_t> examples) const {
+    BatchBuilder builder(model_);
+    for (int64_t i : examples) builder.Add(examples_[i].prompt_ids, examples_[i].completion_ids);
+    return builder;
+  }
+
+  const model::PhiModel& model_;
+  std::span<const PromptCompletion> examples_;
+};
+
+}  // namespace
+
+at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
+                             int64_t batch, Progress& progress) {
+  const c10::InferenceMode inference;
+  CheckFits(model, pairs);
+  const auto count = static_cast<int64_t>(pairs.size());
+  at::Tensor reference = at::empty({count, 2}, at::TensorOptions(at::kDouble));
+  progress.Begin("reference", count, "pairs");
+  std::vector<int64_t> order;
+  for (const auto& group : PromptGroups(pairs))
+    order.insert(order.end(), group.begin(), group.end());
+  for (int64_t first = 0; first < count; first += batch) {
+    if (progress.StopRequested()) throw Interrupted("stopped while scoring the reference");
+    const int64_t size = std::min(batch, count - first);
+    BatchBuilder builder(model);
+    for (int64_t i : std::span(order).subspan(first, size)) AddSides(builder, pairs[i]);
+    const Batch built = builder.Build();
+    const at::Tensor index = model::ToDevice(std::span(order).subspan(first, size), at::kCPU);
+    reference.index_copy_(0, index,
+                          PerCompletion(built, TargetLogProbs(model, built))
+                              .to(at::kCPU, at::kDouble)
+                              .view({size, 2}));
+    progress.Update(first + size, "");
+  }
+  progress.End();
+  return reference.clone();
+}
+
+at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
+                             int64_t batch, Progress& progress, Ranks& ranks) {
+  const auto count = static_cast<int64_t>(pairs.size());
+  const int64_t first = count * ranks.rank() / ranks.size();
+  const int64_t size = count * (ranks.rank() + 1) / ranks.size() - first;
+  const at::Tensor reference = at::zeros({count, 2}, at::TensorOptions(at::kDouble));
+  ranks.Together([&] {
+    reference.narrow(0, first, size)
+        .copy_(ReferenceLogProbs(model, pairs.subspan(first, size), batch, progress));
+  });
+  ranks.Sum(reference);
+  return reference;
+}
+
+std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
+                                                   std::span<const PreferencePair> pairs,
+                                                   const LossOptions& options,
+                                                   at::Tensor reference) {
+  return std::make_unique<PreferenceObjective>(model, pairs, options, std::move(reference));
+}
+
+std::unique_ptr<Objective> MakeSftObjective(const model::PhiModel& model,
+                                            std::span<const PromptCompletion> examples) {
+  return std::make_unique<SftObjective>(model, examples);
+}
+
+}  // namespace pivotal::dpo

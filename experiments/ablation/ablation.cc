@@ -1,0 +1,310 @@
+// Apache-2.0.
+#include "experiments/ablation/ablation.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <numeric>
+#include <set>
+#include <utility>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/base/json_input.h"
+#include "data/base/run_lock.h"
+#include "data/base/temp_folder.h"
+#include "experiments/search/run_pairs.h"
+#include "experiments/search/search_run.h"
+#include "experiments/train/train_run.h"
+#include "kernels/philox.h"
+#include "pivotal/pairs.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Returns `count` random pairs, without replacement, in the order that they had.
+std::vector<PreferencePair> RandomSubset(const std::vector<PreferencePair>& pairs, int32_t count,
+                                         uint64_t seed) {
+  std::vector<std::size_t> order(pairs.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const std::size_t size = std::min(order.size(), static_cast<std::size_t>(count));
+  kernels::RandomStream random(seed, kernels::MixStream(0, "pivotal pairs"));
+  for (std::size_t i = 0; i < size; ++i) kernels::ShuffleStep(order, i, random);
+  order.resize(size);
+  std::ranges::sort(order);
+  std::vector<PreferencePair> subset;
+  for (const std::size_t i : order) subset.push_back(pairs[i]);
+  return subset;
+}
+
+std::vector<PreferencePair> PairsOfPart(const fs::path& run, const PairsPart& part,
+                                        const std::vector<PreferencePair>& pivotal, uint64_t seed) {
+  const auto share =
+      static_cast<int32_t>(std::lround(part.share * static_cast<double>(pivotal.size())));
+  const int32_t count = part.count.value_or(share);
+  if (!part.count && count == 0) return {};
+  if (part.source == "pivotal") return count > 0 ? RandomSubset(pivotal, count, seed) : pivotal;
+  OtherPairs options = part.other;
+  options.source = part.source == "right" ? "full" : part.source;
+  options.count = count;
+  options.seed = seed;
+  return OtherPairsOfRun(run, options);
+}
+
+void SaveCompletions(const fs::path& path, const std::vector<PreferencePair>& pairs) {
+  data::FileSink file(path);
+  for (const PreferencePair& pair : pairs)
+    file.Write(
+        nlohmann::ordered_json{{"prompt_ids", pair.prompt_ids}, {"completion_ids", pair.chosen_ids}}
+            .dump() +
+        "\n");
+  file.Commit();
+}
+
+// Does the steps that are not done and collects the scores.
+class Runner : public StepVisitor {
+ public:
+  Runner(const Recipe& recipe, const AblationWalk& walk, std::size_t total, Progress& progress)
+      : recipe_(recipe), walk_(walk), total_(total), progress_(progress) {}
+
+  void BeginArm(const Arm& arm, uint64_t seed) override {
+    arm_ = arm.name;
+    seed_ = seed;
+    stage_ = 0;
+    pairs_ = tokens_ = 0;
+  }
+
+  void Search(const Step& step, const RunConfig& config) override {
+    const fs::path run = walk_.FolderOf(step);
+    Do(step, [&] {
+      if (fs::exists(run / "run.toml")) {
+        ResumeSearch(run, {}, progress_);
+      } else {
+        fs::remove_all(run);
+        RunSearch(config, run, progress_);
+      }
+    });
+    tokens_ += Remembered(step.key, [&] { return GeneratedTokens(run); });
+  }
+
+  void Pairs(const Step& step, const fs::path& run, const Stage& stage, uint64_t seed) override {
+    const fs::path file = walk_.FolderOf(step) / "pairs.jsonl";
+    Do(step, [&] {
+      fs::create_directories(file.parent_path());
+      const auto pivotal = PairsOfRun(run, stage.pairs);
+      std::vector<PreferencePair> pairs;
+      for (const PairsPart& part : stage.parts) {
+        auto more = PairsOfPart(run, part, pivotal, seed);
+        std::move(more.begin(), more.end(), std::back_inserter(pairs));
+      }
+      if (stage.train.sft) {
+        SaveCompletions(file, pairs);
+      } else {
+        SavePairs(file, pairs);
+      }
+    });
+    stage_pairs_ = Remembered(step.key, [&] { return data::CountJsonLines(file); });
+    if (stage_pairs_ == 0)
+      spdlog::warn("{}: the search found no pairs; the model stays as it is", step.what);
+    pairs_ += stage_pairs_;
+  }
+
+  bool Train(const Step& step, const TrainSettings& settings) override {
+    ++stage_;
+    if (stage_pairs_ == 0) return false;
+    const fs::path output = walk_.FolderOf(step) / "model";
+    Do(step, [&] {
+      TrainSettings resumed;
+      if (HoldsResult(output)) return;
+      if (fs::exists(output / "train.toml")) {
+        ResumeTraining(output, resumed, progress_);
+      } else {
+        fs::remove_all(output);
+        fs::create_directories(output.parent_path());
+        RunTraining(settings, output, progress_);
+      }
+    });
+    if (seed_ == recipe_.seeds.front())
+      trainings.push_back({stage_ > 1 ? fmt::format("{}, stage {}", arm_, stage_) : arm_, output});
+    return true;
+  }
+
+  void Eval(const Step& step, const ModelSettings& model, const EvalSet& set,
+            uint64_t seed) override {
+    const fs::path file = walk_.FolderOf(step) / "scores.jsonl";
+    Do(step, [&] {
+      fs::create_directories(file.parent_path());
+      SamplingSettings sampling = recipe_.sampling;
+      sampling.seed = seed;
+      SaveScores(EvaluateFile(model, set.problems, sampling, recipe_.eval, progress_), file);
+    });
+    runs.push_back({arm_, set.name, seed, LoadScores(file), pairs_, tokens_});
+  }
+
+  std::vector<ArmRun> runs;
+  std::vector<TrainingCurve> trainings;  // curves of the first seed
+  int64_t steps = 0, reused = 0;
+
+ private:
+  // Calls `work` unless the step is done, by this call or an earlier one.
+  template <typename F>
+  void Do(const Step& step, F&& work) {
+    if (finished_.contains(step.key)) return;
+    if (step.done) {
+      ++reused;
+    } else {
+      spdlog::info("step {} of {}: {}", steps + reused + 1, total_, step.what);
+      const auto start = std::chrono::steady_clock::now();
+      work();
+      const double seconds =
+          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      data::WriteFile(walk_.FolderOf(step) / "done", fmt::format("{:.3f}\n", seconds));
+      ++steps;
+    }
+    finished_.insert(step.key);
+  }
+
+  // Returns count(), which is called once for each key.
+  template <typename F>
+  int64_t Remembered(const std::string& key, F&& count) {
+    const auto found = counts_.find(key);
+    return found != counts_.end() ? found->second : counts_[key] = count();
+  }
+
+  const Recipe& recipe_;
+  const AblationWalk& walk_;
+  std::size_t total_;
+  Progress& progress_;
+  std::set<std::string> finished_;
+  std::map<std::string, int64_t> counts_;
+  // State of the current arm and seed.
+  std::string arm_;
+  uint64_t seed_ = 0;
+  int stage_ = 0;
+  int64_t pairs_ = 0, tokens_ = 0, stage_pairs_ = 0;
+};
+
+// Returns a recipe with one arm for each strategy of `recipe`: one stage on `problems` problems
+// that trains for an epoch on random tokens, evaluated on one set.
+Recipe SmallCopy(const Recipe& recipe, int problems) {
+  const auto limit = [&](ProblemSettings& settings) {
+    auto& all = settings.options.limit;
+    all = std::min(all > 0 ? all : SIZE_MAX, static_cast<std::size_t>(problems));
+  };
+  Recipe small = recipe;
+  small.seeds.resize(1);
+  small.sets.resize(1);
+  limit(small.sets[0].problems);
+  small.arms.clear();
+  std::set<std::string> strategies;
+  for (const Arm& arm : recipe.arms) {
+    for (const Stage& stage : arm.stages) {
+      if (stage.train.sft || !strategies.insert(stage.run.strategy).second) continue;
+      Stage only = stage;
+      limit(only.run.problems);
+      PairsPart part;
+      part.source = "random";
+      part.count = problems;
+      only.parts = {part};
+      only.train.options.epochs = 1;
+      small.arms.push_back({fmt::format("arm {}", small.arms.size()), {only}});
+    }
+  }
+  if (small.arms.empty()) small.arms.push_back({"as it is", {}});
+  small.baseline = small.arms[0].name;
+  return small;
+}
+
+// Adds, for kinds of steps that `rates` lacks, the seconds that the steps done took for each unit
+// of work.
+void AddRates(const std::vector<Step>& plan, std::map<std::string, double>& rates) {
+  std::map<std::string, std::pair<double, double>> sums;  // seconds, work
+  for (const Step& step : plan) {
+    if (!step.done) continue;
+    sums[step.sort].first += step.seconds;
+    sums[step.sort].second += step.work;
+  }
+  for (const auto& [sort, sum] : sums)
+    if (sum.second > 0) rates.emplace(sort, sum.first / sum.second);
+}
+
+// Returns the seconds for each unit of Step::work, by Step::sort.
+std::map<std::string, double> SecondsPerWork(const Recipe& recipe, const std::vector<Step>& plan,
+                                             int problems, Progress& progress) {
+  std::map<std::string, double> rates;
+  AddRates(plan, rates);
+  const bool known = std::ranges::all_of(
+      plan, [&](const Step& step) { return step.done || rates.contains(step.sort); });
+  if (known || problems <= 0) return rates;
+  spdlog::info("trying each kind of step on {} problems, to tell how long they take", problems);
+  const data::TempFolder folder;
+  const Recipe small = SmallCopy(recipe, problems);
+  RunAblation(small, folder.path() / "steps", folder.path() / "output", progress);
+  AddRates(PlanAblation(small, folder.path() / "steps"), rates);
+  return rates;
+}
+
+}  // namespace
+
+AblationRun RunAblation(const Recipe& recipe, const fs::path& steps, const fs::path& output,
+                        Progress& progress) {
+  const auto start = std::chrono::steady_clock::now();
+  const std::size_t total = PlanAblation(recipe, steps).size();
+  fs::create_directories(steps);
+  fs::create_directories(output);
+  const data::RunLock lock(steps);
+  AblationWalk walk(recipe, steps);
+  Runner runner(recipe, walk, total, progress);
+  walk.Run(runner);
+  AblationRun run;
+  run.result = CompareArms(recipe, runner.runs);
+  run.steps = runner.steps;
+  run.reused = runner.reused;
+  run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  data::WriteFile(output / "results.json", AblationJson(recipe, run.result, runner.runs));
+  data::WriteFile(output / "results.md", AblationTable(recipe, run.result));
+  data::WriteFile(output / "report.html", AblationPage(recipe, run.result, runner.trainings));
+  return run;
+}
+
+std::string PlanText(const Recipe& recipe, const fs::path& steps, int problems,
+                     Progress& progress) {
+  const auto plan = PlanAblation(recipe, steps);
+  const auto rates = SecondsPerWork(recipe, plan, problems, progress);
+  std::string text;
+  double left = 0;
+  int unknown = 0, open = 0;
+  for (const Step& step : plan) {
+    const auto rate = rates.find(step.sort);
+    const double expected = rate != rates.end() ? rate->second * step.work : 0;
+    text += fmt::format("{}  {:<60} {}\n", step.key, step.what,
+                        step.done             ? "done in " + TimeText(step.seconds)
+                        : rate != rates.end() ? "about " + TimeText(expected)
+                                              : "");
+    if (step.done) continue;
+    ++open;
+    left += expected;
+    unknown += rate == rates.end();
+  }
+  text += fmt::format("{} steps, {} to do", plan.size(), open);
+  if (open > unknown)
+    text += fmt::format(", about {} for {} of them", TimeText(left), open - unknown);
+  if (unknown > 0)
+    text += fmt::format("; how long {} take is known once one of their kind is done", unknown);
+  return text + "\n";
+}
+
+std::string TimeText(double seconds) {
+  if (seconds < 90) return fmt::format("{:.0f} s", seconds);
+  return seconds < 5400 ? fmt::format("{:.0f} min", seconds / 60)
+                        : fmt::format("{:.1f} h", seconds / 3600);
+}
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,165 @@
+// Apache-2.0.
+#include "experiments/ablation/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <utility>
+
+#include "data/base/file_sink.h"
+#include "data/base/json_input.h"
+#include "data/base/names.h"
+#include "experiments/settings/loading.h"
+#include "experiments/train/train_settings.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr double kPairsPerProblem = 1;  // a guess for pairs that have not been made
+
+std::string KeyOf(const std::vector<std::string>& parts) {
+  std::string text;
+  for (const std::string& part : parts) text += fmt::format("{}:{}", part.size(), part);
+  return data::Sha256OfText(text).substr(0, 16);
+}
+
+constexpr auto kKinds = data::MakeNameTable<Step::Kind>("step", {{Step::Kind::kSearch, "search"},
+                                                                 {Step::Kind::kPairs, "pairs"},
+                                                                 {Step::Kind::kTrain, "train"},
+                                                                 {Step::Kind::kEval, "eval"}});
+
+std::string TextOf(const PairsPart& part) {
+  const OtherPairs& other = part.other;
+  std::string text = part.count ? fmt::format("{} {}", part.source, *part.count)
+                                : fmt::format("{} share {}", part.source, part.share);
+  if (part.source == "refusal") text += " " + other.refusal;
+  if (part.source == "judged")
+    text += fmt::format(" {} {} {} {}", other.judge, other.judge_responses, other.judge_timeout,
+                        other.margin);
+  return text;
+}
+
+// Collects the steps, each once.
+class Planner : public StepVisitor {
+ public:
+  void BeginArm(const Arm&, uint64_t) override {}
+  void Search(const Step& step, const RunConfig&) override { Add(step); }
+  void Pairs(const Step& step, const fs::path&, const Stage&, uint64_t) override { Add(step); }
+  bool Train(const Step& step, const TrainSettings&) override {
+    Add(step);
+    return true;
+  }
+  void Eval(const Step& step, const ModelSettings&, const EvalSet&, uint64_t) override {
+    Add(step);
+  }
+  std::vector<Step> steps;
+
+ private:
+  void Add(const Step& step) {
+    if (std::ranges::find(steps, step.key, &Step::key) == steps.end()) steps.push_back(step);
+  }
+};
+
+}  // namespace
+
+AblationWalk::AblationWalk(const Recipe& recipe, fs::path steps)
+    : recipe_(recipe), steps_(std::move(steps)) {
+  base_.settings = recipe.model;
+  base_.key = KeyOf({"model", ModelFingerprint(recipe.model), recipe.model.dtype,
+                     recipe.model.prompt_format, recipe.model.system});
+}
+
+fs::path AblationWalk::FolderOf(const Step& step) const {
+  return steps_ / fmt::format("{}-{}", kKinds.Name(step.kind), step.key);
+}
+
+void AblationWalk::Run(StepVisitor& visitor) {
+  for (const uint64_t seed : recipe_.seeds) {
+    for (const Arm& arm : recipe_.arms) {
+      visitor.BeginArm(arm, seed);
+      const std::string where = fmt::format("{}, seed {}", arm.name, seed);
+      KeyedModel model = base_;
+      for (const Stage& stage : arm.stages) model = RunStage(stage, model, seed, where, visitor);
+      for (const EvalSet& set : recipe_.sets) {
+        RunConfig config;
+        config.sampling = recipe_.sampling;
+        config.sampling.seed = seed;
+        config.problems = set.problems;
+        Step step = StepOf(Step::Kind::kEval,
+                           {model.key, SettingsText(config), FileKey(set.problems.file),
+                            std::to_string(recipe_.eval.samples), recipe_.eval.refusal},
+                           fmt::format("{}: eval on {}", where, set.name));
+        step.work = CountProblems(set.problems) * (recipe_.eval.samples + 1);
+        visitor.Eval(step, model.settings, set, seed);
+      }
+    }
+  }
+}
+
+AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedModel& model,
+                                                uint64_t seed, const std::string& where,
+                                                StepVisitor& visitor) {
+  RunConfig run = stage.run;
+  run.model = model.settings;
+  run.sampling.seed = seed;
+  Step search =
+      StepOf(Step::Kind::kSearch, {model.key, SettingsText(run), FileKey(run.problems.file)},
+             where + ": search");
+  search.sort = "search by " + run.strategy;
+  search.work = CountProblems(run.problems);
+  visitor.Search(search, run);
+  std::vector<std::string> parts = {search.key, std::to_string(seed),
+                                    fmt::format("{}", stage.pairs.gap)};
+  for (const PairsPart& part : stage.parts) parts.push_back(TextOf(part));
+  Step pairs = StepOf(Step::Kind::kPairs, parts, where + ": pairs");
+  pairs.work = search.work;
+  visitor.Pairs(pairs, FolderOf(search), stage, seed);
+  TrainSettings train = stage.train;
+  train.model = model.settings;
+  train.data = FolderOf(pairs) / "pairs.jsonl";
+  train.options.seed = seed;
+  Step step =
+      StepOf(Step::Kind::kTrain, {model.key, pairs.key, SettingsText(train)}, where + ": train");
+  step.work = 0;
+  for (const PairsPart& part : stage.parts)
+    step.work +=
+        part.count.value_or(0) > 0 ? *part.count : part.share * search.work * kPairsPerProblem;
+  step.work *= static_cast<double>(train.options.epochs);
+  if (!visitor.Train(step, train)) return model;
+  KeyedModel trained = {model.settings, step.key};
+  trained.settings.folder = FolderOf(step) / "model";
+  return trained;
+}
+
+Step AblationWalk::StepOf(Step::Kind kind, std::vector<std::string> parts, std::string what) const {
+  parts.emplace(parts.begin(), kKinds.Name(kind));
+  Step step{kind, KeyOf(parts), std::move(what), std::string(kKinds.Name(kind))};
+  std::ifstream done(FolderOf(step) / "done");
+  step.done = static_cast<bool>(done >> step.seconds);
+  return step;
+}
+
+const std::string& AblationWalk::FileKey(const fs::path& path) {
+  std::string& key = files_[path.string()];
+  if (key.empty()) key = data::Sha256OfFile(path);
+  return key;
+}
+
+double AblationWalk::CountProblems(const ProblemSettings& problems) {
+  double& lines = lines_[problems.file.string()];
+  if (lines == 0) lines = static_cast<double>(data::CountJsonLines(problems.file));
+  const auto limit = static_cast<double>(problems.options.limit);
+  return limit > 0 ? std::min(limit, lines) : lines;
+}
+
+std::vector<Step> PlanAblation(const Recipe& recipe, const fs::path& steps) {
+  AblationWalk walk(recipe, steps);
+  Planner planner;
+  walk.Run(planner);
+  return planner.steps;
+}
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,234 @@
+// Apache-2.0.
+#include "experiments/ablation/recipe.h"
+
+#include <fmt/ranges.h>
+#include <toml++/toml.h>
+
+#include <algorithm>
+#include <initializer_list>
+#include <set>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "experiments/settings/settings_file.h"
+#include "experiments/train/train_settings.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Reads one recipe; every Error names the file and, if known, the line.
+class Reader {
+ public:
+  explicit Reader(const fs::path& path) : path_(path) {
+    try {
+      root_ = toml::parse(data::ReadFile(path), path.string());
+    } catch (const toml::parse_error& error) {
+      Fail("{}:{}: {}", path.string(), error.source().begin.line, error.description());
+    }
+  }
+
+  Recipe Read() {
+    CheckKeys(root_, "",
+              {"title", "question", "seeds", "baseline", "samples", "refusal", "run", "train",
+               "eval", "arm"});
+    Recipe recipe;
+    recipe.title = Text(root_, "title", path_.stem().string());
+    recipe.question = Text(root_, "question", "");
+    recipe.eval.samples = static_cast<int32_t>(Integer(root_, "samples", recipe.eval.samples, 0));
+    recipe.eval.refusal = Text(root_, "refusal", "");
+    if (root_.contains("seeds")) recipe.seeds = Seeds();
+    const Stage base = StageOf({}, "the recipe");
+    recipe.model = base.run.model;
+    recipe.sampling = base.run.sampling;
+    ReadSets(recipe, base.run.problems);
+    ReadArms(recipe);
+    recipe.baseline = Text(root_, "baseline", recipe.arms.front().name);
+    if (std::ranges::find(recipe.arms, recipe.baseline, &Arm::name) == recipe.arms.end())
+      Fail("{}: baseline \"{}\" is not the name of an arm", path_.string(), recipe.baseline);
+    return recipe;
+  }
+
+ private:
+  [[noreturn]] void FailAt(const toml::node& node, const std::string& what) const {
+    Fail("{}:{}: {}", path_.string(), node.source().begin.line, what);
+  }
+
+  void CheckKeys(const toml::table& table, const std::string& where,
+                 std::initializer_list<std::string_view> known) const {
+    for (const auto& [key, value] : table)
+      if (std::ranges::find(known, key.str()) == known.end())
+        FailAt(value, fmt::format("{}{} is no key of a recipe", where, key.str()));
+  }
+
+  std::string Text(const toml::table& table, std::string_view key,
+                   const std::string& otherwise) const {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return otherwise;
+    if (!node->is_string()) FailAt(*node, fmt::format("{} must be a string", key));
+    return *node->value<std::string>();
+  }
+
+  int64_t Integer(const toml::table& table, std::string_view key, int64_t otherwise,
+                  int64_t least) const {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return otherwise;
+    if (!node->is_integer() || *node->value<int64_t>() < least)
+      FailAt(*node, fmt::format("{} must be an integer, at least {}", key, least));
+    return *node->value<int64_t>();
+  }
+
+  double Number(const toml::table& table, std::string_view key, double otherwise,
+                double least) const {
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return otherwise;
+    const auto value = node->is_number() ? node->value<double>() : std::nullopt;
+    if (!value || !(*value >= least))
+      FailAt(*node, fmt::format("{} must be a number, at least {}", key, least));
+    return *value;
+  }
+
+  // Returns the tables of the array of tables `key`, or none if there is no such key.
+  std::vector<const toml::table*> Tables(const toml::table& table, std::string_view key) const {
+    std::vector<const toml::table*> tables;
+    const toml::node* node = table.get(key);
+    if (node == nullptr) return tables;
+    if (!node->is_array_of_tables())
+      FailAt(*node, fmt::format("{} must be an array of tables: [[{}]]", key, key));
+    for (const toml::node& item : *node->as_array()) tables.push_back(item.as_table());
+    return tables;
+  }
+
+  std::vector<uint64_t> Seeds() const {
+    std::vector<uint64_t> seeds;
+    const toml::node& node = *root_.get("seeds");
+    if (!node.is_array() || node.as_array()->empty())
+      FailAt(node, "seeds must be an array of integers");
+    for (const toml::node& seed : *node.as_array()) {
+      if (!seed.is_integer() || *seed.value<int64_t>() < 0)
+        FailAt(seed, "seeds must be integers, at least 0");
+      seeds.push_back(static_cast<uint64_t>(*seed.value<int64_t>()));
+    }
+    if (std::set<uint64_t>(seeds.begin(), seeds.end()).size() < seeds.size())
+      FailAt(node, "seeds must differ from one another");
+    return seeds;
+  }
+
+  // Changes the settings that the tables hold under `key`; later tables override earlier ones.
+  template <typename Settings>
+  void Apply(std::string_view key, const std::vector<const toml::table*>& tables,
+             Settings& settings) const {
+    for (const toml::table* table : tables) {
+      const toml::node* node = table->get(key);
+      if (node == nullptr) continue;
+      if (!node->is_table()) FailAt(*node, fmt::format("{} must be a table", key));
+      ApplySettings(
+          SettingsFile::OfTable(*node->as_table(),
+                                fmt::format("{}:{}", path_.string(), node->source().begin.line)),
+          settings);
+    }
+  }
+
+  Stage StageOf(const std::vector<const toml::table*>& own, const std::string& where) const {
+    std::vector<const toml::table*> tables = {&root_};
+    tables.insert(tables.end(), own.begin(), own.end());
+    Stage stage;
+    Apply("run", tables, stage.run);
+    Apply("train", tables, stage.train);
+    Absolute(stage.run.model.folder);
+    Absolute(stage.run.problems.file);
+    const auto parts =
+        own.empty() ? std::vector<const toml::table*>() : Tables(*own.back(), "pairs");
+    for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage.train.sft));
+    if (!own.empty() && stage.parts.empty()) stage.parts.push_back({});
+    stage.pairs.gap = stage.run.search.gap;
+    if (!own.empty() && stage.run.problems.file.empty())
+      Fail("{}: {} has no problem file to search: set run.problems.file", path_.string(), where);
+    return stage;
+  }
+
+  PairsPart PartOf(const toml::table& table, bool sft) const {
+    CheckKeys(table, "pairs.",
+              {"source", "count", "share", "refusal", "judge", "judge_responses", "judge_timeout",
+               "margin"});
+    PairsPart part;
+    part.source = Text(table, "source", part.source);
+    auto known = OtherSources();
+    known.insert(known.end(), {"pivotal", "right"});
+    if (std::ranges::find(known, part.source) == known.end())
+      FailAt(table, fmt::format("pairs of \"{}\" are unknown: take one of {}", part.source,
+                                fmt::join(known, ", ")));
+    if (sft && part.source != "right" && part.source != "refusal")
+      FailAt(table,
+             "train.loss.sft = true trains on \"right\" responses, or on the chosen sides of "
+             "\"refusal\" pairs");
+    if (!sft && part.source == "right")
+      FailAt(table,
+             "\"right\" responses are for train.loss.sft = true: there is nothing to compare them "
+             "with");
+    if (table.contains("count")) {
+      const bool all = table["count"].value<std::string>() == "all";
+      part.count = all ? 0 : static_cast<int32_t>(Integer(table, "count", 0, 1));
+      if (table.contains("share")) FailAt(table, "a part has either a count or a share, not both");
+    }
+    part.share = Number(table, "share", part.share, 0);
+    part.other.refusal = Text(table, "refusal", part.other.refusal);
+    part.other.judge = Text(table, "judge", "");
+    part.other.judge_responses =
+        static_cast<int32_t>(Integer(table, "judge_responses", part.other.judge_responses, 2));
+    part.other.judge_timeout = Number(table, "judge_timeout", part.other.judge_timeout, 0);
+    part.other.margin = Number(table, "margin", part.other.margin, 0);
+    if (part.source == "judged" && part.other.judge.empty())
+      FailAt(table, "\"judged\" pairs need judge, a command that scores responses");
+    return part;
+  }
+
+  void ReadSets(Recipe& recipe, const ProblemSettings& usual) {
+    for (const toml::table* table : Tables(root_, "eval")) {
+      CheckKeys(*table, "eval.", {"name", "file", "limit"});
+      EvalSet set;
+      set.problems = usual;
+      set.problems.file = Text(*table, "file", "");
+      if (set.problems.file.empty()) FailAt(*table, "[[eval]] needs a problem file");
+      Absolute(set.problems.file);
+      set.problems.options.limit = static_cast<std::size_t>(Integer(*table, "limit", 0, 0));
+      set.name = Text(*table, "name", set.problems.file.stem().string());
+      recipe.sets.push_back(std::move(set));
+    }
+    if (recipe.sets.empty())
+      Fail("{}: a recipe needs an [[eval]] set to compare arms on", path_.string());
+  }
+
+  void ReadArms(Recipe& recipe) {
+    std::set<std::string> names;
+    for (const toml::table* table : Tables(root_, "arm")) {
+      CheckKeys(*table, "arm.", {"name", "stage"});
+      Arm arm;
+      arm.name = Text(*table, "name", "");
+      if (arm.name.empty()) FailAt(*table, "an arm needs a name");
+      if (!names.insert(arm.name).second)
+        FailAt(*table, fmt::format("two arms are named \"{}\"", arm.name));
+      for (const toml::table* stage : Tables(*table, "stage")) {
+        CheckKeys(*stage, "stage.", {"pairs", "run", "train"});
+        arm.stages.push_back(StageOf({stage}, fmt::format("arm \"{}\"", arm.name)));
+      }
+      recipe.arms.push_back(std::move(arm));
+    }
+    if (recipe.arms.size() < 2) Fail("{}: a comparison needs two [[arm]]s or more", path_.string());
+  }
+
+  void Absolute(fs::path& path) const {
+    if (!path.empty() && path.is_relative())
+      path = (fs::absolute(path_).parent_path() / path).lexically_normal();
+  }
+
+  fs::path path_;
+  toml::table root_;
+};
+
+}  // namespace
+
+Recipe LoadRecipe(const fs::path& path) { return Reader(path).Read(); }
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,64 @@
+// Apache-2.0. Recipes: what `pivotal ablate` compares, read from a TOML file.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/evaluate/accuracy.h"
+#include "experiments/search/run_config.h"
+#include "experiments/search/run_pairs.h"
+#include "pivotal/model.h"
+#include "pivotal/oracle.h"
+#include "pivotal/pairs.h"
+#include "pivotal/training.h"
+
+namespace pivotal::experiments {
+
+// One part of the pairs that a stage trains on. All parts are made of the stage's search.
+struct PairsPart {
+  // One of OtherSources(), "pivotal", or for next-token training "right": right responses alone.
+  std::string source = "pivotal";
+  std::optional<int32_t> count;  // number of pairs at most; 0: as many as there are
+  double share = 1;              // without `count`: number of pairs per pivotal pair of the search
+  OtherPairs other;              // settings of the source; its `source`, `count`, `seed` are unused
+};
+
+// A search with the current model, pairs of it, and training on these pairs.
+struct Stage {
+  RunConfig run;  // the arm sets its model and seed
+  PairOptions pairs;
+  std::vector<PairsPart> parts;
+  TrainSettings train;  // the arm sets its model, data and seed
+};
+
+struct Arm {
+  std::string name;
+  std::vector<Stage> stages;  // empty: the untrained model
+};
+
+struct EvalSet {
+  std::string name;
+  ProblemSettings problems;
+};
+
+struct Recipe {
+  std::string title, question;
+  std::vector<uint64_t> seeds = {1};
+  std::string baseline;  // name of the arm that all other arms are compared with
+  ModelSettings model;
+  SamplingSettings sampling;  // for evaluations; the arm sets its seed
+  EvalOptions eval;
+  std::vector<Arm> arms;
+  std::vector<EvalSet> sets;
+};
+
+// Reads a recipe. Its tables [run] and [train] hold settings of run.toml and train.toml under the
+// same sections and keys; they apply to all stages, and a stage overrides them by its own tables.
+// Paths are relative to the recipe's folder. Throws Error that names the file and the line, or the
+// unknown key.
+Recipe LoadRecipe(const std::filesystem::path& path);
+
+}  // namespace pivotal::experiments

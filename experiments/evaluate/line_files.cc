@@ -1,0 +1,282 @@
+// Apache-2.0.
+#include "experiments/evaluate/line_files.h"
+
+#include <c10/core/InferenceMode.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <span>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/base/json_input.h"
+#include "data/base/parallel.h"
+#include "data/pairs/pair_file.h"
+#include "dpo/batch.h"
+#include "experiments/settings/loading.h"
+#include "pivotal/pairs.h"
+#include "pivotal/tokenizer.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+
+constexpr const char* kStandard = "-";
+
+// The files of a job, and the name of its progress.
+struct LineJob {
+  fs::path input;
+  fs::path output;  // "": nothing is written
+  const char* name;
+  std::size_t window;  // lines that are finished together; a stop request is heeded in between
+  int64_t total;       // lines of `input`
+};
+
+// Reads `input` a window of lines at a time: read(object, where) makes a line of an object,
+// finish(lines) completes the lines' objects and returns a text for the progress. Then repeats the
+// objects in `output`.
+template <typename Read, typename Finish>
+void RunJob(const LineJob& job, Progress& progress, Read&& read, Finish&& finish) {
+  data::JsonLineReader reader(job.input);
+  std::optional<data::FileSink> sink;
+  if (!job.output.empty()) sink.emplace(job.output);
+  int64_t done = 0;
+  progress.Begin(job.name, job.total, "lines");
+  for (bool more = true; more;) {
+    std::vector<decltype(read(json(), std::string()))> lines;
+    for (json object; lines.size() < job.window && (more = reader.Next(object));)
+      lines.push_back(read(std::move(object), reader.Where()));
+    const std::string detail = finish(lines);
+    if (sink)
+      for (const auto& line : lines)
+        sink->Write(line.object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
+    done += std::ssize(lines);
+    progress.Update(done, detail);
+    if (progress.StopRequested())
+      throw Interrupted(
+          fmt::format("stopped after {} of {} lines; nothing was written", done, job.total));
+  }
+  if (sink) sink->Commit();
+  progress.End();
+}
+
+struct GradedLine {
+  json object;  // the line as `output` repeats it
+  std::string where, question, response;
+  std::vector<std::string> answers;
+  std::optional<bool> label;
+  bool success = false;
+};
+
+std::string Answer(const json& value, const std::string& key, const std::string& where) {
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number()) return value.dump();
+  Fail(
+      "{}: key {} must be a string, a number or a list of them, not {}; choose another with "
+      "--answer-key",
+      where, data::Quoted(key), value.type_name());
+}
+
+std::vector<std::string> Answers(const json& object, const std::string& key,
+                                 const std::string& where) {
+  const json& value = data::RequireKey(object, key, where, "choose another with --answer-key");
+  if (!value.is_array()) return {Answer(value, key, where)};
+  std::vector<std::string> answers;
+  for (const json& item : value) answers.push_back(Answer(item, key, where));
+  if (answers.empty())
+    Fail("{}: key {} is an empty list; no response could be right", where, data::Quoted(key));
+  return answers;
+}
+
+bool Label(const json& object, const std::string& key, const std::string& where) {
+  const json& value = data::RequireKey(object, key, where, "choose another with --label-key");
+  if (value.is_boolean()) return value.get<bool>();
+  if (value.is_number_integer() && (value == 0 || value == 1)) return value == 1;
+  Fail("{}: key {} must be true, false, 1 or 0; choose another with --label-key", where,
+       data::Quoted(key));
+}
+
+GradedLine ReadGradedLine(json object, const GradeSettings& settings, const std::string& where) {
+  GradedLine line;
+  line.where = where;
+  line.answers = Answers(object, settings.answer_key, where);
+  line.response = data::RequireString(object, settings.response_key, where,
+                                      "choose another with --response-key");
+  // A question may be absent under the default key, not under a key that the user chose.
+  if (object.contains(settings.question_key) ||
+      settings.question_key != GradeSettings{}.question_key)
+    line.question = data::RequireString(object, settings.question_key, where,
+                                        "choose another with --question-key");
+  if (!settings.label_key.empty()) line.label = Label(object, settings.label_key, where);
+  line.object = std::move(object);
+  return line;
+}
+
+void CheckReadable(const Oracle& oracle, const GradeSettings& settings, const GradedLine& line) {
+  const auto readable = [&](const std::string& answer) { return oracle.CanRead(answer); };
+  if (std::ranges::any_of(line.answers, readable)) return;
+  Fail(
+      "{}: oracle {} finds nothing to compare in the answer {}; choose another with --oracle or "
+      "--answer-key",
+      line.where, settings.oracle, data::Quoted(line.answers[0]));
+}
+
+void JudgeLine(const Oracle& oracle, const GradeSettings& settings, GradedLine& line) {
+  CheckReadable(oracle, settings, line);
+  try {
+    line.success = std::ranges::any_of(line.answers, [&](const std::string& answer) {
+      return oracle.Judge({.question = line.question, .answer = answer, .response = line.response});
+    });
+  } catch (const Error& error) {
+    Fail("{}: {}", line.where, error.what());
+  }
+}
+
+// Judges all lines on several threads. Throws the Error of the first line that has one.
+void JudgeWindow(const Oracle& oracle, const GradeSettings& settings,
+                 std::vector<GradedLine>& lines) {
+  data::ParallelFor(lines.size(), settings.threads,
+                    [&](std::size_t i) { JudgeLine(oracle, settings, lines[i]); });
+}
+
+struct ScoredLine {
+  json object;  // the line as `output` repeats it
+  PromptCompletion item;
+  std::vector<float> logprobs;
+  int64_t length() const {
+    return static_cast<int64_t>(item.prompt_ids.size() + item.completion_ids.size());
+  }
+};
+
+void ScoreBatch(const model::PhiModel& model, std::span<ScoredLine* const> lines) {
+  dpo::BatchBuilder builder(model);
+  for (const ScoredLine* line : lines)
+    builder.Add(line->item.prompt_ids, line->item.completion_ids);
+  const at::Tensor logprobs =
+      dpo::TargetLogProbs(model, builder.Build()).to(at::kCPU, at::kFloat).contiguous();
+  const float* next = logprobs.const_data_ptr<float>();
+  for (ScoredLine* line : lines) {
+    line->logprobs.assign(next, next + line->item.completion_ids.size());
+    next += line->item.completion_ids.size();
+  }
+}
+
+// Sorts the lines by length, so that batches need little padding, and scores them.
+void ScoreWindow(const model::PhiModel& model, std::vector<ScoredLine>& window,
+                 int64_t batch_tokens) {
+  std::vector<ScoredLine*> order;
+  for (ScoredLine& line : window)
+    if (!line.item.completion_ids.empty()) order.push_back(&line);
+  std::ranges::stable_sort(order, {}, &ScoredLine::length);
+  for (std::size_t first = 0; first < order.size();) {
+    std::size_t last = first + 1;  // order[last - 1] is the longest of the batch
+    while (last < order.size() &&
+           order[last]->length() * static_cast<int64_t>(last + 1 - first) <= batch_tokens)
+      ++last;
+    ScoreBatch(model, std::span(order).subspan(first, last - first));
+    first = last;
+  }
+}
+
+data::LineCounts Convert(const TokenizeSettings& settings, std::istream& in,
+                         const data::WriteText& write) {
+  const auto tokenizer = LoadTokenizer(settings.model);
+  const std::string name = settings.input == kStandard ? "standard input" : settings.input.string();
+  return settings.decode ? data::DecodeLines(*tokenizer, in, name, write)
+                         : data::EncodeLines(*tokenizer, settings.add_special, in, name, write);
+}
+
+void WriteStandard(std::string_view text) {
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
+    Fail("standard output: {}", data::ErrnoText(errno));
+}
+
+}  // namespace
+
+GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
+  if (!settings.output.empty()) data::RequireAbsent(settings.output);
+  const auto oracle = MakeOracle(settings.oracle, settings.oracle_options);
+  const int64_t total = data::CountJsonLines(settings.input);
+  if (total == 0) Fail("{}: no line in this file", settings.input.string());
+  GradeSummary summary;
+  RunJob(
+      {settings.input, settings.output, "grade", 1024, total}, progress,
+      [&](json object, const std::string& where) {
+        return ReadGradedLine(std::move(object), settings, where);
+      },
+      [&](std::vector<GradedLine>& lines) {
+        JudgeWindow(*oracle, settings, lines);
+        for (GradedLine& line : lines) {
+          line.object["success"] = line.success;
+          ++summary.lines;
+          summary.right += line.success ? 1 : 0;
+          if (line.label) ++summary.agreement[*line.label][line.success];
+        }
+        return fmt::format("{} right", summary.right);
+      });
+  return summary;
+}
+
+ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
+  data::RequireAbsent(settings.output);
+  // Counting finds bad JSON before the model is loaded.
+  const int64_t total = data::CountJsonLines(settings.input);
+  const LoadedModel model = LoadModel(settings.model);
+  const c10::InferenceMode inference;
+  ScoreSummary summary;
+  RunJob(
+      {settings.input, settings.output, "score", 512, total}, progress,
+      [&](json object, const std::string& where) {
+        ScoredLine line{std::move(object), {}, {}};
+        line.item = data::ReadPromptCompletion(
+            line.object, {model.tokenizer(), model.prompt_format, /*adds_eos=*/false}, where);
+        dpo::RequireFits(model.phi(), line.length(), where);
+        return line;
+      },
+      [&](std::vector<ScoredLine>& lines) {
+        ScoreWindow(model.phi(), lines, settings.batch_tokens);
+        for (ScoredLine& line : lines) {
+          for (float logprob : line.logprobs) summary.logprob += logprob;
+          ++summary.lines;
+          summary.tokens += static_cast<int64_t>(line.logprobs.size());
+          line.object["completion_ids"] = line.item.completion_ids;
+          line.object["logprobs"] = line.logprobs;
+        }
+        return fmt::format("{} tokens", summary.tokens);
+      });
+  return summary;
+}
+
+data::LineCounts TokenizeFile(const TokenizeSettings& settings) {
+  if (settings.output != kStandard) data::RequireAbsent(settings.output);
+  std::ifstream file;
+  if (settings.input != kStandard) {
+    if (fs::is_directory(settings.input)) Fail("{}: is a folder", settings.input.string());
+    errno = 0;
+    file.open(settings.input, std::ios::binary);
+    if (!file) Fail("{}: {}", settings.input.string(), data::ErrnoText(errno));
+  }
+  std::istream& in = settings.input == kStandard ? std::cin : file;
+  if (settings.output == kStandard) {
+    const auto counts = Convert(settings, in, WriteStandard);
+    if (std::fflush(stdout) != 0) Fail("standard output: {}", data::ErrnoText(errno));
+    return counts;
+  }
+  data::FileSink sink(settings.output);
+  const auto counts = Convert(settings, in, [&](std::string_view text) { sink.Write(text); });
+  sink.Commit();
+  return counts;
+}
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,92 @@
+// Apache-2.0.
+#include "experiments/evaluate/model_folder.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <iterator>
+
+#include "data/base/file_sink.h"
+#include "data/weights/safetensors.h"
+#include "experiments/settings/loading.h"
+#include "model/checkpoint.h"
+#include "model/config_file.h"
+#include "model/memory.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+// Writes a count for people: "3.82 billion".
+std::string CountText(int64_t value) {
+  const auto number = static_cast<double>(value);
+  if (value >= 1'000'000'000) return fmt::format("{:.2f} billion", number / 1e9);
+  if (value >= 1'000'000) return fmt::format("{:.2f} million", number / 1e6);
+  return fmt::format("{}", value);
+}
+
+std::string ShapeText(const model::PhiConfig& c, const model::Footprint& f) {
+  std::string text;
+  const auto add = [&]<typename... T>(fmt::format_string<T...> format, T&&... values) {
+    fmt::format_to(std::back_inserter(text), format, std::forward<T>(values)...);
+  };
+  add("architecture     {}\n", model::ArchitectureName(c.architecture));
+  add("parameters       {} ({})", f.parameters, CountText(f.parameters));
+  if (c.num_experts > 0) add(", {} active per token", CountText(f.active_parameters));
+  add("\nlayers           {}, hidden {}, MLP {}", c.num_hidden_layers, c.hidden_size,
+      c.intermediate_size);
+  if (c.num_experts > 0) add(", {} experts", c.num_experts);
+  add("\nattention        {} heads of {}, {} for keys and values", c.num_attention_heads,
+      c.head_dim, c.num_key_value_heads);
+  if (c.sliding_window > 0) add(", window {}", c.sliding_window);
+  if (c.block_sparse.block > 0) add(", block-sparse");
+  add("\npositions        {}", c.max_position_embeddings);
+  if (c.rope.original_length > 0) add(", LongRoPE beyond {}", c.rope.original_length);
+  add("\nvocabulary       {}{}\n", c.vocab_size,
+      c.tie_word_embeddings ? ", output tied to the embedding" : "");
+  return text;
+}
+
+std::string FilesText(const fs::path& folder) {
+  if (!fs::exists(folder / "model.safetensors") &&
+      !fs::exists(folder / "model.safetensors.index.json"))
+    return "weights          none in this folder\n";
+  const data::SafetensorsReader reader(folder);
+  int64_t bytes = 0;
+  for (const std::string& name : reader.Names())
+    bytes += static_cast<int64_t>(reader.Get(name).bytes.size());
+  return fmt::format(
+      "weights          {} in {} file{}, {}\n", model::BytesText(bytes), reader.Files().size(),
+      reader.Files().size() == 1 ? "" : "s",
+      reader.Names().empty() ? "empty" : data::DTypeName(reader.Get(reader.Names()[0]).dtype));
+}
+
+}  // namespace
+
+std::string DescribeModel(const fs::path& folder, int64_t lora_rank) {
+  const model::PhiConfig config = model::LoadPhiConfig(folder);
+  const std::array needs = {model::FootprintOf(config, 4, lora_rank),
+                            model::FootprintOf(config, 2, lora_rank)};
+  std::string text = ShapeText(config, needs[0]) + FilesText(folder);
+  text += fmt::format("\n{:<32} {:>14} {:>22}\n", "memory, without activations", "float32",
+                      "bfloat16, float16");
+  const auto row = [&](const std::string& name, int64_t model::Footprint::*field) {
+    text += fmt::format("{:<32} {:>14} {:>22}\n", name, model::BytesText(needs[0].*field),
+                        model::BytesText(needs[1].*field));
+  };
+  row("inference: weights", &model::Footprint::weights);
+  row("  keys and values, each token", &model::Footprint::kv_per_token);
+  row("full fine-tuning, AdamW", &model::Footprint::full_fine_tuning);
+  row(fmt::format("LoRA of rank {} on all layers", lora_rank), &model::Footprint::lora_fine_tuning);
+  return text;
+}
+
+void SaveMergedModel(const ModelSettings& settings, const fs::path& output,
+                     int64_t max_shard_bytes) {
+  const LoadedModel merged = LoadModel(settings);
+  data::CreateOutputFolder(output);
+  model::SaveCheckpoint(merged.phi(), settings.folder, output, max_shard_bytes);
+}
+
+}  // namespace pivotal::experiments

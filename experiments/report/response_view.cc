@@ -1,0 +1,236 @@
+// Apache-2.0.
+#include "experiments/report/response_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+
+#include "data/base/error.h"
+#include "data/traces/trace_store.h"
+#include "experiments/search/run_config.h"
+#include "pts/estimate.h"
+
+namespace pivotal::experiments {
+namespace {
+
+struct ViewOptions {
+  double gap = 0.2;    // StrategyOptions::gap of the run
+  int32_t width = 80;  // columns of the terminal
+  bool colour = true;  // false: pivotal tokens stand in [brackets]
+};
+
+// Returns the columns of a text in a terminal, one for each character.
+int32_t Columns(std::string_view text) {
+  return static_cast<int32_t>(
+      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+const PivotalToken* PivotalAt(const ResponseTrace& response, std::size_t k) {
+  const auto it =
+      std::ranges::find(response.pivotal, static_cast<int32_t>(k), &PivotalToken::position);
+  return it == response.pivotal.end() ? nullptr : &*it;
+}
+
+// Marks a pivotal token by colour or brackets.
+std::string Mark(const std::string& surface, bool raised, bool colour) {
+  if (!colour) return "[" + surface + "]";
+  return fmt::format("\x1b[{}m{}\x1b[0m", raised ? "30;42" : "97;41", surface);
+}
+
+// Colours the text of a token whose change is below the gap.
+std::string Tint(const std::string& surface, double change, bool colour) {
+  constexpr double kVisible = 0.05;
+  if (!colour || std::abs(change) < kVisible) return surface;
+  return fmt::format("\x1b[{}m{}\x1b[0m", change > 0 ? "32" : "31", surface);
+}
+
+// Returns the character of a sparkline for a probability.
+std::string Bar(double p) {
+  static constexpr const char* kBars[] = {"▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"};
+  return kBars[std::clamp(static_cast<int>(p * 8), 0, 7)];
+}
+
+// The text of a token on the screen: line ends are shown, other control characters are blanks.
+struct Cell {
+  std::string text;
+  bool breaks = false;  // the token ends a line
+};
+
+Cell CellOf(const Tokenizer& tokenizer, TokenId token) {
+  Cell cell;
+  for (const char c : tokenizer.Piece(token)) {
+    if (c == '\n') {
+      cell.text += "↵";
+      cell.breaks = true;
+    } else {
+      cell.text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
+    }
+  }
+  return cell;
+}
+
+// Returns p_0..p_n; nothing for positions that were not measured.
+std::vector<std::optional<double>> Curve(const ResponseTrace& response) {
+  std::vector<std::optional<double>> curve(response.tokens.size() + 1);
+  for (const PrefixEstimate& estimate : response.estimates)
+    curve[static_cast<std::size_t>(estimate.position)] = estimate.mean;
+  return curve;
+}
+
+// Returns the response in lines of `options.width`, each below the sparkline of its tokens.
+std::string Wrapped(const ResponseTrace& response, const Tokenizer& tokenizer,
+                    const ViewOptions& options) {
+  constexpr int32_t kIndent = 4;
+  const auto curve = Curve(response);
+  std::string text, above, line;
+  int32_t column = 0;
+  const auto flush = [&] {
+    if (above.find_first_not_of(' ') != std::string::npos)
+      text += std::string(kIndent, ' ') + above + "\n";
+    text += std::string(kIndent, ' ') + line + "\n";
+    above.clear(), line.clear();
+    column = 0;
+  };
+  for (std::size_t k = 1; k <= response.tokens.size(); ++k) {
+    const Cell cell = CellOf(tokenizer, response.tokens[k - 1]);
+    const PivotalToken* pivotal = PivotalAt(response, k);
+    const int32_t width = Columns(cell.text) + (pivotal != nullptr && !options.colour ? 2 : 0);
+    if (column > 0 && column + width > options.width - kIndent) flush();
+    const auto &p = curve[k], &before = curve[k - 1];
+    for (int32_t i = 0; i < width; ++i) above += p ? Bar(*p) : " ";
+    line += pivotal != nullptr ? Mark(cell.text, pivotal->after > pivotal->before, options.colour)
+                               : Tint(cell.text, p && before ? *p - *before : 0, options.colour);
+    column += width;
+    if (cell.breaks) flush();
+  }
+  if (column > 0) flush();
+  return text;
+}
+
+// Returns the change of p(success) across the most pivotal token of all responses.
+double Largest(const QueryTrace& query) {
+  double largest = 0;
+  for (const ResponseTrace& response : query.responses)
+    for (const PivotalToken& token : response.pivotal)
+      if (std::abs(token.after - token.before) > std::abs(largest))
+        largest = token.after - token.before;
+  return largest;
+}
+
+// Returns the beginning of a text as one line of at most `columns`.
+std::string Beginning(const std::string& text, int32_t columns) {
+  std::string line;
+  int32_t used = 0;
+  for (const char c : text) {
+    if ((c & 0xC0) != 0x80 && ++used > columns) return line + "…";
+    line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+  }
+  return line;
+}
+
+// `no_pair` is empty if the token gives a pair.
+std::string PivotalLine(const ResponseTrace& response, const PivotalToken& token,
+                        const Tokenizer& tokenizer, const std::string& no_pair) {
+  const auto quote = [&](TokenId id) { return fmt::format("'{}'", CellOf(tokenizer, id).text); };
+  std::string line = fmt::format("    token {:>2} {:<6} p(success) {:.2f} -> {:.2f} ({:+.2f})",
+                                 token.position, quote(response.tokens[token.position - 1]),
+                                 token.before, token.after, token.after - token.before);
+  if (!no_pair.empty())
+    line += "   no pair: " + no_pair;
+  else
+    line += fmt::format("   pair: {} {:.2f} over {} {:.2f} on fresh rollouts", quote(token.chosen),
+                        pts::Estimate{token.chosen_samples, token.chosen_successes}.Mean(),
+                        quote(token.rejected),
+                        pts::Estimate{token.rejected_samples, token.rejected_successes}.Mean());
+  return line + "\n";
+}
+
+}  // namespace
+
+std::string MarkedText(const ResponseTrace& response, const Tokenizer& tokenizer, bool colour) {
+  std::string text;
+  for (std::size_t k = 1; k <= response.tokens.size(); ++k) {
+    const std::string piece = tokenizer.Piece(response.tokens[k - 1]);
+    const PivotalToken* pivotal = PivotalAt(response, k);
+    const bool ends = k == response.tokens.size() && response.finish == FinishReason::kEos;
+    if (pivotal != nullptr)
+      text += Mark(piece, pivotal->after > pivotal->before, colour);
+    else if (!ends)
+      text += piece;
+  }
+  return text;
+}
+
+std::string PivotalLines(const ResponseTrace& response, const Tokenizer& tokenizer, double gap,
+                         std::span<const pts::NoPair> no_pairs) {
+  std::string text;
+  for (std::size_t i = 0; i < response.pivotal.size(); ++i)
+    text += PivotalLine(response, response.pivotal[i], tokenizer,
+                        pts::TextOf(no_pairs[i], response.pivotal[i], {.gap = gap}));
+  return text;
+}
+
+namespace {
+
+std::string ProblemTable(const std::vector<QueryTrace>& traces, const ViewOptions& options) {
+  std::size_t width = 7;
+  for (const QueryTrace& query : traces) width = std::max(width, query.id.size());
+  width = std::min<std::size_t>(width, 24);
+  std::string text = fmt::format("{:<{}}  {:>5}  {:>9}  {:>7}  {:>7}  question\n", "problem", width,
+                                 "p_0", "responses", "pivotal", "largest");
+  for (const QueryTrace& query : traces) {
+    std::size_t pivotal = 0;
+    for (const ResponseTrace& response : query.responses) pivotal += response.pivotal.size();
+    const std::string p0 =
+        query.samples > 0
+            ? fmt::format("{:.2f}", pts::Estimate{query.samples, query.successes}.Mean())
+            : "-";
+    const std::string largest = pivotal > 0 ? fmt::format("{:+.2f}", Largest(query)) : "-";
+    const int32_t left = options.width - static_cast<int32_t>(width) - 40;
+    text += fmt::format("{:<{}}  {:>5}  {:>9}  {:>7}  {:>7}  {}\n", query.id, width, p0,
+                        query.responses.size(), pivotal, largest,
+                        Beginning(query.question, std::max(20, left)));
+  }
+  return text;
+}
+
+std::string ProblemView(const QueryTrace& query, const Tokenizer& tokenizer,
+                        const ViewOptions& options) {
+  std::string text = fmt::format("{}: {}\nanswer {}\n", query.id, query.question, query.answer);
+  if (query.samples > 0)
+    text += fmt::format("p(success) {:.2f}: {} of {} rollouts{}\n",
+                        pts::Estimate{query.samples, query.successes}.Mean(), query.successes,
+                        query.samples, query.searched ? "" : "; not searched");
+  const auto no_pairs = pts::WhyNoPairs(query, {.gap = options.gap});
+  for (std::size_t r = 0; r < query.responses.size(); ++r) {
+    const ResponseTrace& response = query.responses[r];
+    text += fmt::format("\n  {} response, {} tokens\n", response.success ? "right" : "wrong",
+                        response.tokens.size());
+    text += Wrapped(response, tokenizer, options);
+    text += PivotalLines(response, tokenizer, options.gap, no_pairs[r]);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string RunView(const std::filesystem::path& run, const std::vector<std::string>& problems,
+                    int32_t width, bool colour) {
+  const RunConfig config = LoadRunConfig(run);
+  const auto traces = data::TraceStore(run).ReadAll();
+  const ViewOptions options{config.search.gap, width, colour};
+  if (problems.empty()) return ProblemTable(traces, options);
+  const auto tokenizer = LoadTokenizer(config.model.folder);
+  std::string text;
+  for (const std::string& id : problems) {
+    const auto found = std::ranges::find(traces, id, &QueryTrace::id);
+    if (found == traces.end())
+      Fail("{}: holds no problem {}; pivotal show {} lists them", run.string(), id, run.string());
+    text += (text.empty() ? "" : "\n") + ProblemView(*found, *tokenizer, options);
+  }
+  return text;
+}
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,106 @@
+// Apache-2.0.
+#include "experiments/search/run_config.h"
+
+#include <algorithm>
+#include <array>
+#include <set>
+#include <string_view>
+#include <utility>
+
+#include "experiments/settings/settings_file.h"
+
+namespace pivotal::experiments {
+namespace {
+
+// Visits every setting once: f(section, key, value).
+template <typename Config, typename F>
+void ForEachSetting(Config& config, F&& f) {
+  ForEachModelSetting(config.model, f);
+  f("problems", "id_key", config.problems.options.id_key);
+  f("problems", "question_key", config.problems.options.question_key);
+  f("problems", "answer_key", config.problems.options.answer_key);
+  f("problems", "limit", config.problems.options.limit);
+  f("problems", "shard", config.problems.options.shard);
+  ForEachOracleSetting("problems", config.problems, f);
+  f("sampling", "temperature", config.sampling.params.temperature);
+  f("sampling", "top_k", config.sampling.params.top_k);
+  f("sampling", "top_p", config.sampling.params.top_p);
+  f("sampling", "min_p", config.sampling.params.min_p);
+  f("sampling", "max_new_tokens", config.sampling.max_new_tokens);
+  f("sampling", "batch", config.sampling.batch);
+  f("sampling", "kv_memory", config.sampling.kv_memory);
+  f("sampling", "stop", config.sampling.stop);
+  f("sampling", "weights", config.sampling.weights);
+  f("sampling", "seed", config.sampling.seed);
+  f("search", "strategy", config.strategy);
+  f("search", "gap", config.search.gap);
+  f("search", "samples", config.search.samples);
+  f("search", "tolerance", config.search.tolerance);
+  f("search", "confidence", config.search.confidence);
+  f("search", "min_yield", config.search.min_yield);
+  f("search", "max_rollouts", config.search.max_rollouts);
+  f("search", "confirm", config.search.confirm);
+  f("search", "min_success", config.search.min_success);
+  f("search", "max_success", config.search.max_success);
+  f("search", "responses", config.search.responses);
+  f("search", "group", config.search.group);
+  f("search", "judge_threads", config.search.judge_threads);
+  f("search", "budget_tokens", config.search.budget_tokens);
+  f("search", "budget_seconds", config.search.budget_seconds);
+}
+
+// Settings that older versions of run.toml lack; such runs have the defaults.
+constexpr std::array<std::string_view, 7> kLater = {
+    "adapter", "system", "oracle_timeout", "oracle_memory", "allow_unsandboxed", "stop", "shard"};
+
+constexpr const char* kWriter = "pivotal search";
+
+}  // namespace
+
+void SaveRunConfig(const RunConfig& config, const std::string& weights_sha256,
+                   const std::filesystem::path& run) {
+  SettingsFile file(kWriter);
+  file.Set("model", "folder", std::filesystem::absolute(config.model.folder));
+  file.Set("model", "weights_sha256", weights_sha256);
+  file.Set("problems", "file", std::filesystem::absolute(config.problems.file));
+  ForEachSetting(config, [&](const char* section, const char* key, const auto& value) {
+    file.Set(section, key, value);
+  });
+  file.Save(run / "run.toml");
+}
+
+RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_sha256) {
+  const SettingsFile file(run / "run.toml", kWriter);
+  RunConfig config;
+  file.Get("model", "folder", config.model.folder);
+  file.Get("problems", "file", config.problems.file);
+  const auto sha = file.Get<std::string>("model", "weights_sha256");
+  if (weights_sha256 != nullptr) *weights_sha256 = sha;
+  ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
+    if (std::ranges::find(kLater, key) != kLater.end() && !file.Contains(section, key)) return;
+    file.Get(section, key, value);
+  });
+  return config;
+}
+
+void ApplySettings(const SettingsFile& file, RunConfig& config) {
+  std::set<std::pair<std::string, std::string>> known;
+  const auto apply = [&](const char* section, const char* key, auto& value) {
+    known.emplace(section, key);
+    if (file.Contains(section, key)) file.Get(section, key, value);
+  };
+  apply("model", "folder", config.model.folder);
+  apply("problems", "file", config.problems.file);
+  ForEachSetting(config, apply);
+  file.RequireKnown(known);
+}
+
+std::string SettingsText(const RunConfig& config) {
+  SettingsFile file(kWriter);
+  ForEachSetting(config, [&](const char* section, const char* key, const auto& value) {
+    file.Set(section, key, value);
+  });
+  return file.Text();
+}
+
+}  // namespace pivotal::experiments

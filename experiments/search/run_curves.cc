@@ -1,0 +1,170 @@
+// Apache-2.0.
+#include "experiments/search/run_curves.h"
+
+#include <algorithm>
+#include <cmath>
+#include <nlohmann/json.hpp>
+#include <string_view>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/tokenizer/response_text.h"
+#include "data/traces/trace_store.h"
+#include "experiments/search/run_config.h"
+#include "pts/strata.h"
+#include "pts/success_trie.h"
+
+namespace pivotal::experiments {
+namespace {
+
+using nlohmann::ordered_json;
+
+constexpr std::size_t kAlternatives = 5;  // tokens listed for a unit, most sampled first
+
+bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
+
+// Returns the offset just behind each sentence of a text.
+std::vector<std::size_t> EndsInText(std::string_view text) {
+  std::vector<std::size_t> ends;
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '\n') ends.push_back(i + 1);
+    if (text[i] != '.' && text[i] != '!' && text[i] != '?') continue;
+    std::size_t next = i + 1;
+    while (next < text.size() &&
+           std::string_view("\"')]}").find(text[next]) != std::string_view::npos)
+      ++next;
+    if (next == text.size() || IsSpace(text[next])) ends.push_back(next);
+  }
+  return ends;
+}
+
+std::vector<int32_t> TokenEnds(std::size_t count) {
+  std::vector<int32_t> ends;
+  for (std::size_t k = 1; k <= count; ++k) ends.push_back(static_cast<int32_t>(k));
+  return ends;
+}
+
+// Describes the rollouts that leave the response at `nodes`, the nodes of one unit.
+ordered_json LeavingOf(const pts::SuccessTrie& trie, std::span<const int32_t> nodes,
+                       const Tokenizer& tokenizer) {
+  struct Seen {
+    int32_t position;
+    TokenId token;
+    pts::Estimate estimate;
+  };
+  std::vector<Seen> seen;
+  pts::Estimate left;
+  for (int32_t node : nodes) {
+    left += trie[node].left;
+    for (const auto& [token, branch] : trie[node].branches)
+      seen.push_back({trie[node].depth + 1, token, branch.estimate});
+  }
+  std::ranges::stable_sort(seen, std::greater<>(),
+                           [](const Seen& s) { return s.estimate.samples; });
+  seen.resize(std::min(seen.size(), kAlternatives));
+  ordered_json alternatives = ordered_json::array();
+  for (const Seen& s : seen)
+    alternatives.push_back({{"position", s.position},
+                            {"token", tokenizer.Piece(s.token)},
+                            {"token_id", s.token},
+                            {"samples", s.estimate.samples},
+                            {"successes", s.estimate.successes}});
+  return {{"samples", left.samples}, {"successes", left.successes}, {"alternatives", alternatives}};
+}
+
+// Writes one line for each unit of a response.
+class CurveWriter {
+ public:
+  CurveWriter(const Tokenizer& tokenizer, const RunConfig& config, data::FileSink& sink)
+      : tokenizer_(tokenizer),
+        gap_(config.search.gap),
+        z_(pts::NormalQuantile(0.5 + config.search.confidence / 2)),
+        sink_(sink) {}
+
+  void Write(const QueryTrace& query, const pts::SuccessTrie& trie, const pts::Strata& strata,
+             int32_t response, const std::vector<int32_t>& ends, CurveSummary& summary) {
+    const auto path = trie.Path(response);
+    const std::span<const TokenId> tokens(query.responses[response].tokens);
+    int32_t begin = 0;
+    for (int32_t end : ends) {
+      const pts::LinearEstimate change = strata.Change(path[begin], path[end]);
+      const pts::Interval bounds = change.Bounds(z_);
+      const ordered_json line = {
+          {"id", query.id},
+          {"response", response},
+          {"success", query.responses[response].success},
+          {"begin", begin},
+          {"end", end},
+          {"text", tokenizer_.Decode(tokens.subspan(begin, end - begin))},
+          {"before", strata.Value(path[begin]).Mean()},
+          {"after", strata.Value(path[end]).Mean()},
+          {"change", change.Mean()},
+          {"low", std::max(-1.0, bounds.low)},
+          {"high", std::min(1.0, bounds.high)},
+          {"left", LeavingOf(trie, path.subspan(begin, end - begin), tokenizer_)}};
+      sink_.Write(line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+      ++summary.units;
+      summary.reaching += pts::ReachesGap(std::abs(change.Mean()), gap_);
+      begin = end;
+    }
+    ++summary.responses;
+  }
+
+ private:
+  const Tokenizer& tokenizer_;
+  double gap_, z_;
+  data::FileSink& sink_;
+};
+
+}  // namespace
+
+std::vector<int32_t> SentenceEnds(const Tokenizer& tokenizer,
+                                  const std::vector<TokenId>& response) {
+  const auto n = static_cast<int32_t>(response.size());
+  data::StreamDecoder decoder(tokenizer);
+  std::string text;
+  std::vector<std::size_t> sizes;  // [k-1]: bytes in the text of t_1..t_k
+  for (TokenId token : response) {
+    text += decoder.Add(token);
+    sizes.push_back(text.size());
+  }
+  text += decoder.Finish();
+  const auto in_text = EndsInText(text);
+  std::vector<int32_t> ends;
+  auto next = in_text.begin();
+  for (int32_t k = 1; k <= n && next != in_text.end(); ++k) {
+    if (sizes[k - 1] < *next) continue;
+    ends.push_back(k);
+    while (next != in_text.end() && *next <= sizes[k - 1]) ++next;
+  }
+  // Tokens without text, such as the end of the sequence, belong to the last sentence.
+  if (!ends.empty() && sizes[ends.back() - 1] == text.size()) ends.back() = n;
+  if (n > 0 && (ends.empty() || ends.back() != n)) ends.push_back(n);
+  return ends;
+}
+
+CurveSummary WriteCurves(const CurveSettings& settings) {
+  if (settings.granularity != "token" && settings.granularity != "sentence")
+    Fail("granularity \"{}\" is unknown: take token or sentence", settings.granularity);
+  const RunConfig config = LoadRunConfig(settings.run);
+  const auto tokenizer = LoadTokenizer(config.model.folder);
+  const auto traces = data::TraceStore(settings.run).ReadAll();
+  data::FileSink sink(settings.output);
+  CurveWriter writer(*tokenizer, config, sink);
+  CurveSummary summary;
+  for (const QueryTrace& query : traces) {
+    const pts::SuccessTrie trie = pts::TrieOf(query);
+    const pts::Strata strata(trie, config.search.gap);
+    for (int32_t r = 0; r < trie.responses(); ++r) {
+      const auto& tokens = query.responses[r].tokens;
+      writer.Write(query, trie, strata, r,
+                   settings.granularity == "token" ? TokenEnds(tokens.size())
+                                                   : SentenceEnds(*tokenizer, tokens),
+                   summary);
+    }
+  }
+  sink.Commit();
+  return summary;
+}
+
+}  // namespace pivotal::experiments

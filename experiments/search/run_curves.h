@@ -1,0 +1,36 @@
+// Apache-2.0. p(success) along the responses of a run, by token or by sentence. Needs no model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "pivotal/tokenizer.h"
+
+namespace pivotal::experiments {
+
+struct CurveSettings {
+  std::filesystem::path run, output;
+  std::string granularity = "token";  // or "sentence"
+};
+
+struct CurveSummary {
+  int64_t responses = 0;
+  int64_t units = 0;     // tokens or sentences
+  int64_t reaching = 0;  // units whose |change| is the run's gap or more
+};
+
+// Returns the positions k at which the sentences of a response end, ascending; the last one is n.
+// A sentence ends with ".", "!" or "?" before white space (closing quotes and brackets may stand
+// between), or with a line end. A token that holds the end of a sentence and the start of the next
+// belongs to the first.
+std::vector<int32_t> SentenceEnds(const Tokenizer& tokenizer, const std::vector<TokenId>& response);
+
+// Writes one line for each unit of each response (data/FORMATS.md): how p(success) changes across
+// the unit, with the interval at the run's confidence, and what the rollouts did that left the
+// response inside the unit. These are thought anchors (arXiv 2506.19143) read from the rollouts of
+// the run. Throws Error for an unknown granularity.
+CurveSummary WriteCurves(const CurveSettings& settings);
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,44 @@
+// Apache-2.0. Runs in the files of other programs: codelion/pts's events, and hidden states to
+// steer a model by.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+
+#include "pivotal/model.h"
+#include "pivotal/progress.h"
+
+namespace pivotal::experiments {
+
+// Writes the pivotal tokens of a run as events (data/traces/event_file.h) and returns their number.
+// Needs the tokenizer of the run's model, not the weights.
+int64_t ExportEvents(const std::filesystem::path& run, const std::filesystem::path& output);
+
+struct ImportSummary {
+  int64_t events = 0;
+  int64_t skipped = 0;  // lines with events of other types
+  int64_t problems = 0;
+  int64_t responses = 0;
+};
+
+// Makes a run folder of an event file, for the commands that read runs. It holds the problems and
+// the parts of responses that events tell of; rollouts, log-probabilities and verdicts are not in
+// such files. Contexts without ids are encoded by the model's tokenizer. The longest common prefix
+// of a query's contexts counts as its prompt if the file does not say. Throws Error that names the
+// event whose token is not in the vocabulary.
+ImportSummary ImportEvents(const std::filesystem::path& events, const ModelSettings& model,
+                           const std::filesystem::path& run);
+
+struct SteeringSummary {
+  int64_t tokens = 0, pairs = 0, layers = 0;
+};
+
+// Writes JSON lines with hidden states; loads the run's model. For each pivotal token and each
+// layer: {id, position, token, delta, layer, hidden}, where hidden is the layer's output [hidden]
+// at the token before the pivotal one. Then for each layer: {layer, pairs, mean_difference}, the
+// mean over the run's pairs (BuildPairs under the run's gap) of the layer's output at the chosen
+// token minus the output at the rejected one. Layers count from 0, as modules of transformers do.
+SteeringSummary ExportSteering(const std::filesystem::path& run,
+                               const std::filesystem::path& output, Progress& progress);
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,76 @@
+// Apache-2.0.
+#include "experiments/search/run_pairs.h"
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <limits>
+#include <span>
+
+#include "data/base/error.h"
+#include "data/traces/trace_store.h"
+#include "experiments/search/run_config.h"
+#include "experiments/settings/loading.h"
+#include "pivotal/pairs.h"
+#include "pts/judging.h"
+#include "pts/oracles/code/command_oracle.h"
+#include "pts/pair_builder.h"
+
+namespace pivotal::experiments {
+namespace {
+
+std::vector<PreferencePair> Judged(const std::vector<QueryTrace>& traces, const RunConfig& config,
+                                   const Tokenizer& tokenizer, const OtherPairs& options,
+                                   const ResponsePairOptions& how) {
+  if (options.judge.empty()) Fail("judged pairs need a judge, a command that scores responses");
+  OracleOptions limits = config.problems.oracle_options;
+  limits.timeout = options.judge_timeout;
+  const auto scorer = pts::MakeCommandScorer(options.judge, limits);
+  const auto text = pts::MakeResponseText(tokenizer, config.sampling.stop);
+  return BuildJudgedPairs(traces, tokenizer,
+                          [&](const QueryTrace& query, std::span<const TokenId> response) {
+                            return scorer->Score({query.question, query.answer, text(response)});
+                          },
+                          {how, options.judge_responses, options.margin, limits.ThreadsOrCores()});
+}
+
+}  // namespace
+
+std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run,
+                                       const PairOptions& options) {
+  options.Validate();
+  const RunConfig config = LoadRunConfig(run);
+  const auto tokenizer = LoadTokenizer(config.model.folder);
+  return BuildPairs(data::TraceStore(run).ReadAll(), *tokenizer, options);
+}
+
+std::vector<std::string> OtherSources() {
+  auto names = pts::kControlNames.Names();
+  names.insert(names.end(), {"full", "judged", "refusal"});
+  return names;
+}
+
+std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
+                                            const OtherPairs& options) {
+  const auto sources = OtherSources();
+  if (std::ranges::find(sources, options.source) == sources.end())
+    Fail("pairs of \"{}\" are unknown: take one of {}", options.source, fmt::join(sources, ", "));
+  const RunConfig config = LoadRunConfig(run);
+  const auto traces = data::TraceStore(run).ReadAll();
+  const int32_t count = options.count > 0 ? options.count : std::numeric_limits<int32_t>::max();
+  const auto controls = pts::kControlNames.Names();
+  if (std::ranges::find(controls, options.source) != controls.end()) {
+    const LoadedModel model = LoadModel(config.model, model::WeightUse::kRollouts);
+    model::RolloutEngine engine(model.phi(), EngineOptionsOf(config.sampling, model));
+    return BuildControlPairs(traces, model.tokenizer(), engine,
+                             pts::kControlNames.Parse(options.source), count, options.seed);
+  }
+  const auto tokenizer = LoadTokenizer(config.model.folder);
+  const ResponsePairOptions how = {count, options.seed};
+  if (options.source == "full") return BuildFullPairs(traces, *tokenizer, how);
+  if (options.source == "refusal")
+    return BuildRefusalPairs(traces, *tokenizer, options.refusal, how);
+  return Judged(traces, config, *tokenizer, options, how);
+}
+
+}  // namespace pivotal::experiments

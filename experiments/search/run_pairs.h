@@ -1,0 +1,38 @@
+// Apache-2.0. Preference pairs of a run folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "pivotal/pairs.h"
+
+namespace pivotal::experiments {
+
+// Returns the pivotal pairs of a run, built from its traces. Needs the tokenizer of the run's
+// model, not the weights.
+std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run,
+                                       const PairOptions& options);
+
+// Which other pairs to make of the responses and rollouts of a run.
+struct OtherPairs {
+  std::string source = "random";  // one of OtherSources()
+  int32_t count = 0;              // number of pairs at most; 0: as many as there are
+  uint64_t seed = 1;
+  std::string refusal = "I don't know.";  // "refusal": text of the refusing response
+  std::string judge;                      // "judged": command, see pts::MakeCommandScorer
+  double judge_timeout = 60;              // "judged": seconds for one score
+  int32_t judge_responses = 8;            // "judged": responses to score for each problem
+  double margin = 1;                      // "judged": least difference of a pair's scores
+};
+
+// Returns the names of the sources: "random", "entropy", "low-probability" (control pairs, which
+// load the model), "full", "judged" and "refusal" (include/pivotal/pairs.h).
+std::vector<std::string> OtherSources();
+
+// Throws Error for an unknown source, or for "judged" without a judge.
+std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
+                                            const OtherPairs& options);
+
+}  // namespace pivotal::experiments

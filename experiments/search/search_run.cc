@@ -1,0 +1,359 @@
+// Apache-2.0.
+#include "experiments/search/search_run.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <iterator>
+#include <memory>
+#include <set>
+#include <string_view>
+#include <thread>
+#include <unordered_map>
+#include <utility>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/base/run_lock.h"
+#include "data/traces/trace_store.h"
+#include "data/traces/work_queue.h"
+#include "experiments/settings/loading.h"
+#include "experiments/settings/settings_file.h"
+#include "pivotal/oracle.h"
+#include "pivotal/problem.h"
+#include "pts/query_search.h"
+#include "pts/strategy.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+// The inputs of a search, loaded and checked before the run folder is touched.
+struct Prepared {
+  LoadedModel model;
+  std::unique_ptr<const Oracle> oracle;
+  std::vector<Query> queries;
+  SearchOptions options;
+};
+
+// A `device` that is not empty takes the place of the setting.
+Prepared Prepare(const RunConfig& config, const std::string& device) {
+  SearchOptions options = config.search;
+  options.kind = pts::kStrategyNames.Parse(config.strategy);
+  options.max_new_tokens = config.sampling.max_new_tokens;
+  options.Validate();
+  EngineOptionsOf(config.sampling);
+  auto oracle = MakeOracle(config.problems.oracle, config.problems.oracle_options);
+  const auto problems = LoadProblems(config.problems.file, config.problems.options);
+  CheckAnswers(*oracle, problems, config.problems);
+  ModelSettings settings = config.model;
+  if (!device.empty()) settings.device = device;
+  LoadedModel model = LoadModel(settings, model::WeightUse::kRollouts);
+  options.stop = MakeStopRule(model.tokenizer(), config.sampling.stop);
+  auto queries = MakeQueries(problems, model);
+  CheckLengths(queries, options.max_new_tokens, model.phi().config());
+  return {std::move(model), std::move(oracle), std::move(queries), options};
+}
+
+// Calls `write`, which changes the run folder. Adds to the text of an Error how to go on.
+template <typename Write>
+void WriteInto(const fs::path& run, const data::RunLock& lock, Write&& write) {
+  try {
+    lock.Check();
+    write();
+  } catch (const Error& error) {
+    Fail("{}; once this is put right, pivotal search --resume {} goes on from what is stored",
+         error.what(), run.string());
+  }
+}
+
+std::vector<std::string> IdsOf(const std::vector<Query>& queries) {
+  std::vector<std::string> ids;
+  for (const Query& query : queries) ids.push_back(query.id);
+  return ids;
+}
+
+SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const fs::path& run,
+                        const data::RunLock& lock, Progress& progress) {
+  data::TraceStore store(run);
+  const auto finished = store.FinishedIds();
+  std::vector<Query> queries;
+  std::copy_if(prepared.queries.begin(), prepared.queries.end(), std::back_inserter(queries),
+               [&](const Query& query) { return !finished.contains(query.id); });
+  model::RolloutEngine engine(prepared.model.phi(),
+                              EngineOptionsOf(config.sampling, prepared.model));
+  SearchResult result;
+  result.resumed = static_cast<int64_t>(finished.size());
+  result.summary = Search(
+      queries, engine,
+      MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop),
+      prepared.options,
+      [&](std::vector<QueryTrace> group) { WriteInto(run, lock, [&] { store.Append(group); }); },
+      progress, prepared.options.budget_tokens > 0 ? GeneratedTokens(run) : 0);
+  WriteInto(run, lock, [&] {
+    store.Consolidate(IdsOf(prepared.queries));
+    const auto stored = std::ssize(store.FinishedIds());
+    if (const auto want = result.resumed + result.summary.queries; stored < want)
+      Fail("{}: holds {} of {} finished problems: files in it were removed", run.string(), stored,
+           want);
+  });
+  result.counters = engine.counters();
+  return result;
+}
+
+// Shows the progress of all processes: the problems that were finished when this process last took
+// some, plus its own since then.
+class TeamProgress : public Progress {
+ public:
+  TeamProgress(Progress& shown, int64_t total) : shown_(shown) {
+    shown_.Begin("search", total, "problems");
+  }
+  void Begin(std::string_view, int64_t, std::string_view, int64_t) override {}
+  void Update(int64_t done, std::string_view detail) override {
+    shown_.Update(finished + done, detail);
+  }
+  bool StopRequested() const override { return shown_.StopRequested(); }
+  void Close() { shown_.End(); }
+
+  int64_t finished = 0;
+
+ private:
+  Progress& shown_;
+};
+
+// Searches problems until this process and the others have done all. The last one joins the shards.
+SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const fs::path& run,
+                       const data::RunLock& lock, Progress& progress) {
+  using Clock = std::chrono::steady_clock;
+  constexpr auto kPoll = std::chrono::milliseconds(300);  // while other processes hold all problems
+  // An idle process waits this long, then repeats problems of other processes, which may hang. It
+  // grows to twice the time of this process's slowest group. Repetition is safe: equal searches
+  // find equal things, and each problem is stored once.
+  Clock::duration patience = std::chrono::seconds(30);
+  if (prepared.options.budget_tokens > 0 || prepared.options.budget_seconds > 0)
+    Fail(
+        "a shared run has no budget: leave it out, or search each --shard of the problems with a "
+        "budget of its own");
+  const auto start = Clock::now();
+  data::TraceStore store(run);
+  const auto& queries = prepared.queries;
+  const auto stored = store.FinishedIds();
+  SearchResult result;
+  result.resumed =
+      std::ranges::count_if(queries, [&](const Query& query) { return stored.contains(query.id); });
+  data::WorkQueue share(run / "work", std::ssize(queries),
+                        [&](int64_t i) { return stored.contains(queries[i].id); });
+  model::RolloutEngine engine(prepared.model.phi(),
+                              EngineOptionsOf(config.sampling, prepared.model));
+  const auto judge = MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop);
+  TeamProgress shown(progress, share.items());
+  Clock::time_point idle_since = Clock::now();
+  while (share.finished() < share.items()) {
+    const bool late = Clock::now() - idle_since > patience;
+    const auto items = share.Take(prepared.options.group, late);
+    shown.finished = share.finished();
+    const auto began = Clock::now();
+    if (items.empty()) {
+      if (progress.StopRequested())
+        throw Interrupted("search stopped while other processes searched the last problems");
+      shown.Update(0, "other processes search the last ones");
+      std::this_thread::sleep_for(kPoll);
+      continue;
+    }
+    std::vector<Query> own;
+    for (const int64_t i : items) own.push_back(queries[static_cast<std::size_t>(i)]);
+    std::vector<QueryTrace> traces;
+    result.summary.verdict_seconds +=
+        Search(
+            own, engine, judge, prepared.options,
+            [&](std::vector<QueryTrace> group) {
+              std::move(group.begin(), group.end(), std::back_inserter(traces));
+            },
+            shown)
+            .verdict_seconds;
+    share.Finish(items, [&] { WriteInto(run, lock, [&] { store.Append(traces); }); });
+    if (late) continue;  // other processes still hang
+    idle_since = Clock::now();
+    patience = std::max(patience, 2 * (idle_since - began));
+  }
+  share.Leave([&] { WriteInto(run, lock, [&] { store.Consolidate(IdsOf(queries)); }); });
+  shown.Close();
+  pts::AddCounts(store.ReadAll(), result.summary);
+  result.summary.seconds = std::chrono::duration<double>(Clock::now() - start).count();
+  result.lost_workers = share.lost_workers();
+  result.counters = engine.counters();
+  return result;
+}
+
+// Waits for the run that another process makes, and returns a lock on it.
+std::unique_ptr<data::RunLock> AwaitRun(const fs::path& run, int seconds,
+                                        const Progress& progress) {
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  for (;;) {
+    const bool late = std::chrono::steady_clock::now() >= end;
+    if (progress.StopRequested())
+      throw Interrupted("search stopped before the first process had made the run");
+    if (fs::exists(run / "run.toml")) {
+      try {
+        return std::make_unique<data::RunLock>(run, data::RunLock::Kind::kShared);
+      } catch (const Error&) {
+        if (late) throw;  // the process that makes the run briefly holds it alone
+      }
+    } else if (late) {
+      Fail("{}: the first process did not make the run within {} seconds; was it started?",
+           run.string(), seconds);
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+}
+
+// Returns the settings by "section.key" that merged runs must share: all but the shard, paths, the
+// device and settings of speed.
+std::unordered_map<std::string, std::string> CommonSettings(const fs::path& run) {
+  static const std::set<std::string> kMayDiffer = {
+      "problems.shard",       "problems.file",        "model.folder", "model.device",
+      "sampling.batch",       "sampling.kv_memory",   "search.group", "search.judge_threads",
+      "search.budget_tokens", "search.budget_seconds"};
+  std::unordered_map<std::string, std::string> settings;
+  for (const auto& [section, key, value] : SettingsFile(run / "run.toml", "pivotal search").All()) {
+    const std::string name = section.empty() ? key : section + "." + key;
+    if (!kMayDiffer.contains(name)) settings[name] = value;
+  }
+  return settings;
+}
+
+void CheckSame(const fs::path& first, const fs::path& other) {
+  const auto a = CommonSettings(first), b = CommonSettings(other);
+  for (const auto& [name, value] : a) {
+    const auto found = b.find(name);
+    const std::string other_value = found == b.end() ? "nothing" : found->second;
+    if (other_value != value)
+      Fail("{}: {} is {}, but {} in {}: only runs with the same model and settings can be merged",
+           other.string(), name, other_value, value, first.string());
+  }
+}
+
+}  // namespace
+
+SearchResult RunSearch(const RunConfig& config, const fs::path& run, Progress& progress,
+                       const SearchTeam& team) {
+  const Prepared prepared = Prepare(config, team.device);
+  const std::string weights = ModelFingerprint(config.model);
+  if (team.shared && !team.first) {
+    const auto lock = AwaitRun(run, team.wait, progress);
+    std::string found;
+    const RunConfig other = LoadRunConfig(run, &found);
+    if (found != weights || SettingsText(other) != SettingsText(config))
+      Fail("{}: this run has another model or other settings", run.string());
+    return ShareInto(config, prepared, run, *lock, progress);
+  }
+  data::CreateOutputFolder(run);
+  {
+    const data::RunLock lock(run);
+    data::RequireAbsent(run / "run.toml");  // another process may have been quicker
+    SaveRunConfig(config, weights, run);
+    if (!team.shared) return SearchInto(config, prepared, run, lock, progress);
+  }
+  const data::RunLock lock(run, data::RunLock::Kind::kShared);
+  return ShareInto(config, prepared, run, lock, progress);
+}
+
+SearchResult ResumeSearch(const fs::path& run, const ResumeOptions& options, Progress& progress,
+                          const SearchTeam& team) {
+  std::string weights;
+  RunConfig config = LoadRunConfig(run, &weights);
+  const data::RunLock lock(
+      run, team.shared ? data::RunLock::Kind::kShared : data::RunLock::Kind::kAlone);
+  config.search.budget_tokens = options.budget_tokens.value_or(config.search.budget_tokens);
+  config.search.budget_seconds = options.budget_seconds.value_or(config.search.budget_seconds);
+  if (ModelFingerprint(config.model) != weights)
+    Fail("{}: the weights have changed since {} was started; start a new run",
+         config.model.folder.string(), run.string());
+  const Prepared prepared = Prepare(config, team.device);
+  return team.shared ? ShareInto(config, prepared, run, lock, progress)
+                     : SearchInto(config, prepared, run, lock, progress);
+}
+
+std::string SummaryText(const SearchResult& result, const fs::path& run) {
+  const SearchSummary& s = result.summary;
+  const RolloutCounters& c = result.counters;
+  std::string text;
+  const auto line = [&]<typename... T>(fmt::format_string<T...> format, T&&... values) {
+    fmt::format_to(std::back_inserter(text), format, std::forward<T>(values)...);
+    text += '\n';
+  };
+  if (result.lost_workers > 0)
+    line("processes that died  {}; other processes did their problems again", result.lost_workers);
+  if (result.resumed > 0) line("problems found done  {}", result.resumed);
+  line("problems             {}", s.queries);
+  line("  in the band        {}", s.searched);
+  line("responses searched   {}", s.responses);
+  line("pivotal tokens       {}", s.pivotal);
+  line("  candidate pairs    {}", s.candidates);
+  if (s.pivotal > 0)
+    line("  expected false     {:.1f}% (abs. change below the gap)", 100 * s.false_share);
+  if (s.cut_short > 0) line("cut short by budget  {}", s.cut_short);
+  if (s.undone > 0)
+    line(
+        "left undone          {} problems; pivotal search --resume {} with a larger budget\n"
+        "                     goes on with them",
+        s.undone, run.string());
+  line("rollouts             {}", c.rollouts);
+  line("generated tokens     {} ({:.0f}/s)", c.decoded_tokens,
+       static_cast<double>(c.decoded_tokens) / std::max(c.seconds, 1e-9));
+  const auto percent = [&](double seconds) { return 100 * seconds / std::max(s.seconds, 1e-9); };
+  line(
+      "time                 {:.1f} s: {:.1f}% decode, {:.1f}% prefixes, {:.1f}% waiting for the "
+      "oracle",
+      s.seconds, percent(c.decode_seconds), percent(c.prefill_seconds), percent(s.verdict_seconds));
+  line("Next: pivotal pairs {0} --output {0}/pairs.jsonl", run.string());
+  return text;
+}
+
+int64_t GeneratedTokens(const fs::path& run) {
+  int64_t tokens = 0;
+  for (const QueryTrace& query : data::TraceStore(run).ReadAll())
+    for (const RolloutTrace& rollout : query.rollouts) tokens += std::ssize(rollout.tokens);
+  return tokens;
+}
+
+MergedRuns MergeRuns(const std::vector<fs::path>& runs, const fs::path& output) {
+  if (runs.size() < 2) Fail("merge: name two runs or more");
+  for (const fs::path& run : runs) CheckSame(runs.front(), run);
+  std::string weights;
+  RunConfig config = LoadRunConfig(runs.front(), &weights);
+  config.problems.options.shard.clear();
+  config.search.budget_tokens = 0;
+  config.search.budget_seconds = 0;
+  std::vector<std::string> ids;
+  std::unordered_map<std::string, fs::path> run_of;  // by id; empty: in no run so far
+  for (const Problem& problem : LoadProblems(config.problems.file, config.problems.options)) {
+    ids.push_back(problem.id);
+    run_of[problem.id];
+  }
+  std::vector<QueryTrace> all;
+  for (const fs::path& run : runs) {
+    const data::RunLock lock(run);  // keeps other processes from writing
+    for (QueryTrace& query : data::TraceStore(run).ReadAll()) {
+      const auto known = run_of.find(query.id);
+      if (known == run_of.end())
+        Fail("{}: problem {} is not in {}", run.string(), query.id, config.problems.file.string());
+      if (!known->second.empty())
+        Fail("{}: problem {} is in {} too; shards of one file have no problem in common",
+             run.string(), query.id, known->second.string());
+      known->second = run;
+      all.push_back(std::move(query));
+    }
+  }
+  data::CreateOutputFolder(output);
+  const data::RunLock lock(output);
+  SaveRunConfig(config, weights, output);
+  data::TraceStore store(output);
+  store.Append(all);
+  store.Consolidate(ids);
+  return {std::ssize(all), std::ssize(ids) - std::ssize(all)};
+}
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,152 @@
+// Apache-2.0.
+#include "experiments/settings/loading.h"
+
+#include <fmt/ranges.h>
+
+#include <memory>
+#include <regex>
+#include <utility>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/pairs/pair_file.h"
+#include "kernels/packed_matrix.h"
+#include "model/lora.h"
+#include "model/packed_weights.h"
+
+namespace pivotal::experiments {
+
+LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use) {
+  if (!settings.adapter.empty()) use = model::WeightUse::kAny;  // merging changes the weights
+  LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),
+                                           model::ParseDType(settings.dtype), use),
+                     data::PromptFormat::kPlain, settings.system, settings.dtype};
+  loaded.prompt_format =
+      data::MakePromptFormat(settings.prompt_format, settings.folder, loaded.tokenizer());
+  if (!settings.adapter.empty()) {
+    model::PhiModel& phi = *loaded.checkpoint.model;
+    phi.set_adapter(model::LoadAdapter(settings.adapter, phi));
+    model::MergeAdapter(phi);
+  }
+  return loaded;
+}
+
+std::string ModelFingerprint(const ModelSettings& settings) {
+  const std::string weights = model::WeightsFingerprint(settings.folder);
+  if (settings.adapter.empty()) return weights;
+  return data::Sha256OfText(weights + model::AdapterFingerprint(settings.adapter));
+}
+
+std::vector<TokenId> LoadedModel::Prompt(std::span<const ChatMessage> messages) const {
+  static const std::regex kImage(R"(<\|image(_\d+)?\|>)");
+  if (phi().config().architecture == model::Architecture::kPhi3V) {
+    std::smatch image;
+    for (const ChatMessage& message : messages) {
+      if (std::regex_search(message.content, image, kImage))
+        Fail(
+            "a prompt holds {}, but only the text model of {} is run; remove the image from the "
+            "prompt",
+            image.str(), checkpoint.folder.string());
+    }
+  }
+  return prompt_format.Encode(tokenizer(), messages);
+}
+
+model::EngineOptions EngineOptionsOf(const SamplingSettings& settings) {
+  model::EngineOptions options;
+  options.sampling = settings.params;
+  options.seed = settings.seed;
+  options.batch = settings.batch;
+  options.kv_memory = settings.kv_memory;
+  if (settings.weights != "auto") {
+    options.weights = kernels::FindWeightType(settings.weights);
+    if (!options.weights)
+      Fail("weights \"{}\" are unknown: take one of auto, {}", settings.weights,
+           fmt::join(kernels::WeightTypeNames(), ", "));
+  }
+  options.Validate();
+  return options;
+}
+
+model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const LoadedModel& model) {
+  model::EngineOptions options = EngineOptionsOf(settings);
+  if (!options.weights && model.phi().options().device().is_cpu())
+    options.weights = model::WeightTypeOf(model::ParseDType(model.dtype));
+  return options;
+}
+
+std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const LoadedModel& model) {
+  std::vector<Query> queries;
+  for (const Problem& problem : problems) {
+    const auto messages = data::QuestionMessages(model.system, problem.question);
+    queries.push_back({problem.id, problem.question, problem.answer, model.Prompt(messages)});
+  }
+  return queries;
+}
+
+void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
+                  const ProblemSettings& settings) {
+  for (const Problem& problem : problems) {
+    if (!oracle.CanRead(problem.answer))
+      Fail(
+          "{}: problem {}: the oracle {} finds nothing to compare in the answer \"{}\"; choose "
+          "another --oracle or --answer-key",
+          settings.file.string(), problem.id, settings.oracle, problem.answer);
+  }
+}
+
+void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
+                  const model::PhiConfig& config) {
+  for (const Query& query : queries) {
+    const auto total = static_cast<int64_t>(query.prompt.size()) + max_new_tokens;
+    if (total > config.max_position_embeddings)
+      Fail(
+          "problem {}: a prompt of {} tokens plus {} new ones is longer than the model's {} "
+          "positions; lower --max-new-tokens",
+          query.id, query.prompt.size(), max_new_tokens, config.max_position_embeddings);
+  }
+}
+
+}  // namespace pivotal::experiments
+
+namespace pivotal {
+
+Model::Model(std::unique_ptr<const experiments::LoadedModel> loaded) : loaded_(std::move(loaded)) {}
+Model::Model(Model&&) noexcept = default;
+Model& Model::operator=(Model&&) noexcept = default;
+Model::~Model() = default;
+
+Model Model::Load(const ModelSettings& settings) {
+  return Model(std::make_unique<const experiments::LoadedModel>(experiments::LoadModel(settings)));
+}
+
+const Tokenizer& Model::tokenizer() const { return loaded_->tokenizer(); }
+
+int64_t Model::max_positions() const { return loaded_->phi().config().max_position_embeddings; }
+
+std::vector<TokenId> Model::Prompt(std::string_view question) const {
+  return Prompt(data::QuestionMessages(loaded_->system, question));
+}
+
+std::vector<TokenId> Model::Prompt(std::span<const ChatMessage> messages) const {
+  return loaded_->Prompt(messages);
+}
+
+std::vector<Query> Model::Queries(const std::vector<Problem>& problems,
+                                  int32_t max_new_tokens) const {
+  auto queries = experiments::MakeQueries(problems, *loaded_);
+  experiments::CheckLengths(queries, max_new_tokens, loaded_->phi().config());
+  return queries;
+}
+
+std::unique_ptr<Policy> Model::MakePolicy(const SamplingSettings& settings) const {
+  return std::make_unique<model::RolloutEngine>(loaded_->phi(),
+                                                experiments::EngineOptionsOf(settings, *loaded_));
+}
+
+std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const Model& model) {
+  const experiments::LoadedModel& loaded = *model.loaded_;
+  return data::LoadPairs(path, {loaded.tokenizer(), loaded.prompt_format});
+}
+
+}  // namespace pivotal

@@ -1,0 +1,104 @@
+// Apache-2.0. The TOML files run.toml and train.toml, which keep the settings of a run, and the
+// settings that both files hold.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <set>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace pivotal::experiments {
+
+// Settings by section and key. Errors name the file and `by`, the command that writes such files.
+class SettingsFile {
+ public:
+  // Makes an empty file that `by` writes.
+  explicit SettingsFile(std::string by);
+  // Reads `path`. Throws Error that names the file and, for bad TOML, the line.
+  SettingsFile(const std::filesystem::path& path, std::string by);
+  // Makes a file of a toml::table; Errors call it `source`.
+  template <typename TomlTable>
+  static SettingsFile OfTable(const TomlTable& settings, std::string source);
+  SettingsFile(SettingsFile&&) noexcept;
+  ~SettingsFile();
+
+  // Returns all settings as TOML.
+  std::string Text() const;
+  // Writes the file under a temporary name, then renames it.
+  void Save(const std::filesystem::path& path) const;
+
+  bool Contains(std::string_view section, std::string_view key) const;
+  // Throws Error that names a setting that is not among `known`, pairs of section and key.
+  void RequireKnown(const std::set<std::pair<std::string, std::string>>& known) const;
+  // Returns section, key and value (as TOML writes it) of every setting, ordered by name.
+  std::vector<std::array<std::string, 3>> All() const;
+
+  template <typename T>
+  void Set(std::string_view section, std::string_view key, const T& value) {
+    if constexpr (std::is_same_v<T, std::filesystem::path>)
+      SetValue(section, key, value.string());
+    else
+      SetValue(section, key, static_cast<Stored<T>>(value));
+  }
+  // Throws Error that names file, section and key if the setting is missing or of another type.
+  template <typename T>
+  void Get(std::string_view section, std::string_view key, T& value) const {
+    Value stored = Stored<T>();
+    GetValue(section, key, stored);
+    value = static_cast<T>(std::get<Stored<T>>(std::move(stored)));
+  }
+  template <typename T>
+  T Get(std::string_view section, std::string_view key) const {
+    T value;
+    Get(section, key, value);
+    return value;
+  }
+
+ private:
+  using Value = std::variant<bool, int64_t, double, std::string, std::vector<std::string>>;
+  // The type in the file of a setting of type T.
+  template <typename T>
+  using Stored = std::conditional_t<
+      std::is_same_v<T, std::filesystem::path>, std::string,
+      std::conditional_t<
+          std::is_floating_point_v<T>, double,
+          std::conditional_t<std::is_integral_v<T> && !std::is_same_v<T, bool>, int64_t, T>>>;
+
+  SettingsFile(std::string source, std::string by);
+  void SetValue(std::string_view section, std::string_view key, const Value& value);
+  // Replaces `value` by the setting, which must be of the type that `value` holds.
+  void GetValue(std::string_view section, std::string_view key, Value& value) const;
+
+  std::string source_, by_;
+  struct Table;
+  std::unique_ptr<Table> table_;
+};
+
+// Visits the settings that run.toml and train.toml keep in [model], except the folder:
+// f(section, key, value).
+template <typename Settings, typename F>
+void ForEachModelSetting(Settings& settings, F&& f) {
+  f("model", "adapter", settings.adapter);
+  f("model", "device", settings.device);
+  f("model", "dtype", settings.dtype);
+  f("model", "prompt_format", settings.prompt_format);
+  f("model", "system", settings.system);
+}
+
+// Visits the settings of the oracle: f(section, key, value).
+template <typename Settings, typename F>
+void ForEachOracleSetting(const char* section, Settings& problems, F&& f) {
+  f(section, "oracle", problems.oracle);
+  f(section, "oracle_timeout", problems.oracle_options.timeout);
+  f(section, "oracle_memory", problems.oracle_options.memory);
+  f(section, "allow_unsandboxed", problems.oracle_options.allow_unsandboxed);
+}
+
+}  // namespace pivotal::experiments

@@ -1,0 +1,68 @@
+// Apache-2.0. The files that a training run writes: checkpoints, best weights, and log.jsonl. Their
+// formats are in data/FORMATS.md.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <map>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+
+#include "dpo/trainer.h"
+#include "pivotal/training.h"
+
+namespace pivotal::experiments {
+
+// Holds a checkpoint that was read, except for the weights, which are in `folder`.
+struct TrainCheckpoint {
+  std::filesystem::path folder;
+  dpo::TrainState state;
+  BestEvaluation best;
+};
+
+// Writes the files of the weights into `folder`.
+using SaveWeightsInto = std::function<void(const std::filesystem::path& folder)>;
+
+// Writes RUN/checkpoint-<step> under a temporary name, then renames it: the weights, optimizer/,
+// and state.json with the SHA-256 of every file. Then removes all checkpoints but the newest
+// `keep`. Throws Error if it fails, and removes what it has written.
+void SaveTrainCheckpoint(const dpo::TrainState& state, const BestEvaluation& best,
+                         const SaveWeightsInto& weights, const std::filesystem::path& run,
+                         int64_t keep);
+
+// Returns the newest intact checkpoint of a run, or nothing if the run has no checkpoints. Warns of
+// each damaged one. Throws Error if all are damaged, or if RUN/train.toml has changed since the
+// newest intact one was written.
+std::optional<TrainCheckpoint> FindTrainCheckpoint(const std::filesystem::path& run);
+
+// Writes the weights into RUN/best-<step> and removes the folder of an earlier best step.
+void SaveBest(int64_t step, const SaveWeightsInto& weights, const std::filesystem::path& run);
+std::filesystem::path BestFolder(const std::filesystem::path& run, int64_t step);
+
+// Writes log.jsonl, one JSON object per line. Each line is flushed, so that a killed run keeps what
+// it has logged.
+class TrainLog {
+ public:
+  // Opens `path` to continue after `step`; removes lines of later steps and an incomplete last
+  // line.
+  TrainLog(std::filesystem::path path, int64_t step);
+  // Adds the line of an optimizer step. Throws Error if it cannot be written.
+  void Add(const StepLog& log);
+  // Adds the line of an evaluation after `step`. Throws Error if it cannot be written.
+  void Add(int64_t step, const std::map<std::string, double>& measured);
+
+ private:
+  void Write(const std::string& line);
+
+  std::filesystem::path path_;
+  std::ofstream file_;
+};
+
+// Reads FOLDER/log.jsonl and returns its numbers for a report's page: {"name", "series"}, see
+// experiments/report/page/DATA.md.
+nlohmann::ordered_json TrainingSeries(const std::string& name, const std::filesystem::path& folder);
+
+}  // namespace pivotal::experiments

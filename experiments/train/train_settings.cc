@@ -1,0 +1,189 @@
+// Apache-2.0.
+#include "experiments/train/train_settings.h"
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "experiments/settings/settings_file.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kWriter = "pivotal train";
+
+// An enum setting, and the functions between its values and their names in the file.
+template <typename T>
+struct Choice {
+  T& value;
+  std::string_view (*name)(std::remove_const_t<T>);
+  std::remove_const_t<T> (*parse)(const std::string&);
+};
+
+// Calls f(section, key, value) for every setting; `value` of an enum is a Choice. One visitor
+// serves writing and reading.
+template <typename Settings, typename F>
+void ForEachSetting(Settings& s, F&& f) {
+  auto& o = s.options;
+  f("model", "folder", s.model.folder);
+  ForEachModelSetting(s.model, f);
+  f("data", "file", s.data);
+  f("data", "reference_cache", s.reference_cache);
+  f("data", "order", Choice{o.order, dpo::DataOrderName, dpo::ParseDataOrder});
+  f("loss", "sft", s.sft);
+  f("loss", "method", Choice{s.loss.method, dpo::PreferenceMethodName, dpo::ParsePreferenceMethod});
+  f("loss", "type", Choice{s.loss.type, dpo::LossTypeName, dpo::ParseLossType});
+  f("loss", "beta", s.loss.beta);
+  f("loss", "label_smoothing", s.loss.label_smoothing);
+  f("loss", "rpo_alpha", s.loss.rpo_alpha);
+  f("loss", "cpo_alpha", s.loss.cpo_alpha);
+  f("loss", "simpo_gamma", s.loss.simpo_gamma);
+  f("loss", "discopop_tau", s.loss.discopop_tau);
+  f("weights", "lora_rank", s.lora.rank);
+  f("weights", "lora_alpha", s.lora.alpha);
+  f("weights", "lora_modules", s.lora.modules);
+  f("weights", "rslora", s.lora.rslora);
+  f("weights", "merge", s.merge);
+  f("weights", "freeze", s.freeze);
+  f("weights", "activation_checkpointing", s.activation_checkpointing);
+  f("weights", "ignore_memory_plan", s.ignore_memory_plan);
+  f("weights", "half_update",
+    Choice{o.optimizer.half_update, dpo::HalfUpdateName, dpo::ParseHalfUpdate});
+  f("weights", "max_shard_bytes", s.max_shard_bytes);
+  f("steps", "epochs", o.epochs);
+  f("steps", "batch_size", o.batch_size);
+  f("steps", "gradient_accumulation", o.gradient_accumulation);
+  f("steps", "max_steps", o.max_steps);
+  f("steps", "seed", o.seed);
+  f("steps", "learning_rate", o.optimizer.learning_rate);
+  f("steps", "lr_schedule", Choice{o.schedule, dpo::ScheduleName, dpo::ParseSchedule});
+  f("steps", "warmup_ratio", o.warmup_ratio);
+  f("steps", "warmup_steps", o.warmup_steps);
+  f("steps", "min_learning_rate_ratio", o.min_learning_rate_ratio);
+  f("steps", "adam_beta1", o.optimizer.beta1);
+  f("steps", "adam_beta2", o.optimizer.beta2);
+  f("steps", "adam_epsilon", o.optimizer.epsilon);
+  f("steps", "weight_decay", o.optimizer.weight_decay);
+  f("steps", "max_grad_norm", o.optimizer.max_grad_norm);
+  f("held_out", "data", s.held_out.data);
+  f("held_out", "problems", s.held_out.problems.file);
+  ForEachOracleSetting("held_out", s.held_out.problems, f);
+  f("held_out", "limit", s.held_out.problems.options.limit);
+  f("held_out", "max_new_tokens", s.held_out.max_new_tokens);
+  f("held_out", "every", s.held_out.every);
+  f("held_out", "metric", s.held_out.metric);
+  f("held_out", "patience", s.held_out.patience);
+  f("checkpoints", "save_steps", s.save_steps);
+  f("checkpoints", "keep", s.keep);
+}
+
+SettingsFile FileOf(const TrainSettings& settings) {
+  SettingsFile file(kWriter);
+  ForEachSetting(settings, [&](const char* section, const char* key, const auto& value) {
+    if constexpr (requires { value.name; }) {
+      file.Set(section, key, std::string(value.name(value.value)));
+    } else {
+      file.Set(section, key, value);
+    }
+  });
+  return file;
+}
+
+fs::path Absolute(const fs::path& path) { return path.empty() ? path : fs::absolute(path); }
+
+}  // namespace
+
+}  // namespace pivotal::experiments
+
+namespace pivotal {
+
+std::string HeldOutSettings::Metric() const {
+  if (!metric.empty()) return metric;
+  return problems.file.empty() ? "eval_loss" : "eval_accuracy";
+}
+
+void HeldOutSettings::Validate() const {
+  if (every < 0) Fail("eval steps must be 0 (after each epoch) or larger, got {}", every);
+  if (patience < 0) Fail("early stop must be 0 (never) or larger, got {}", patience);
+  if (max_new_tokens < 1) Fail("eval max new tokens must be at least 1, got {}", max_new_tokens);
+  if (!any() && (every > 0 || patience > 0 || !metric.empty()))
+    Fail("--eval-steps, --eval-metric and --early-stop need --eval-data or --eval-problems");
+}
+
+void TrainSettings::Validate() const {
+  options.Validate();
+  if (!sft) loss.Validate();
+  held_out.Validate();
+  if (save_steps < 0) Fail("save steps must be 0 (off) or larger, got {}", save_steps);
+  if (keep < 1) Fail("keep must be at least 1, got {}", keep);
+  if (options.optimizer.half_update == HalfUpdate::kStochastic && model.dtype != "bfloat16")
+    Fail("--bf16-update stochastic needs --dtype bfloat16, not {}", model.dtype);
+  if (!model.adapter.empty() && lora.rank > 0)
+    Fail("--adapter continues an adapter, which has a rank; leave --lora-rank out");
+  if (merge && !Adapts()) Fail("--merge needs --lora-rank or --adapter");
+  if (Adapts() && !freeze.empty())
+    Fail("--freeze needs full fine-tuning: with an adapter, all weights are frozen");
+}
+
+}  // namespace pivotal
+
+namespace pivotal::experiments {
+
+TrainInputs InputsOf(const TrainSettings& settings) {
+  const std::string& adapter = settings.model.adapter;
+  return {model::WeightsFingerprint(settings.model.folder), data::Sha256OfFile(settings.data),
+          adapter.empty() ? "" : model::AdapterFingerprint(adapter)};
+}
+
+void ApplySettings(const SettingsFile& file, TrainSettings& settings) {
+  std::set<std::pair<std::string, std::string>> known;
+  ForEachSetting(settings, [&](const char* section, const char* key, auto&& value) {
+    known.emplace(section, key);
+    if (!file.Contains(section, key)) return;
+    if constexpr (requires { value.parse; }) {
+      value.value = value.parse(file.Get<std::string>(section, key));
+    } else {
+      file.Get(section, key, value);
+    }
+  });
+  file.RequireKnown(known);
+}
+
+std::string SettingsText(const TrainSettings& settings) {
+  TrainSettings s = settings;
+  s.model.folder.clear();
+  s.data.clear();
+  return FileOf(s).Text();
+}
+
+void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,
+                       const fs::path& run) {
+  TrainSettings s = settings;  // absolute paths are valid from any working directory
+  for (fs::path* path : {&s.model.folder, &s.data, &s.held_out.data, &s.held_out.problems.file})
+    *path = Absolute(*path);
+  s.model.adapter = Absolute(s.model.adapter).string();
+  SettingsFile file = FileOf(s);
+  file.Set("model", "weights_sha256", inputs.weights_sha256);
+  file.Set("model", "adapter_sha256", inputs.adapter_sha256);
+  file.Set("data", "sha256", inputs.data_sha256);
+  file.Set("steps", "ranks", ranks);
+  file.Save(run / "train.toml");
+}
+
+TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
+  const SettingsFile file(run / "train.toml", kWriter);
+  file.Get("model", "weights_sha256", inputs.weights_sha256);
+  file.Get("model", "adapter_sha256", inputs.adapter_sha256);
+  file.Get("data", "sha256", inputs.data_sha256);
+  TrainSettings s;
+  ForEachSetting(s, [&](const char* section, const char* key, auto&& value) {
+    if constexpr (requires { value.parse; }) {
+      value.value = value.parse(file.Get<std::string>(section, key));
+    } else {
+      file.Get(section, key, value);
+    }
+  });
+  return s;
+}
+
+}  // namespace pivotal::experiments

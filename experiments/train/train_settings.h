@@ -1,0 +1,36 @@
+// Apache-2.0. Every setting of a training run, and train.toml, which keeps them.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "dpo/loss.h"
+#include "dpo/trainer.h"
+#include "experiments/settings/settings_file.h"
+#include "model/checkpoint.h"
+#include "model/lora.h"
+#include "pivotal/training.h"
+
+namespace pivotal::experiments {
+
+// What training starts from; checked again before it goes on.
+struct TrainInputs {
+  std::string weights_sha256, data_sha256;
+  std::string adapter_sha256;  // "": none
+};
+TrainInputs InputsOf(const TrainSettings& settings);
+
+// RUN/train.toml. Throws Error that names the file and the line or setting. `ranks`, the number
+// that the run is started with, is for its reader: it may go on with another.
+void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,
+                       const std::filesystem::path& run);
+TrainSettings LoadTrainSettings(const std::filesystem::path& run, TrainInputs& inputs);
+
+// As those of run_config.h, by the names of train.toml; the text is without the paths of model and
+// data.
+void ApplySettings(const SettingsFile& file, TrainSettings& settings);
+std::string SettingsText(const TrainSettings& settings);
+
+}  // namespace pivotal::experiments

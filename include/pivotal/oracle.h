@@ -1,0 +1,80 @@
+// Apache-2.0. Oracles: who decides whether a response solves its problem.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "pivotal/problem.h"
+
+namespace pivotal {
+
+// Limits for the oracles that run programs. Oracles that compare texts ignore them.
+struct OracleOptions {
+  double timeout = 10;               // seconds of wall time for one judgement
+  int64_t memory = 1024;             // MiB, for each process of a judgement and for all together
+  int32_t processes = 16;            // processes and threads of one judgement (code oracle)
+  int64_t output = 1024;             // KiB that a program may print; length of a command's answer
+  int64_t files = 64;                // MiB: size of the largest file and of /tmp (code oracle)
+  bool allow_unsandboxed = false;    // run without bubblewrap if it cannot start (code oracle)
+  std::string bubblewrap = "bwrap";  // program of the code oracle's sandbox, searched in PATH
+  int32_t threads = 0;               // processes of a command at most; 0: one per core
+
+  // Throws Error that names the field and its range.
+  void Validate() const;
+  // Returns `threads`, or the number of cores for 0.
+  int32_t ThreadsOrCores() const;
+};
+
+// What an oracle judges. The texts must outlive the call.
+struct Attempt {
+  std::string_view question;  // as it stands in the problem file
+  std::string_view answer;    // the reference; GSM8K's worked solutions end in "#### n"
+  std::string_view response;  // decoded text without control tokens
+};
+
+// Decides whether a response is right. Several threads may call its functions at once.
+class Oracle {
+ public:
+  virtual ~Oracle() = default;
+  // Returns true if the response solves the problem. A side with nothing to compare fails.
+  virtual bool Judge(const Attempt& attempt) const = 0;
+  // Returns false if `answer` holds nothing to compare, so that every response would fail. Check it
+  // before a search.
+  virtual bool CanRead(std::string_view answer) const = 0;
+};
+
+// Makes an oracle by name.
+//
+//   numeric          compares the last number of each side with its unit: fractions, percent,
+//                    powers of ten
+//   math             compares the answers that both sides state as mathematics, in LaTeX or
+//                    plain text
+//   last-number      compares the last number of each side; "1,234", "$5" and "-2.50" are numbers
+//   hash             compares the number after the last "####" of the response with that of the
+//                    answer, or with the answer's last number if it has no "####"
+//   exact            compares the texts without white space at both ends
+//   choice           compares the last stand-alone letters A-J ("(B)", "Answer: B"), case kept
+//   regex:PATTERN    compares capture group 1 (or the whole match) of the last match of PATTERN
+//                    (PCRE2) with the answer, both without white space at the ends; a PATTERN
+//                    that names <think> or </think> could never match and is an Error
+//   code             runs the response as a Python program against the answer's tests, in a
+//                    sandbox
+//   command:PROGRAM  asks a program of the user
+//
+// Numbers are compared exactly, as decimals of any length. Throws Error that lists the names, says
+// where PATTERN is malformed, or names the option that is out of range. Judge throws Error if
+// PATTERN backtracks without end.
+std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options = {});
+
+// A problem file and the oracle that judges responses to it.
+struct ProblemSettings {
+  std::filesystem::path file;
+  ProblemSetOptions options;
+  std::string oracle = "hash";  // name for MakeOracle
+  OracleOptions oracle_options;
+};
+
+}  // namespace pivotal

@@ -1,0 +1,126 @@
+// Apache-2.0. Preference pairs: what a search hands to training.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pivotal/policy.h"
+#include "pivotal/tokenizer.h"
+#include "pivotal/trace.h"
+
+namespace pivotal {
+
+// Successes among rollouts that continue one side of a pair.
+struct SideEstimate {
+  int32_t samples = 0;
+  int32_t successes = 0;
+  double low = 0, high = 1;  // 95% interval of the success probability
+};
+
+// prompt + chosen against prompt + rejected. Both sides of a pivotal pair are single tokens.
+struct PreferencePair {
+  std::string id;                        // "<query id>/<response>/<position>"
+  std::string prompt, chosen, rejected;  // text for people and for TRL; "" for messages
+  std::vector<TokenId> prompt_ids, chosen_ids, rejected_ids;  // token ids, which training uses
+  // Weights of each token's log-probability in the loss, 0 or more (cDPO, arXiv 2411.19943). Empty:
+  // all weights are 1.
+  std::vector<float> chosen_weights, rejected_weights;
+  SideEstimate chosen_estimate, rejected_estimate;  // fresh rollouts after the side's token
+  double delta = 0;  // p_k - p_(k-1) of the response's token as the search measured it; 0: unknown
+  double delta_low = -1, delta_high = 1;  // its interval, valid however often the search looked
+  std::string source = "pivotal";         // or the kind of control pair: "random", "full", ...
+};
+
+// prompt -> completion, for next-token training. The loss covers the completion only.
+struct PromptCompletion {
+  std::vector<TokenId> prompt_ids, completion_ids;
+};
+
+struct PairOptions {
+  double gap = 0.2;      // least p(chosen) - p(rejected) on fresh rollouts; in (0, 1)
+  double min_delta = 0;  // least |delta| of the response's token; in [0, 1)
+  // One-sided confidence that chosen is better than rejected on fresh rollouts; in [0, 1). 0 asks
+  // for none.
+  double min_confidence = 0.95;
+  int32_t max_pairs_per_response = 0;  // keeps the largest differences; 0: no limit
+  // Throws Error that names the field and its range.
+  void Validate() const;
+};
+
+// Returns a pair for each pivotal token whose sides differ measurably by `gap` on fresh rollouts.
+// The response's token is chosen if it raised p(success) and rejected if it lowered it. Pairs of a
+// query with the same (prompt_ids, chosen, rejected) are returned once. The order ascends by query,
+// response and position.
+std::vector<PreferencePair> BuildPairs(std::span<const QueryTrace> queries,
+                                       const Tokenizer& tokenizer, const PairOptions& options);
+
+// Positions that control pairs take in place of pivotal tokens.
+enum class ControlKind {
+  kRandom,         // drawn uniformly
+  kEntropy,        // where the policy's next token is least certain
+  kLowProbability  // where the policy gave the response's token the least probability
+};
+
+// Returns at most `count` control pairs at positions of searched responses; fewer if the traces
+// hold fewer tokens. The response's token is chosen if the response is right and rejected if it is
+// wrong; the other side is the policy's most probable other token. Pairs have no estimates;
+// `source` is "random", "entropy" or "low-probability". `seed` matters for kRandom.
+std::vector<PreferencePair> BuildControlPairs(std::span<const QueryTrace> queries,
+                                              const Tokenizer& tokenizer, Policy& policy,
+                                              ControlKind kind, int32_t count, uint64_t seed);
+
+// Pairs of whole responses are made of the rollouts that a search drew from the prompts. They are
+// spread over the queries: each query gives its first pair before any gives a second. No text
+// stands twice on one side of a query's pairs.
+struct ResponsePairOptions {
+  int32_t count = 0;  // number of pairs at most; 0: as many as there are
+  uint64_t seed = 1;  // of the shuffle of rollouts
+};
+
+// Returns pairs of a right and a wrong response to a searched query. `source` is "full".
+std::vector<PreferencePair> BuildFullPairs(std::span<const QueryTrace> queries,
+                                           const Tokenizer& tokenizer,
+                                           const ResponsePairOptions& options);
+
+// Returns the worth of a response, higher is better; nothing for a response without a score.
+// Several threads call it at once.
+using ResponseScore = std::function<std::optional<double>(const QueryTrace& query,
+                                                          std::span<const TokenId> response)>;
+
+struct JudgedPairOptions : ResponsePairOptions {
+  int32_t responses = 8;  // different rollouts of a query that are scored
+  double margin = 1;      // least difference of the two scores of a pair, above 0
+  int32_t threads = 1;    // threads that ask for scores
+};
+
+// Returns pairs of a better and a worse response by a judge's score (judge-guided DPO of the Phi-4
+// report). The best response of a query stands against the worst, the second best against the
+// second worst, and so on while their scores are `margin` apart. `source` is "judged".
+std::vector<PreferencePair> BuildJudgedPairs(std::span<const QueryTrace> queries,
+                                             const Tokenizer& tokenizer, const ResponseScore& score,
+                                             const JudgedPairOptions& options);
+
+// Returns one pair a query against made-up answers (Phi-4 report). Where some rollouts were right,
+// a right one is chosen over `refusal` ("I don't know."); where none was, `refusal` is chosen over
+// a wrong one. The two kinds alternate as far as both exist; queries come in an order shuffled by
+// the seed. A query whose wrong rollouts are all the refusal itself gives none. `source` is
+// "refusal". Throws Error for a refusal without tokens.
+std::vector<PreferencePair> BuildRefusalPairs(std::span<const QueryTrace> queries,
+                                              const Tokenizer& tokenizer,
+                                              const std::string& refusal,
+                                              const ResponsePairOptions& options);
+
+// Writes pairs as JSON lines that TRL and Hugging Face datasets read: prompt, chosen and rejected,
+// then their ids and the estimates (data/FORMATS.md). Writes under a temporary name first. Throws
+// Error if the disk is full.
+void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs);
+
+// Writes pairs without ids and estimates, for programs that refuse columns they don't know.
+void SavePairTexts(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs);
+
+}  // namespace pivotal

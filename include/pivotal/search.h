@@ -1,0 +1,114 @@
+// Apache-2.0. Pivotal token search over a set of queries (Phi-4 Technical Report, arXiv 2412.08905,
+// section 4.3).
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "pivotal/oracle.h"
+#include "pivotal/policy.h"
+#include "pivotal/progress.h"
+#include "pivotal/trace.h"
+
+namespace pivotal {
+
+// How the responses of one query are searched.
+enum class StrategyKind {
+  kAnchored,         // works backwards from the verdict; rollouts go where they tell most
+  kSubdivide,        // published: splits at the midpoint of the cumulative log-probability
+  kSubdivideLength,  // splits in the middle of the tokens, as codelion/pts does
+  kExhaustive,       // estimates p_k of every token
+  kNone,             // draws the rollouts from the prompt and nothing else
+};
+
+struct StrategyOptions {
+  StrategyKind kind = StrategyKind::kAnchored;
+  double gap = 0.2;      // a token is pivotal if |p_k - p_(k-1)| >= gap; in (0, 1)
+  int32_t samples = 32;  // rollouts for each estimate of p_k; kAnchored uses it for p_0 alone
+  // kAnchored alone:
+  double tolerance =
+      0.05;  // a token whose |delta| is this near to the gap may be decided either way
+  double confidence =
+      0.95;  // one-sided confidence of |delta| >= gap - tolerance for reported tokens
+  // Stops when generating one response's worth of tokens would decide fewer tokens than this.
+  double min_yield = 0.0015;
+  int32_t max_rollouts = 1024;  // limit for each response
+  // Throws Error that names the field and its range.
+  void Validate() const;
+};
+
+struct SearchOptions : StrategyOptions {
+  int32_t confirm = 32;      // fresh rollouts for each side of a candidate pair; 0: none
+  double min_success = 0.2;  // queries with p_0 outside [min_success, max_success] are not searched
+  double max_success = 0.8;
+  int32_t responses = 2;         // responses searched per query: right and wrong in turn, as drawn
+  int32_t max_new_tokens = 256;  // of a whole response: a rollout from P_k may add this minus k
+  StopRule stop = {};            // ends a response beside the end of sequence
+  int32_t group = 64;            // queries that share batches and are stored together
+  int32_t judge_threads = 2;     // threads that ask the judge while rollouts decode
+  int64_t budget_tokens = 0;     // limit of generated tokens for the whole run; 0: none
+  double budget_seconds = 0;     // limit of wall time for the call; 0: none
+  // Throws Error that names the field and its range.
+  void Validate() const;
+};
+
+// One problem as the policy sees it.
+struct Query {
+  std::string id;  // unique; it keys the random draws
+  std::string question, answer;
+  std::vector<TokenId> prompt;  // not empty
+};
+
+// Returns true if the response (token ids, EOS included) solves the query. Several threads call it
+// at once.
+using Judge = std::function<bool(const Query& query, std::span<const TokenId> response)>;
+
+// Returns a judge that decodes a response, cuts it at the first of the texts `stop`, and asks
+// `oracle`. <think> and </think> stay readable if they are control tokens. Tokenizer and oracle
+// must outlive the judge.
+Judge MakeJudge(const Tokenizer& tokenizer, const Oracle& oracle,
+                const std::vector<std::string>& stop = {});
+
+// Receives each finished group of queries, in order.
+using TraceSink = std::function<void(std::vector<QueryTrace> group)>;
+
+struct SearchSummary {
+  int64_t queries = 0;         // queries that were finished
+  int64_t searched = 0;        // queries with p_0 in the band
+  int64_t responses = 0;       // responses that were searched
+  int64_t pivotal = 0;         // pivotal tokens that were found
+  int64_t candidates = 0;      // pivotal tokens with a candidate pair
+  int64_t cut_short = 0;       // queries that a budget ended early
+  int64_t undone = 0;          // queries that a budget left untouched
+  double false_share = 0;      // expected share of false findings: the mean of 1 - probability
+  double seconds = 0;          // wall time of the call
+  double verdict_seconds = 0;  // part of `seconds` spent waiting for verdicts after all rollouts
+};
+
+// Searches `queries`, a group at a time: draws `samples` rollouts from every prompt; takes
+// responses from the rollouts of queries in the band and searches them all in shared batches;
+// picks, for each pivotal token, the other side of a pair among the tokens that rollouts sampled in
+// its place; then draws `confirm` fresh rollouts for both sides. A side after which nothing can
+// follow (end of sequence, max_new_tokens, `stop`) is judged once instead: its successes are 0 or
+// `confirm`.
+//
+// Random draws are keyed by (query id, prefix, purpose): grouping, order and interruptions change
+// nothing. On a stop request the current group is dropped and Interrupted is thrown; groups already
+// given to `sink` are complete.
+//
+// With a budget, each group may use a share of what remains in proportion to its queries; if a
+// batch costs more, the rollouts with the highest yield go first. budget_tokens is never exceeded:
+// rollouts are drawn only if there is room for them at full length, so the last few tokens may stay
+// unused. Queries that a budget ends early are stored with what is known and marked; queries that
+// were never reached are not stored. `spent_tokens` counts against budget_tokens: an interrupted
+// run has already stored that many.
+//
+// Throws Error for bad options, an empty prompt, or a policy that breaks its contract.
+SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge& judge,
+                     const SearchOptions& options, const TraceSink& sink, Progress& progress,
+                     int64_t spent_tokens = 0);
+
+}  // namespace pivotal

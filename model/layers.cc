@@ -1,0 +1,231 @@
+// Apache-2.0.
+#include "model/layers.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/core/grad_mode.h>
+#include <ATen/core/ivalue.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
+#include <ATen/ops/full.h>
+#include <ATen/ops/gelu.h>
+#include <ATen/ops/linear.h>
+#include <ATen/ops/matmul.h>
+#include <ATen/ops/pow.h>
+#include <ATen/ops/rms_norm.h>
+#include <ATen/ops/sigmoid.h>
+#include <ATen/ops/silu.h>
+#include <ATen/ops/softmax.h>
+#include <ATen/ops/tensor.h>
+#include <ATen/ops/where.h>
+#include <ATen/ops/zeros_like.h>
+#include <torch/csrc/autograd/autograd.h>
+#include <torch/csrc/autograd/custom_function.h>
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "model/tensor_transfer.h"
+
+namespace pivotal::model {
+namespace {
+
+using torch::autograd::AutogradContext;
+using torch::autograd::variable_list;
+
+// Phi-3-small's activation: even columns are the gate, odd columns are linear.
+at::Tensor Gegelu(const at::Tensor& x, double limit) {
+  const at::Tensor gate = x.slice(-1, 0, std::nullopt, 2).clamp_max(limit);
+  const at::Tensor linear = x.slice(-1, 1, std::nullopt, 2).clamp(-limit, limit);
+  return gate * at::sigmoid(1.702 * gate) * (linear + 1.0);
+}
+
+struct ExpertChoice {
+  at::Tensor expert, weight;  // [N, 1]
+};
+
+// Chooses the expert with the highest of `scores` [N, experts]. Its weight is its softmax among the
+// experts whose distance from it, relative to `original`, is at most twice `jitter`.
+ExpertChoice BestExpert(const at::Tensor& scores, const at::Tensor& original, double jitter) {
+  const auto [best, expert] = scores.detach().max(-1, /*keepdim=*/true);
+  const at::Tensor distance = (best - original.detach()) / original.detach().abs().maximum(best);
+  const at::Tensor near =
+      scores.masked_fill(distance.gt(2 * jitter), -std::numeric_limits<double>::infinity());
+  return {expert, at::softmax(near, -1).gather(-1, expert)};
+}
+
+at::Tensor Experts(const at::Tensor& x, const LayerWeights& layer, const PhiConfig& config) {
+  const at::Tensor rows = x.reshape({-1, config.hidden_size});
+  const at::Tensor scores = Apply(layer.router, rows);
+  const ExpertChoice first = BestExpert(scores, scores, config.router_jitter);
+  const at::Tensor others =
+      scores.scatter(-1, first.expert, -std::numeric_limits<double>::infinity());
+  const ExpertChoice second = BestExpert(others, scores, config.router_jitter);
+  const at::Tensor chosen = at::cat({first.expert, second.expert}, -1);  // [N, 2]
+  const at::Tensor weight = at::cat({first.weight, second.weight}, -1);
+  at::Tensor out = at::zeros_like(rows);
+  for (std::size_t i = 0; i < layer.experts.size(); ++i) {
+    const auto where = chosen.eq(static_cast<int64_t>(i)).nonzero().unbind(-1);  // row, 0 or 1
+    if (where[0].numel() == 0) continue;
+    const Expert& expert = layer.experts[i];
+    const at::Tensor input = rows.index_select(0, where[0]);
+    const at::Tensor inner = at::silu(Apply(expert.gate, input)) * Apply(expert.up, input);
+    const at::Tensor row_weight =
+        weight.flatten().index_select(0, where[0] * 2 + where[1]).unsqueeze(-1);
+    out = out.index_add(0, where[0], Apply(expert.down, inner) * row_weight);
+  }
+  return out.view_as(x);
+}
+
+// Returns the frequencies 1 / (factor * theta^(2i/R)), in float32 as transformers computes them.
+at::Tensor Frequencies(const PhiConfig& config, const std::vector<double>& factors,
+                       at::Device device) {
+  const auto options = at::TensorOptions(at::kFloat);
+  const int64_t dim = config.rotary_dim();
+  at::Tensor scaled =
+      at::pow(config.rope.theta, at::arange(0, dim, 2, options) / static_cast<double>(dim));
+  if (!factors.empty()) scaled = at::tensor(factors, options) * scaled;
+  return (1.0 / scaled).to(device);
+}
+
+// Backward pass: for u = x / sqrt(mean(x^2) + epsilon) and the gradient g of u * weight, the
+// gradient of x is (g * weight - u * mean(g * weight * u)) / sqrt(mean(x^2) + epsilon).
+struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            double epsilon) {
+    const at::Tensor scale = x.pow(2).mean(-1, /*keepdim=*/true).add_(epsilon).rsqrt_();
+    const at::Tensor unit = x * scale;
+    context->save_for_backward({unit, scale, weight});
+    return unit * weight;
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor &unit = saved[0], &scale = saved[1], &weight = saved[2];
+    const at::Tensor product = gradients[0] * unit;
+    variable_list input_gradients(3);
+    if (context->needs_input_grad(0)) {
+      const at::Tensor mean = at::matmul(product, weight).div_(unit.size(-1)).unsqueeze(-1);
+      input_gradients[0] = (gradients[0] * weight).addcmul_(unit, mean, -1).mul_(scale);
+    }
+    if (context->needs_input_grad(1)) input_gradients[1] = product.flatten(0, -2).sum(0);
+    return input_gradients;
+  }
+};
+
+using TensorFunction = std::function<at::Tensor(const at::Tensor&)>;
+
+// Carries `f` from the forward to the backward pass.
+struct FunctionHolder : torch::CustomClassHolder {
+  explicit FunctionHolder(TensorFunction f) : f(std::move(f)) {}
+  TensorFunction f;
+};
+
+struct RecomputeFunction : torch::autograd::Function<RecomputeFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x,
+                            const c10::intrusive_ptr<FunctionHolder>& holder) {
+    context->save_for_backward({x});
+    context->saved_data["f"] = c10::IValue::make_capsule(holder);
+    return holder->f(x);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const auto holder =
+        c10::static_intrusive_pointer_cast<FunctionHolder>(context->saved_data["f"].toCapsule());
+    const at::AutoGradMode with_grad(true);
+    const at::Tensor x = context->get_saved_variables()[0].detach().requires_grad_(true);
+    const at::Tensor y = holder->f(x);
+    torch::autograd::backward({y}, {gradients[0]});
+    return {x.grad(), at::Tensor()};
+  }
+};
+
+}  // namespace
+
+at::Tensor Apply(const Linear& linear, const at::Tensor& x) {
+  const at::Tensor y = linear.bias.defined() ? at::linear(x, linear.weight, linear.bias)
+                                             : at::linear(x, linear.weight);
+  const auto& [a, b, scale] = linear.update;
+  if (!a.defined()) return y;
+  return (y + scale * at::linear(at::linear(x.to(a.scalar_type()), a), b)).to(y.scalar_type());
+}
+
+at::Tensor Mlp(const at::Tensor& x, const LayerWeights& layer, const PhiConfig& config) {
+  switch (config.mlp) {
+    case PhiConfig::Mlp::kSwiGlu: {
+      const auto halves = Apply(layer.up, x).chunk(2, -1);
+      return Apply(layer.down, at::silu(halves[0]) * halves[1]);
+    }
+    case PhiConfig::Mlp::kGelu: return Apply(layer.down, at::gelu(Apply(layer.up, x), "tanh"));
+    case PhiConfig::Mlp::kGegelu:
+      return Apply(layer.down, Gegelu(Apply(layer.up, x), config.gegelu_limit));
+    case PhiConfig::Mlp::kExperts: break;
+  }
+  return Experts(x, layer, config);
+}
+
+at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
+  const bool wide = x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble;
+  const bool wants = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
+  if (x.is_cpu() && wide && wants && x.dim() > 1) return RmsNormFunction::apply(x, weight, epsilon);
+  return at::rms_norm(x, weight.sizes(), weight, epsilon);
+}
+
+Rope::Rope(const PhiConfig& config, const at::TensorOptions& options)
+    : config_(config.rope),
+      rotary_dim_(config.rotary_dim()),
+      dtype_(c10::typeMetaToScalarType(options.dtype())),
+      short_(Frequencies(config, config.rope.short_factor, options.device())),
+      long_(Frequencies(config, config.rope.long_factor, options.device())),
+      short_scale_(at::full({}, config.rope.short_scale, options.dtype(at::kFloat))),
+      long_scale_(at::full({}, config.rope.long_scale, options.dtype(at::kFloat))) {}
+
+RopeAngles Rope::Angles(const at::Tensor& positions, std::span<const int64_t> lengths) const {
+  const auto is_long = [&](int64_t length) { return config_.IsLong(length); };
+  const auto count = std::ranges::count_if(lengths, is_long);
+  if (count == 0) return Angles(positions, at::Tensor());
+  if (count == static_cast<int64_t>(lengths.size()))
+    return Finish(positions, long_, config_.long_scale, {});
+  std::vector<int64_t> flags;  // rows of both kinds
+  for (int64_t length : lengths) flags.push_back(is_long(length) ? 1 : 0);
+  return Angles(positions, ToDevice(flags, positions.device()).to(at::kBool));
+}
+
+RopeAngles Rope::Angles(const at::Tensor& positions, const at::Tensor& is_long) const {
+  if (!is_long.defined()) return Finish(positions, short_, config_.short_scale, {});
+  const at::Tensor row = is_long.view({-1, 1, 1});
+  return Finish(positions, at::where(row, long_, short_), 1,
+                at::where(row, long_scale_, short_scale_));
+}
+
+RopeAngles Rope::Finish(const at::Tensor& positions, const at::Tensor& frequency, double scale,
+                        const at::Tensor& scales) const {
+  const at::Tensor angle = positions.to(at::kFloat).unsqueeze(-1) * frequency;  // [B, T, R/2]
+  const auto finish = [&](at::Tensor values) {
+    if (scales.defined())
+      values = values * scales;
+    else if (scale != 1.0)
+      values = values * scale;
+    return values.to(dtype_).unsqueeze(2);
+  };
+  const at::Tensor cos = angle.cos(), sin = angle.sin();
+  return {finish(at::cat({cos, cos}, -1)), finish(at::cat({-sin, sin}, -1))};
+}
+
+at::Tensor Rope::Rotate(const at::Tensor& x, const RopeAngles& angles) const {
+  const auto rotate = [&](const at::Tensor& part) {
+    return part * angles.cos + part.roll(rotary_dim_ / 2, -1) * angles.sin;
+  };
+  if (rotary_dim_ == x.size(-1)) return rotate(x);
+  const auto parts = x.split_with_sizes({rotary_dim_, x.size(-1) - rotary_dim_}, -1);
+  return at::cat({rotate(parts[0]), parts[1]}, -1);
+}
+
+at::Tensor Recompute(TensorFunction f, const at::Tensor& x) {
+  if (!at::GradMode::is_enabled()) return f(x);
+  // Weights inside f may require gradients even if x, from a frozen embedding, does not.
+  const at::Tensor input = x.requires_grad() ? x : x.detach().requires_grad_(true);
+  return RecomputeFunction::apply(input, c10::make_intrusive<FunctionHolder>(std::move(f)));
+}
+
+}  // namespace pivotal::model

@@ -1,0 +1,113 @@
+// Apache-2.0.
+#include "model/memory.h"
+
+#include <c10/core/CachingDeviceAllocator.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <fstream>
+#include <limits>
+
+#include "model/weights.h"
+
+namespace pivotal::model {
+namespace {
+
+constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
+
+// Returns the bytes of MemAvailable in /proc/meminfo.
+int64_t SystemFree() {
+  std::ifstream in("/proc/meminfo");
+  std::string name, unit;
+  int64_t kibibytes = 0;
+  while (in >> name >> kibibytes && std::getline(in, unit))
+    if (name == "MemAvailable:") return kibibytes * 1024;
+  return kUnknown;
+}
+
+// Returns the bytes that the limit of the control group (version 2) leaves. The file says "max" for
+// no limit.
+int64_t GroupFree() {
+  const auto read = [](const char* path) {
+    std::ifstream in(path);
+    int64_t bytes = 0;
+    return in >> bytes ? bytes : int64_t{-1};
+  };
+  const int64_t limit = read("/sys/fs/cgroup/memory.max"),
+                used = read("/sys/fs/cgroup/memory.current");
+  return limit < 0 || used < 0 ? kUnknown : std::max<int64_t>(0, limit - used);
+}
+
+}  // namespace
+
+Footprint FootprintOf(const PhiConfig& config, int64_t element, int64_t lora_rank) {
+  Footprint f;
+  int64_t experts = 0;
+  CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
+    int64_t size = 1;
+    for (int64_t dim : shape) size *= dim;
+    f.parameters += size;
+    if (name.find(".experts.") != std::string::npos) experts += size;
+    return at::Tensor();
+  });
+  for (const LinearShape& layer : LinearLayers(config))
+    f.lora_parameters += lora_rank * (layer.out + layer.in);
+  f.active_parameters = f.parameters - experts;
+  if (experts > 0) f.active_parameters += 2 * (experts / config.num_experts);
+  f.weights = f.parameters * element;
+  f.kv_per_token =
+      2 * config.num_hidden_layers * config.num_key_value_heads * config.head_dim * element;
+  const int64_t master = element < 4 ? 4 : 0;
+  f.full_fine_tuning = f.parameters * (2 * element + 2 * 4 + master);
+  f.lora_fine_tuning = f.weights + f.lora_parameters * 4 * 4;
+  return f;
+}
+
+TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingShape& shape) {
+  int64_t parameters = 0, largest = 0;
+  CollectWeights(config, [&](const std::string&, const std::vector<int64_t>& dims, Init) {
+    int64_t size = 1;
+    for (int64_t dim : dims) size *= dim;
+    parameters += size;
+    largest = std::max(largest, size);
+    return at::Tensor();
+  });
+  const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
+  const int64_t queries = config.num_attention_heads * config.head_dim;
+  const int64_t keys = config.num_key_value_heads * config.head_dim;
+  const bool gated = config.mlp != PhiConfig::Mlp::kGelu;
+  const int64_t experts = config.num_experts > 0 ? 2 : 1;  // experts that a token uses
+  // Numbers that one layer keeps for each token: inputs of norms and matrices, rotated queries and
+  // keys, keys and values repeated for each query head, attention's output, both sides of the gate
+  // and their product.
+  const int64_t layer =
+      4 * hidden + 2 * queries + 2 * keys + 4 * queries + experts * (gated ? 4 : 2) * inner;
+  const int64_t kept = shape.activation_checkpointing ? config.num_hidden_layers * hidden + layer
+                                                      : config.num_hidden_layers * layer;
+  constexpr int64_t kLogits = int64_t{3} << 25;  // bytes: dpo/batch.cc has 2^23 logits three times
+  constexpr int64_t kLibTorch = int64_t{250} << 20;
+  TrainingFootprint f;
+  f.weights = parameters * shape.element;
+  f.gradients = shape.trained * shape.trained_element;
+  f.optimizer = shape.trained * (2 * 4 + (shape.master ? 4 : 0)) / shape.ranks;
+  f.activations = shape.tokens * kept * shape.element * 6 / 5;  // a fifth for temporaries
+  f.working = kLogits + kLibTorch + 2 * 4 * std::min(largest, shape.trained);
+  return f;
+}
+
+int64_t FreeMemory(c10::Device device) {
+  if (device.is_cpu()) return std::min(SystemFree(), GroupFree());
+  const auto index = device.has_index() ? device.index() : c10::DeviceIndex{0};
+  c10::DeviceAllocator* const allocator = c10::getDeviceAllocator(device.type());
+  allocator->emptyCache();  // freed memory that LibTorch keeps for reuse counts as free
+  return static_cast<int64_t>(allocator->getMemoryInfo(index).first);
+}
+
+std::string BytesText(int64_t bytes) {
+  const auto number = static_cast<double>(bytes);
+  if (bytes >= int64_t{100} << 20) return fmt::format("{:.2f} GiB", number / (1 << 30));
+  if (bytes >= 100 << 10) return fmt::format("{:.2f} MiB", number / (1 << 20));
+  return fmt::format("{:.1f} KiB", number / (1 << 10));
+}
+
+}  // namespace pivotal::model

@@ -1,0 +1,48 @@
+// Apache-2.0. Tensors to and from devices and safetensors files.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "data/weights/safetensors.h"
+
+namespace pivotal::model {
+
+// Returns a copy on `device`, or the tensor itself if it is there. From the host to a GPU it copies
+// through page-locked memory and does not wait; work on the current stream sees the copy.
+at::Tensor ToDevice(const at::Tensor& tensor, c10::Device device);
+// Returns `values` as an int64 tensor [values.size()] on `device`.
+at::Tensor ToDevice(std::span<const int64_t> values, c10::Device device);
+
+at::ScalarType ToScalarType(data::DType type);
+
+// Copies a tensor of a file to `device`, as `dtype`. The file may be unmapped afterwards.
+at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarType dtype);
+
+// Returns a read-only tensor over the mapped file itself: on the CPU, in the file's type, keeping
+// `reader` alive. The bytes in the file must be aligned to the elements.
+at::Tensor MapTensor(std::shared_ptr<const data::SafetensorsReader> reader,
+                     const std::string& name);
+
+// Frees the pages that reading a tensor of MapTensor loaded; reading it again loads them again.
+// Does nothing for other tensors.
+void ReleaseMapped(const at::Tensor& tensor);
+
+// Views of tensors for data::WriteSafetensors, over CPU memory that lives as long as this object.
+// Throws Error for a type that safetensors files here don't hold.
+class TensorViews {
+ public:
+  explicit TensorViews(const std::map<std::string, at::Tensor>& tensors);
+  const std::map<std::string, data::TensorView>& get() const { return views_; }
+
+ private:
+  std::map<std::string, at::Tensor> on_cpu_;
+  std::map<std::string, data::TensorView> views_;
+};
+
+}  // namespace pivotal::model

@@ -1,0 +1,102 @@
+// Apache-2.0.
+#include "pts/estimate.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace pivotal::pts {
+
+Interval WilsonInterval(Estimate estimate, double z) {
+  if (estimate.samples <= 0) return {0.0, 1.0};
+  const double n = estimate.samples;
+  const double p = estimate.Mean();
+  const double scale = 1.0 / (1.0 + z * z / n);
+  const double center = scale * (p + z * z / (2.0 * n));
+  const double half = scale * z * std::sqrt(p * (1.0 - p) / n + z * z / (4.0 * n * n));
+  // The ends are exact where no rollout, or every rollout, succeeded; rounding would move them.
+  const bool none = estimate.successes == 0;
+  const bool all = estimate.successes == estimate.samples;
+  return {none ? 0.0 : std::max(0.0, center - half), all ? 1.0 : std::min(1.0, center + half)};
+}
+
+double NormalQuantile(double p) {
+  double low = -40, high = 40;  // bisection to the last bits
+  for (int i = 0; i < 100; ++i) {
+    const double middle = 0.5 * (low + high);
+    (0.5 * std::erfc(-middle / std::sqrt(2.0)) < p ? low : high) = middle;
+  }
+  return 0.5 * (low + high);
+}
+
+double AnytimeQuantile(double confidence, int32_t samples) {
+  constexpr double kTuned = 4;
+  const double r = samples / kTuned;
+  return std::sqrt((1 + 1 / r) * (std::log1p(r) - 2 * std::log(1 - confidence)));
+}
+
+bool ReachesGap(double difference, double gap) {
+  constexpr double kRounding = 1e-9;
+  return difference >= gap - kRounding;
+}
+
+namespace {
+
+double MeanOf(Estimate estimate) { return estimate.samples > 0 ? estimate.Mean() : 0.5; }
+
+}  // namespace
+
+double SampleVariance(Estimate estimate) {
+  const double p = estimate.Smoothed();
+  return p * (1 - p);
+}
+
+double LinearEstimate::Mean() const {
+  double mean = constant;
+  for (const Term& term : terms) mean += term.weight * MeanOf(term.estimate);
+  return mean;
+}
+
+double LinearEstimate::Variance() const {
+  double variance = 0;
+  for (const Term& term : terms)
+    variance += term.weight * term.weight * SampleVariance(term.estimate) /
+                std::max(0.5, static_cast<double>(term.estimate.samples));
+  return variance;
+}
+
+template <typename Quantile>
+Interval LinearEstimate::Combine(Quantile&& quantile_of) const {
+  // squared distances to the ends; half the range of q without samples
+  double below = 0, above = 0, unknown = 0;
+  for (const Term& term : terms) {
+    if (term.estimate.samples == 0) {
+      unknown += 0.5 * std::abs(term.weight);
+      continue;
+    }
+    const double mean = term.estimate.Mean();
+    const Interval q = WilsonInterval(term.estimate, quantile_of(term.estimate.samples));
+    double down = term.weight * (mean - q.low), up = term.weight * (q.high - mean);
+    if (term.weight < 0) std::swap(down, up);
+    below += down * down;
+    above += up * up;
+  }
+  const double mean = Mean();
+  return {mean - std::sqrt(below) - unknown, mean + std::sqrt(above) + unknown};
+}
+
+Interval LinearEstimate::Bounds(double z) const {
+  return Combine([z](int32_t) { return z; });
+}
+
+Interval LinearEstimate::AnytimeBounds(double confidence) const {
+  return Combine([=](int32_t samples) { return AnytimeQuantile(confidence, samples); });
+}
+
+Estimate LinearEstimate::AsCounts() const {
+  const double mean = std::clamp(Mean(), 0.02, 0.98);
+  const double samples = std::clamp(mean * (1 - mean) / std::max(1e-6, Variance()) - 1, 0.0, 1e3);
+  return {static_cast<int32_t>(std::lround(samples)),
+          static_cast<int32_t>(std::lround(samples * mean))};
+}
+
+}  // namespace pivotal::pts

@@ -1,0 +1,37 @@
+// Apache-2.0. Judges responses by a program of the user.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "pivotal/oracle.h"
+
+namespace pivotal::pts {
+
+// Makes the oracle that asks a program. `command` runs by /bin/sh -c, so quotes, variables and
+// pipes work as in a shell, and with the rights of the user, without a sandbox. Questions and
+// responses go to its stdin only, never into the command line. For each line {"question", "answer",
+// "response"} the program prints one line {"success": true|false} and flushes it; further keys are
+// ignored. Its stderr is read, and the end of it is shown if the program fails. A question that
+// takes too long is a failed response. command_pool.h says how many copies run, what happens to
+// those that fail, and which Errors are thrown.
+std::unique_ptr<const Oracle> MakeCommandOracle(std::string_view command,
+                                                const OracleOptions& options);
+
+// Scores responses by a program of the user, as the judge of the Phi-4 Technical Report does
+// (section 4.2, judge-guided DPO).
+class ResponseScorer {
+ public:
+  virtual ~ResponseScorer() = default;
+  // Returns the mean of the three scores; nothing if the program took too long. Several threads may
+  // call it at once.
+  virtual std::optional<double> Score(const Attempt& attempt) const = 0;
+};
+
+// Makes a scorer. The command is used as by MakeCommandOracle, but answers {"accuracy": a, "style":
+// b, "detail": c}: numbers on one scale, higher is better.
+std::unique_ptr<const ResponseScorer> MakeCommandScorer(std::string_view command,
+                                                        const OracleOptions& options);
+
+}  // namespace pivotal::pts

@@ -1,0 +1,97 @@
+// Apache-2.0. Running copies of a user's program, asked from any thread.
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <nlohmann/json_fwd.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "pivotal/oracle.h"
+#include "pts/oracles/code/subprocess.h"
+
+namespace pivotal::pts {
+
+// The form of a program's answers: lines of JSON objects that `fits` accepts.
+struct AnswerShape {
+  std::function<bool(const nlohmann::json& object)> fits;
+  std::string example;  // an answer as an example for errors
+};
+
+// The outcome of one question. A process that gave no answer is not used again.
+struct CommandReply {
+  std::optional<std::string> answer = std::nullopt;  // JSON of the right form
+  bool timed_out = false;
+  // Without an answer: one line that says why, with the end of stderr.
+  std::string trouble = {};
+};
+
+// A process that runs "/bin/sh -c COMMAND" in a session of its own. Only one thread may use it at a
+// time.
+class CommandProcess {
+ public:
+  // A line of more than `max_line` bytes is not accepted as an answer. Throws Error if the process
+  // cannot be started.
+  CommandProcess(const std::string& command, int64_t max_line, AnswerShape shape);
+
+  // Sends a line (without line end) and waits for the line that answers it.
+  CommandReply Ask(const std::string& line, Subprocess::Clock::time_point deadline);
+  // Waits until `deadline` for a process that nobody has asked. Returns what is wrong if it ends or
+  // prints something; else "".
+  std::string TroubleBy(Subprocess::Clock::time_point deadline);
+  // CloseInput ends its input; Wait waits for its end and kills it at the deadline.
+  void CloseInput() { child_.CloseInput(); }
+  void Wait(Subprocess::Clock::time_point deadline);
+
+ private:
+  CommandReply Fault(std::string reason);
+  CommandReply Read(const std::string& answer);
+
+  int64_t max_line_;
+  AnswerShape shape_;
+  Subprocess child_;
+};
+
+// A pool of up to `options.threads` processes that run at once. Each stays alive and is asked one
+// question at a time; a process that takes longer than `options.timeout`, dies, or answers in
+// another form is replaced. In the end their input is closed; those that do not end within a second
+// are killed. Throws Error if the first process ends at once.
+class CommandPool {
+ public:
+  // Errors begin with `name`, as "oracle command".
+  CommandPool(std::string name, std::string command, const OracleOptions& options,
+              AnswerShape shape);
+  ~CommandPool();
+  CommandPool(const CommandPool&) = delete;
+  CommandPool& operator=(const CommandPool&) = delete;
+
+  // Returns the line that answers `line`; nothing if that took too long (including the start of a
+  // process). Throws Error if three processes fail on one question, or five in a row (or two per
+  // thread, if that is more) on any questions. Processes that take too long count as failed if none
+  // has ever answered.
+  std::optional<std::string> Ask(const std::string& line) const;
+
+ private:
+  using Process = std::unique_ptr<CommandProcess>;
+  class Lease;
+
+  Process Start() const;
+  CommandReply AskOne(const std::string& line) const;
+  bool IsHopeless(const CommandReply& reply) const;
+
+  const std::string name_, command_;
+  const OracleOptions options_;
+  const AnswerShape shape_;
+  mutable std::mutex mutex_;
+  mutable std::condition_variable freed_;
+  mutable std::vector<Process> idle_;
+  mutable int free_;        // number of processes that may still be started or taken from idle_
+  mutable int faults_ = 0;  // failures since the last answer
+  mutable bool answered_ = false;
+};
+
+}  // namespace pivotal::pts

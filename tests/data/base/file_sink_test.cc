@@ -1,0 +1,125 @@
+// Apache-2.0.
+#include "data/base/file_sink.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include "tests/support/error_text.h"
+#include "tests/support/full_disk.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal::data {
+namespace {
+
+namespace fs = std::filesystem;
+using testing::ErrorText;
+using testing::FullDisk;
+using ::testing::HasSubstr;
+using testing::TempDir;
+
+std::size_t FilesIn(const fs::path& folder) {
+  return static_cast<std::size_t>(
+      std::distance(fs::directory_iterator(folder), fs::directory_iterator()));
+}
+
+TEST(FileSink, ReplacesTheFileOnCommitOnly) {
+  const TempDir folder;
+  const fs::path path = folder.Write("f", "old");
+  FileSink sink(path);
+  sink.Write("new ");
+  sink.Write("text", 4);
+  EXPECT_EQ(ReadFile(path), "old");
+  sink.Commit();
+  EXPECT_EQ(ReadFile(path), "new text");
+  EXPECT_EQ(FilesIn(folder.path()), 1u);
+  EXPECT_THAT(ErrorText([&] { sink.Write("more"); }), HasSubstr("after Commit()"));
+  EXPECT_THAT(ErrorText([&] { sink.Commit(); }), HasSubstr("committed twice"));
+}
+
+TEST(FileSink, LeavesNothingWithoutCommit) {
+  const TempDir folder;
+  { FileSink(folder.path() / "f").Write("text"); }
+  EXPECT_EQ(FilesIn(folder.path()), 0u);
+}
+
+TEST(FileSink, WritesMoreThanItsBuffer) {
+  const TempDir folder;
+  std::string expected;
+  FileSink sink(folder.path() / "f");
+  for (int i = 0; i < 300'000; ++i) {
+    const std::string line = fmt::format("line {}\n", i);
+    sink.Write(line);
+    expected += line;
+  }
+  sink.Commit();
+  EXPECT_EQ(ReadFile(folder.path() / "f"), expected);
+}
+
+TEST(FileSink, AFullDiskKeepsTheOldFile) {
+  const TempDir folder;
+  const fs::path path = folder.Write("f", "old");
+  const std::string big(5'000'000, 'x');
+  const std::string error = ErrorText([&] {
+    const FullDisk full(100'000);
+    FileSink sink(path);
+    sink.Write(big);
+    sink.Commit();
+  });
+  EXPECT_THAT(error, HasSubstr(path.string() + ": can't write: file too large"));
+  EXPECT_EQ(ReadFile(path), "old");
+  EXPECT_EQ(FilesIn(folder.path()), 1u);
+}
+
+TEST(FileSink, NamesAPathThatCannotBeWritten) {
+  const TempDir folder;
+  EXPECT_THAT(ErrorText([&] { FileSink(folder.path() / "none" / "f"); }),
+              HasSubstr("f.tmp: can't create: no such file or directory"));
+  EXPECT_THAT(ErrorText([&] { FileSink sink(folder.path()); }), HasSubstr("it is a folder"));
+  EXPECT_THAT(ErrorText([&] { FileSink sink("/dev/full"); }), HasSubstr("not a regular file"));
+}
+
+TEST(WriteFile, ReplacesTheFile) {
+  const TempDir folder;
+  const fs::path path = folder.Write("f", "old");
+  WriteFile(path, "new text");
+  EXPECT_EQ(ReadFile(path), "new text");
+  EXPECT_EQ(FilesIn(folder.path()), 1u);
+}
+
+TEST(CreateOutputFolder, MakesOrTakesAnEmptyFolder) {
+  const TempDir folder;
+  const fs::path run = folder.path() / "a" / "b";
+  CreateOutputFolder(run);
+  CreateOutputFolder(run);
+  EXPECT_TRUE(fs::is_directory(run));
+  const std::string remedy = "choose another --output or remove it";
+  EXPECT_EQ(ErrorText([&] { CreateOutputFolder(folder.path() / "a"); }),
+            (folder.path() / "a").string() + ": exists and is not empty; " + remedy);
+  const fs::path file = folder.Write("f", "");
+  EXPECT_EQ(ErrorText([&] { CreateOutputFolder(file); }),
+            file.string() + ": is a file, not a folder; " + remedy);
+  EXPECT_THAT(ErrorText([&] { CreateOutputFolder(file / "c"); }), HasSubstr("not a directory"));
+}
+
+TEST(ReadFile, ReturnsAllBytesOrNamesTheFile) {
+  const TempDir folder;
+  const std::string bytes("a\0b\n", 4);
+  EXPECT_EQ(ReadFile(folder.Write("f", bytes)), bytes);
+  EXPECT_THAT(ErrorText([&] { ReadFile(folder.path() / "none"); }),
+              HasSubstr("none: no such file or directory"));
+  EXPECT_THAT(ErrorText([&] { ReadFile(folder.path()); }), HasSubstr("is a directory"));
+}
+
+// NIST's test vectors (FIPS 180-2, appendix B).
+TEST(Sha256, GivesThePublishedDigests) {
+  const TempDir folder;
+  EXPECT_EQ(Sha256OfFile(folder.Write("f", "abc")),
+            "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(Sha256OfText("abc"), Sha256OfFile(folder.path() / "f"));
+  EXPECT_EQ(Sha256OfFile(folder.Write("f", std::string(1'000'000, 'a'))),
+            "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0");
+  EXPECT_EQ(Sha256OfText(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+}
+
+}  // namespace
+}  // namespace pivotal::data

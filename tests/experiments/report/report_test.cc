@@ -1,0 +1,155 @@
+// Apache-2.0. Tests the page of a run in Chromium, which report_page.py drives.
+#include "experiments/report/report.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "data/traces/trace_store.h"
+#include "experiments/search/run_config.h"
+#include "tests/support/run_command.h"
+#include "tests/support/temp_dir.h"
+
+namespace pivotal::experiments {
+namespace {
+
+namespace fs = std::filesystem;
+using nlohmann::json;
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+// Returns a response of `n` tokens of the tiny model's tokenizer. Token 3 is pivotal and gives a
+// pair. Token 5 is pivotal too, but fresh rollouts did not tell its sides apart.
+ResponseTrace Response(int32_t n, bool success) {
+  ResponseTrace response;
+  response.success = success;
+  for (int32_t k = 1; k <= n; ++k) {
+    response.tokens.push_back(40 + k);
+    response.logprobs.push_back(k == 3 ? -0.5f : -0.125f);
+  }
+  for (int32_t k = 0; k <= n; ++k) {
+    const double p = k < 3 ? 0.5 : success ? 0.9 : 0.1;
+    response.estimates.push_back({k, 4, 2, p, p - 0.1, p + 0.1});
+  }
+  PivotalToken token;
+  token.position = 3;
+  token.before = 0.5;
+  token.after = success ? 0.9 : 0.1;
+  token.chosen = success ? 43 : 60;
+  token.rejected = success ? 60 : 43;
+  token.chosen_samples = token.rejected_samples = 32;
+  token.chosen_successes = 29;
+  token.rejected_successes = 3;
+  token.low = success ? 0.2 : -0.6;
+  token.high = success ? 0.6 : -0.2;
+  token.probability = 0.98;
+  response.pivotal = {token, token};
+  response.pivotal[1].position = 5;
+  response.pivotal[1].chosen_successes = 7;
+  response.alternatives = {{3, 60, -1.5f, 8, success ? 1 : 7, 0.1, 0.9}};
+  return response;
+}
+
+class ReportTest : public ::testing::Test {
+ protected:
+  void MakeRun(int32_t problems, int32_t tokens) const {
+    std::vector<QueryTrace> traces;
+    for (int32_t i = 0; i < problems; ++i) {
+      QueryTrace query;
+      query.id = fmt::format("p-{:04}", i);
+      query.question = i == 1 ? "</script><script>alert('\"')</script> <!-- \u202e <b>"
+                              : fmt::format("What is {}?", i);
+      query.answer = std::to_string(i);
+      query.prompt = {1, 5};
+      query.samples = 32;
+      query.searched = i % 4 != 3;
+      query.successes = query.searched ? 16 : 32;
+      query.seconds = 0.5;
+      if (query.searched) query.responses = {Response(tokens, true), Response(tokens + 2, false)};
+      traces.push_back(std::move(query));
+    }
+    fs::create_directory(run_);
+    RunConfig config;
+    config.model.folder = testing::kTinyModel;
+    config.problems.file = testing::kTiny + "/problems/train.jsonl";
+    SaveRunConfig(config, "0", run_);
+    data::TraceStore store(run_);
+    store.Append(traces);
+    store.Consolidate();
+  }
+
+  // Fails with the checks of report_page.py that the page does not pass.
+  void Look(const json& expected) const {
+    const fs::path file = temp_.Write("expected.json", expected.dump());
+    const auto looked = testing::RunCommand(
+        fmt::format("python3 {}/tests/experiments/report/report_page.py chromium {} {}",
+                    PIVOTAL_SOURCE_DIR, page_.string(), file.string()));
+    EXPECT_EQ(looked.code, 0) << looked.output;
+    RecordProperty("page", looked.output);
+  }
+
+  testing::TempDir temp_;
+  fs::path run_ = temp_.path() / "run", page_ = temp_.path() / "report.html";
+};
+
+TEST_F(ReportTest, IsOnePageWithoutTheNetwork) {
+  MakeRun(8, 6);
+  const auto summary = WriteReport(run_, {}, page_);
+  EXPECT_EQ(summary.problems, 8);
+  EXPECT_EQ(summary.pivotal, 24);
+  const std::string page = data::ReadFile(page_);
+  EXPECT_EQ(summary.bytes, std::ssize(page));
+  EXPECT_THAT(page, Not(HasSubstr("<script>alert")));
+  EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
+  EXPECT_THAT(page, Not(HasSubstr("@SUMMARY@")));
+  EXPECT_THAT(page, HasSubstr("id=\"block-0\""));
+  EXPECT_THAT(page, HasSubstr("[\"pairs\",12]"));
+  WriteReport(run_, {}, temp_.path() / "again.html");
+  EXPECT_EQ(data::ReadFile(temp_.path() / "again.html"), page);
+}
+
+TEST_F(ReportTest, ChromiumShowsTheRun) {
+  if (!testing::HasTool(testing::kChromium)) return;
+  MakeRun(8, 6);
+  temp_.Write("log.jsonl", "{\"step\": 1, \"loss\": 0.7}\n{\"step\": 2, \"loss\": 0.5}\n");
+  WriteReport(run_, {temp_.path()}, page_);
+  const auto token = [](int k, double logprob, double before, double after, int alternatives,
+                        const char* no_pair = nullptr) {
+    return json{{"k", k},
+                {"probability", std::exp(logprob)},
+                {"before", before},
+                {"after", after},
+                {"alternatives", alternatives},
+                {"no_pair", no_pair != nullptr ? json(no_pair) : json()}};
+  };
+  Look({{"load_seconds", 20},
+        {"rows", 8},
+        {"lists",
+         {{{"filters", json::array()}, {"search", "p-0002"}, {"rows", 1}},
+          {{"filters", json::array()}, {"search", "alert"}, {"rows", 1}}}},
+        {"problem",
+         {{"id", "p-0001"},
+          {"response", 2},
+          {"length", 8},
+          {"tokens",
+           {token(2, -0.125, 0.5, 0.5, 0), token(3, -0.5, 0.5, 0.1, 1),
+            token(5, -0.125, 0.1, 0.1, 0,
+                  "sides differ by 0.125 on fresh rollouts, 0.2 asked for")}}}}});
+}
+
+// The page of a thousand problems with two responses of 200 tokens is under 20 MB. It lists them
+// within two seconds on an idle machine; the limit here leaves room for busy ones.
+TEST_F(ReportTest, AThousandProblemsStayQuick) {
+  MakeRun(1000, 200);
+  EXPECT_LT(WriteReport(run_, {}, page_).bytes, 20'000'000);
+  if (!testing::HasTool(testing::kChromium)) return;
+  Look({{"load_seconds", 20}, {"rows", 1000}});
+}
+
+}  // namespace
+}  // namespace pivotal::experiments

@@ -1,0 +1,106 @@
+// Apache-2.0. Compares RmsNorm with LibTorch's, and recomputed gradients with plain ones.
+#include "model/layers.h"
+
+#include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
+#include <ATen/ops/equal.h>
+#include <ATen/ops/rand.h>
+#include <ATen/ops/rms_norm.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "tests/support/small_phi.h"
+
+namespace pivotal::model {
+namespace {
+
+at::Tensor Leaf(at::IntArrayRef shape, at::ScalarType type) {
+  return at::rand(shape, at::TensorOptions(at::kDouble)).sub(0.5).to(type).requires_grad_(true);
+}
+
+// Computes the gradients of sum(y * weights).
+void Backward(const at::Tensor& y, const at::Tensor& weights) { (y * weights).sum().backward(); }
+
+TEST(RmsNorm, EqualsLibTorchsWithItsGradients) {
+  for (at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    const at::Tensor x = Leaf({2, 5, 64}, type), weight = Leaf({64}, type);
+    const at::Tensor x2 = x.detach().clone().requires_grad_(true);
+    const at::Tensor weight2 = weight.detach().clone().requires_grad_(true);
+    const at::Tensor weights = at::rand({2, 5, 64}, x.options().requires_grad(false));
+    const at::Tensor got = RmsNorm(x, weight, 1e-5);
+    const at::Tensor want = at::rms_norm(x2, {64}, weight2, 1e-5);
+    EXPECT_TRUE(at::equal(got, want)) << type;
+    Backward(got, weights);
+    Backward(want, weights);
+    const double near = type == at::kDouble ? 1e-13 : 1e-5;
+    EXPECT_TRUE(x.grad().allclose(x2.grad(), near, near)) << type;
+    EXPECT_TRUE(weight.grad().allclose(weight2.grad(), near, near)) << type;
+  }
+}
+
+TEST(RmsNorm, AFrozenWeightHasNoGradient) {
+  const at::Tensor x = Leaf({3, 8}, at::kDouble);
+  const at::Tensor weight = at::rand({8}, at::TensorOptions(at::kDouble));
+  RmsNorm(x, weight, 1e-5).sum().backward();
+  EXPECT_TRUE(x.grad().defined());
+  EXPECT_FALSE(weight.grad().defined());
+}
+
+TEST(Recompute, RunsAgainInTheBackwardPass) {
+  int calls = 0;
+  const at::Tensor weight = at::arange(3, at::kDouble).requires_grad_(true);
+  const at::Tensor x = (at::arange(3, at::kDouble) + 1).requires_grad_(true);
+  const auto f = [&](const at::Tensor& input) {
+    ++calls;
+    return (input * weight).square();
+  };
+  const at::Tensor y = Recompute(f, x);
+  EXPECT_EQ(calls, 1);
+  y.sum().backward();
+  EXPECT_EQ(calls, 2);
+  const at::Tensor gx = x.grad().clone(), gw = weight.grad().clone();
+  x.mutable_grad().reset();
+  weight.mutable_grad().reset();
+  f(x).sum().backward();
+  EXPECT_TRUE(gx.equal(x.grad()));
+  EXPECT_TRUE(gw.equal(weight.grad()));
+}
+
+TEST(Recompute, ReachesWeightsBehindAFrozenInput) {
+  const at::Tensor weight = at::arange(3, at::kDouble).requires_grad_(true);
+  const at::Tensor frozen = at::arange(3, at::kDouble);
+  Recompute([&](const at::Tensor& input) { return input * weight; }, frozen).sum().backward();
+  EXPECT_TRUE(weight.grad().equal(frozen));
+}
+
+TEST(ActivationCheckpointing, GivesTheSameGradients) {
+  const auto model = testing::SmallPhi();
+  ForestBuilder builder(model->config().rope);
+  builder.Add({1, 5, 6, 7, 8, 9, 10, 11, 12, 20, 21}, 12);
+  builder.Add({1, 5, 6, 7, 8, 9, 10, 11, 12, 30}, 12);
+  builder.Add({1, 40}, 3);
+  const TokenForest forest = builder.Build(at::kCPU);
+  const int64_t sources[] = {builder.Node(0, 3), builder.Node(0, 10), builder.Node(1, 9)};
+  std::vector<int64_t> ascending(std::begin(sources), std::end(sources));
+  std::ranges::sort(ascending);
+  std::map<std::string, at::Tensor> plain;
+  for (bool on : {false, true}) {
+    model->set_activation_checkpointing(on);
+    for (auto [name, weight] : model->parameters()) weight.requires_grad_(true);
+    model->Logits(model->Hidden(forest, ascending)).square().sum().backward();
+    for (auto [name, weight] : model->parameters()) {
+      if (on) {
+        EXPECT_TRUE(weight.grad().allclose(plain[name], 1e-5, 1e-6)) << name;
+      }
+      plain[name] = weight.grad().clone();
+      weight.mutable_grad().reset();
+    }
+  }
+}
+
+}  // namespace
+}  // namespace pivotal::model
