@@ -7,7 +7,9 @@ pivotal_precompiled(text HEADERS ${text} LINK fmt::fmt nlohmann_json::nlohmann_j
 if(PIVOTAL_SEARCH_ONLY OR PIVOTAL_FUZZ)
   return()
 endif()
-set(tensors ${text} <ATen/core/Tensor.h> <ATen/core/grad_mode.h> <ATen/Parallel.h> <spdlog/spdlog.h>)
+set(tensors ${text} <chrono> <fstream> <ATen/core/Tensor.h> <ATen/core/grad_mode.h> <ATen/Context.h> <ATen/Parallel.h>
+            <ATen/TensorOperators.h> <ATen/ops/arange.h> <ATen/ops/cat.h> <ATen/ops/empty.h> <ATen/ops/stack.h>
+            <ATen/ops/zeros.h> <spdlog/spdlog.h>)
 set(tensor_libraries fmt::fmt nlohmann_json::nlohmann_json Pivotal::libtorch spdlog::spdlog)
 pivotal_precompiled(tensors HEADERS ${tensors} LINK ${tensor_libraries})
 pivotal_precompiled(commands HEADERS ${text} <CLI/CLI.hpp> <spdlog/spdlog.h> LINK ${tensor_libraries} CLI11::CLI11)
