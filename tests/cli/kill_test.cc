@@ -36,7 +36,7 @@ TEST(Kill, ARunSurvivesItAtAnyMoment) {
     testing::StoredQueries known;
     for (bool finished = false; !finished;) {
       // A kill falls anywhere from loading to consolidating.
-      const double seconds = killed < kills ? whole_seconds * (0.1 + 0.9 * random.Uniform()) : 600;
+      const double seconds = killed < kills ? whole_seconds * (0.1 + random.Uniform()) : 600;
       const bool started = fs::exists(run / "run.toml");
       if (!started) fs::remove_all(run);  // killed before there was a run
       const std::string arguments = (started ? "search --resume " : kTinySearch) + run.string();

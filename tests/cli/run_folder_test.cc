@@ -105,7 +105,7 @@ TEST_F(RunFolder, StoredProblemsThatAreRemovedAreMissed) {
 
 TEST_F(RunFolder, ASecondSearchIsRefusedAndReadersSeeWhatIsStored) {
   // The search takes some seconds, so that it still runs when the second one has loaded its model.
-  const std::string search = testing::SearchArguments(14, 16, 1);
+  const std::string search = testing::SearchArguments(20, 16, 1);
   const auto result = Search(
       "run.toml",
       [&] {

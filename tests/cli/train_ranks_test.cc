@@ -155,7 +155,7 @@ TEST_F(TrainRanks, OneThatIsKilledEndsAll) {
 }
 
 TEST_F(TrainRanks, AnInterruptOfOneStopsAllAndTheyGoOn) {
-  const std::string command = Train("--epochs 8 --lora-rank 4");
+  const std::string command = Train("--epochs 16 --lora-rank 4");
   const auto whole = RunCommand(Mpirun(2) + command + Path("whole"));
   ASSERT_EQ(whole.code, 0) << whole.output;
   const auto stopped =
