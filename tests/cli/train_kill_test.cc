@@ -34,7 +34,7 @@ class TrainKill : public testing::CliTest {
   std::string Start(const fs::path& run, const std::string& more = "") const {
     return "train --device cpu --model " + testing::kTinyModel + " --data " +
            (temp_.path() / "pairs.jsonl").string() +
-           " --rpo-alpha 0.3 --learning-rate 1e-4 --batch-size 5 --epochs 3 --save-steps 2 "
+           " --rpo-alpha 0.3 --learning-rate 1e-4 --batch-size 5 --epochs 5 --save-steps 2 "
            "--eval-steps 4 "
            "--eval-data " +
            (temp_.path() / "pairs.jsonl").string() + " --output " + run.string() + " " + more;
@@ -48,7 +48,7 @@ class TrainKill : public testing::CliTest {
   }
 
   // Returns a run that ended after its last step, before its weights were written. It holds the
-  // checkpoints 6 and 8 of 9 steps.
+  // checkpoints 12 and 14 of 15 steps.
   fs::path Broken() const {
     const fs::path whole = Uninterrupted(), run = temp_.path() / "broken";
     fs::copy(whole, run, fs::copy_options::recursive);
@@ -110,7 +110,7 @@ TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
     const std::string result = fs::exists(run / "model.safetensors") ? "model" : "adapter_model";
     fs::remove(run / (result + ".safetensors"));
     fs::remove(run / "adapter_config.json");
-    fs::remove_all(run / "checkpoint-8");
+    fs::remove_all(run / "checkpoint-14");
     const auto resumed = Pivotal("train --resume " + run.string());
     ASSERT_EQ(resumed.code, 0) << kinds[i] << resumed.output;
     EXPECT_EQ(Losses(run), Losses(whole)) << kinds[i];
@@ -122,18 +122,18 @@ TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
 
 TEST_F(TrainKill, ADamagedCheckpointIsPassedOver) {
   const fs::path run = Broken();
-  ASSERT_TRUE(fs::exists(run / "checkpoint-6"));
-  fs::resize_file(run / "checkpoint-8/optimizer/model.safetensors", 5000);
+  ASSERT_TRUE(fs::exists(run / "checkpoint-12"));
+  fs::resize_file(run / "checkpoint-14/optimizer/model.safetensors", 5000);
   const auto result = Pivotal("train --resume " + run.string());
   EXPECT_EQ(result.code, 0) << result.output;
-  EXPECT_THAT(result.output, HasSubstr("checkpoint-8: damaged"));
+  EXPECT_THAT(result.output, HasSubstr("checkpoint-14: damaged"));
   ExpectEqual(run, temp_.path() / "whole");
 }
 
 TEST_F(TrainKill, SaysWhenNoCheckpointIsWhole) {
   const fs::path run = Broken();
-  fs::remove(run / "checkpoint-8/config.json");
-  std::fstream(run / "checkpoint-6/state.json") << "x";
+  fs::remove(run / "checkpoint-14/config.json");
+  std::fstream(run / "checkpoint-12/state.json") << "x";
   const auto result = Pivotal("train --resume " + run.string());
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.output, HasSubstr("every checkpoint is damaged"));
@@ -141,14 +141,14 @@ TEST_F(TrainKill, SaysWhenNoCheckpointIsWhole) {
 
 TEST_F(TrainKill, AFullDiskKeepsTheCheckpointBefore) {
   const fs::path run = Broken();
-  fs::remove_all(run / "checkpoint-8");
+  fs::remove_all(run / "checkpoint-14");
   {
     const testing::FullDisk full(1 << 20);  // the weights are larger
     const auto result = Pivotal("train --resume " + run.string());
     EXPECT_EQ(result.code, 1);
-    EXPECT_THAT(result.output, HasSubstr("checkpoint-8: cannot be written"));
+    EXPECT_THAT(result.output, HasSubstr("checkpoint-14: cannot be written"));
   }
-  EXPECT_FALSE(fs::exists(run / "checkpoint-8.tmp"));
+  EXPECT_FALSE(fs::exists(run / "checkpoint-14.tmp"));
   const auto result = Pivotal("train --resume " + run.string());
   EXPECT_EQ(result.code, 0) << result.output;
   ExpectEqual(run, temp_.path() / "whole");
