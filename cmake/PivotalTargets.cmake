@@ -26,6 +26,17 @@ if(PROJECT_IS_TOP_LEVEL AND CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND NOT PIVOTAL
   endif()
 endif()
 
+# A release is compiled with -O2. Kernels take -O3; what only calls others (commands, jobs, tests) takes -O1, which compiles in
+# two thirds of the time.
+if(PROJECT_IS_TOP_LEVEL)
+  string(REPLACE "-O3" "-O2" CMAKE_CXX_FLAGS_RELEASE "${CMAKE_CXX_FLAGS_RELEASE}")
+endif()
+function(pivotal_optimize level)
+  foreach(target ${ARGN})
+    target_compile_options(${target} PRIVATE $<$<AND:$<CONFIG:Release>,$<COMPILE_LANGUAGE:CXX>>:${level}>)
+  endforeach()
+endfunction()
+
 set(CMAKE_POSITION_INDEPENDENT_CODE ${BUILD_SHARED_LIBS})
 include(GNUInstallDirs)
 set(PIVOTAL_INSTALL_CMAKE ${CMAKE_INSTALL_LIBDIR}/cmake/Pivotal)
@@ -125,6 +136,7 @@ function(pivotal_test_executable target)
   cmake_parse_arguments(ARG "" "PRECOMPILED" "SOURCES;LINK" ${ARGN})
   add_executable(${target} ${ARG_SOURCES})
   target_link_libraries(${target} PRIVATE ${ARG_LINK} nlohmann_json::nlohmann_json GTest::gmock GTest::gtest_main)
+  pivotal_optimize(-O1 ${target})
   target_compile_definitions(${target} PRIVATE PIVOTAL_SOURCE_DIR="${PROJECT_SOURCE_DIR}" PIVOTAL_PYTHON="${PIVOTAL_PYTHON}"
     PIVOTAL_BINARY="$<TARGET_FILE:pivotal>" PIVOTAL_WITH_MPI=$<BOOL:${MPI_CXX_FOUND}>)
   set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)

@@ -4,6 +4,8 @@ set(standard <algorithm> <array> <cmath> <cstdint> <filesystem> <functional> <ma
              <string_view> <unordered_map> <utility> <variant> <vector>)
 set(text ${standard} <fmt/format.h> <fmt/ranges.h> <nlohmann/json.hpp>)
 pivotal_precompiled(text HEADERS ${text} LINK fmt::fmt nlohmann_json::nlohmann_json)
+pivotal_precompiled(numbers HEADERS ${text} <boost/multiprecision/cpp_int.hpp>
+                    LINK fmt::fmt nlohmann_json::nlohmann_json Boost::headers)
 if(PIVOTAL_SEARCH_ONLY OR PIVOTAL_FUZZ)
   return()
 endif()
