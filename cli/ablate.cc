@@ -12,14 +12,14 @@
 namespace pivotal::cli {
 namespace {
 
-struct Flags {
+struct AblateFlags {
   std::filesystem::path recipe, output, steps, model;
   std::vector<uint64_t> seeds;
   bool dry_run = false;
   int probe = 8;
 };
 
-void Run(const Flags& flags) {
+void RunAblate(const AblateFlags& flags) {
   experiments::Recipe recipe = experiments::LoadRecipe(flags.recipe);
   if (!flags.model.empty()) recipe.model.folder = flags.model;
   if (!flags.seeds.empty()) recipe.seeds = flags.seeds;
@@ -40,7 +40,7 @@ void Run(const Flags& flags) {
 void AddAblate(CLI::App& app) {
   auto* sub = app.add_subcommand(
       "ablate", "Run the arms of a recipe, each step once, and compare their accuracy");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<AblateFlags>();
   sub->add_option("recipe", flags->recipe,
                   "recipe, a TOML file; experiments/ablation/recipes has examples")
       ->required()
@@ -64,7 +64,7 @@ void AddAblate(CLI::App& app) {
                   "done, in a temporary folder; 0: times no step")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
-  sub->callback([flags] { Run(*flags); });
+  sub->callback([flags] { RunAblate(*flags); });
 }
 
 }  // namespace pivotal::cli

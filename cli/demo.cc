@@ -31,7 +31,7 @@ std::filesystem::path TinyFolder() {
   return !error && std::filesystem::exists(installed, error) ? installed : PIVOTAL_TINY_FOLDER;
 }
 
-void Run(experiments::DemoSettings& settings) {
+void RunDemo(experiments::DemoSettings& settings) {
   if (settings.output.empty()) settings.output = FreeFolder();
   fmt::print("{}", experiments::DemoPlan(settings));
   std::fflush(stdout);
@@ -65,7 +65,7 @@ void AddDemo(CLI::App& app) {
                 "also train a model on as many pairs at random positions, for comparison");
   sub->add_option("--seed", settings->seed, "seed of the rollouts and of the order of the pairs")
       ->capture_default_str();
-  sub->callback([settings] { Run(*settings); });
+  sub->callback([settings] { RunDemo(*settings); });
 }
 
 }  // namespace pivotal::cli

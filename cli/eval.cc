@@ -13,7 +13,7 @@
 namespace pivotal::cli {
 namespace {
 
-struct Flags {
+struct EvalFlags {
   ModelSettings model;
   ProblemSettings problems;
   SamplingSettings sampling;
@@ -26,7 +26,7 @@ void PrintRow(const std::string& name, const experiments::MeanInterval& value) {
              100 * value.high);
 }
 
-void Run(const Flags& flags) {
+void RunEval(const EvalFlags& flags) {
   if (!flags.output.empty()) data::RequireAbsent(flags.output);
   ConsoleProgress progress;
   const auto accuracy =
@@ -45,7 +45,7 @@ void Run(const Flags& flags) {
 
 void AddEval(CLI::App& app) {
   auto* sub = app.add_subcommand("eval", "Measure a model's accuracy on a problem file");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<EvalFlags>();
   AddModelFlags(*sub, flags->model);
   AddSystemFlag(*sub, flags->model);
   AddProblemFlags(*sub, flags->problems);
@@ -59,7 +59,7 @@ void AddEval(CLI::App& app) {
   sub->add_option("--output", flags->output,
                   "file to write the scores to, one JSON object per problem");
   AddSamplingFlags(*sub, flags->sampling);
-  sub->callback([flags] { Run(*flags); });
+  sub->callback([flags] { RunEval(*flags); });
 }
 
 }  // namespace pivotal::cli

@@ -16,7 +16,7 @@
 namespace pivotal::cli {
 namespace {
 
-struct Flags {
+struct GenerateFlags {
   ModelSettings model;
   SamplingSettings sampling;
   std::string prompt;
@@ -53,7 +53,7 @@ std::string ReadStdin() {
   return text;
 }
 
-void Run(const Flags& flags) {
+void RunGenerate(const GenerateFlags& flags) {
   LineReader reader;
   experiments::ConversationIo io;
   io.print = [](std::string_view text) {
@@ -76,7 +76,7 @@ void Run(const Flags& flags) {
 void AddGenerate(CLI::App& app) {
   auto* sub = app.add_subcommand("generate",
                                  "Answer one question as it is generated, or hold a conversation");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<GenerateFlags>();
   AddModelFlags(*sub, flags->model);
   AddSystemFlag(*sub, flags->model);
   auto* prompt =
@@ -88,7 +88,7 @@ void AddGenerate(CLI::App& app) {
   AddSamplingFlags(*sub, flags->sampling);
   sub->callback([flags, prompt] {
     if (!flags->chat && prompt->empty()) throw CLI::RequiredError("prompt (or --chat)");
-    Run(*flags);
+    RunGenerate(*flags);
   });
 }
 

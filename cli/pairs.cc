@@ -18,14 +18,14 @@
 namespace pivotal::cli {
 namespace {
 
-struct Flags {
+struct PairsFlags {
   std::filesystem::path run, output;
   std::string source = "pivotal";
   PairOptions options;
   experiments::OtherPairs other;
 };
 
-void Run(Flags& flags) {
+void RunPairs(PairsFlags& flags) {
   const auto output = flags.output.empty() ? flags.run / "pairs.jsonl" : flags.output;
   data::RequireAbsent(output);
   flags.other.source = flags.source;
@@ -45,7 +45,7 @@ void Run(Flags& flags) {
 
 void AddPairs(CLI::App& app) {
   auto* sub = app.add_subcommand("pairs", "Turn a run's pivotal tokens into preference pairs");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<PairsFlags>();
   auto& other = flags->other;
   sub->add_option("run", flags->run, "run folder of pivotal search")->required();
   sub->add_option("--output", flags->output, "pair file to write (default: RUN/pairs.jsonl)");
@@ -101,7 +101,7 @@ void AddPairs(CLI::App& app) {
       ->capture_default_str();
   sub->add_option("--refusal", other.refusal, "text of the refusing side, for --source refusal")
       ->capture_default_str();
-  sub->callback([flags] { Run(*flags); });
+  sub->callback([flags] { RunPairs(*flags); });
 }
 
 }  // namespace pivotal::cli

@@ -22,14 +22,14 @@
 namespace pivotal::cli {
 namespace {
 
-struct Flags {
+struct TrainFlags {
   TrainSettings settings;
   std::string objective = "dpo", loss = "sigmoid", schedule = "cosine", order = "shuffled",
               half_update = "master";
   std::filesystem::path output, resume;
 };
 
-void ParseNames(Flags& flags) {
+void ParseNames(TrainFlags& flags) {
   TrainSettings& settings = flags.settings;
   settings.sft = flags.objective == "sft";
   if (!settings.sft) settings.loss.method = dpo::ParsePreferenceMethod(flags.objective);
@@ -55,7 +55,7 @@ void Print(const TrainResult& result, const TrainSettings& settings,
                result.best.step, experiments::BestFolder(output, result.best.step).string());
 }
 
-void Run(Flags& flags) {
+void RunTrain(TrainFlags& flags) {
   ParseNames(flags);
   const auto ranks = dpo::JoinRanks();
   const bool first = ranks->rank() == 0;  // the only rank that prints
@@ -75,7 +75,7 @@ void Run(Flags& flags) {
   }
 }
 
-void AddLossFlags(CLI::App& sub, Flags& flags) {
+void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
   LossOptions& loss = flags.settings.loss;
   sub.add_option("--loss", flags.loss, "loss function; cpo takes sigmoid, hinge and ipo only")
       ->check(CLI::IsMember(dpo::LossTypeNames()))
@@ -106,7 +106,7 @@ void AddLossFlags(CLI::App& sub, Flags& flags) {
       ->capture_default_str();
 }
 
-void AddWeightFlags(CLI::App& sub, Flags& flags) {
+void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
   TrainSettings& settings = flags.settings;
   auto* rank = sub.add_option("--lora-rank", settings.lora.rank,
                               "train a LoRA adapter of this rank and leave the weights as they "
@@ -180,7 +180,7 @@ void AddHeldOutFlags(CLI::App& sub, HeldOutSettings& held_out) {
       ->capture_default_str();
 }
 
-void AddStepFlags(CLI::App& sub, Flags& flags) {
+void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
   TrainOptions& options = flags.settings.options;
   sub.add_option("--learning-rate", options.optimizer.learning_rate, "peak of the learning rate")
       ->check(CLI::PositiveNumber)
@@ -253,7 +253,7 @@ void AddTrain(CLI::App& app) {
       "train",
       "Train a model on preference pairs (DPO) or completions; under mpirun -n N, N processes "
       "divide the examples of each step");
-  auto flags = std::make_shared<Flags>();
+  auto flags = std::make_shared<TrainFlags>();
   AddModelFlags(*sub, flags->settings.model);
   AddSystemFlag(*sub, flags->settings.model);
   sub->add_option("--data", flags->settings.data,
@@ -281,7 +281,7 @@ void AddTrain(CLI::App& app) {
       for (const char* name : {"--model", "--data", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
     }
-    Run(*flags);
+    RunTrain(*flags);
   });
 }
 

@@ -139,7 +139,8 @@ function(pivotal_test_executable target)
   pivotal_optimize(-O1 ${target})
   target_compile_definitions(${target} PRIVATE PIVOTAL_SOURCE_DIR="${PROJECT_SOURCE_DIR}" PIVOTAL_PYTHON="${PIVOTAL_PYTHON}"
     PIVOTAL_BINARY="$<TARGET_FILE:pivotal>" PIVOTAL_WITH_MPI=$<BOOL:${MPI_CXX_FOUND}>)
-  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests)
+  set_target_properties(${target} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR}/tests
+    UNITY_BUILD OFF)  # names of helpers repeat from test to test
   if(ARG_PRECOMPILED)
     pivotal_use_precompiled(${target} ${ARG_PRECOMPILED})
   endif()

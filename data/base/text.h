@@ -10,6 +10,10 @@ namespace pivotal::data {
 // White space of ASCII.
 inline constexpr std::string_view kWhiteSpace = " \t\r\n\f\v";
 
+// Digits and letters of ASCII.
+inline constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
+inline constexpr bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+
 // Returns `text` without leading and trailing characters that are in `drop`.
 std::string_view Trim(std::string_view text, std::string_view drop = kWhiteSpace);
 

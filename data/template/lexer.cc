@@ -7,6 +7,7 @@
 #include <array>
 #include <cstdint>
 
+#include "data/base/text.h"
 #include "data/base/utf8.h"
 #include "data/template/text.h"
 #include "data/template/value.h"
@@ -16,7 +17,6 @@ namespace {
 
 using Kind = Token::Kind;
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 bool IsNameStart(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 bool IsName(char c) { return IsNameStart(c) || IsDigit(c); }
 

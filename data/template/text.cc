@@ -10,6 +10,7 @@
 #include <cmath>
 #include <nlohmann/json.hpp>
 
+#include "data/base/text.h"
 #include "data/base/utf8.h"
 
 namespace pivotal::data::jinja {
@@ -189,7 +190,6 @@ std::size_t PreviousCharacter(std::string_view text, std::size_t end) {
   return start;
 }
 
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 char Upper(char c) { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 32) : c; }
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; }
 
@@ -198,8 +198,6 @@ void RequireAscii(std::string_view text) {
     if (static_cast<unsigned char>(c) >= 0x80)
       throw Fault("changing the case of text beyond ASCII is not supported");
 }
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 // Removes the underscores of "1_000"; returns nothing where one does not stand between digits.
 std::optional<std::string> WithoutUnderscores(std::string_view text) {

@@ -20,12 +20,12 @@
 #include "pts/oracles/math/quantity.h"
 
 namespace pivotal::pts {
+using data::IsLetter;
+
 namespace {
 
 constexpr std::string_view kHash = "####";
 constexpr std::string_view kRegex = "regex:";
-
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 // Returns true for a byte of a word: letters, digits, "_", and every byte of a character beyond
 // ASCII.

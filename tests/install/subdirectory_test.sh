@@ -9,7 +9,8 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 build_and_install() {
   cmake -S "$source/examples" -B build -G Ninja -DPIVOTAL_SOURCE="$source" -DPIVOTAL_SEARCH_ONLY=ON -DPIVOTAL_INSTALL=ON \
-    -DBUILD_SHARED_LIBS=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 &&
+    -DBUILD_SHARED_LIBS=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
+    -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=4 &&
     cmake --build build -j 2 && cmake --install build --prefix "$work/pivotal" &&
     cmake -S "$source/examples" -B installed -DCMAKE_PREFIX_PATH="$work/pivotal" && cmake --build installed
 }

@@ -5,13 +5,15 @@
 #include <array>
 #include <utility>
 
+#include "data/base/text.h"
 #include "pts/oracles/math/notation.h"
 
 namespace pivotal::pts {
+using data::IsDigit;
+using data::IsLetter;
+
 namespace {
 
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r' || c == '~'; }
 
 template <std::size_t n>

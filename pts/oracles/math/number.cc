@@ -5,7 +5,12 @@
 #include <string>
 #include <utility>
 
+#include "data/base/text.h"
+
 namespace pivotal::pts {
+using data::IsDigit;
+using data::IsLetter;
+
 namespace {
 
 constexpr int kMaxFactorial = 800;  // 800! has 6,552 bits
@@ -120,9 +125,6 @@ std::optional<Rational> Binomial(const Rational& n, const Rational& k) {
 namespace {
 
 constexpr std::string_view kMinusSign = "\u2212";  // U+2212, the typeset minus sign
-
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 // Returns the number of digits from text[at] on.
 std::size_t DigitRun(std::string_view text, std::size_t at) {

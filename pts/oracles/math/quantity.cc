@@ -7,10 +7,14 @@
 #include <unordered_map>
 #include <utility>
 
+#include "data/base/text.h"
 #include "pts/oracles/math/notation.h"
 #include "pts/oracles/math/number.h"
 
 namespace pivotal::pts {
+using data::IsDigit;
+using data::IsLetter;
+
 namespace {
 
 struct Entry {
@@ -91,9 +95,6 @@ std::optional<Unit> FindUnit(std::string_view word) {
 }
 
 constexpr auto kNone = std::string_view::npos;
-
-bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-bool IsDigit(char c) { return c >= '0' && c <= '9'; }
 
 // A number and the position after its text.
 struct Found {
