@@ -8,6 +8,7 @@
 #include <limits>
 #include <numeric>
 #include <string_view>
+#include <system_error>
 
 #include "data/base/error.h"
 
@@ -127,7 +128,14 @@ void GradientExchange::OnGradient(int64_t index, int layer) {
 void GradientExchange::Begin() {
   if (messages_.empty()) return;
   complete_ = 0;
-  sending_ = std::async(std::launch::async, [this] { SendAll(); });
+  try {
+    sending_ = std::async(std::launch::async, [this] { SendAll(); });
+  } catch (const std::system_error& error) {
+    Fail(
+        "the system does not start the thread that exchanges gradients ({}); raise the limit of "
+        "processes (ulimit -u)",
+        error.code().message());
+  }
 }
 
 void GradientExchange::Finish() {

@@ -2,10 +2,14 @@
 #include "kernels/thread_team.h"
 
 #include <algorithm>
+#include <string>
+#include <system_error>
 
 #if defined(__x86_64__)
 #include <immintrin.h>
 #endif
+
+#include "pivotal/error.h"
 
 namespace pivotal::kernels {
 namespace {
@@ -30,10 +34,20 @@ void WaitWhile(const std::atomic<T>& value, T old) {
 }  // namespace
 
 ThreadTeam::ThreadTeam(int size) {
-  for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { RunJobs(rank); });
+  try {
+    for (int rank = 1; rank < size; ++rank) threads_.emplace_back([this, rank] { RunJobs(rank); });
+  } catch (const std::system_error& error) {
+    const std::size_t started = threads_.size() + 1;
+    Stop();
+    throw Error("the system starts no more than " + std::to_string(started) + " of the " +
+                std::to_string(size) + " threads that compute (" + error.code().message() +
+                "); set OMP_NUM_THREADS to fewer, or raise the limit of processes (ulimit -u)");
+  }
 }
 
-ThreadTeam::~ThreadTeam() {
+ThreadTeam::~ThreadTeam() { Stop(); }
+
+void ThreadTeam::Stop() {
   stop_ = true;
   ++job_;
   job_.notify_all();

@@ -13,6 +13,7 @@ namespace pivotal::kernels {
 // microseconds and sleep after that, so that they leave the CPU to other programs.
 class ThreadTeam {
  public:
+  // Throws Error if the system does not start so many threads.
   explicit ThreadTeam(int size);
   ~ThreadTeam();
   ThreadTeam(const ThreadTeam&) = delete;
@@ -30,6 +31,7 @@ class ThreadTeam {
 
  private:
   void RunJobs(int rank);
+  void Stop();  // ends the threads, which must have no job, and waits for them
 
   std::vector<std::thread> threads_;
   const std::function<void(int)>* work_ = nullptr;

@@ -2,15 +2,28 @@
 #include "pts/judge_pool.h"
 
 #include <chrono>
+#include <system_error>
 #include <utility>
+
+#include "data/base/error.h"
 
 namespace pivotal::pts {
 
 JudgePool::JudgePool(const Judge& judge, int32_t threads) : judge_(judge) {
-  for (int32_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  try {
+    for (int32_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
+  } catch (const std::system_error& error) {
+    Stop();
+    Fail(
+        "the system starts no more than {} of the {} threads that ask the oracle ({}); lower "
+        "--judge-threads, or raise the limit of processes (ulimit -u)",
+        threads_.size(), threads, error.code().message());
+  }
 }
 
-JudgePool::~JudgePool() {
+JudgePool::~JudgePool() { Stop(); }
+
+void JudgePool::Stop() {
   const std::scoped_lock lock(mutex_);
   stop_ = true;
   work_.notify_all();

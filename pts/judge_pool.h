@@ -15,7 +15,8 @@ namespace pivotal::pts {
 
 class JudgePool {
  public:
-  // Starts `threads` threads that call `judge` at once; it must outlive the pool.
+  // Starts `threads` threads that call `judge` at once; it must outlive the pool. Throws Error if
+  // the system does not start so many.
   JudgePool(const Judge& judge, int32_t threads);
   ~JudgePool();  // drops responses that no thread has begun to judge
   JudgePool(const JudgePool&) = delete;
@@ -35,6 +36,7 @@ class JudgePool {
     uint8_t* verdict;
   };
   void Work();
+  void Stop();  // tells the threads to end once they have judged what they have begun
 
   const Judge& judge_;
   std::mutex mutex_;

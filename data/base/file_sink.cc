@@ -86,6 +86,8 @@ class Sha256 {
 std::string ErrnoText(int error) {
   std::string text = std::generic_category().message(error);
   if (!text.empty()) text[0] = static_cast<char>(std::tolower(static_cast<unsigned char>(text[0])));
+  if (error == EMFILE) text += " (raise the limit of this process, ulimit -n)";
+  if (error == ENFILE) text += " (raise the limit of the system, fs.file-max)";
   return text;
 }
 

@@ -50,7 +50,8 @@ void RequireAbsent(const std::filesystem::path& path);
 std::string Sha256OfText(std::string_view text);
 std::string Sha256OfFile(const std::filesystem::path& path, std::size_t begin = 0);
 
-// Returns the system's text for an errno value, e.g. "no space left on device".
+// Returns the system's text for an errno value, e.g. "no space left on device", with the remedy
+// where files cannot be opened because too many are.
 std::string ErrnoText(int error);
 
 }  // namespace pivotal::data

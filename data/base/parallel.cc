@@ -4,6 +4,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -28,7 +29,12 @@ void ParallelFor(std::size_t count, int threads, const std::function<void(std::s
   };
   {
     std::vector<std::jthread> others;
-    for (std::size_t i = 1; i < count && std::cmp_less(i, threads); ++i) others.emplace_back(work);
+    try {
+      for (std::size_t i = 1; i < count && std::cmp_less(i, threads); ++i)
+        others.emplace_back(work);
+    } catch (const std::system_error&) {
+      // The system starts no more threads; those that run do the work.
+    }
     work();
   }
   if (error) std::rethrow_exception(error);

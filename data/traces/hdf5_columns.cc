@@ -2,6 +2,7 @@
 #include "data/traces/hdf5_columns.h"
 
 #include <algorithm>
+#include <cerrno>
 #include <fstream>
 #include <type_traits>
 
@@ -61,7 +62,9 @@ hid_t CreateInMemory() {
 // Compares the file with its digest. HDF5 trusts its metadata and crashes where that is damaged, so
 // damage must be found before HDF5 opens the file.
 void CheckDigest(const fs::path& path) {
+  errno = 0;
   std::ifstream in(path, std::ios::binary);
+  if (!in) Fail("{}: can't read: {}", path.string(), ErrnoText(errno));
   std::string block(kUserBlock, '\0');
   in.read(block.data(), static_cast<std::streamsize>(block.size()));
   if (!in || !block.starts_with(kDigestLabel)) {

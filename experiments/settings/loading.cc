@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "experiments/settings/loading.h"
 
+#include <ATen/Parallel.h>
 #include <fmt/ranges.h>
 
 #include <memory>
@@ -11,12 +12,22 @@
 #include "data/base/file_sink.h"
 #include "data/pairs/pair_file.h"
 #include "kernels/packed_matrix.h"
+#include "kernels/thread_team.h"
 #include "model/lora.h"
 #include "model/packed_weights.h"
 
 namespace pivotal::experiments {
 
+namespace {
+
+// Throws Error if the system does not start the threads that a job will need: LibTorch's, whose
+// OpenMP ends the process where it gets none, and as many of the rollout engine.
+void RequireThreads() { const kernels::ThreadTeam trial(2 * at::get_num_threads() - 1); }
+
+}  // namespace
+
 LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use) {
+  RequireThreads();
   if (!settings.adapter.empty()) use = model::WeightUse::kAny;  // merging changes the weights
   LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),
                                            model::ParseDType(settings.dtype), use),

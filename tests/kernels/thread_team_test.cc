@@ -1,9 +1,12 @@
 // Apache-2.0.
 #include "kernels/thread_team.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <numeric>
+
+#include "tests/support/scarce.h"
 
 namespace pivotal::kernels {
 namespace {
@@ -24,6 +27,14 @@ TEST(ThreadTeam, EveryRankRunsOnceAndWaitsAtBarriers) {
       for (int sum : after) ASSERT_EQ(sum, size * (size + 1) / 2);
     }
   }
+}
+
+TEST(ThreadTeam, OneThatCannotBeStartedIsAnError) {
+  const auto error = testing::ErrorWhereScarce(RLIMIT_NPROC, 8, [] { const ThreadTeam team(64); });
+  if (!error) GTEST_SKIP() << "this process cannot limit the threads of a child";
+  EXPECT_THAT(*error, ::testing::AllOf(::testing::HasSubstr("of the 64 threads that compute"),
+                                       ::testing::HasSubstr("OMP_NUM_THREADS"),
+                                       ::testing::HasSubstr("ulimit -u")));
 }
 
 TEST(ThreadTeam, PartsCoverAllOnce) {

@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "pts/judge_pool.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -9,6 +10,7 @@
 #include <thread>
 
 #include "data/base/error.h"
+#include "tests/support/scarce.h"
 
 namespace pivotal::pts {
 namespace {
@@ -61,6 +63,18 @@ TEST(JudgePool, AbandonedWorkIsForgotten) {
     for (auto& verdict : verdicts) pool.Submit(query, {1}, verdict);
   }
   EXPECT_LT(judged, 1000);
+}
+
+// The threads that were started before must be told to stop, else their owner waits for ever.
+TEST(JudgePool, AThreadThatCannotBeStartedIsAnError) {
+  const auto error = testing::ErrorWhereScarce(RLIMIT_NPROC, 8, [] {
+    const Judge judge = [](const Query&, std::span<const TokenId>) { return true; };
+    const JudgePool pool(judge, 1024);
+  });
+  if (!error) GTEST_SKIP() << "this process cannot limit the threads of a child";
+  EXPECT_THAT(*error, ::testing::AllOf(::testing::HasSubstr("of the 1024 threads that ask"),
+                                       ::testing::HasSubstr("--judge-threads"),
+                                       ::testing::HasSubstr("ulimit -u")));
 }
 
 }  // namespace

@@ -10,7 +10,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -19,6 +18,7 @@
 #include <vector>
 
 #include "data/base/error.h"
+#include "data/base/file_sink.h"
 
 namespace pivotal::pts {
 namespace {
@@ -59,15 +59,22 @@ struct PipeEnds {
   Descriptor read, write;
 };
 
+// Returns why a program cannot be started, with the remedy where the system has run out of
+// something.
+std::string Obstacle(int error) {
+  const std::string text = data::ErrnoText(error);
+  return error == EAGAIN ? text + " (too many processes: raise the limit, ulimit -u)" : text;
+}
+
 Descriptor Lifted(Descriptor low) {
   Descriptor high(::fcntl(low.get(), F_DUPFD_CLOEXEC, kFirstFree));
-  if (!high) Fail("a program cannot be started: {}", std::strerror(errno));
+  if (!high) Fail("a program cannot be started: {}", Obstacle(errno));
   return high;
 }
 
 PipeEnds MakePipe() {
   int ends[2];
-  if (::pipe2(ends, O_CLOEXEC) != 0) Fail("a program cannot be started: {}", std::strerror(errno));
+  if (::pipe2(ends, O_CLOEXEC) != 0) Fail("a program cannot be started: {}", Obstacle(errno));
   Descriptor read(ends[0]), write(ends[1]);
   return {Lifted(std::move(read)), Lifted(std::move(write))};
 }
@@ -116,7 +123,7 @@ class SpawnPlan {
     pid_t id = -1;
     const int error = ::posix_spawnp(&id, argv[0], &actions_, &attributes_, argv.data(),
                                      spec.environment ? environment.data() : environ);
-    if (error != 0) Fail("{} cannot be started: {}", spec.argv[0], std::strerror(error));
+    if (error != 0) Fail("{} cannot be started: {}", spec.argv[0], Obstacle(error));
     return id;
   }
 

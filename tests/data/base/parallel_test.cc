@@ -10,6 +10,9 @@
 #include <thread>
 #include <vector>
 
+#include "data/base/error.h"
+#include "tests/support/scarce.h"
+
 namespace pivotal::data {
 namespace {
 
@@ -41,6 +44,17 @@ TEST(ParallelFor, RethrowsTheErrorOfTheLeastIndexAndStops) {
     EXPECT_STREQ(error.what(), "0");
   }
   EXPECT_EQ(begun, 4);
+}
+
+TEST(ParallelFor, TakesTheThreadsThatTheSystemStarts) {
+  const auto error = testing::ErrorWhereScarce(RLIMIT_NPROC, 8, [] {
+    std::vector<std::atomic<int>> calls(500);
+    ParallelFor(calls.size(), 100, [&](std::size_t i) { ++calls[i]; });
+    for (const auto& count : calls)
+      if (count != 1) Fail("an iteration ran {} times", count.load());
+  });
+  if (!error) GTEST_SKIP() << "this process cannot limit the threads of a child";
+  EXPECT_EQ(*error, "(no Error)");
 }
 
 }  // namespace

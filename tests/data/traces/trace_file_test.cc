@@ -15,6 +15,7 @@
 #include "tests/support/error_text.h"
 #include "tests/support/example_traces.h"
 #include "tests/support/full_disk.h"
+#include "tests/support/scarce.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal::data {
@@ -192,6 +193,15 @@ TEST_F(TraceFile, DamageIsFound) {
       continue;
     EXPECT_THAT(ErrorText([&] { LoadTraces(path_); }), HasSubstr("traces.h5: damaged"));
   }
+}
+
+TEST_F(TraceFile, TooManyOpenFilesAreNoDamage) {
+  SaveTraces(path_, {ExampleTrace("a")});
+  fs::permissions(folder_.path(), fs::perms::all);
+  const auto error = testing::ErrorWhereScarce(RLIMIT_NOFILE, 3, [&] { LoadTraceFile(path_); });
+  if (!error) GTEST_SKIP() << "this process cannot limit the files of a child";
+  EXPECT_THAT(*error, HasSubstr("traces.h5: can't read: too many open files"));
+  EXPECT_THAT(*error, HasSubstr("ulimit -n"));
 }
 
 }  // namespace

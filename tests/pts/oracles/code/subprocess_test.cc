@@ -7,6 +7,7 @@
 #include <signal.h>
 
 #include "tests/support/error_text.h"
+#include "tests/support/scarce.h"
 
 namespace pivotal::pts {
 namespace {
@@ -98,7 +99,18 @@ TEST(Subprocess, WaitsUntilTheDeadline) {
 
 TEST(Subprocess, SaysWhatCannotBeStarted) {
   EXPECT_THAT(testing::ErrorText([] { Subprocess child({.argv = {"/nonexistent/program"}}); }),
-              HasSubstr("/nonexistent/program cannot be started: No such file or directory"));
+              HasSubstr("/nonexistent/program cannot be started: no such file or directory"));
+}
+
+TEST(Subprocess, SaysWhatTheSystemHasRunOutOf) {
+  const auto start = [] { Subprocess child({.argv = {"/bin/true"}}); };
+  const auto files = testing::ErrorWhereScarce(RLIMIT_NOFILE, 9, start);
+  const auto processes = testing::ErrorWhereScarce(RLIMIT_NPROC, 0, start);
+  if (!files || !processes) GTEST_SKIP() << "this process cannot limit a child";
+  EXPECT_THAT(*files, HasSubstr("a program cannot be started: too many open files"));
+  EXPECT_THAT(*files, HasSubstr("ulimit -n"));
+  EXPECT_THAT(*processes, HasSubstr("/bin/true cannot be started: resource temporarily unavail"));
+  EXPECT_THAT(*processes, HasSubstr("ulimit -u"));
 }
 
 }  // namespace
