@@ -60,7 +60,7 @@ class RolloutEngine : public Policy {
                                            const RolloutSink& finished = {}) override;
   std::vector<TokenScore> Score(std::span<const TokenId> prefix,
                                 std::span<const TokenId> continuation) override;
-  const RolloutCounters& counters() const override { return counters_; }
+  RolloutCounters counters() const override { return counters_; }
   const Decoder& decoder() const { return *decoder_; }
 
  private:

@@ -88,7 +88,7 @@ class DistributionPolicy : public Policy {
     return scores;
   }
 
-  const RolloutCounters& counters() const override { return counters_; }
+  RolloutCounters counters() const override { return counters_; }
 
  private:
   static void Check(const SamplingParams& params) {

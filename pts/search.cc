@@ -26,38 +26,42 @@ std::string WithCommas(int64_t value) {
 
 using Clock = std::chrono::steady_clock;
 
+// What a policy has drawn for a search.
+struct Drawn {
+  int64_t rollouts = 0, tokens = 0;
+};
+
 // Tells how much a run may still spend.
 class Budget {
  public:
-  Budget(const SearchOptions& options, const Policy& policy, int64_t spent_tokens)
-      : policy_(policy),
-        tokens_(options.budget_tokens),
-        spent_before_(spent_tokens - policy.counters().decoded_tokens),
+  Budget(const SearchOptions& options, const Drawn& drawn, int64_t spent_tokens)
+      : drawn_(drawn),
+        tokens_(options.budget_tokens - spent_tokens),
+        limited_(options.budget_tokens > 0),
         has_end_(options.budget_seconds > 0),
         end_(Clock::now() + std::chrono::duration_cast<Clock::duration>(
                                 std::chrono::duration<double>(options.budget_seconds))) {}
 
-  bool limited() const { return tokens_ > 0; }
-  int64_t Left() const {  // generated tokens that the budget still allows
-    return tokens_ - spent_before_ - policy_.counters().decoded_tokens;
-  }
+  bool limited() const { return limited_; }
+  int64_t Left() const { return tokens_ - drawn_.tokens; }  // tokens that are still allowed
   bool Exhausted() const {
     return (limited() && Left() <= 0) || (has_end_ && Clock::now() >= end_);
   }
 
  private:
-  const Policy& policy_;
-  int64_t tokens_, spent_before_;
-  bool has_end_;
+  const Drawn& drawn_;
+  int64_t tokens_;
+  bool limited_, has_end_;
   Clock::time_point end_;
 };
 
 // A group of queries that share batches.
 class Group {
  public:
+  // Adds what it draws to `drawn`.
   Group(std::span<const Query> queries, const SearchOptions& options, const Judge& judge,
-        Policy& policy)
-      : policy_(policy), pool_(judge, options.judge_threads) {
+        Policy& policy, Drawn& drawn)
+      : policy_(policy), drawn_(drawn), pool_(judge, options.judge_threads) {
     for (const Query& query : queries) searches_.emplace_back(query, options, judge);
   }
 
@@ -125,10 +129,9 @@ class Group {
 
   // Returns the expected generated tokens of a request, by the mean length of the rollouts so far.
   int64_t CostOf(const RolloutRequest& request) const {
-    const RolloutCounters& counters = policy_.counters();
-    const double mean = counters.rollouts > 0 ? static_cast<double>(counters.decoded_tokens) /
-                                                    static_cast<double>(counters.rollouts)
-                                              : request.max_new_tokens;
+    const double mean = drawn_.rollouts > 0 ? static_cast<double>(drawn_.tokens) /
+                                                  static_cast<double>(drawn_.rollouts)
+                                            : request.max_new_tokens;
     return std::llround(request.count * std::min<double>(mean, request.max_new_tokens));
   }
 
@@ -171,10 +174,16 @@ class Group {
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     CheckResults(requests, results);
+    for (const auto& rollouts : results) Count(rollouts);
     for (std::size_t i = 0; i < granted.size(); ++i)
       granted[i]->answer.rollouts = std::move(results[i]);
     ChargeTime(granted, seconds);
     Supply();
+  }
+
+  void Count(std::span<const Rollout> rollouts) {
+    drawn_.rollouts += std::ssize(rollouts);
+    for (const Rollout& rollout : rollouts) drawn_.tokens += std::ssize(rollout.tokens);
   }
 
   void Submit(PendingRequest& pending, int32_t rollout, const Rollout& ended) {
@@ -218,10 +227,15 @@ class Group {
       if (results[i].size() != static_cast<std::size_t>(requests[i].count))
         Fail("search: the policy returned {} rollouts where {} were asked", results[i].size(),
              requests[i].count);
+      for (const Rollout& rollout : results[i])
+        if (std::ssize(rollout.tokens) > requests[i].max_new_tokens)
+          Fail("search: the policy returned a rollout of {} tokens where {} were the limit",
+               rollout.tokens.size(), requests[i].max_new_tokens);
     }
   }
 
   Policy& policy_;
+  Drawn& drawn_;
   std::deque<QuerySearch> searches_;
   std::vector<PendingRequest> pending_;  // requests of the current round
   JudgePool pool_;
@@ -317,12 +331,13 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
                      int64_t spent_tokens) {
   options.Validate();
   Meter meter(policy, progress, static_cast<int64_t>(queries.size()));
-  Budget budget(options, policy, spent_tokens);
+  Drawn drawn;
+  const Budget budget(options, drawn, spent_tokens);
   SearchSummary summary;
   int64_t done = 0;
   while (!queries.empty() && !budget.Exhausted()) {
     const auto size = std::min(queries.size(), static_cast<std::size_t>(options.group));
-    Group group(queries.first(size), options, judge, policy);
+    Group group(queries.first(size), options, judge, policy, drawn);
     // Tokens to keep for later groups: the rest of the budget less this group's part, which is in
     // proportion to its queries.
     const int64_t keep = budget.limited()

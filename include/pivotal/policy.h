@@ -106,8 +106,9 @@ class Policy {
   virtual std::vector<TokenScore> Score(std::span<const TokenId> prefix,
                                         std::span<const TokenId> continuation) = 0;
 
-  // Returns the totals since construction.
-  virtual const RolloutCounters& counters() const = 0;
+  // Returns the totals since construction, for people to see; a search counts for itself. A policy
+  // that keeps none returns zeros.
+  virtual RolloutCounters counters() const { return {}; }
 };
 
 // Returns the tokens that may follow `prefix` with their probabilities. They need not sum to 1: the

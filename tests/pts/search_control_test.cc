@@ -113,32 +113,72 @@ TEST(Search, NamesTheProblemWithoutPrompt) {
   EXPECT_THAT(ErrorText([&] { Explore(queries, policy, Published()); }), HasSubstr("\"q1\""));
 }
 
-// A policy that loses a rollout, or the log-probabilities of one.
+// A policy that implements no more than it must, so its counters are zeros.
+class PolicyWithoutCounters : public Policy {
+ public:
+  std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
+                                           const Progress& progress,
+                                           const RolloutSink& finished) override {
+    return policy_.Sample(requests, progress, finished);
+  }
+  std::vector<TokenScore> Score(std::span<const TokenId> prefix,
+                                std::span<const TokenId> continuation) override {
+    return policy_.Score(prefix, continuation);
+  }
+
+ private:
+  MarkovPolicy policy_{ForkChain(), 5};
+};
+
+TEST(Search, CountsTheTokensOfItsBudgetItself) {
+  SearchOptions options = Wide();
+  options.max_new_tokens = 8;
+  options.samples = 4;
+  options.budget_tokens = 300;
+  PolicyWithoutCounters policy;
+  const auto queries = Queries(20);
+  int64_t tokens = 0;
+  Progress progress;
+  const auto summary = Search(
+      queries, policy, Verdict(ForkChain()), options,
+      [&](const std::vector<QueryTrace>& group) {
+        for (const QueryTrace& query : group)
+          for (const RolloutTrace& rollout : query.rollouts) tokens += std::ssize(rollout.tokens);
+      },
+      progress);
+  EXPECT_LE(tokens, 300);
+  EXPECT_GT(tokens, 300 - options.samples * options.max_new_tokens);
+  EXPECT_GT(summary.undone + summary.cut_short, 0);
+}
+
+// A policy that loses a rollout or the log-probabilities of one, or makes one too long.
 class BrokenPolicy : public MarkovPolicy {
  public:
-  explicit BrokenPolicy(bool lose_rollout)
-      : MarkovPolicy(ForkChain(), 1), lose_rollout_(lose_rollout) {}
+  enum class Fault { kLosesRollout, kLosesLogProbs, kGoesOn };
+  explicit BrokenPolicy(Fault fault) : MarkovPolicy(ForkChain(), 1), fault_(fault) {}
   std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
                                            const Progress& progress,
                                            const RolloutSink& finished) override {
     auto results = MarkovPolicy::Sample(requests, progress, finished);
-    if (lose_rollout_)
-      results[0].pop_back();
-    else
-      results[0][0].logprobs.clear();
+    if (fault_ == Fault::kLosesRollout) results[0].pop_back();
+    if (fault_ == Fault::kLosesLogProbs) results[0][0].logprobs.clear();
+    if (fault_ == Fault::kGoesOn) results[0][0].tokens.resize(1000, 1);
     return results;
   }
 
  private:
-  bool lose_rollout_;
+  Fault fault_;
 };
 
 TEST(Search, NoticesAPolicyThatBreaksItsContract) {
-  BrokenPolicy few(true), bare(false);
+  BrokenPolicy few(BrokenPolicy::Fault::kLosesRollout), bare(BrokenPolicy::Fault::kLosesLogProbs),
+      endless(BrokenPolicy::Fault::kGoesOn);
   EXPECT_THAT(ErrorText([&] { Explore(Queries(1), few, Published()); }),
               HasSubstr("31 rollouts where 32 were asked"));
   EXPECT_THAT(ErrorText([&] { Explore(Queries(1), bare, Published()); }),
               HasSubstr("0 log-probabilities"));
+  EXPECT_THAT(ErrorText([&] { Explore(Queries(1), endless, Published()); }),
+              HasSubstr("a rollout of 1000 tokens where 256 were the limit"));
 }
 
 TEST(SearchOptions, NameTheBadField) {

@@ -25,7 +25,7 @@ class TablePolicy : public Policy {
                                            const RolloutSink& finished = {}) override;
   std::vector<TokenScore> Score(std::span<const TokenId> prefix,
                                 std::span<const TokenId> continuation) override;
-  const RolloutCounters& counters() const override { return counters_; }
+  RolloutCounters counters() const override { return counters_; }
 
  protected:
   // Returns the tokens that may follow `last`, ascending; probabilities are above 0 and sum to 1.
