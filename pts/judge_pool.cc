@@ -36,10 +36,12 @@ void JudgePool::Submit(const Query& query, std::vector<TokenId> response, uint8_
   work_.notify_one();
 }
 
-void JudgePool::Wait() {
+void JudgePool::Wait(const Progress& progress) {
+  constexpr auto kLook = std::chrono::milliseconds(50);  // between two looks at `progress`
   const auto start = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
-  idle_.wait(lock, [&] { return open_ == 0; });
+  while (!idle_.wait_for(lock, kLook, [&] { return open_ == 0; }))
+    if (progress.StopRequested()) throw Interrupted("stopped while responses were judged");
   waited_ += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }

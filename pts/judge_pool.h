@@ -24,8 +24,9 @@ class JudgePool {
 
   // Queues a response to be judged. `query` and `verdict` must stay in place until Wait returns.
   void Submit(const Query& query, std::vector<TokenId> response, uint8_t& verdict);
-  // Waits until every submitted response is judged. Rethrows the first exception of `judge`.
-  void Wait();
+  // Waits until every submitted response is judged. Rethrows the first exception of `judge`. Throws
+  // Interrupted once `progress` asks to stop; the pool can then only be destroyed.
+  void Wait(const Progress& progress = {});
   // Returns the seconds that all calls of Wait() have taken.
   double waited_seconds() const { return waited_; }
 

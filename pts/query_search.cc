@@ -23,6 +23,10 @@ uint64_t StreamOf(const std::string& id, std::span<const TokenId> path, Purpose 
   return kernels::MixStream(stream, static_cast<uint64_t>(path.size()));
 }
 
+// The most rollouts of a prompt that are asked for at once, so that a search with very many looks
+// at its budgets in between.
+constexpr int32_t kPortion = 4096;
+
 int32_t CountOf(std::span<const TokenId> tokens) { return static_cast<int32_t>(tokens.size()); }
 
 Purpose PurposeOf(RolloutKind kind) {
@@ -45,7 +49,8 @@ QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, const
 std::vector<RatedRequest> QuerySearch::Next() {
   planned_.clear();
   if (stage_ == Stage::kPrompt)
-    planned_.push_back({RolloutKind::kQuery, -1, 0, -1, options_.samples, 1});
+    planned_.push_back(
+        {RolloutKind::kQuery, -1, 0, -1, std::min(options_.samples - trace_.samples, kPortion), 1});
   if (stage_ == Stage::kResponses) {
     PlanSearch();
     if (planned_.empty()) stage_ = Stage::kAlternatives;
@@ -72,7 +77,7 @@ void QuerySearch::Supply(std::vector<JudgedRollouts> answers) {
     Record(planned_[i], std::move(answers[i]));
   }
   planned_.clear();
-  if (stage_ == Stage::kPrompt && started()) ChooseResponses();
+  if (stage_ == Stage::kPrompt && trace_.samples == options_.samples) ChooseResponses();
 }
 
 void QuerySearch::CutShort() {
@@ -150,6 +155,8 @@ RatedRequest QuerySearch::RequestFor(const PlannedRollouts& plan) const {
   request.stop = options_.stop;
   request.response_tokens = CountOf(path);
   request.stream = StreamOf(query_.id, path, PurposeOf(plan.kind));
+  if (plan.kind == RolloutKind::kQuery)
+    request.first_rollout = static_cast<uint32_t>(trace_.samples);
   if (plan.kind == RolloutKind::kLeaving) {
     const SuccessTrie::Node& node = trie_[trie_.Path(plan.response)[plan.position]];
     request.first_rollout = static_cast<uint32_t>(node.leaving_starts);
@@ -181,8 +188,8 @@ void QuerySearch::Record(const PlannedRollouts& plan, JudgedRollouts answer) {
   }
   if (plan.forced >= 0) sides_[path] = estimate;
   if (stage_ == Stage::kPrompt) {
-    trace_.samples = estimate.samples;
-    trace_.successes = estimate.successes;
+    trace_.samples += estimate.samples;
+    trace_.successes += estimate.successes;
   }
 }
 

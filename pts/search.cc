@@ -44,15 +44,26 @@ class Budget {
 
   bool limited() const { return limited_; }
   int64_t Left() const { return tokens_ - drawn_.tokens; }  // tokens that are still allowed
-  bool Exhausted() const {
-    return (limited() && Left() <= 0) || (has_end_ && Clock::now() >= end_);
-  }
+  bool OutOfTime() const { return has_end_ && Clock::now() >= end_; }
+  bool Exhausted() const { return (limited() && Left() <= 0) || OutOfTime(); }
 
  private:
   const Drawn& drawn_;
   int64_t tokens_;
   bool limited_, has_end_;
   Clock::time_point end_;
+};
+
+// Stops a batch when the time is over, as if somebody had asked for it.
+class TimedProgress : public Progress {
+ public:
+  TimedProgress(const Progress& progress, const Budget& budget)
+      : progress_(progress), budget_(budget) {}
+  bool StopRequested() const override { return progress_.StopRequested() || budget_.OutOfTime(); }
+
+ private:
+  const Progress& progress_;
+  const Budget& budget_;
 };
 
 // A group of queries that share batches.
@@ -72,6 +83,7 @@ class Group {
   };
 
   // Draws one batch for all queries. Returns false if none needs rollouts, or none can be afforded.
+  // Throws Interrupted, and drops the batch, once `progress` asks to stop.
   bool Round(std::optional<Allowance> allowance, const Progress& progress) {
     Collect();
     if (allowance) Ration(*allowance);
@@ -170,7 +182,7 @@ class Group {
           if (i >= granted.size() || rollout >= std::ssize(granted[i]->answer.verdicts)) return;
           Submit(*granted[i], rollout, ended);
         });
-    pool_.Wait();
+    pool_.Wait(progress);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
     CheckResults(requests, results);
@@ -351,7 +363,11 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
                    summary.verdict_seconds + group.waited_seconds());
       std::optional<Group::Allowance> allowance;
       if (budget.limited()) allowance = {budget.Left() - keep, budget.Left()};
-      more = group.Round(allowance, progress);
+      try {
+        more = group.Round(allowance, TimedProgress(progress, budget));
+      } catch (const Interrupted&) {
+        if (!budget.OutOfTime() || progress.StopRequested()) throw;
+      }
     }
     group.CutShort();
     auto traces = group.Take();

@@ -154,7 +154,7 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
         pool.Submit(group[i / 2], ended.tokens, verdicts[i][static_cast<std::size_t>(rollout)]);
       }
     });
-    pool.Wait();
+    pool.Wait(progress);
     for (std::size_t i = 0; i < group.size(); ++i) {
       const auto& sampled = verdicts[2 * i];
       accuracy.problems.push_back(

@@ -102,9 +102,10 @@ struct SearchSummary {
 // With a budget, each group may use a share of what remains in proportion to its queries; if a
 // batch costs more, the rollouts with the highest yield go first. budget_tokens is never exceeded:
 // rollouts are drawn only if there is room for them at full length, so the last few tokens may stay
-// unused. Queries that a budget ends early are stored with what is known and marked; queries that
-// were never reached are not stored. `spent_tokens` counts against budget_tokens: an interrupted
-// run has already stored that many.
+// unused. When budget_seconds are over, the batch that is drawn then is dropped. Queries that a
+// budget ends early are stored with what is known and marked; queries that were never reached are
+// not stored. `spent_tokens` counts against budget_tokens: an interrupted run has already stored
+// that many.
 //
 // Throws Error for bad options, an empty prompt, or a policy that breaks its contract.
 SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge& judge,

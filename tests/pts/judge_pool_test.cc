@@ -65,6 +65,21 @@ TEST(JudgePool, AbandonedWorkIsForgotten) {
   EXPECT_LT(judged, 1000);
 }
 
+TEST(JudgePool, AStopRequestEndsTheWaiting) {
+  class Stop : public Progress {
+    bool StopRequested() const override { return true; }
+  };
+  const Judge judge = [&](const Query&, std::span<const TokenId>) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(200));
+    return true;
+  };
+  const Query query;
+  std::vector<uint8_t> verdicts(1000, 0);
+  JudgePool pool(judge, 1);
+  for (auto& verdict : verdicts) pool.Submit(query, {1}, verdict);
+  EXPECT_THROW(pool.Wait(Stop()), Interrupted);
+}
+
 // The threads that were started before must be told to stop, else their owner waits for ever.
 TEST(JudgePool, AThreadThatCannotBeStartedIsAnError) {
   const auto error = testing::ErrorWhereScarce(RLIMIT_NPROC, 8, [] {

@@ -8,6 +8,8 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <utility>
 #include <vector>
 
 #include "data/base/error.h"
@@ -149,6 +151,41 @@ TEST(Search, CountsTheTokensOfItsBudgetItself) {
   EXPECT_LE(tokens, 300);
   EXPECT_GT(tokens, 300 - options.samples * options.max_new_tokens);
   EXPECT_GT(summary.undone + summary.cut_short, 0);
+}
+
+// The first batch alone would take minutes. PolicyOf looks at `progress` after each rollout.
+TEST(Search, ATimeBudgetEndsABatch) {
+  SearchOptions options = Wide();
+  options.samples = 1 << 20;
+  options.budget_seconds = 0.2;
+  const auto policy = PolicyOf([](std::span<const TokenId>) {
+    return std::vector<std::pair<TokenId, double>>{{0, 0.01}, {1, 0.99}};
+  });
+  Progress progress;
+  const auto queries = Queries(3);
+  const auto summary = Search(
+      queries, *policy, [](const Query&, std::span<const TokenId>) { return true; }, options,
+      [](const std::vector<QueryTrace>&) { FAIL() << "nothing was finished"; }, progress);
+  EXPECT_EQ(summary.undone, 3);
+  EXPECT_LT(summary.seconds, 10);
+}
+
+// A verdict that takes long does not keep the search either.
+TEST(Search, ATimeBudgetEndsTheWaitForVerdicts) {
+  SearchOptions options = Wide();
+  options.budget_seconds = 0.2;
+  options.judge_threads = 1;
+  MarkovPolicy policy(ForkChain(), 5);
+  const Judge slow = [](const Query&, std::span<const TokenId>) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(300));
+    return true;
+  };
+  Progress progress;
+  const auto queries = Queries(3);
+  const auto summary = Search(
+      queries, policy, slow, options, [](const std::vector<QueryTrace>&) {}, progress);
+  EXPECT_EQ(summary.undone, 3);
+  EXPECT_LT(summary.seconds, 10) << "96 verdicts would take 30 seconds";
 }
 
 // A policy that loses a rollout or the log-probabilities of one, or makes one too long.

@@ -188,5 +188,24 @@ TEST(Search, LeavesQueriesOutsideTheBandAlone) {
   EXPECT_EQ(Explore(Queries(3), policy, closed).summary.searched, 3);
 }
 
+// Portions let a search look at its budgets; they change no draw.
+TEST(Search, VeryManyRolloutsOfAPromptComeInPortions) {
+  SearchOptions options = Published();
+  options.samples = 5000;
+  options.min_success = options.max_success = 1;  // no response is searched
+  options.max_new_tokens = 30;
+  MarkovPolicy policy(ForkChain(), 5);
+  const auto traces = Explore(Queries(1), policy, options).All();
+  ASSERT_EQ(policy.log().size(), 2u);
+  EXPECT_EQ(policy.log()[0].count + policy.log()[1].count, 5000);
+  EXPECT_EQ(traces[0].samples, 5000);
+  RolloutRequest whole = policy.log()[0];
+  whole.count = 5000;
+  const auto drawn = policy.Sample({&whole, 1}, Progress());
+  ASSERT_EQ(traces[0].rollouts.size(), 5000u);
+  for (std::size_t i = 0; i < 5000; ++i)
+    ASSERT_EQ(traces[0].rollouts[i].tokens, drawn[0][i].tokens) << i;
+}
+
 }  // namespace
 }  // namespace pivotal::pts
