@@ -1,7 +1,11 @@
 // Apache-2.0.
 #include "cli/flags.h"
 
+#include <charconv>
+#include <cstdint>
 #include <string>
+#include <system_error>
+#include <type_traits>
 
 #include "data/template/prompt_format.h"
 #include "kernels/packed_matrix.h"
@@ -32,6 +36,42 @@ const CLI::Validator kFraction(
       return std::string();
     },
     "in (0, 1]");
+
+namespace {
+
+// Returns what is wrong with `text` as a number of type T; "" if nothing is.
+template <typename T>
+std::string WholeNumberFault(const std::string& text) {
+  T value = 0;
+  const char* const end = text.data() + text.size();
+  const auto [at, error] = std::from_chars(text.data(), end, value);
+  if (error == std::errc::result_out_of_range && at == end) return text + " is too large";
+  const bool whole = error == std::errc() && at == end;
+  const bool padded = text.find_first_not_of("-") != text.find_first_not_of("-0") && value != 0;
+  if (whole && !padded) return "";
+  return text + (std::is_unsigned_v<T> ? " is not a whole number, 0 or larger"
+                                       : " is not a whole number in decimal digits");
+}
+
+// Returns what is wrong with the number of a size such as "4GB"; "" if nothing is.
+std::string SizeFault(const std::string& text) {
+  return WholeNumberFault<uint64_t>(text.substr(0, text.find_first_not_of("+-.0123456789")));
+}
+
+}  // namespace
+
+void RequireWholeNumbers(CLI::App& app) {
+  for (CLI::Option* option : app.get_options()) {
+    const std::string type = option->get_type_name();
+    if (type.find("SIZE") != std::string::npos)  // its unit is read before other checks
+      option->transform(CLI::Validator(SizeFault, ""));
+    if (type.starts_with("UINT"))
+      option->check(CLI::Validator(WholeNumberFault<uint64_t>, ""));
+    else if (type.starts_with("INT"))
+      option->check(CLI::Validator(WholeNumberFault<int64_t>, ""));
+  }
+  for (CLI::App* sub : app.get_subcommands({})) RequireWholeNumbers(*sub);
+}
 
 void AddModelFlags(CLI::App& app, ModelSettings& model) {
   auto* folder =

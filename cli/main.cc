@@ -48,6 +48,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddBench(app);
   pivotal::cli::AddInfo(app);
   pivotal::cli::AddTokenize(app);
+  pivotal::cli::RequireWholeNumbers(app);
   spdlog::set_default_logger(spdlog::stderr_color_mt("pivotal"));
   spdlog::set_pattern("pivotal: %v");
   pivotal::cli::InstallStopHandler();

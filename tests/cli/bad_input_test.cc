@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <regex>
+#include <sstream>
 #include <string>
 
 #include "data/base/file_sink.h"
@@ -56,6 +58,27 @@ TEST_F(BadInput, Usage) {
   ExpectFailure("train --model x --data y --output z --beta 0", "--beta", 2);
   EXPECT_EQ(Pivotal("--help").code, 0);
   EXPECT_EQ(Pivotal("search --help").code, 0);
+}
+
+// Every option of a whole number whose help names no range. The help texts are docs/commands.md,
+// which another test compares with the program.
+TEST_F(BadInput, CountsThatAreNone) {
+  std::istringstream page(data::ReadFile(PIVOTAL_SOURCE_DIR "/docs/commands.md"));
+  const std::regex heading("## pivotal (.*)"), count(" +(--[a-z-]+) U?INT(?!:INT in).*");
+  std::string command;
+  std::smatch found;
+  int options = 0;
+  for (std::string line; std::getline(page, line);) {
+    if (std::regex_match(line, found, heading)) command = found[1];
+    if (!std::regex_match(line, found, count)) continue;
+    ++options;
+    for (const char* value : {"-1", "99999999999999999999", "010"})
+      ExpectFailure(fmt::format("{} {}={}", command, found[1].str(), value), found[1].str() + ": ",
+                    2);
+  }
+  EXPECT_GE(options, 15);
+  ExpectFailure(Search(model_, train_, "--limit -1"), "--limit: -1 is not a whole number", 2);
+  ExpectFailure(Search(model_, train_, "--limit 99999999999999999999"), "is too large", 2);
 }
 
 TEST_F(BadInput, ModelFolder) {
