@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <limits>
 #include <set>
 
 #include "data/base/error.h"
@@ -74,8 +75,9 @@ class Reader {
                   int64_t least) const {
     const toml::node* node = table.get(key);
     if (node == nullptr) return otherwise;
-    if (!node->is_integer() || *node->value<int64_t>() < least)
-      FailAt(*node, fmt::format("{} must be an integer, at least {}", key, least));
+    constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
+    if (!node->is_integer() || *node->value<int64_t>() < least || *node->value<int64_t>() > kMost)
+      FailAt(*node, fmt::format("{} must be an integer from {} to {}", key, least, kMost));
     return *node->value<int64_t>();
   }
 

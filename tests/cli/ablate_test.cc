@@ -202,6 +202,8 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
               HasSubstr("a count or a share"));
   EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", share = -1").output,
               HasSubstr("share must be a number"));
+  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4294967297").output,
+              HasSubstr("count must be an integer from 1 to 2147483647"));
   EXPECT_THAT(Changed("samples = 8", "samples = \"8\"").output,
               HasSubstr("search.samples is not an integer"));
   EXPECT_THAT(Changed("seeds = [1, 2]", "seeds = []").output, HasSubstr("recipe.toml:2: seeds"));
