@@ -26,11 +26,11 @@ void RunAblate(const AblateFlags& flags) {
   const auto steps = flags.steps.empty() ? flags.output / "steps" : flags.steps;
   ConsoleProgress progress;
   if (flags.dry_run) {
-    fmt::print("{}", experiments::PlanText(recipe, steps, flags.probe, progress));
+    PrintVisible(experiments::PlanText(recipe, steps, flags.probe, progress));
     return;
   }
   const auto run = experiments::RunAblation(recipe, steps, flags.output, progress);
-  fmt::print("{}", experiments::AblationTable(recipe, run.result));
+  PrintVisible(experiments::AblationTable(recipe, run.result));
   fmt::print("\n{} steps in {}, {} found done; {}\n", run.steps, experiments::TimeText(run.seconds),
              run.reused, (flags.output / "report.html").string());
 }

@@ -2,6 +2,8 @@
 #include "cli/console.h"
 
 #include <fmt/format.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -9,6 +11,9 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <memory>
+
+#include "data/base/text.h"
 
 namespace pivotal::cli {
 namespace {
@@ -51,6 +56,29 @@ std::string_view FirstLine(std::string_view text) { return text.substr(0, text.f
 void PrintStderr(const std::string& text) {
   std::fputs(text.c_str(), stderr);
   std::fflush(stderr);
+}
+
+void PrintVisible(std::string_view text) { fmt::print("{}", data::Visible(text)); }
+
+namespace {
+
+class VisibleLine : public spdlog::formatter {
+ public:
+  void format(const spdlog::details::log_msg& message, spdlog::memory_buf_t& to) override {
+    const std::string line =
+        "pivotal: " + data::Visible({message.payload.data(), message.payload.size()}) + "\n";
+    to.append(line.data(), line.data() + line.size());
+  }
+  std::unique_ptr<spdlog::formatter> clone() const override {
+    return std::make_unique<VisibleLine>();
+  }
+};
+
+}  // namespace
+
+void InstallLogger() {
+  spdlog::set_default_logger(spdlog::stderr_color_mt("pivotal"));
+  spdlog::set_formatter(std::make_unique<VisibleLine>());
 }
 
 bool UsesColour(int file_descriptor) {

@@ -22,6 +22,13 @@ std::string_view FirstLine(std::string_view text);
 // Writes to stderr and ignores failures: a log on a full disk must not end the work.
 void PrintStderr(const std::string& text);
 
+// Writes lines to stdout that hold texts of a file: control characters in them are shown, not
+// obeyed.
+void PrintVisible(std::string_view text);
+
+// Makes spdlog write to stderr, each line after "pivotal: ", with control characters shown.
+void InstallLogger();
+
 // Returns true if the stream is a terminal and NO_COLOR is not set.
 bool UsesColour(int file_descriptor);
 

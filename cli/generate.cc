@@ -11,6 +11,7 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "data/base/text.h"
 #include "experiments/evaluate/conversation.h"
 
 namespace pivotal::cli {
@@ -56,8 +57,9 @@ std::string ReadStdin() {
 void RunGenerate(const GenerateFlags& flags) {
   LineReader reader;
   experiments::ConversationIo io;
-  io.print = [](std::string_view text) {
-    fmt::print("{}", text);
+  const bool terminal = isatty(STDOUT_FILENO) != 0;  // a file gets what the model wrote, as it is
+  io.print = [=](std::string_view text) {
+    fmt::print("{}", terminal ? data::Visible(text, "\n\t") : std::string(text));
     std::fflush(stdout);
   };
   io.note = [](const std::string& text) { PrintStderr(fmt::format("pivotal: {}\n", text)); };

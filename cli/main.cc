@@ -1,8 +1,6 @@
 // Apache-2.0. The program `pivotal`. Exit codes: 0 success, 1 failure, 2 wrong usage, 130 stopped
 // by Ctrl-C.
 #include <fmt/format.h>
-#include <spdlog/sinks/stdout_color_sinks.h>
-#include <spdlog/spdlog.h>
 
 #include <cerrno>
 #include <csignal>
@@ -13,6 +11,7 @@
 #include "cli/flags.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/text.h"
 #include "kernels/cpu_kernels.h"
 #include "pivotal/version.h"
 
@@ -49,8 +48,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddInfo(app);
   pivotal::cli::AddTokenize(app);
   pivotal::cli::RequireWholeNumbers(app);
-  spdlog::set_default_logger(spdlog::stderr_color_mt("pivotal"));
-  spdlog::set_pattern("pivotal: %v");
+  pivotal::cli::InstallLogger();
   pivotal::cli::InstallStopHandler();
   std::signal(SIGXFSZ, SIG_IGN);  // makes writes beyond a file-size limit fail, like a full disk
   try {
@@ -61,10 +59,11 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 2;
   } catch (const pivotal::Interrupted& stop) {
-    pivotal::cli::PrintStderr(fmt::format("\npivotal: {}\n", stop.what()));
+    pivotal::cli::PrintStderr(fmt::format("\npivotal: {}\n", pivotal::data::Visible(stop.what())));
     return 130;
   } catch (const std::exception& error) {
-    pivotal::cli::PrintStderr(fmt::format("pivotal: {}\n", pivotal::cli::FirstLine(error.what())));
+    pivotal::cli::PrintStderr(fmt::format(
+        "pivotal: {}\n", pivotal::data::Visible(pivotal::cli::FirstLine(error.what()))));
     return 1;
   }
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 
+#include "cli/console.h"
 #include "cli/flags.h"
 
 namespace pivotal::cli {
@@ -26,7 +27,7 @@ void AddInfo(CLI::App& app) {
       ->check(CLI::Range(1, 4096))
       ->capture_default_str();
   sub->callback(
-      [flags] { fmt::print("{}", experiments::DescribeModel(flags->folder, flags->lora_rank)); });
+      [flags] { PrintVisible(experiments::DescribeModel(flags->folder, flags->lora_rank)); });
 }
 
 void AddMergeAdapter(CLI::App& app) {

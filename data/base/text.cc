@@ -1,6 +1,10 @@
 // Apache-2.0.
 #include "data/base/text.h"
 
+#include <algorithm>
+
+#include "data/base/utf8.h"
+
 namespace pivotal::data {
 
 std::string_view Trim(std::string_view text, std::string_view drop) {
@@ -20,6 +24,37 @@ void ReplaceAll(std::string& text, std::string_view pattern, std::string_view co
     begin = at + pattern.size();
   }
   text = replaced.append(text, begin, std::string::npos);
+}
+
+namespace {
+
+bool IsUnseen(char32_t code) {
+  const auto within = [=](char32_t first, char32_t last) { return code >= first && code <= last; };
+  return within(0x80, 0x9F) || code == 0x61C || within(0x200E, 0x200F) || within(0x2028, 0x202E) ||
+         within(0x2066, 0x2069);
+}
+
+}  // namespace
+
+std::string Visible(std::string_view text, std::string_view keep) {
+  std::string visible;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t length = Utf8LengthAt(text, at);
+    const char32_t code = length > 0 ? ReadUtf8(text, at).code : 0x80;
+    const auto character = text.substr(at, std::max<std::size_t>(length, 1));
+    if (code == 0x7F) {
+      visible += "\u2421";
+    } else if (code < 0x20 && keep.find(character) == std::string_view::npos) {
+      visible += "\xE2\x90";  // U+2400 + code
+      visible += static_cast<char>(0x80 + code);
+    } else if (IsUnseen(code)) {
+      visible += "\uFFFD";
+    } else {
+      visible += character;
+    }
+    at += character.size();
+  }
+  return visible;
 }
 
 std::optional<std::string_view> AfterReasoning(std::string_view response) {

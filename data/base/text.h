@@ -20,6 +20,12 @@ std::string_view Trim(std::string_view text, std::string_view drop = kWhiteSpace
 // Replaces each `pattern` (not empty) by `content`, from left to right.
 void ReplaceAll(std::string& text, std::string_view pattern, std::string_view content);
 
+// Returns `text` as a terminal may show it: a text from a file must not move the cursor, change
+// colours or turn the order of letters. Control characters become pictures ("\u241B" for escape);
+// those without a picture, marks of the writing direction, and bytes that are no UTF-8 become
+// U+FFFD. Characters in `keep` stay.
+std::string Visible(std::string_view text, std::string_view keep = "\n");
+
 // Reasoning models write their reasoning between these marks and then respond.
 inline constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
 

@@ -339,8 +339,7 @@ void SaveTraces(const std::filesystem::path& path, const std::vector<QueryTrace>
 
 std::vector<QueryTrace> LoadTraces(const std::filesystem::path& file_or_run) {
   std::error_code ignored;
-  if (std::filesystem::is_directory(file_or_run, ignored))
-    return data::TraceStore(file_or_run).ReadAll();
+  if (std::filesystem::is_directory(file_or_run, ignored)) return data::LoadRun(file_or_run);
   return data::LoadTraceFile(file_or_run);
 }
 

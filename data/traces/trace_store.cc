@@ -166,4 +166,15 @@ void TraceStore::Consolidate(const std::vector<std::string>& ids) {
   fs::remove(run_ / "shards", ignored);  // fails, as it should, if other files are in it
 }
 
+std::vector<QueryTrace> LoadRun(const fs::path& run) {
+  auto queries = TraceStore(run).ReadAll();
+  std::error_code ignored;
+  if (queries.empty() && !fs::exists(run / "traces.h5", ignored))
+    Fail(
+        "{}: there is no traces.h5 and no shard in this folder: its search has stored nothing so "
+        "far, or they were removed; pivotal search --resume {} searches what is missing",
+        run.string(), run.string());
+  return queries;
+}
+
 }  // namespace pivotal::data

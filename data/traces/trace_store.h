@@ -31,4 +31,8 @@ class TraceStore {
   std::filesystem::path run_;
 };
 
+// Returns all stored queries of a run folder, for commands that read runs. Throws Error where there
+// is neither traces.h5 nor a shard: nothing has been stored so far, or the files were removed.
+std::vector<QueryTrace> LoadRun(const std::filesystem::path& run);
+
 }  // namespace pivotal::data

@@ -13,6 +13,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
+#include "data/base/text.h"
 #include "data/traces/trace_store.h"
 #include "experiments/evaluate/accuracy.h"
 #include "experiments/report/response_view.h"
@@ -140,9 +141,10 @@ std::string Responses(const std::vector<QueryTrace>& traces, const Tokenizer& to
     if (shown == no_pairs.end()) continue;
     const ResponseTrace& response =
         query.responses[static_cast<std::size_t>(shown - no_pairs.begin())];
-    text += fmt::format("\n{}: {}  (answer {})\n  {} response:{}\n", query.id, query.question,
-                        query.answer, response.success ? "right" : "wrong",
-                        MarkedText(response, tokenizer, colour));
+    text +=
+        fmt::format("\n{}: {}  (answer {})\n  {} response:{}\n", data::Visible(query.id, ""),
+                    data::Visible(query.question), data::Visible(query.answer),
+                    response.success ? "right" : "wrong", MarkedText(response, tokenizer, colour));
     text += PivotalLines(response, tokenizer, gap, *shown);
     if (--count == 0) break;
   }

@@ -271,7 +271,7 @@ ReportSummary WriteReport(const std::filesystem::path& run,
   const RunConfig config = LoadRunConfig(run);
   const double gap = config.search.gap;
   const auto tokenizer = LoadTokenizer(config.model.folder);
-  const auto traces = data::TraceStore(run).ReadAll();
+  const auto traces = data::LoadRun(run);
   Totals totals;
   ordered_json rows = ordered_json::array();
   std::vector<std::string> blocks;

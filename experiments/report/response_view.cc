@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <string_view>
 
 #include "data/base/error.h"
+#include "data/base/text.h"
 #include "data/traces/trace_store.h"
 #include "experiments/search/run_config.h"
 #include "pts/estimate.h"
@@ -52,22 +54,16 @@ std::string Bar(double p) {
   return kBars[std::clamp(static_cast<int>(p * 8), 0, 7)];
 }
 
-// The text of a token on the screen: line ends are shown, other control characters are blanks.
+// The text of a token on the screen, with its line ends and other control characters shown.
 struct Cell {
   std::string text;
   bool breaks = false;  // the token ends a line
 };
 
 Cell CellOf(const Tokenizer& tokenizer, TokenId token) {
-  Cell cell;
-  for (const char c : tokenizer.Piece(token)) {
-    if (c == '\n') {
-      cell.text += "↵";
-      cell.breaks = true;
-    } else {
-      cell.text += static_cast<unsigned char>(c) < 0x20 || c == 0x7F ? ' ' : c;
-    }
-  }
+  Cell cell{data::Visible(tokenizer.Piece(token))};
+  cell.breaks = cell.text.find('\n') != std::string::npos;
+  data::ReplaceAll(cell.text, "\n", "↵");
   return cell;
 }
 
@@ -121,11 +117,12 @@ double Largest(const QueryTrace& query) {
 
 // Returns the beginning of a text as one line of at most `columns`.
 std::string Beginning(const std::string& text, int32_t columns) {
+  constexpr std::string_view kBlanks = "\n\t\r";
   std::string line;
   int32_t used = 0;
-  for (const char c : text) {
+  for (const char c : data::Visible(text, kBlanks)) {
     if ((c & 0xC0) != 0x80 && ++used > columns) return line + "…";
-    line += static_cast<unsigned char>(c) < 0x20 ? ' ' : c;
+    line += kBlanks.find(c) != std::string_view::npos ? ' ' : c;
   }
   return line;
 }
@@ -152,7 +149,7 @@ std::string PivotalLine(const ResponseTrace& response, const PivotalToken& token
 std::string MarkedText(const ResponseTrace& response, const Tokenizer& tokenizer, bool colour) {
   std::string text;
   for (std::size_t k = 1; k <= response.tokens.size(); ++k) {
-    const std::string piece = tokenizer.Piece(response.tokens[k - 1]);
+    const std::string piece = data::Visible(tokenizer.Piece(response.tokens[k - 1]));
     const PivotalToken* pivotal = PivotalAt(response, k);
     const bool ends = k == response.tokens.size() && response.finish == FinishReason::kEos;
     if (pivotal != nullptr)
@@ -176,7 +173,8 @@ namespace {
 
 std::string ProblemTable(const std::vector<QueryTrace>& traces, const ViewOptions& options) {
   std::size_t width = 7;
-  for (const QueryTrace& query : traces) width = std::max(width, query.id.size());
+  for (const QueryTrace& query : traces)
+    width = std::max(width, static_cast<std::size_t>(Columns(data::Visible(query.id, ""))));
   width = std::min<std::size_t>(width, 24);
   std::string text = fmt::format("{:<{}}  {:>5}  {:>9}  {:>7}  {:>7}  question\n", "problem", width,
                                  "p_0", "responses", "pivotal", "largest");
@@ -189,8 +187,8 @@ std::string ProblemTable(const std::vector<QueryTrace>& traces, const ViewOption
             : "-";
     const std::string largest = pivotal > 0 ? fmt::format("{:+.2f}", Largest(query)) : "-";
     const int32_t left = options.width - static_cast<int32_t>(width) - 40;
-    text += fmt::format("{:<{}}  {:>5}  {:>9}  {:>7}  {:>7}  {}\n", query.id, width, p0,
-                        query.responses.size(), pivotal, largest,
+    text += fmt::format("{:<{}}  {:>5}  {:>9}  {:>7}  {:>7}  {}\n", data::Visible(query.id, ""),
+                        width, p0, query.responses.size(), pivotal, largest,
                         Beginning(query.question, std::max(20, left)));
   }
   return text;
@@ -198,7 +196,8 @@ std::string ProblemTable(const std::vector<QueryTrace>& traces, const ViewOption
 
 std::string ProblemView(const QueryTrace& query, const Tokenizer& tokenizer,
                         const ViewOptions& options) {
-  std::string text = fmt::format("{}: {}\nanswer {}\n", query.id, query.question, query.answer);
+  std::string text = fmt::format("{}: {}\nanswer {}\n", data::Visible(query.id, ""),
+                                 data::Visible(query.question), data::Visible(query.answer));
   if (query.samples > 0)
     text += fmt::format("p(success) {:.2f}: {} of {} rollouts{}\n",
                         pts::Estimate{query.samples, query.successes}.Mean(), query.successes,
@@ -219,7 +218,7 @@ std::string ProblemView(const QueryTrace& query, const Tokenizer& tokenizer,
 std::string RunView(const std::filesystem::path& run, const std::vector<std::string>& problems,
                     int32_t width, bool colour) {
   const RunConfig config = LoadRunConfig(run);
-  const auto traces = data::TraceStore(run).ReadAll();
+  const auto traces = data::LoadRun(run);
   const ViewOptions options{config.search.gap, width, colour};
   if (problems.empty()) return ProblemTable(traces, options);
   const auto tokenizer = LoadTokenizer(config.model.folder);

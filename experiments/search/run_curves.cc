@@ -148,7 +148,7 @@ CurveSummary WriteCurves(const CurveSettings& settings) {
     Fail("granularity \"{}\" is unknown: take token or sentence", settings.granularity);
   const RunConfig config = LoadRunConfig(settings.run);
   const auto tokenizer = LoadTokenizer(config.model.folder);
-  const auto traces = data::TraceStore(settings.run).ReadAll();
+  const auto traces = data::LoadRun(settings.run);
   data::FileSink sink(settings.output);
   CurveWriter writer(*tokenizer, config, sink);
   CurveSummary summary;

@@ -148,7 +148,7 @@ std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run,
                                             const RunConfig& config) {
   const auto tokenizer = LoadTokenizer(config.model.folder);
   std::vector<data::PivotalEvent> events;
-  for (const QueryTrace& query : data::TraceStore(run).ReadAll()) {
+  for (const QueryTrace& query : data::LoadRun(run)) {
     for (int32_t r = 0; r < std::ssize(query.responses); ++r) {
       const ResponseTrace& response = query.responses[r];
       for (const PivotalToken& token : response.pivotal) {
@@ -284,7 +284,7 @@ SteeringSummary ExportSteering(const std::filesystem::path& run,
                                const std::filesystem::path& output, Progress& progress) {
   const c10::InferenceMode inference;
   const RunConfig config = LoadRunConfig(run);
-  const auto traces = data::TraceStore(run).ReadAll();
+  const auto traces = data::LoadRun(run);
   const LoadedModel model = LoadModel(config.model);
   data::FileSink sink(output);
   SteeringWriter writer(model.phi(), sink);

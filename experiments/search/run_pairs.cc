@@ -41,7 +41,7 @@ std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run,
   options.Validate();
   const RunConfig config = LoadRunConfig(run);
   const auto tokenizer = LoadTokenizer(config.model.folder);
-  return BuildPairs(data::TraceStore(run).ReadAll(), *tokenizer, options);
+  return BuildPairs(data::LoadRun(run), *tokenizer, options);
 }
 
 std::vector<std::string> OtherSources() {
@@ -56,7 +56,7 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   if (std::ranges::find(sources, options.source) == sources.end())
     Fail("pairs of \"{}\" are unknown: take one of {}", options.source, fmt::join(sources, ", "));
   const RunConfig config = LoadRunConfig(run);
-  const auto traces = data::TraceStore(run).ReadAll();
+  const auto traces = data::LoadRun(run);
   const int32_t count = options.count > 0 ? options.count : std::numeric_limits<int32_t>::max();
   const auto controls = pts::kControlNames.Names();
   if (std::ranges::find(controls, options.source) != controls.end()) {

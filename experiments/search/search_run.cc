@@ -308,7 +308,17 @@ std::string SummaryText(const SearchResult& result, const fs::path& run) {
       "time                 {:.1f} s: {:.1f}% decode, {:.1f}% prefixes, {:.1f}% waiting for the "
       "oracle",
       s.seconds, percent(c.decode_seconds), percent(c.prefill_seconds), percent(s.verdict_seconds));
-  line("Next: pivotal pairs {0} --output {0}/pairs.jsonl", run.string());
+  if (s.candidates > 0 || result.resumed > 0)
+    line("Next: pivotal pairs {0} --output {0}/pairs.jsonl", run.string());
+  else if (s.pivotal > 0)
+    line("Next: pivotal show {}; no pivotal token has another token to pair it with", run.string());
+  else if (s.searched > 0)
+    line("Next: pivotal show {}; no pivotal token was found", run.string());
+  else if (s.queries > 0)
+    line(
+        "Next: pivotal show {}; p(success) of no problem is in the band (--min-success, "
+        "--max-success)",
+        run.string());
   return text;
 }
 
@@ -336,7 +346,7 @@ MergedRuns MergeRuns(const std::vector<fs::path>& runs, const fs::path& output) 
   std::vector<QueryTrace> all;
   for (const fs::path& run : runs) {
     const data::RunLock lock(run);  // keeps other processes from writing
-    for (QueryTrace& query : data::TraceStore(run).ReadAll()) {
+    for (QueryTrace& query : data::LoadRun(run)) {
       const auto known = run_of.find(query.id);
       if (known == run_of.end())
         Fail("{}: problem {} is not in {}", run.string(), query.id, config.problems.file.string());

@@ -112,7 +112,7 @@ void SaveTraces(const std::filesystem::path& path, const std::vector<QueryTrace>
 
 // Reads such a file, or all finished queries of a run folder (`pivotal search --output`). Throws
 // Error that names the file, and the dataset at fault, if it is damaged, truncated, edited by
-// another program or of another schema version.
+// another program or of another schema version, and for a folder that holds no traces.
 std::vector<QueryTrace> LoadTraces(const std::filesystem::path& file_or_run);
 
 }  // namespace pivotal

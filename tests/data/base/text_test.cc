@@ -25,6 +25,17 @@ TEST(ReplaceAll, GoesFromLeftToRight) {
   EXPECT_EQ(replaced("abc", "x", "y"), "abc");
 }
 
+TEST(Visible, ShowsWhatWouldSteerATerminal) {
+  EXPECT_EQ(Visible("plain, \u65e5\u672c \U0001F600\n"), "plain, \u65e5\u672c \U0001F600\n");
+  EXPECT_EQ(Visible("\x1b[31mred\x1b[0m"), "\u241b[31mred\u241b[0m");
+  EXPECT_EQ(Visible(std::string("a\0b\x7f\r\t", 6)), "a\u2400b\u2421\u240d\u2409");
+  EXPECT_EQ(Visible("a\nb", ""), "a\u240ab");
+  EXPECT_EQ(Visible("a\tb", "\t"), "a\tb");
+  EXPECT_EQ(Visible("\u009b31m"), "\ufffd31m") << "an escape of one character";
+  EXPECT_EQ(Visible("\x9b 31m \xe2\x82"), "\ufffd 31m \ufffd\ufffd") << "and of one byte";
+  EXPECT_EQ(Visible("a\u202eb\u2066c"), "a\ufffdb\ufffdc") << "turns the order of letters";
+}
+
 TEST(AfterReasoning, IsWhatFollowsTheLastEnd) {
   EXPECT_EQ(AfterReasoning("7"), "7");
   EXPECT_EQ(AfterReasoning("<think>6</think>7"), "7");

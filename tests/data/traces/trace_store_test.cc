@@ -43,6 +43,8 @@ class TraceStoreTest : public ::testing::Test {
 TEST_F(TraceStoreTest, AnEmptyRunHasNothing) {
   EXPECT_TRUE(store_.FinishedIds().empty());
   EXPECT_TRUE(store_.ReadAll().empty());
+  EXPECT_THAT(testing::ErrorText([&] { LoadTraces(run_); }),
+              ::testing::HasSubstr("no traces.h5 and no shard"));
   store_.Append({});
   EXPECT_TRUE(fs::is_empty(run_)) << "reading makes no folders";
 }
