@@ -68,7 +68,8 @@ std::string Obstacle(int error) {
 
 Descriptor Lifted(Descriptor low) {
   Descriptor high(::fcntl(low.get(), F_DUPFD_CLOEXEC, kFirstFree));
-  if (!high) Fail("a program cannot be started: {}", Obstacle(errno));
+  // EINVAL: the limit of open files is below kFirstFree.
+  if (!high) Fail("a program cannot be started: {}", Obstacle(errno == EINVAL ? EMFILE : errno));
   return high;
 }
 
