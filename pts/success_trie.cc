@@ -85,13 +85,6 @@ void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
   // The rollout repeated a response whose verdict is known: there is nothing to learn.
 }
 
-void SuccessTrie::AddForced(int32_t node, TokenId forced, std::span<const TokenId> tokens,
-                            std::span<const float> logprobs, bool success) {
-  has_rollouts_ = true;
-  if (const int32_t child = Child(node, forced); child >= 0)
-    AddRollout(child, tokens, logprobs, success);
-}
-
 int32_t ConditionedRollouts(const QueryTrace& trace) {
   std::ptrdiff_t count = 0;
   for (const ResponseTrace& response : trace.responses) {
@@ -104,14 +97,11 @@ int32_t ConditionedRollouts(const QueryTrace& trace) {
 }
 
 void AddRollout(const RolloutTrace& rollout, bool conditioned, SuccessTrie& trie) {
+  if (rollout.forced >= 0) return;
   const int32_t node =
       rollout.response < 0
           ? 0
           : trie.Path(rollout.response)[static_cast<std::size_t>(rollout.position)];
-  if (rollout.forced >= 0) {
-    trie.AddForced(node, rollout.forced, rollout.tokens, rollout.logprobs, rollout.success);
-    return;
-  }
   const auto start = conditioned                             ? SuccessTrie::Start::kConditioned
                      : rollout.kind == RolloutKind::kLeaving ? SuccessTrie::Start::kLeaving
                                                              : SuccessTrie::Start::kFree;

@@ -64,11 +64,6 @@ class SuccessTrie {
   // Counts a rollout that continues the prefix of `node` with `tokens`.
   void AddRollout(int32_t node, std::span<const TokenId> tokens, std::span<const float> logprobs,
                   bool success, Start start = Start::kFree);
-  // Counts a rollout from `node` whose first token was given: `forced`, then `tokens`. If `forced`
-  // leads to a child of the node, the rollout is a free one of the child. Else it samples nothing
-  // that p of a node depends on.
-  void AddForced(int32_t node, TokenId forced, std::span<const TokenId> tokens,
-                 std::span<const float> logprobs, bool success);
 
   int32_t size() const { return static_cast<int32_t>(nodes_.size()); }
   const Node& operator[](int32_t node) const { return nodes_[node]; }
@@ -89,7 +84,8 @@ class SuccessTrie {
 // responses, so they are no independent samples of what leaves a response.
 int32_t ConditionedRollouts(const QueryTrace& trace);
 
-// Adds a rollout of a trace to the trie of its query.
+// Adds a rollout of a trace to the trie of its query. The fresh rollouts that measure the sides of
+// a pair (RolloutTrace::forced) are left out: they test what the search has found.
 void AddRollout(const RolloutTrace& rollout, bool conditioned, SuccessTrie& trie);
 
 // Returns the trie that the search of a stored query had at its end.

@@ -43,10 +43,12 @@ struct RolloutTrace {
 
 // The estimate of p_k, the probability that a completion of the first k response tokens succeeds.
 struct PrefixEstimate {
-  int32_t position = 0;      // k in 0..n; at n the value is the verdict on the response itself
-  int32_t samples = 0;       // rollouts that started exactly here without excluded tokens
-  int32_t successes = 0;     // number of these rollouts that succeeded
-  double mean = 0;           // estimate of p_k from all rollouts that bear on it
+  int32_t position = 0;   // k in 0..n; at n the value is the verdict on the response itself
+  int32_t samples = 0;    // rollouts that started exactly here without excluded tokens
+  int32_t successes = 0;  // number of these rollouts that succeeded
+  // Estimate of p_k from all rollouts of the search that bear on it. The fresh rollouts of
+  // candidate pairs are left out, so that they can test it.
+  double mean = 0;
   double low = 0, high = 1;  // its interval at the confidence of the search, for this k alone
 };
 
@@ -62,8 +64,11 @@ struct AlternativeToken {
 
 // A token whose |delta| = |p_k - p_(k-1)| is at least the gap, with its candidate pair.
 struct PivotalToken {
-  int32_t position = 0;                // k in 1..n: the token is t_k
-  double before = 0, after = 0;        // p_(k-1) and p_k
+  int32_t position = 0;  // k in 1..n: the token is t_k
+  // p_(k-1) and p_k by which the strategy found the token. Those of kAnchored are the means of
+  // ResponseTrace::estimates. The other strategies take the share of free rollouts from P_(k-1) and
+  // P_k that succeeded, and so less evidence than `estimates`.
+  double before = 0, after = 0;
   TokenId chosen = -1, rejected = -1;  // candidate pair; -1 if no alternative was seen
   int32_t chosen_samples = 0, chosen_successes = 0;      // fresh rollouts after the chosen token
   int32_t rejected_samples = 0, rejected_successes = 0;  // fresh rollouts after the rejected token

@@ -126,6 +126,21 @@ TEST(AnchoredSearch, AStoredQueryGivesTheTrieThatTheSearchHad) {
   }
 }
 
+// One token has one p: what the search went by is what the curve shows, although fresh rollouts of
+// the pairs came after it.
+TEST(AnchoredSearch, PivotalTokensLieOnTheCurve) {
+  const TableWorld world = WorldOf(4);
+  int tokens = 0;
+  for (const auto& query : Explore(world, Anchored(), nullptr, 6))
+    for (const auto& response : query.responses)
+      for (const auto& token : response.pivotal) {
+        tokens += token.chosen_samples > 0;
+        EXPECT_EQ(response.estimates[token.position - 1].mean, token.before);
+        EXPECT_EQ(response.estimates[token.position].mean, token.after);
+      }
+  EXPECT_GT(tokens, 0);
+}
+
 TEST(Search, EveryStrategyIsIndependentOfItsGroup) {
   const TableWorld world = WorldOf(4);
   for (auto kind : {StrategyKind::kAnchored, StrategyKind::kSubdivide,

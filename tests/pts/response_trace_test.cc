@@ -26,9 +26,7 @@ TEST(AlternativesTo, AreWhatRolloutsDrewAndWhatOtherResponsesHave) {
   add(0, {1, 5, 9}, true);  // leaves after P_1
   add(0, {1, 5, 9}, false);
   add(0, {1, 7, 9}, true);
-  const int32_t one = trie.Path(0)[1], two = trie.Path(0)[2], three = trie.Path(0)[3];
-  // a forced token counts as no alternative
-  trie.AddForced(one, 8, std::vector<TokenId>{9}, std::vector<float>{-1.0f}, true);
+  const int32_t two = trie.Path(0)[2], three = trie.Path(0)[3];
   const Strata strata(trie, 0.2);
   const auto at_two = AlternativesTo(trie, strata, two);
   ASSERT_EQ(at_two.size(), 2u);

@@ -49,12 +49,13 @@ TEST(SuccessTrie, ARolloutCountsWhereItLeavesTheResponses) {
   EXPECT_EQ(trie[first[2]].branches.at(9).estimate.samples, 1);
   EXPECT_EQ(trie[second[2]].left.samples, 0);
 
-  const std::vector<TokenId> rest = {3};
-  trie.AddForced(first[1], 2, rest, Halves(1), true);  // counts as a free rollout of the child
-  EXPECT_EQ(trie[first[2]].started.samples, 1);
-  trie.AddForced(first[1], 6, rest, Halves(1), true);
-  EXPECT_FALSE(trie[first[1]].branches.contains(6));
-  EXPECT_EQ(trie[first[1]].left.samples, 0);  // because the token was not sampled
+  RolloutTrace fresh{.kind = RolloutKind::kChosen, .response = 0, .position = 1, .forced = 2};
+  fresh.tokens = {3};
+  fresh.logprobs = Halves(1);
+  AddRollout(fresh, false,
+             trie);  // a fresh rollout of a pair tests what was found, and is left out
+  EXPECT_EQ(trie[first[2]].started.samples, 0);
+  EXPECT_EQ(trie[first[2]].left.samples, 2);
 }
 
 TEST(SuccessTrie, RefusesWhatWouldMakeItWrong) {

@@ -30,6 +30,13 @@ function responseTabs(responses, chosen, open) {
   return html("div", { role: "tablist", "aria-label": "Responses", keydown: move }, tabs);
 }
 
+// Tells why the curve does not begin at the share of right samples, where the two differ.
+function startNote({ samples, successes }, { p: [p0] }) {
+  if (!samples || !known(p0) || p0.toFixed(2) === (successes / samples).toFixed(2)) return "";
+  return ` \u00b7 the curve begins at ${fixed(p0, 2)}: it rests on the rollouts that left the responses, not on the `
+    + `samples that became responses`;
+}
+
 function problemHead({ id, samples, successes }, { question, answer }, list) {
   const button = (text, click, kind) => html("button", { type: "button", class: kind, click }, text);
   const go = (step) => () => {
@@ -56,7 +63,7 @@ function problemView(entry, problem, list, place) {
     writePlace(entry.id, number, selected);
     body.replaceChildren(responseTabs(responses, number, open),
       html("div", { id: "response", role: "tabpanel", "aria-labelledby": `response-${number}` },
-        note(`${plural(length, "token")}, ${kFinish[response.finish] ?? response.finish}`),
+        note(`${plural(length, "token")}, ${kFinish[response.finish] ?? response.finish}` + startNote(entry, response)),
         responseView(response, run.gap, selected, (to) => writePlace(entry.id, number, to))));
   };
   if (responses.length) open(responses[place.response - 1] ? place.response : 1, place.k);

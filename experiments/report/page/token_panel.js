@@ -2,6 +2,7 @@
 // its place, and its pair.
 
 const deltaAt = ({ p }, k) => (known(p[k]) && known(p[k - 1]) ? p[k] - p[k - 1] : null);
+const differ = (a, b) => known(b) && Math.abs(a - b) > 5e-4;
 const quoted = (text) => html("code", {}, visible(text));
 const field = (name, text) => html("b", { "data-field": name }, text);
 
@@ -37,11 +38,15 @@ function tokenPanel(response, k, token, gap) {
   const estimate = (name, at) => term(`p(success) ${name}`, ...(!known(p[at]) ? ["not measured"] : [
     field(name, fixed(p[at])), known(low[at]) && ` ${interval(low[at], high[at])}`,
     samples[at] > 0 && ` \u00b7 ${plural(samples[at], "rollout")}`]));
+  // The curve knows more than the strategy went by, unless that was anchored.
+  const found = token && (differ(token.before, p[k - 1]) || differ(token.after, p[k]));
   const facts = [
     ...term("probability", field("probability", probability(Math.exp(logprobs[k - 1])))),
     ...estimate("before", k - 1), ...estimate("after", k),
     ...(delta === null ? [] : term("change", field("delta", signed(delta)),
       token && ` [${signed(token.low)}, ${signed(token.high)}]`)),
+    ...(found ? term("found at", field("found", `${fixed(token.before)} \u2192 ${fixed(token.after)}`),
+      " by the strategy's own rollouts") : []),
     ...(token ? term(`|change| \u2265 ${gap}`, `with probability ${fixed(token.probability, 2)}`) : [])];
   return [
     html("p", { class: "token-head" }, html("code", { "data-field": "text" }, visible(tokens[k - 1])),

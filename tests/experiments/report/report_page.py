@@ -10,7 +10,8 @@ EXPECTED.json has these optional keys:
   problem       {"id", "response" (from 1), "length" (in tokens), "tokens": [{"k", "probability", "before", "after",
                 "alternatives", "no_pair"}]}: what the page shows when token k is hovered, reached by keys or tapped.
                 "before" and "after" are null where they were not measured. "no_pair" is the reason why a pivotal token
-                gives no pair; it is null or absent where the page names none.
+                gives no pair; it is null or absent where the page names none. "found" is what the strategy went by,
+                "0.500 → 0.100", null or absent where that is "before" and "after".
 Prints the load time and a line for each failed check. The exit code is 0 if no check failed. The script speaks the
 DevTools protocol over --remote-debugging-pipe: JSON messages, each followed by NUL, on the browser's file descriptors 3
 and 4.
@@ -246,6 +247,7 @@ def check_panel(check, token, way):
     check.equal(shown.pop("position", None), str(token["k"]), f"{where}: position")
     check.equal(shown.pop("alternatives"), token["alternatives"], f"{where}: alternatives")
     check.equal(shown.pop("no_pair", None), token.get("no_pair"), f"{where}: no pair")
+    check.equal(shown.pop("found", None), token.get("found"), f"{where}: found at")
     for name in ("probability", "before", "after"):
         if token[name] is None:
             check.equal(shown.get(name), None, f"{where}: {name}")

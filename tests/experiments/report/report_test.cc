@@ -119,13 +119,14 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
   temp_.Write("log.jsonl", "{\"step\": 1, \"loss\": 0.7}\n{\"step\": 2, \"loss\": 0.5}\n");
   WriteReport(run_, {temp_.path()}, page_);
   const auto token = [](int k, double logprob, double before, double after, int alternatives,
-                        const char* no_pair = nullptr) {
+                        const char* no_pair = nullptr, const char* found = nullptr) {
     return json{{"k", k},
                 {"probability", std::exp(logprob)},
                 {"before", before},
                 {"after", after},
                 {"alternatives", alternatives},
-                {"no_pair", no_pair != nullptr ? json(no_pair) : json()}};
+                {"no_pair", no_pair != nullptr ? json(no_pair) : json()},
+                {"found", found != nullptr ? json(found) : json()}};
   };
   Look({{"load_seconds", 20},
         {"rows", 8},
@@ -138,8 +139,8 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
           {"length", 8},
           {"tokens",
            {token(2, -0.125, 0.5, 0.5, 0), token(3, -0.5, 0.5, 0.1, 1),
-            token(5, -0.125, 0.1, 0.1, 0,
-                  "sides differ by 0.125 on fresh rollouts, 0.2 asked for")}}}}});
+            token(5, -0.125, 0.1, 0.1, 0, "sides differ by 0.125 on fresh rollouts, 0.2 asked for",
+                  "0.500 \u2192 0.100")}}}}});
 }
 
 // The page of a thousand problems with two responses of 200 tokens is under 20 MB. It lists them
