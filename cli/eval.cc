@@ -38,6 +38,8 @@ void RunEval(const EvalFlags& flags) {
     PrintRow("answered", accuracy.Answered());
     PrintRow("right of the answered", accuracy.RightOfAnswered());
   }
+  if (accuracy.verdicts.Failed() > 0)
+    fmt::print("{}; these responses count as wrong\n", accuracy.verdicts.Text());
   if (!flags.output.empty()) experiments::SaveScores(accuracy, flags.output);
 }
 

@@ -116,13 +116,19 @@ void AddProblemFlags(CLI::App& app, ProblemSettings& problems) {
 
 void AddOracleFlags(CLI::App& app, OracleOptions& options) {
   app.add_option("--oracle-timeout", options.timeout,
-                 "seconds that the code and command oracles may take for one response; a slower "
-                 "response fails")
+                 "seconds that the code and command oracles may take for one response; a program "
+                 "that runs longer is wrong, a command that takes longer has failed")
       ->check(CLI::Range(0.1, 86'400.0))
       ->capture_default_str();
   app.add_option("--oracle-memory", options.memory,
                  "MiB of memory that the code oracle may use for one response")
       ->check(CLI::Range(64, 1 << 20))
+      ->capture_default_str();
+  app.add_option("--max-oracle-failures", options.max_failures,
+                 "largest share of verdicts (of 250 at least) that may fail before the work stops: "
+                 "time-outs, crashes and other faults of the oracle; such a response counts as "
+                 "wrong; 1: never stops")
+      ->check(CLI::Range(0.0, 1.0))
       ->capture_default_str();
   app.add_flag("--allow-unsandboxed", options.allow_unsandboxed,
                "let the code oracle run model-written programs with your own rights if bubblewrap "

@@ -15,7 +15,7 @@ void AddSystemFlag(CLI::App& app, ModelSettings& model);
 // Adds --problems (required), --oracle, --id-key, --question-key, --answer-key, --limit, and
 // AddOracleFlags().
 void AddProblemFlags(CLI::App& app, ProblemSettings& problems);
-// Adds --oracle-timeout, --oracle-memory, --allow-unsandboxed.
+// Adds --oracle-timeout, --oracle-memory, --max-oracle-failures, --allow-unsandboxed.
 void AddOracleFlags(CLI::App& app, OracleOptions& options);
 // Adds --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --kv-memory, --stop,
 // --weights, --seed.

@@ -50,6 +50,8 @@ void RunGrade(const GradeSettings& settings) {
              Percent(summary.right, summary.lines));
   fmt::print("{}\n", settings.output.empty() ? std::string()
                                              : fmt::format("; in {}", settings.output.string()));
+  if (summary.verdicts.Failed() > 0)
+    fmt::print("{}; these lines count as wrong\n", summary.verdicts.Text());
   if (!settings.label_key.empty()) PrintAgreement(settings.label_key, summary);
 }
 
@@ -94,9 +96,10 @@ void AddGrade(CLI::App& app) {
                   "file with one JSON object per line: response and answer (a string, a number, or "
                   "a list of right answers)")
       ->required();
-  sub->add_option("--output", settings->output,
-                  "file to write: the same lines with success, true or false (default: only counts "
-                  "are printed)");
+  sub->add_option(
+      "--output", settings->output,
+      "file to write: the same lines with success, true or false, and oracle_failed where "
+      "the oracle gave no verdict (default: only counts are printed)");
   sub->add_option("--question-key", settings->question_key,
                   "JSON key of the question, which few oracles read")
       ->capture_default_str();

@@ -34,11 +34,13 @@ void RunPairs(PairsFlags& flags) {
     Fail("--source {} needs --count, the number of pairs", flags.source);
   if (flags.source == "judged" && flags.other.judge.empty())
     Fail("--source judged needs --judge, a command that scores responses");
+  VerdictCounts scores;
   const auto pairs = flags.source == "pivotal"
                          ? experiments::PairsOfRun(flags.run, flags.options)
-                         : experiments::OtherPairsOfRun(flags.run, flags.other);
+                         : experiments::OtherPairsOfRun(flags.run, flags.other, &scores);
   SavePairs(output, pairs);
   fmt::print("{} pairs in {}\n", pairs.size(), output.string());
+  if (scores.Failed() > 0) fmt::print("{}\n", scores.Text());
 }
 
 }  // namespace

@@ -121,7 +121,7 @@ void AddSearch(CLI::App& app) {
   auto* output = sub->add_option("--output", flags->output, "run folder to make");
   auto* resume = sub->add_option("--resume", flags->resume,
                                  "continue this run folder under its own settings; only budgets "
-                                 "can be changed");
+                                 "and --max-oracle-failures can be changed");
   resume->excludes(output);
   sub->add_flag("--shared", flags->shared,
                 "search one run together with other processes: the first makes it with --output, "
@@ -139,6 +139,9 @@ void AddSearch(CLI::App& app) {
       flags->resume_options.budget_tokens = flags->config.search.budget_tokens;
     if (!sub->get_option("--budget-seconds")->empty())
       flags->resume_options.budget_seconds = flags->config.search.budget_seconds;
+    if (!sub->get_option("--max-oracle-failures")->empty())
+      flags->resume_options.max_oracle_failures =
+          flags->config.problems.oracle_options.max_failures;
     if (flags->resume.empty()) {
       for (const char* name : {"--model", "--problems", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);

@@ -9,7 +9,7 @@
 
 namespace pivotal::pts {
 
-JudgePool::JudgePool(const Judge& judge, int32_t threads) : judge_(judge) {
+JudgePool::JudgePool(CountingJudge& judge, int32_t threads) : judge_(judge) {
   try {
     for (int32_t i = 0; i < threads; ++i) threads_.emplace_back([this] { Work(); });
   } catch (const std::system_error& error) {
@@ -29,7 +29,7 @@ void JudgePool::Stop() {
   work_.notify_all();
 }
 
-void JudgePool::Submit(const Query& query, std::vector<TokenId> response, uint8_t& verdict) {
+void JudgePool::Submit(const Query& query, std::vector<TokenId> response, Verdict& verdict) {
   const std::scoped_lock lock(mutex_);
   tasks_.push_back({&query, std::move(response), &verdict});
   ++open_;

@@ -10,20 +10,21 @@
 #include <vector>
 
 #include "pivotal/search.h"
+#include "pts/verdicts.h"
 
 namespace pivotal::pts {
 
 class JudgePool {
  public:
-  // Starts `threads` threads that call `judge` at once; it must outlive the pool. Throws Error if
+  // Starts `threads` threads that ask `judge` at once; it must outlive the pool. Throws Error if
   // the system does not start so many.
-  JudgePool(const Judge& judge, int32_t threads);
+  JudgePool(CountingJudge& judge, int32_t threads);
   ~JudgePool();  // drops responses that no thread has begun to judge
   JudgePool(const JudgePool&) = delete;
   JudgePool& operator=(const JudgePool&) = delete;
 
   // Queues a response to be judged. `query` and `verdict` must stay in place until Wait returns.
-  void Submit(const Query& query, std::vector<TokenId> response, uint8_t& verdict);
+  void Submit(const Query& query, std::vector<TokenId> response, Verdict& verdict);
   // Waits until every submitted response is judged. Rethrows the first exception of `judge`. Throws
   // Interrupted once `progress` asks to stop; the pool can then only be destroyed.
   void Wait(const Progress& progress = {});
@@ -34,12 +35,12 @@ class JudgePool {
   struct Task {
     const Query* query;
     std::vector<TokenId> response;
-    uint8_t* verdict;
+    Verdict* verdict;
   };
   void Work();
   void Stop();  // tells the threads to end once they have judged what they have begun
 
-  const Judge& judge_;
+  CountingJudge& judge_;
   std::mutex mutex_;
   std::condition_variable work_, idle_;
   std::deque<Task> tasks_;

@@ -37,7 +37,7 @@ Purpose PurposeOf(RolloutKind kind) {
 
 }  // namespace
 
-QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, const Judge& judge)
+QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, CountingJudge& judge)
     : query_(query), options_(options), judge_(judge) {
   if (query.prompt.empty()) Fail("search: the prompt of problem \"{}\" has no tokens", query.id);
   trace_.id = query.id;
@@ -136,7 +136,7 @@ void QuerySearch::PlanSide(RolloutKind kind, int32_t response, int32_t position,
   for (const PlannedRollouts& other : planned_)
     if (PathOf(other) == path) return;
   if (IsEnd(token, path)) {
-    const bool success = judge_(query_, path);
+    const bool success = IsRight(judge_(query_, path));
     sides_[path] = {options_.confirm, success ? options_.confirm : 0};
   } else {
     planned_.push_back(plan);
@@ -165,6 +165,11 @@ RatedRequest QuerySearch::RequestFor(const PlannedRollouts& plan) const {
   return rated;
 }
 
+bool QuerySearch::IsRight(Verdict verdict) {
+  trace_.failed_verdicts += verdict == Verdict::kFailed;
+  return verdict == Verdict::kRight;
+}
+
 void QuerySearch::Record(const PlannedRollouts& plan, JudgedRollouts answer) {
   const auto path = PathOf(plan);
   std::vector<TokenId> whole;
@@ -176,7 +181,7 @@ void QuerySearch::Record(const PlannedRollouts& plan, JudgedRollouts answer) {
            rollout.tokens.size(), rollout.logprobs.size());
     whole = path;
     whole.insert(whole.end(), rollout.tokens.begin(), rollout.tokens.end());
-    const bool success = answer.verdicts[i] != 0;
+    const bool success = IsRight(answer.verdicts[i]);
     estimate.Add(success);
     if (rollout.finish == FinishReason::kEos) ends_.insert(rollout.tokens.back());
     if (rollout.finish == FinishReason::kLength && CountOf(whole) < options_.max_new_tokens)

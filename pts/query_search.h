@@ -13,6 +13,7 @@
 #include "pivotal/search.h"
 #include "pivotal/trace.h"
 #include "pts/strategy.h"
+#include "pts/verdicts.h"
 
 namespace pivotal::pts {
 
@@ -25,7 +26,7 @@ struct RatedRequest {
 // The answer to a request; empty if the caller could not afford it.
 struct JudgedRollouts {
   std::vector<Rollout> rollouts;
-  std::vector<uint8_t> verdicts;  // one for each rollout: 1 for success
+  std::vector<Verdict> verdicts;  // one for each rollout
 };
 
 // Searches one query. It draws nothing itself, so that a caller can serve many queries in one
@@ -39,7 +40,7 @@ struct JudgedRollouts {
 // `query`, `options` and `judge` must outlive the object.
 class QuerySearch {
  public:
-  QuerySearch(const Query& query, const SearchOptions& options, const Judge& judge);
+  QuerySearch(const Query& query, const SearchOptions& options, CountingJudge& judge);
   QuerySearch(const QuerySearch&) = delete;  // the strategy refers to trie_
   QuerySearch& operator=(const QuerySearch&) = delete;
 
@@ -79,6 +80,8 @@ class QuerySearch {
   RatedRequest RequestFor(const PlannedRollouts& plan) const;
 
   // Adds the answer to the trace and the trie.
+  // Returns true for a right response; counts a failed verdict.
+  bool IsRight(Verdict verdict);
   void Record(const PlannedRollouts& plan, JudgedRollouts answer);
   void ChooseResponses();
   void FinishAlternatives();
@@ -91,7 +94,7 @@ class QuerySearch {
 
   const Query& query_;
   const SearchOptions& options_;
-  const Judge& judge_;
+  CountingJudge& judge_;
   Stage stage_ = Stage::kPrompt;
   QueryTrace trace_;
   SuccessTrie trie_;

@@ -70,7 +70,7 @@ class TimedProgress : public Progress {
 class Group {
  public:
   // Adds what it draws to `drawn`.
-  Group(std::span<const Query> queries, const SearchOptions& options, const Judge& judge,
+  Group(std::span<const Query> queries, const SearchOptions& options, CountingJudge& judge,
         Policy& policy, Drawn& drawn)
       : policy_(policy), drawn_(drawn), pool_(judge, options.judge_threads) {
     for (const Query& query : queries) searches_.emplace_back(query, options, judge);
@@ -173,7 +173,8 @@ class Group {
     std::vector<PendingRequest*> granted;
     for (PendingRequest& pending : pending_) {
       if (!pending.granted) continue;
-      pending.answer.verdicts.assign(static_cast<std::size_t>(pending.rated.request.count), 0);
+      pending.answer.verdicts.assign(static_cast<std::size_t>(pending.rated.request.count),
+                                     Verdict::kWrong);
       granted.push_back(&pending);
     }
     const auto start = std::chrono::steady_clock::now();
@@ -302,6 +303,7 @@ void AddCounts(std::span<const QueryTrace> traces, SearchSummary& summary) {
     ++summary.queries;
     summary.searched += trace.searched;
     summary.cut_short += !trace.complete;
+    summary.failed_verdicts += trace.failed_verdicts;
     summary.responses += static_cast<int64_t>(trace.responses.size());
     for (const ResponseTrace& response : trace.responses) {
       for (const PivotalToken& token : response.pivotal) {
@@ -332,6 +334,8 @@ void SearchOptions::Validate() const {
   if (group < 1) Fail("search: group is {}, must be 1 or larger", group);
   if (judge_threads < 1 || judge_threads > 1024)
     Fail("search: judge_threads is {}, must be in 1..1024", judge_threads);
+  if (!(max_oracle_failures >= 0 && max_oracle_failures <= 1))
+    Fail("search: max_oracle_failures is {}, must be in [0, 1]", max_oracle_failures);
   if (budget_tokens < 0)
     Fail("search: budget_tokens is {}, must be 0 (no limit) or larger", budget_tokens);
   if (!(budget_seconds >= 0 && budget_seconds < 1e9))
@@ -343,13 +347,14 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
                      int64_t spent_tokens) {
   options.Validate();
   Meter meter(policy, progress, static_cast<int64_t>(queries.size()));
+  CountingJudge counting(judge, options.max_oracle_failures);
   Drawn drawn;
   const Budget budget(options, drawn, spent_tokens);
   SearchSummary summary;
   int64_t done = 0;
   while (!queries.empty() && !budget.Exhausted()) {
     const auto size = std::min(queries.size(), static_cast<std::size_t>(options.group));
-    Group group(queries.first(size), options, judge, policy, drawn);
+    Group group(queries.first(size), options, counting, policy, drawn);
     // Tokens to keep for later groups: the rest of the budget less this group's part, which is in
     // proportion to its queries.
     const int64_t keep = budget.limited()
@@ -380,6 +385,7 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
     queries = queries.subspan(size);
   }
   summary.undone += std::ssize(queries);
+  summary.verdicts = counting.counts();
   summary.seconds = meter.Seconds();
   progress.End();
   return summary;

@@ -179,6 +179,10 @@ int32_t Hdf5ColumnReader::GetIntAttribute(const std::string& name) const {
   return value;
 }
 
+bool Hdf5ColumnReader::Has(const std::string& column) const {
+  return H5Lexists(file_.get(), column.c_str(), H5P_DEFAULT) > 0;
+}
+
 std::size_t Hdf5ColumnReader::CheckedLength(hid_t dataset, H5T_class_t type, std::size_t element,
                                             const std::string& where) const {
   const Hdf5Handle space(CheckHdf5(H5Dget_space(dataset), where, "damaged"), H5Sclose);

@@ -100,6 +100,8 @@ class Hdf5ColumnReader {
  public:
   explicit Hdf5ColumnReader(const std::filesystem::path& path);
   int32_t GetIntAttribute(const std::string& name) const;
+  // Returns true if there is something of this name, a column or a group.
+  bool Has(const std::string& column) const;
   // Both return the number of rows. Offsets must ascend from 0 to the number of values.
   template <typename T>
   std::size_t Read(const std::string& column, std::vector<T>& values) const;

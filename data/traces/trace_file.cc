@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 #include <utility>
 
 #include "data/base/error.h"
@@ -73,6 +74,7 @@ void CheckResponse(const ResponseTrace& response, const std::string& where) {
 void CheckTrace(const QueryTrace& query, const std::string& file) {
   const std::string where = fmt::format("{}: query {}", file, Quoted(query.id));
   CheckCounts(query.samples, query.successes, where);
+  if (query.failed_verdicts < 0) Fail("{}: {} verdicts failed", where, query.failed_verdicts);
   for (std::size_t i = 0; i < query.responses.size(); ++i) {
     CheckResponse(query.responses[i], fmt::format("{}: response {}", where, i));
   }
@@ -160,6 +162,7 @@ void PushQuery(const QueryTrace& query, TraceTables& to) {
   to.queries.successes.push_back(query.successes);
   to.queries.searched.push_back(query.searched);
   to.queries.complete.push_back(query.complete);
+  to.queries.failed_verdicts.push_back(query.failed_verdicts);
   to.queries.prefilled_tokens.push_back(query.prefilled_tokens);
   to.queries.seconds.push_back(query.seconds);
   for (const ResponseTrace& response : query.responses) PushResponse(response, row, to);
@@ -195,6 +198,7 @@ std::vector<QueryTrace> PullQueries(const QueryTable& from) {
     queries[i].successes = from.successes[i];
     queries[i].searched = from.searched[i] != 0;
     queries[i].complete = from.complete[i] != 0;
+    queries[i].failed_verdicts = from.failed_verdicts[i];
     queries[i].prefilled_tokens = from.prefilled_tokens[i];
     queries[i].seconds = from.seconds[i];
   }
@@ -276,6 +280,16 @@ void CheckSchema(const Hdf5ColumnReader& reader) {
   }
 }
 
+constexpr const char* kFailedVerdicts = "/queries/failed_verdicts";
+
+// Reads the column of failed verdicts; zeros for a file of an older version, which lacks it.
+std::size_t ReadFailedVerdicts(const Hdf5ColumnReader& reader, std::size_t rows,
+                               std::vector<int32_t>& values) {
+  if (reader.Has(kFailedVerdicts)) return reader.Read(kFailedVerdicts, values);
+  values.assign(rows, 0);
+  return rows;
+}
+
 TraceTables ReadTables(const Hdf5ColumnReader& reader) {
   TraceTables tables;
   tables.VisitTables([&](const std::string& name, auto& table) {
@@ -283,7 +297,12 @@ TraceTables ReadTables(const Hdf5ColumnReader& reader) {
     bool first = true;
     table.Visit([&](const char* column, auto& values) {
       const std::string path = name + "/" + column;
-      const std::size_t found = reader.Read(path, values);
+      std::size_t found = 0;
+      if constexpr (std::is_same_v<decltype(values), std::vector<int32_t>&>)
+        found = path == kFailedVerdicts ? ReadFailedVerdicts(reader, rows, values)
+                                        : reader.Read(path, values);
+      else
+        found = reader.Read(path, values);
       if (!std::exchange(first, false) && found != rows) {
         Fail("{}: dataset {} has {} rows, but other datasets of {} have {}", reader.file(), path,
              found, name, rows);
@@ -308,12 +327,18 @@ std::vector<QueryTrace> LoadTraceFile(const fs::path& path) {
   return queries;
 }
 
-std::vector<std::string> ReadTraceIds(const fs::path& path) {
+std::vector<std::string> ReadTraceIds(const fs::path& path, TraceIds which) {
   const Hdf5ColumnReader reader(path);
   CheckSchema(reader);
   Ragged<char> column;
-  std::vector<std::string> ids(reader.Read("/queries/id", column));
-  for (std::size_t i = 0; i < ids.size(); ++i) ids[i] = ToText(column.Row(i));
+  const std::size_t rows = reader.Read("/queries/id", column);
+  std::vector<int32_t> failed(rows, 0);
+  if (which == TraceIds::kJudged && ReadFailedVerdicts(reader, rows, failed) != rows)
+    Fail("{}: dataset {} has {} rows, but there are {} queries", reader.file(), kFailedVerdicts,
+         failed.size(), rows);
+  std::vector<std::string> ids;
+  for (std::size_t i = 0; i < rows; ++i)
+    if (failed[i] == 0) ids.push_back(ToText(column.Row(i)));
   return ids;
 }
 

@@ -21,6 +21,7 @@ struct QueryTable {
   Ragged<int32_t> prompt;
   std::vector<int32_t> samples, successes;
   std::vector<uint8_t> searched, complete;
+  std::vector<int32_t> failed_verdicts;  // files of older versions lack this column
   std::vector<int64_t> prefilled_tokens;
   std::vector<double> seconds;
 
@@ -34,6 +35,7 @@ struct QueryTable {
     visit("successes", successes);
     visit("searched", searched);
     visit("complete", complete);
+    visit("failed_verdicts", failed_verdicts);
     visit("prefilled_tokens", prefilled_tokens);
     visit("seconds", seconds);
   }
@@ -162,7 +164,13 @@ struct TraceTables {
 // Reads a file of traces. Throws the Errors of LoadTraces().
 std::vector<QueryTrace> LoadTraceFile(const std::filesystem::path& path);
 
+// Which queries of a file.
+enum class TraceIds {
+  kAll,
+  kJudged  // those without failed verdicts
+};
 // Reads the ids of a file's queries alone. Throws the Errors of LoadTraces().
-std::vector<std::string> ReadTraceIds(const std::filesystem::path& path);
+std::vector<std::string> ReadTraceIds(const std::filesystem::path& path,
+                                      TraceIds which = TraceIds::kAll);
 
 }  // namespace pivotal::data

@@ -105,14 +105,30 @@ auto ReadUnchanged(const fs::path& run, Read read) {
 
 std::vector<QueryTrace> ReadFiles(const std::vector<fs::path>& files) {
   std::vector<QueryTrace> all;
-  // After a kill inside Consolidate(), queries are both in traces.h5 and in shards.
-  std::unordered_set<std::string> seen;
+  // After a kill inside Consolidate(), queries are both in traces.h5 and in shards. A query whose
+  // verdicts failed may have been searched again.
+  std::unordered_map<std::string, std::size_t> rows;
   for (const fs::path& file : files) {
     for (QueryTrace& query : LoadTraceFile(file)) {
-      if (seen.insert(query.id).second) all.push_back(std::move(query));
+      const auto [row, is_new] = rows.emplace(query.id, all.size());
+      if (is_new) {
+        all.push_back(std::move(query));
+      } else if (query.failed_verdicts < all[row->second].failed_verdicts) {
+        all[row->second] = std::move(query);
+      }
     }
   }
   return all;
+}
+
+std::unordered_set<std::string> ReadIds(const fs::path& run, TraceIds which) {
+  return ReadUnchanged(run, [which](const std::vector<fs::path>& files) {
+    std::unordered_set<std::string> ids;
+    for (const fs::path& file : files) {
+      for (std::string& id : ReadTraceIds(file, which)) ids.insert(std::move(id));
+    }
+    return ids;
+  });
 }
 
 }  // namespace
@@ -131,13 +147,11 @@ void TraceStore::Append(const std::vector<QueryTrace>& queries) {
 }
 
 std::unordered_set<std::string> TraceStore::FinishedIds() const {
-  return ReadUnchanged(run_, [](const std::vector<fs::path>& files) {
-    std::unordered_set<std::string> ids;
-    for (const fs::path& file : files) {
-      for (std::string& id : ReadTraceIds(file)) ids.insert(std::move(id));
-    }
-    return ids;
-  });
+  return ReadIds(run_, TraceIds::kAll);
+}
+
+std::unordered_set<std::string> TraceStore::JudgedIds() const {
+  return ReadIds(run_, TraceIds::kJudged);
 }
 
 std::vector<QueryTrace> TraceStore::ReadAll() const { return ReadUnchanged(run_, ReadFiles); }

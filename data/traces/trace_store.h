@@ -18,10 +18,13 @@ class TraceStore {
 
   // Writes a finished group of queries as a new shard. RUN must exist.
   void Append(const std::vector<QueryTrace>& queries);
-  // Returns the ids of all stored queries.
+  // Returns the ids of all stored queries, or of those that are stored without a failed verdict.
   std::unordered_set<std::string> FinishedIds() const;
+  std::unordered_set<std::string> JudgedIds() const;
   // Returns all stored queries: those of traces.h5, then those of the shards in the order in which
-  // they were written. Another process may write meanwhile; the result is the state at one moment.
+  // they were written. Of a query that is stored several times, the one with the fewest failed
+  // verdicts counts, and among equals the first. Another process may write meanwhile; the result is
+  // the state at one moment.
   std::vector<QueryTrace> ReadAll() const;
   // Joins all traces into traces.h5 and removes the shards. Queries are sorted by the order of
   // `ids`; queries that are not in `ids` follow in the order in which they were stored.

@@ -45,7 +45,8 @@ class WorkQueue::Guard {
 };
 
 WorkQueue::WorkQueue(fs::path folder, int64_t items,
-                     const std::function<bool(int64_t)>& is_finished)
+                     const std::function<bool(int64_t)>& is_finished,
+                     const std::function<bool(int64_t)>& do_again)
     : folder_(std::move(folder)), items_(items), claims_(static_cast<std::size_t>(items)) {
   const Guard guard(folder_);
   const fs::path header = folder_ / "items";
@@ -65,10 +66,16 @@ WorkQueue::WorkQueue(fs::path folder, int64_t items,
   if (flock(worker_file_.get(), LOCK_EX | LOCK_NB) != 0)
     Fail("{}: can't lock: {}", WorkerFile(worker_).string(), ErrnoText(errno));
   Read();
-  std::vector<int64_t> done;
-  for (int64_t i = 0; i < items_; ++i)
-    if (!claims_[static_cast<std::size_t>(i)].finished && is_finished(i)) done.push_back(i);
+  std::vector<int64_t> done, again;
+  for (int64_t i = 0; i < items_; ++i) {
+    if (!claims_[static_cast<std::size_t>(i)].finished) {
+      if (is_finished(i)) done.push_back(i);
+    } else if (do_again && do_again(i)) {
+      again.push_back(i);
+    }
+  }
   Write("finished", done);
+  Write("again", again);
 }
 
 WorkQueue::~WorkQueue() {
@@ -149,10 +156,10 @@ void WorkQueue::Read() {
     if (!(line >> what >> worker >> item >> stop) || stop != "." || item < 0 || item >= items_)
       continue;
     Claim& claim = claims_[static_cast<std::size_t>(item)];
-    if (claim.finished) continue;
-    claim.worker = what == "free" ? 0 : worker;
+    if (claim.finished && what != "again") continue;
+    finished_ += (what == "finished") - claim.finished;
+    claim.worker = what == "free" || what == "again" ? 0 : worker;
     claim.finished = what == "finished";
-    finished_ += claim.finished;
   }
   while (fs::exists(WorkerFile(joined_ + 1), ignored)) ++joined_;
 }

@@ -17,14 +17,17 @@ namespace pivotal::data {
 //   lock      guards the other files and is held for moments only
 //   worker-N  is locked (flock) by worker N while it lives; the system frees the lock when the
 //             process ends, on NFS when the lease of a lost host has run out
-//   claims    has a line for each item that was taken, finished or given back
+//   claims    has a line for each item that was taken, finished or given back, or is to be done
+//   again
 class WorkQueue {
  public:
   // Joins the job, and creates FOLDER where it is missing. `is_finished` tells which items are done
-  // already. Throws Error if the folder cannot be written or belongs to a job with another number
-  // of items.
+  // already, `do_again` which of those that are finished must be done again (empty: none). Both are
+  // called while no other worker stores. Throws Error if the folder cannot be written or belongs to
+  // a job with another number of items.
   WorkQueue(std::filesystem::path folder, int64_t items,
-            const std::function<bool(int64_t)>& is_finished);
+            const std::function<bool(int64_t)>& is_finished,
+            const std::function<bool(int64_t)>& do_again = {});
   // Leaves; items that this worker holds are free again for others.
   ~WorkQueue();
   WorkQueue(const WorkQueue&) = delete;

@@ -84,12 +84,14 @@ class Runner : public StepVisitor {
   void Search(const Step& step, const RunConfig& config) override {
     const fs::path run = walk_.FolderOf(step);
     Do(step, [&] {
+      SearchResult result;
       if (fs::exists(run / "run.toml")) {
-        ResumeSearch(run, {}, progress_);
+        result = ResumeSearch(run, {}, progress_);
       } else {
         fs::remove_all(run);
-        RunSearch(config, run, progress_);
+        result = RunSearch(config, run, progress_);
       }
+      WarnOfFailures(step, result.summary.verdicts);
     });
     tokens_ += Remembered(step.key, [&] { return GeneratedTokens(run); });
   }
@@ -143,7 +145,10 @@ class Runner : public StepVisitor {
       fs::create_directories(file.parent_path());
       SamplingSettings sampling = recipe_.sampling;
       sampling.seed = seed;
-      SaveScores(EvaluateFile(model, set.problems, sampling, recipe_.eval, progress_), file);
+      const Accuracy accuracy =
+          EvaluateFile(model, set.problems, sampling, recipe_.eval, progress_);
+      WarnOfFailures(step, accuracy.verdicts);
+      SaveScores(accuracy, file);
     });
     runs.push_back({arm_, set.name, seed, LoadScores(file), pairs_, tokens_});
   }
@@ -153,6 +158,11 @@ class Runner : public StepVisitor {
   int64_t steps = 0, reused = 0;
 
  private:
+  static void WarnOfFailures(const Step& step, const VerdictCounts& verdicts) {
+    if (verdicts.Failed() > 0)
+      spdlog::warn("{}: {}; these responses count as wrong", step.what, verdicts.Text());
+  }
+
   // Calls `work` unless the step is done, by this call or an earlier one.
   template <typename F>
   void Do(const Step& step, F&& work) {

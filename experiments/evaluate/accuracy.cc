@@ -134,6 +134,7 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
   const auto is_refusal = [&](std::span<const TokenId> response) {
     return !options.refusal.empty() && text(response).find(options.refusal) != std::string::npos;
   };
+  pts::CountingJudge counting(judge, options.max_oracle_failures);
   const auto stop = MakeStopRule(model.tokenizer(), sampling.stop);
   const auto queries = MakeQueries(problems, model);
   Accuracy accuracy;
@@ -142,11 +143,11 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
   for (std::size_t first = 0; first < queries.size(); first += kGroup) {
     const auto group = std::span(queries).subspan(first, std::min(kGroup, queries.size() - first));
     const auto requests = Requests(group, samples, sampling, stop);
-    std::vector<std::vector<uint8_t>> verdicts;
+    std::vector<std::vector<pts::Verdict>> verdicts;
     for (const RolloutRequest& request : requests)
       verdicts.emplace_back(static_cast<std::size_t>(request.count));
     std::vector<int32_t> refusals(requests.size());
-    pts::JudgePool pool(judge, kJudgeThreads);
+    pts::JudgePool pool(counting, kJudgeThreads);
     engine.Sample(requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
       if (is_refusal(ended.tokens)) {
         ++refusals[i];
@@ -156,10 +157,10 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
     });
     pool.Wait(progress);
     for (std::size_t i = 0; i < group.size(); ++i) {
-      const auto& sampled = verdicts[2 * i];
-      accuracy.problems.push_back(
-          {group[i].id, samples, std::accumulate(sampled.begin(), sampled.end(), 0),
-           verdicts[2 * i + 1][0] != 0, refusals[2 * i], refusals[2 * i + 1] > 0});
+      const auto right = std::ranges::count(verdicts[2 * i], pts::Verdict::kRight);
+      accuracy.problems.push_back({group[i].id, samples, static_cast<int32_t>(right),
+                                   verdicts[2 * i + 1][0] == pts::Verdict::kRight, refusals[2 * i],
+                                   refusals[2 * i + 1] > 0});
       const ProblemScore& score = accuracy.problems.back();
       solved += samples > 0 ? score.Mean() : static_cast<double>(score.greedy);
     }
@@ -169,6 +170,7 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
   }
   progress.End();
   accuracy.counters = engine.counters();
+  accuracy.verdicts = counting.counts();
   return accuracy;
 }
 
@@ -178,7 +180,9 @@ Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problem
   const auto oracle = MakeOracle(problems.oracle, problems.oracle_options);
   const auto loaded = LoadProblems(problems.file, problems.options);
   CheckAnswers(*oracle, loaded, problems);
-  return Evaluate(LoadModel(model, model::WeightUse::kRollouts), loaded, *oracle, sampling, options,
+  EvalOptions own = options;
+  own.max_oracle_failures = problems.oracle_options.max_failures;
+  return Evaluate(LoadModel(model, model::WeightUse::kRollouts), loaded, *oracle, sampling, own,
                   progress);
 }
 

@@ -52,6 +52,7 @@ struct ProblemScore {
 struct Accuracy {
   std::vector<ProblemScore> problems;  // in the order of the problem file
   RolloutCounters counters;
+  VerdictCounts verdicts;  // responses without a verdict count as wrong
 
   // Return the accuracy over problems: of sampled responses, and at temperature 0.
   MeanInterval Sampled() const;
@@ -66,15 +67,19 @@ struct EvalOptions {
   // Responses to each problem under the sampling settings, 0 or more. One response at temperature 0
   // is always added.
   int32_t samples = 4;
+  // Largest share of verdicts that may fail (OracleOptions::max_failures).
+  double max_oracle_failures = OracleOptions().max_failures;
   std::string refusal = {};  // a response that holds this text is a refusal; "": none is
 };
 
-// Samples responses to all problems and judges them. Throws Error for bad options.
+// Samples responses to all problems and judges them. Throws Error for bad options, or if the oracle
+// fails too often.
 Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems,
                   const Oracle& oracle, const SamplingSettings& sampling,
                   const EvalOptions& options, Progress& progress);
 
-// Loads the model, the problems and their oracle, then evaluates. Throws Error before the model is
+// Loads the model, the problems and their oracle, then evaluates; `problems` say how often the
+// oracle may fail. Throws Error before the model is
 // loaded if the oracle cannot read an answer.
 Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problems,
                       const SamplingSettings& sampling, const EvalOptions& options,

@@ -25,6 +25,7 @@
 #include "experiments/settings/loading.h"
 #include "pivotal/pairs.h"
 #include "pivotal/tokenizer.h"
+#include "pts/verdicts.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -77,6 +78,7 @@ struct GradedLine {
   std::vector<std::string> answers;
   std::optional<bool> label;
   bool success = false;
+  bool failed = false;  // the oracle gave no verdict
 };
 
 std::string Answer(const json& value, const std::string& key, const std::string& where) {
@@ -132,22 +134,26 @@ void CheckReadable(const Oracle& oracle, const GradeSettings& settings, const Gr
       line.where, settings.oracle, data::Quoted(line.answers[0]));
 }
 
-void JudgeLine(const Oracle& oracle, const GradeSettings& settings, GradedLine& line) {
+void JudgeLine(const Oracle& oracle, const GradeSettings& settings, pts::VerdictTally& tally,
+               GradedLine& line) {
   CheckReadable(oracle, settings, line);
+  const auto is_right = [&](const std::string& answer) {
+    return oracle.Judge({.question = line.question, .answer = answer, .response = line.response});
+  };
   try {
-    line.success = std::ranges::any_of(line.answers, [&](const std::string& answer) {
-      return oracle.Judge({.question = line.question, .answer = answer, .response = line.response});
-    });
+    const auto right = tally.Ask([&] { return std::ranges::any_of(line.answers, is_right); });
+    line.success = right.value_or(false);
+    line.failed = !right;
   } catch (const Error& error) {
     Fail("{}: {}", line.where, error.what());
   }
 }
 
 // Judges all lines on several threads. Throws the Error of the first line that has one.
-void JudgeWindow(const Oracle& oracle, const GradeSettings& settings,
+void JudgeWindow(const Oracle& oracle, const GradeSettings& settings, pts::VerdictTally& tally,
                  std::vector<GradedLine>& lines) {
   data::ParallelFor(lines.size(), settings.threads,
-                    [&](std::size_t i) { JudgeLine(oracle, settings, lines[i]); });
+                    [&](std::size_t i) { JudgeLine(oracle, settings, tally, lines[i]); });
 }
 
 struct ScoredLine {
@@ -209,6 +215,7 @@ GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
   const auto oracle = MakeOracle(settings.oracle, settings.oracle_options);
   const int64_t total = data::CountJsonLines(settings.input);
   if (total == 0) Fail("{}: no line in this file", settings.input.string());
+  pts::VerdictTally tally(settings.oracle_options.max_failures);
   GradeSummary summary;
   RunJob(
       {settings.input, settings.output, "grade", 1024, total}, progress,
@@ -216,15 +223,17 @@ GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
         return ReadGradedLine(std::move(object), settings, where);
       },
       [&](std::vector<GradedLine>& lines) {
-        JudgeWindow(*oracle, settings, lines);
+        JudgeWindow(*oracle, settings, tally, lines);
         for (GradedLine& line : lines) {
           line.object["success"] = line.success;
+          if (line.failed) line.object["oracle_failed"] = true;
           ++summary.lines;
           summary.right += line.success ? 1 : 0;
           if (line.label) ++summary.agreement[*line.label][line.success];
         }
         return fmt::format("{} right", summary.right);
       });
+  summary.verdicts = tally.counts();
   return summary;
 }
 

@@ -26,15 +26,17 @@ struct GradeSettings {
 
 struct GradeSummary {
   int64_t lines = 0;
-  int64_t right = 0;  // lines whose response is right
+  int64_t right = 0;       // lines whose response is right
+  VerdictCounts verdicts;  // lines whose verdict failed count as wrong
   // Number of lines by [label][verdict], if there is a label key.
   std::array<std::array<int64_t, 2>, 2> agreement{};
 };
 
 // Judges each line of `input`: an object with a response, an answer (a string, a number, or a list
 // of right answers) and, if the oracle reads it, a question. `output` repeats the lines in order
-// with `success` added. Throws Error with file and line for a bad line or an answer that the oracle
-// cannot read.
+// with `success` added, and `oracle_failed` where the oracle gave no verdict. Throws Error with
+// file and line for a bad line, an answer that the oracle cannot read, or an oracle that fails too
+// often.
 GradeSummary GradeFile(const GradeSettings& settings, Progress& progress);
 
 struct ScoreSettings {

@@ -50,8 +50,9 @@ void ForEachSetting(Config& config, F&& f) {
 }
 
 // Settings that older versions of run.toml lack; such runs have the defaults.
-constexpr std::array<std::string_view, 7> kLater = {
-    "adapter", "system", "oracle_timeout", "oracle_memory", "allow_unsandboxed", "stop", "shard"};
+constexpr std::array<std::string_view, 8> kLater = {
+    "adapter",           "system", "oracle_timeout", "oracle_memory", "max_oracle_failures",
+    "allow_unsandboxed", "stop",   "shard"};
 
 constexpr const char* kWriter = "pivotal search";
 

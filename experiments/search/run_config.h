@@ -18,7 +18,8 @@ struct RunConfig {
   ProblemSettings problems;
   SamplingSettings sampling;
   std::string strategy = "anchored";  // see pts::kStrategyNames
-  // `kind` and `max_new_tokens` are unused: `strategy` and `sampling` stand for them.
+  // `kind`, `max_new_tokens` and `max_oracle_failures` are unused: `strategy`, `sampling` and
+  // `problems` stand for them.
   SearchOptions search;
 };
 

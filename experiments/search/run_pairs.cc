@@ -15,23 +15,28 @@
 #include "pts/judging.h"
 #include "pts/oracles/code/command_oracle.h"
 #include "pts/pair_builder.h"
+#include "pts/verdicts.h"
 
 namespace pivotal::experiments {
 namespace {
 
 std::vector<PreferencePair> Judged(const std::vector<QueryTrace>& traces, const RunConfig& config,
                                    const Tokenizer& tokenizer, const OtherPairs& options,
-                                   const ResponsePairOptions& how) {
+                                   const ResponsePairOptions& how, VerdictCounts* scores) {
   if (options.judge.empty()) Fail("judged pairs need a judge, a command that scores responses");
   OracleOptions limits = config.problems.oracle_options;
   limits.timeout = options.judge_timeout;
   const auto scorer = pts::MakeCommandScorer(options.judge, limits);
   const auto text = pts::MakeResponseText(tokenizer, config.sampling.stop);
-  return BuildJudgedPairs(traces, tokenizer,
-                          [&](const QueryTrace& query, std::span<const TokenId> response) {
-                            return scorer->Score({query.question, query.answer, text(response)});
-                          },
-                          {how, options.judge_responses, options.margin, limits.ThreadsOrCores()});
+  pts::VerdictTally tally(limits.max_failures);
+  const ResponseScore score = [&](const QueryTrace& query, std::span<const TokenId> response) {
+    return tally.Ask([&] { return scorer->Score({query.question, query.answer, text(response)}); });
+  };
+  auto pairs =
+      BuildJudgedPairs(traces, tokenizer, score,
+                       {how, options.judge_responses, options.margin, limits.ThreadsOrCores()});
+  if (scores != nullptr) *scores = tally.counts();
+  return pairs;
 }
 
 }  // namespace
@@ -51,7 +56,7 @@ std::vector<std::string> OtherSources() {
 }
 
 std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
-                                            const OtherPairs& options) {
+                                            const OtherPairs& options, VerdictCounts* scores) {
   const auto sources = OtherSources();
   if (std::ranges::find(sources, options.source) == sources.end())
     Fail("pairs of \"{}\" are unknown: take one of {}", options.source, fmt::join(sources, ", "));
@@ -70,7 +75,7 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   if (options.source == "full") return BuildFullPairs(traces, *tokenizer, how);
   if (options.source == "refusal")
     return BuildRefusalPairs(traces, *tokenizer, options.refusal, how);
-  return Judged(traces, config, *tokenizer, options, how);
+  return Judged(traces, config, *tokenizer, options, how, scores);
 }
 
 }  // namespace pivotal::experiments

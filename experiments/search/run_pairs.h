@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "pivotal/oracle.h"
 #include "pivotal/pairs.h"
 
 namespace pivotal::experiments {
@@ -31,8 +32,11 @@ struct OtherPairs {
 // load the model), "full", "judged" and "refusal" (include/pivotal/pairs.h).
 std::vector<std::string> OtherSources();
 
-// Throws Error for an unknown source, or for "judged" without a judge.
+// Throws Error for an unknown source, for "judged" without a judge, or for a judge that fails more
+// often than the run's settings allow. A response without a score is in no pair. `scores` receives
+// the number of scores and of those that failed.
 std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
-                                            const OtherPairs& options);
+                                            const OtherPairs& options,
+                                            VerdictCounts* scores = nullptr);
 
 }  // namespace pivotal::experiments

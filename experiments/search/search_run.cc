@@ -7,10 +7,13 @@
 #include <chrono>
 #include <iterator>
 #include <memory>
+#include <optional>
 #include <set>
+#include <span>
 #include <string_view>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 
 #include "data/base/error.h"
@@ -24,6 +27,7 @@
 #include "pivotal/problem.h"
 #include "pts/query_search.h"
 #include "pts/strategy.h"
+#include "pts/verdicts.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -43,6 +47,7 @@ Prepared Prepare(const RunConfig& config, const std::string& device) {
   SearchOptions options = config.search;
   options.kind = pts::kStrategyNames.Parse(config.strategy);
   options.max_new_tokens = config.sampling.max_new_tokens;
+  options.max_oracle_failures = config.problems.oracle_options.max_failures;
   options.Validate();
   EngineOptionsOf(config.sampling);
   auto oracle = MakeOracle(config.problems.oracle, config.problems.oracle_options);
@@ -69,6 +74,19 @@ void WriteInto(const fs::path& run, const data::RunLock& lock, Write&& write) {
   }
 }
 
+// Calls `search`. Adds to the text of an Error about an oracle that fails too often how to go on.
+template <typename Search>
+auto Judged(const fs::path& run, Search&& search) {
+  try {
+    return search();
+  } catch (const pts::TooManyFailures& error) {
+    Fail(
+        "{}; put the oracle right (or raise --max-oracle-failures), then pivotal search "
+        "--resume {} goes on and asks it again where it has failed",
+        error.what(), run.string());
+  }
+}
+
 std::vector<std::string> IdsOf(const std::vector<Query>& queries) {
   std::vector<std::string> ids;
   for (const Query& query : queries) ids.push_back(query.id);
@@ -78,7 +96,7 @@ std::vector<std::string> IdsOf(const std::vector<Query>& queries) {
 SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const fs::path& run,
                         const data::RunLock& lock, Progress& progress) {
   data::TraceStore store(run);
-  const auto finished = store.FinishedIds();
+  const auto finished = store.JudgedIds();  // problems with failed verdicts are searched again
   std::vector<Query> queries;
   std::copy_if(prepared.queries.begin(), prepared.queries.end(), std::back_inserter(queries),
                [&](const Query& query) { return !finished.contains(query.id); });
@@ -86,12 +104,14 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const
                               EngineOptionsOf(config.sampling, prepared.model));
   SearchResult result;
   result.resumed = static_cast<int64_t>(finished.size());
-  result.summary = Search(
-      queries, engine,
-      MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop),
-      prepared.options,
-      [&](std::vector<QueryTrace> group) { WriteInto(run, lock, [&] { store.Append(group); }); },
-      progress, prepared.options.budget_tokens > 0 ? GeneratedTokens(run) : 0);
+  result.summary = Judged(run, [&] {
+    return Search(
+        queries, engine,
+        MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop),
+        prepared.options,
+        [&](std::vector<QueryTrace> group) { WriteInto(run, lock, [&] { store.Append(group); }); },
+        progress, prepared.options.budget_tokens > 0 ? GeneratedTokens(run) : 0);
+  });
   WriteInto(run, lock, [&] {
     store.Consolidate(IdsOf(prepared.queries));
     const auto stored = std::ssize(store.FinishedIds());
@@ -124,8 +144,9 @@ class TeamProgress : public Progress {
 };
 
 // Searches problems until this process and the others have done all. The last one joins the shards.
+// `again` also searches the problems anew that are stored with failed verdicts.
 SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const fs::path& run,
-                       const data::RunLock& lock, Progress& progress) {
+                       const data::RunLock& lock, Progress& progress, bool again) {
   using Clock = std::chrono::steady_clock;
   constexpr auto kPoll = std::chrono::milliseconds(300);  // while other processes hold all problems
   // An idle process waits this long, then repeats problems of other processes, which may hang. It
@@ -139,15 +160,27 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
   const auto start = Clock::now();
   data::TraceStore store(run);
   const auto& queries = prepared.queries;
-  const auto stored = store.FinishedIds();
   SearchResult result;
-  result.resumed =
-      std::ranges::count_if(queries, [&](const Query& query) { return stored.contains(query.id); });
-  data::WorkQueue share(run / "work", std::ssize(queries),
-                        [&](int64_t i) { return stored.contains(queries[i].id); });
+  // Read once the queue is locked, so that nobody stores problems afterwards that it then misses.
+  std::optional<std::unordered_set<std::string>> stored;
+  const auto is_stored = [&](int64_t i) {
+    if (!stored) stored = again ? store.JudgedIds() : store.FinishedIds();
+    return stored->contains(queries[static_cast<std::size_t>(i)].id);
+  };
+  data::WorkQueue share(run / "work", std::ssize(queries), is_stored,
+                        [&](int64_t i) { return again && !is_stored(i); });
+  for (int64_t i = 0; i < std::ssize(queries); ++i) result.resumed += is_stored(i);
   model::RolloutEngine engine(prepared.model.phi(),
                               EngineOptionsOf(config.sampling, prepared.model));
-  const auto judge = MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop);
+  // Verdicts are counted over all calls of Search(), which are short.
+  pts::VerdictTally tally(prepared.options.max_oracle_failures);
+  SearchOptions options = prepared.options;
+  options.max_oracle_failures = 1;
+  const Judge judge =
+      [&, ask = MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop)](
+          const Query& query, std::span<const TokenId> response) {
+        return tally.Count([&] { return ask(query, response); });
+      };
   TeamProgress shown(progress, share.items());
   Clock::time_point idle_since = Clock::now();
   while (share.finished() < share.items()) {
@@ -165,14 +198,12 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
     std::vector<Query> own;
     for (const int64_t i : items) own.push_back(queries[static_cast<std::size_t>(i)]);
     std::vector<QueryTrace> traces;
-    result.summary.verdict_seconds +=
-        Search(
-            own, engine, judge, prepared.options,
-            [&](std::vector<QueryTrace> group) {
-              std::move(group.begin(), group.end(), std::back_inserter(traces));
-            },
-            shown)
-            .verdict_seconds;
+    const auto collect = [&](std::vector<QueryTrace> group) {
+      std::move(group.begin(), group.end(), std::back_inserter(traces));
+    };
+    result.summary.verdict_seconds += Judged(run, [&] {
+                                        return Search(own, engine, judge, options, collect, shown);
+                                      }).verdict_seconds;
     share.Finish(items, [&] { WriteInto(run, lock, [&] { store.Append(traces); }); });
     if (late) continue;  // other processes still hang
     idle_since = Clock::now();
@@ -181,6 +212,7 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
   share.Leave([&] { WriteInto(run, lock, [&] { store.Consolidate(IdsOf(queries)); }); });
   shown.Close();
   pts::AddCounts(store.ReadAll(), result.summary);
+  result.summary.verdicts = tally.counts();
   result.summary.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   result.lost_workers = share.lost_workers();
   result.counters = engine.counters();
@@ -213,8 +245,9 @@ std::unique_ptr<data::RunLock> AwaitRun(const fs::path& run, int seconds,
 // device and settings of speed.
 std::unordered_map<std::string, std::string> CommonSettings(const fs::path& run) {
   static const std::set<std::string> kMayDiffer = {
-      "problems.shard",       "problems.file",        "model.folder", "model.device",
-      "sampling.batch",       "sampling.kv_memory",   "search.group", "search.judge_threads",
+      "problems.shard",       "problems.file",        "model.folder",
+      "model.device",         "sampling.batch",       "sampling.kv_memory",
+      "search.group",         "search.judge_threads", "problems.max_oracle_failures",
       "search.budget_tokens", "search.budget_seconds"};
   std::unordered_map<std::string, std::string> settings;
   for (const auto& [section, key, value] : SettingsFile(run / "run.toml", "pivotal search").All()) {
@@ -247,7 +280,7 @@ SearchResult RunSearch(const RunConfig& config, const fs::path& run, Progress& p
     const RunConfig other = LoadRunConfig(run, &found);
     if (found != weights || SettingsText(other) != SettingsText(config))
       Fail("{}: this run has another model or other settings", run.string());
-    return ShareInto(config, prepared, run, *lock, progress);
+    return ShareInto(config, prepared, run, *lock, progress, /*again=*/false);
   }
   data::CreateOutputFolder(run);
   {
@@ -257,7 +290,7 @@ SearchResult RunSearch(const RunConfig& config, const fs::path& run, Progress& p
     if (!team.shared) return SearchInto(config, prepared, run, lock, progress);
   }
   const data::RunLock lock(run, data::RunLock::Kind::kShared);
-  return ShareInto(config, prepared, run, lock, progress);
+  return ShareInto(config, prepared, run, lock, progress, /*again=*/false);
 }
 
 SearchResult ResumeSearch(const fs::path& run, const ResumeOptions& options, Progress& progress,
@@ -268,11 +301,13 @@ SearchResult ResumeSearch(const fs::path& run, const ResumeOptions& options, Pro
       run, team.shared ? data::RunLock::Kind::kShared : data::RunLock::Kind::kAlone);
   config.search.budget_tokens = options.budget_tokens.value_or(config.search.budget_tokens);
   config.search.budget_seconds = options.budget_seconds.value_or(config.search.budget_seconds);
+  double& failures = config.problems.oracle_options.max_failures;
+  failures = options.max_oracle_failures.value_or(failures);
   if (ModelFingerprint(config.model) != weights)
     Fail("{}: the weights have changed since {} was started; start a new run",
          config.model.folder.string(), run.string());
   const Prepared prepared = Prepare(config, team.device);
-  return team.shared ? ShareInto(config, prepared, run, lock, progress)
+  return team.shared ? ShareInto(config, prepared, run, lock, progress, /*again=*/true)
                      : SearchInto(config, prepared, run, lock, progress);
 }
 
@@ -300,6 +335,12 @@ std::string SummaryText(const SearchResult& result, const fs::path& run) {
         "left undone          {} problems; pivotal search --resume {} with a larger budget\n"
         "                     goes on with them",
         s.undone, run.string());
+  if (s.failed_verdicts > 0)
+    line(
+        "failed verdicts      {}, on responses that count as wrong; pivotal search --resume {}\n"
+        "                     asks the oracle again",
+        s.failed_verdicts, run.string());
+  if (s.verdicts.Failed() > 0) line("                     {}", s.verdicts.Text());
   line("rollouts             {}", c.rollouts);
   line("generated tokens     {} ({:.0f}/s)", c.decoded_tokens,
        static_cast<double>(c.decoded_tokens) / std::max(c.seconds, 1e-9));

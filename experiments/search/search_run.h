@@ -37,18 +37,21 @@ struct SearchTeam {
 
 // Searches all problems of `config` and fills the folder `run`: run.toml and shards/, in the end
 // traces.h5. Throws Error before anything is written if a setting is bad or the folder is not
-// empty. Throws Interrupted on a stop request; finished groups stay in shards/. If the folder
-// becomes unwritable (full disk, moved, removed), Error says how to go on and stored groups stay.
+// empty, or if the oracle fails too often (finished groups stay). Throws Interrupted on a stop
+// request; finished groups stay in shards/. If the folder becomes unwritable (full disk, moved,
+// removed), Error says how to go on and stored groups stay.
 SearchResult RunSearch(const RunConfig& config, const std::filesystem::path& run,
                        Progress& progress, const SearchTeam& team = {});
 
-// Budgets that take the place of the run's own. Tokens count from the start of the run.
+// Limits that take the place of the run's own. Tokens count from the start of the run.
 struct ResumeOptions {
   std::optional<int64_t> budget_tokens;
   std::optional<double> budget_seconds;
+  std::optional<double> max_oracle_failures;
 };
 
-// Continues an interrupted run under its own settings, without the queries that it holds. Throws
+// Continues an interrupted run under its own settings, without the queries that it holds; those
+// that it holds with failed verdicts are searched again, by the same draws. Throws
 // Error if the weights have changed since the run began, or another process works in the folder.
 SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions& options,
                           Progress& progress, const SearchTeam& team = {});

@@ -98,6 +98,7 @@ void ForEachOracleSetting(const char* section, Settings& problems, F&& f) {
   f(section, "oracle", problems.oracle);
   f(section, "oracle_timeout", problems.oracle_options.timeout);
   f(section, "oracle_memory", problems.oracle_options.memory);
+  f(section, "max_oracle_failures", problems.oracle_options.max_failures);
   f(section, "allow_unsandboxed", problems.oracle_options.allow_unsandboxed);
 }
 

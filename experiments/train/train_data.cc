@@ -160,8 +160,12 @@ std::map<std::string, double> HeldOut::Measure(Progress& progress) const {
     sampling.max_new_tokens = settings_.held_out.max_new_tokens;
     int64_t solved = 0;
     ranks_.Together([&] {
-      const Accuracy accuracy =
-          Evaluate(model_, problems_, *oracle_, sampling, {.samples = 0}, progress);
+      const double failures = settings_.held_out.problems.oracle_options.max_failures;
+      const Accuracy accuracy = Evaluate(model_, problems_, *oracle_, sampling,
+                                         {.samples = 0, .max_oracle_failures = failures}, progress);
+      if (accuracy.verdicts.Failed() > 0)
+        spdlog::warn("held-out problems: {}; these responses count as wrong",
+                     accuracy.verdicts.Text());
       solved = std::ranges::count(accuracy.problems, true, &ProblemScore::greedy);
     });
     measured["eval_accuracy"] =

@@ -1,12 +1,14 @@
 // Apache-2.0. Oracles: who decides whether a response solves its problem.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <string_view>
 
+#include "pivotal/error.h"
 #include "pivotal/problem.h"
 
 namespace pivotal {
@@ -21,11 +23,46 @@ struct OracleOptions {
   bool allow_unsandboxed = false;    // run without bubblewrap if it cannot start (code oracle)
   std::string bubblewrap = "bwrap";  // program of the code oracle's sandbox, searched in PATH
   int32_t threads = 0;               // processes of a command at most; 0: one per core
+  // Largest share of verdicts that may fail (NoVerdict) before a search, an evaluation or grading
+  // stops, in [0, 1]. It is taken of at least 250 verdicts, so five failures are always allowed
+  // by default. This one is for all oracles.
+  double max_failures = 0.02;
 
   // Throws Error that names the field and its range.
   void Validate() const;
   // Returns `threads`, or the number of cores for 0.
   int32_t ThreadsOrCores() const;
+};
+
+// Why an oracle has given no verdict on a response.
+enum class NoVerdictCause : uint8_t {
+  kTimeout,  // it took longer than OracleOptions::timeout
+  kCrash,    // its program ended
+  kAnswer,   // its program's answer cannot be read
+  kLimit,    // it reached another limit, such as that of a pattern's backtracking
+  kStart     // its program or sandbox could not be started
+};
+inline constexpr int kNoVerdictCauses = 5;
+
+// Reports that an oracle cannot tell whether a response is right, which says nothing about the
+// response. what() is one line that names the oracle and the reason.
+class NoVerdict : public Error {
+ public:
+  NoVerdict(NoVerdictCause cause, const std::string& what) : Error(what), cause_(cause) {}
+  NoVerdictCause cause() const { return cause_; }
+
+ private:
+  NoVerdictCause cause_;
+};
+
+// The number of verdicts, and of those that failed.
+struct VerdictCounts {
+  int64_t verdicts = 0;                               // failed ones included
+  std::array<int64_t, kNoVerdictCauses> failed = {};  // by NoVerdictCause
+  // Returns the number of failed verdicts, whatever the cause.
+  int64_t Failed() const;
+  // Returns "31 of 1000 verdicts failed: 30 time-outs, 1 crash"; "" if none has failed.
+  std::string Text() const;
 };
 
 // What an oracle judges. The texts must outlive the call.
@@ -39,7 +76,8 @@ struct Attempt {
 class Oracle {
  public:
   virtual ~Oracle() = default;
-  // Returns true if the response solves the problem. A side with nothing to compare fails.
+  // Returns true if the response solves the problem. A side with nothing to compare fails. Throws
+  // NoVerdict if it cannot tell: the response then counts as failed, and the work goes on.
   virtual bool Judge(const Attempt& attempt) const = 0;
   // Returns false if `answer` holds nothing to compare, so that every response would fail. Check it
   // before a search.
@@ -65,8 +103,10 @@ class Oracle {
 //   command:PROGRAM  asks a program of the user
 //
 // Numbers are compared exactly, as decimals of any length. Throws Error that lists the names, says
-// where PATTERN is malformed, or names the option that is out of range. Judge throws Error if
-// PATTERN backtracks without end.
+// where PATTERN is malformed, or names the option that is out of range. Judge throws NoVerdict
+// if PATTERN backtracks without end, or a program cannot be started, takes too long, ends or
+// answers in another form. A Python program that the code oracle runs and that does so is a wrong
+// response.
 std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options = {});
 
 // A problem file and the oracle that judges responses to it.

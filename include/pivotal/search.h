@@ -49,8 +49,10 @@ struct SearchOptions : StrategyOptions {
   StopRule stop = {};            // ends a response beside the end of sequence
   int32_t group = 64;            // queries that share batches and are stored together
   int32_t judge_threads = 2;     // threads that ask the judge while rollouts decode
-  int64_t budget_tokens = 0;     // limit of generated tokens for the whole run; 0: none
-  double budget_seconds = 0;     // limit of wall time for the call; 0: none
+  // Largest share of verdicts that may fail (NoVerdict), as OracleOptions::max_failures.
+  double max_oracle_failures = 0.02;
+  int64_t budget_tokens = 0;  // limit of generated tokens for the whole run; 0: none
+  double budget_seconds = 0;  // limit of wall time for the call; 0: none
   // Throws Error that names the field and its range.
   void Validate() const;
 };
@@ -62,8 +64,9 @@ struct Query {
   std::vector<TokenId> prompt;  // not empty
 };
 
-// Returns true if the response (token ids, EOS included) solves the query. Several threads call it
-// at once.
+// Returns true if the response (token ids, EOS included) solves the query. Throws NoVerdict if it
+// cannot tell; the response then does not count as right. Any other exception ends the search.
+// Several threads call it at once.
 using Judge = std::function<bool(const Query& query, std::span<const TokenId> response)>;
 
 // Returns a judge that decodes a response, cuts it at the first of the texts `stop`, and asks
@@ -76,16 +79,18 @@ Judge MakeJudge(const Tokenizer& tokenizer, const Oracle& oracle,
 using TraceSink = std::function<void(std::vector<QueryTrace> group)>;
 
 struct SearchSummary {
-  int64_t queries = 0;         // queries that were finished
-  int64_t searched = 0;        // queries with p_0 in the band
-  int64_t responses = 0;       // responses that were searched
-  int64_t pivotal = 0;         // pivotal tokens that were found
-  int64_t candidates = 0;      // pivotal tokens with a candidate pair
-  int64_t cut_short = 0;       // queries that a budget ended early
-  int64_t undone = 0;          // queries that a budget left untouched
-  double false_share = 0;      // expected share of false findings: the mean of 1 - probability
-  double seconds = 0;          // wall time of the call
-  double verdict_seconds = 0;  // part of `seconds` spent waiting for verdicts after all rollouts
+  int64_t queries = 0;          // queries that were finished
+  int64_t searched = 0;         // queries with p_0 in the band
+  int64_t responses = 0;        // responses that were searched
+  int64_t pivotal = 0;          // pivotal tokens that were found
+  int64_t candidates = 0;       // pivotal tokens with a candidate pair
+  int64_t cut_short = 0;        // queries that a budget ended early
+  int64_t undone = 0;           // queries that a budget left untouched
+  int64_t failed_verdicts = 0;  // failed verdicts on responses to these queries
+  VerdictCounts verdicts;       // of this call, those on dropped batches included
+  double false_share = 0;       // expected share of false findings: the mean of 1 - probability
+  double seconds = 0;           // wall time of the call
+  double verdict_seconds = 0;   // part of `seconds` spent waiting for verdicts after all rollouts
 };
 
 // Searches `queries`, a group at a time: draws `samples` rollouts from every prompt; takes
@@ -107,7 +112,11 @@ struct SearchSummary {
 // not stored. `spent_tokens` counts against budget_tokens: an interrupted run has already stored
 // that many.
 //
-// Throws Error for bad options, an empty prompt, or a policy that breaks its contract.
+// A response whose verdict failed does not count as right; its query is marked
+// (QueryTrace::failed_verdicts), so that it can be searched again.
+//
+// Throws Error for bad options, an empty prompt, a policy that breaks its contract, or more failed
+// verdicts than max_oracle_failures allows; the current group is then dropped.
 SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge& judge,
                      const SearchOptions& options, const TraceSink& sink, Progress& progress,
                      int64_t spent_tokens = 0);

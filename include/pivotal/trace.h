@@ -95,6 +95,7 @@ struct QueryTrace {
   int32_t successes = 0;         // number of these rollouts that succeeded
   bool searched = false;         // true if p_0 lies in the band [min_success, max_success]
   bool complete = true;          // false if a budget ended the search early
+  int32_t failed_verdicts = 0;   // responses whose judge gave no verdict; they count as not right
   int64_t prefilled_tokens = 0;  // prompt and prefix tokens run through the model for this query
   double seconds = 0;            // this query's share of the wall time of its batches
   std::vector<ResponseTrace> responses;

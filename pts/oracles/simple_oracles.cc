@@ -96,7 +96,7 @@ class RegexReader {
   explicit RegexReader(std::string_view pattern);
 
   // Returns capture group 1 of the last match, or the whole match where the group took no part;
-  // nullopt without a match. Bytes that are not UTF-8 match nothing. Throws Error where PCRE2's
+  // nullopt without a match. Bytes that are not UTF-8 match nothing. Throws NoVerdict where PCRE2's
   // match limit is reached (a pattern that backtracks exponentially).
   std::optional<std::string> Last(std::string_view text) const;
 
@@ -131,8 +131,10 @@ std::optional<std::string> RegexReader::Last(std::string_view text) const {
         pcre2_match(code, Units(text), text.size(), from, 0, match.get(), context.get());
     if (groups == PCRE2_ERROR_NOMATCH) break;
     if (groups < 0)
-      Fail("oracle regex: {} in a text of {} bytes; simplify the pattern \"{}\"", Message(groups),
-           text.size(), pattern_);
+      throw NoVerdict(
+          NoVerdictCause::kLimit,
+          fmt::format("oracle regex: {} in a text of {} bytes; simplify the pattern \"{}\"",
+                      Message(groups), text.size(), pattern_));
     const PCRE2_SIZE* ends = pcre2_get_ovector_pointer(match.get());
     const bool captured = groups > 1 && ends[2] != PCRE2_UNSET;
     const PCRE2_SIZE* part = captured ? ends + 2 : ends;

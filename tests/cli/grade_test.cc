@@ -95,8 +95,6 @@ TEST_F(Grade, RefusesBadInput) {
   ExpectFailure(good, "--oracle exact --question-key q", "--question-key");
   ExpectFailure(good, "--oracle nonsense", "oracle \"nonsense\" is unknown");
   ExpectFailure("", "--oracle exact", "no line in this file");
-  ExpectFailure(good + R"({"answer": "a", "response": ")" + std::string(60, 'a') + R"(!"})",
-                "--oracle 'regex:^(a+)+$'", "in.jsonl:2: oracle regex: match limit");
   EXPECT_EQ(Pivotal("grade --oracle exact --input " + temp_.path().string() + "/none").code, 1);
   EXPECT_EQ(Run(good, "--oracle exact --threads 0").code, 2);
   EXPECT_EQ(Run(good, "").code, 2);
@@ -104,6 +102,30 @@ TEST_F(Grade, RefusesBadInput) {
   const auto result = Run(good, "--oracle exact --output " + out_.string());
   EXPECT_EQ(result.code, 1);
   EXPECT_THAT(result.output, HasSubstr("exists already"));
+}
+
+// The first line takes the pattern more steps than it may have.
+TEST_F(Grade, ALineWithoutVerdictIsWrongAndCounted) {
+  const std::string bad = R"({"answer": "a", "response": ")" + std::string(60, 'a') + "!\"}\n";
+  const std::string good = R"({"answer": "a", "response": "a"})"
+                           "\n";
+  const std::string oracle = "--oracle 'regex:^(a+)+$' --output " + out_.string();
+  const auto result = Run(bad + good, oracle);
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_THAT(result.output, HasSubstr("2 lines graded, 1 right (50.0%)"));
+  EXPECT_THAT(result.output, HasSubstr("1 of 2 verdicts failed: 1 limit reached"));
+  const auto lines = testing::JsonLines(out_);
+  EXPECT_EQ(lines.at(0)["success"], false);
+  EXPECT_EQ(lines.at(0)["oracle_failed"], true);
+  EXPECT_EQ(lines.at(1)["success"], true);
+  EXPECT_FALSE(lines.at(1).contains("oracle_failed"));
+  std::filesystem::remove(out_);
+  ExpectFailure(bad + good, "--max-oracle-failures 0 --oracle 'regex:^(a+)+$'",
+                "in.jsonl:1: 1 of 1 verdicts failed: 1 limit reached, more than "
+                "--max-oracle-failures 0 allows; the last: oracle regex: match limit");
+  std::string many;
+  for (int i = 0; i < 9; ++i) many += bad;
+  ExpectFailure(many, "--threads 1 --oracle 'regex:^(a+)+$'", "6 of 6 verdicts failed");
 }
 
 // 250 MATH responses have labels; math_oracle_test.cc names the one that is wrong.

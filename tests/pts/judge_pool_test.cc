@@ -25,11 +25,13 @@ TEST(JudgePool, JudgesAllOnItsOwnThreads) {
     return response[0] % 2 == 0 && query.id == "q";
   };
   const Query query{"q", "", "", {1}};
-  JudgePool pool(judge, 3);
-  std::vector<uint8_t> verdicts(200, 7);
+  CountingJudge counting(judge, 0.02);
+  JudgePool pool(counting, 3);
+  std::vector<Verdict> verdicts(200, Verdict::kFailed);
   for (int32_t i = 0; i < 200; ++i) pool.Submit(query, {i}, verdicts[i]);
   pool.Wait();
-  for (int32_t i = 0; i < 200; ++i) EXPECT_EQ(verdicts[i], i % 2 == 0) << i;
+  for (int32_t i = 0; i < 200; ++i)
+    EXPECT_EQ(verdicts[i], i % 2 == 0 ? Verdict::kRight : Verdict::kWrong) << i;
   EXPECT_FALSE(threads.contains(std::this_thread::get_id()));
   EXPECT_GT(threads.size(), 1u);
 }
@@ -40,13 +42,30 @@ TEST(JudgePool, AnErrorReachesTheCallerAndThePoolGoesOn) {
     return true;
   };
   const Query query;
-  JudgePool pool(judge, 2);
-  std::vector<uint8_t> verdicts(20, 0);
+  CountingJudge counting(judge, 0.02);
+  JudgePool pool(counting, 2);
+  std::vector<Verdict> verdicts(20, Verdict::kWrong);
   for (int32_t i = 0; i < 20; ++i) pool.Submit(query, {i}, verdicts[i]);
   EXPECT_THROW(pool.Wait(), Error);
   pool.Submit(query, {1}, verdicts[0]);
   EXPECT_NO_THROW(pool.Wait());
-  EXPECT_EQ(verdicts[0], 1);
+  EXPECT_EQ(verdicts[0], Verdict::kRight);
+}
+
+TEST(JudgePool, AResponseWithoutVerdictHasFailedAndThePoolGoesOn) {
+  const Judge judge = [](const Query&, std::span<const TokenId> response) -> bool {
+    if (response[0] == 5) throw NoVerdict(NoVerdictCause::kTimeout, "too slow");
+    return true;
+  };
+  const Query query;
+  CountingJudge counting(judge, 0.02);
+  JudgePool pool(counting, 2);
+  std::vector<Verdict> verdicts(20, Verdict::kWrong);
+  for (int32_t i = 0; i < 20; ++i) pool.Submit(query, {i}, verdicts[i]);
+  EXPECT_NO_THROW(pool.Wait());
+  for (int32_t i = 0; i < 20; ++i)
+    EXPECT_EQ(verdicts[i], i == 5 ? Verdict::kFailed : Verdict::kRight) << i;
+  EXPECT_EQ(counting.counts().Text(), "1 of 20 verdicts failed: 1 time-out");
 }
 
 TEST(JudgePool, AbandonedWorkIsForgotten) {
@@ -57,9 +76,10 @@ TEST(JudgePool, AbandonedWorkIsForgotten) {
     return true;
   };
   const Query query;
-  std::vector<uint8_t> verdicts(1000, 0);
+  std::vector<Verdict> verdicts(1000, Verdict::kWrong);
   {
-    JudgePool pool(judge, 1);
+    CountingJudge counting(judge, 0.02);
+    JudgePool pool(counting, 1);
     for (auto& verdict : verdicts) pool.Submit(query, {1}, verdict);
   }
   EXPECT_LT(judged, 1000);
@@ -74,8 +94,9 @@ TEST(JudgePool, AStopRequestEndsTheWaiting) {
     return true;
   };
   const Query query;
-  std::vector<uint8_t> verdicts(1000, 0);
-  JudgePool pool(judge, 1);
+  std::vector<Verdict> verdicts(1000, Verdict::kWrong);
+  CountingJudge counting(judge, 0.02);
+  JudgePool pool(counting, 1);
   for (auto& verdict : verdicts) pool.Submit(query, {1}, verdict);
   EXPECT_THROW(pool.Wait(Stop()), Interrupted);
 }
@@ -84,7 +105,8 @@ TEST(JudgePool, AStopRequestEndsTheWaiting) {
 TEST(JudgePool, AThreadThatCannotBeStartedIsAnError) {
   const auto error = testing::ErrorWhereScarce(RLIMIT_NPROC, 8, [] {
     const Judge judge = [](const Query&, std::span<const TokenId>) { return true; };
-    const JudgePool pool(judge, 1024);
+    CountingJudge counting(judge, 0.02);
+    const JudgePool pool(counting, 1024);
   });
   if (!error) GTEST_SKIP() << "this process cannot limit the threads of a child";
   EXPECT_THAT(*error, ::testing::AllOf(::testing::HasSubstr("of the 1024 threads that ask"),

@@ -142,7 +142,7 @@ TEST(Search, CountsTheTokensOfItsBudgetItself) {
   int64_t tokens = 0;
   Progress progress;
   const auto summary = Search(
-      queries, policy, Verdict(ForkChain()), options,
+      queries, policy, JudgeOf(ForkChain()), options,
       [&](const std::vector<QueryTrace>& group) {
         for (const QueryTrace& query : group)
           for (const RolloutTrace& rollout : query.rollouts) tokens += std::ssize(rollout.tokens);

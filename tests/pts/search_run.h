@@ -23,7 +23,7 @@ inline std::vector<Query> Queries(int32_t count) {
   return queries;
 }
 
-inline Judge Verdict(const testing::MarkovChain& chain) {
+inline Judge JudgeOf(const testing::MarkovChain& chain) {
   return [chain](const Query& query, std::span<const TokenId> response) {
     return chain.IsRight(query.prompt.back(), response);
   };
@@ -44,7 +44,7 @@ struct Found {
 inline void ExploreInto(Found& found, std::span<const Query> queries, testing::MarkovPolicy& policy,
                         const SearchOptions& options, Progress& progress) {
   found.summary = Search(
-      queries, policy, Verdict(policy.chain()), options,
+      queries, policy, JudgeOf(policy.chain()), options,
       [&](std::vector<QueryTrace> group) { found.groups.push_back(std::move(group)); }, progress);
 }
 

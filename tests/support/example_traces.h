@@ -27,6 +27,7 @@ inline QueryTrace ExampleTrace(const std::string& id) {
   query.successes = 5;
   query.searched = true;
   query.complete = false;
+  query.failed_verdicts = 3;
   query.prefilled_tokens = 12345678901;
   query.seconds = 1.25;
   ResponseTrace right{{7, 8, 2}, {-0.5f, -1.25f, 0.0f}, FinishReason::kEos, true, {}, {}, {}};
@@ -73,7 +74,7 @@ inline void ExpectSame(const std::vector<QueryTrace>& got, const std::vector<Que
     SCOPED_TRACE(want[i].id);
     const auto fields = [](const QueryTrace& q) {
       return std::tie(q.id, q.question, q.answer, q.prompt, q.samples, q.successes, q.searched,
-                      q.complete, q.prefilled_tokens, q.seconds);
+                      q.complete, q.failed_verdicts, q.prefilled_tokens, q.seconds);
     };
     EXPECT_TRUE(fields(got[i]) == fields(want[i]));
     ExpectSameFields(got[i].rollouts, want[i].rollouts);

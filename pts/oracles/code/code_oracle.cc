@@ -34,6 +34,7 @@ void OracleOptions::Validate() const {
   CheckRange<int64_t>("output (KiB)", output, 1, 1 << 20);
   CheckRange<int64_t>("files (MiB)", files, 1, 1 << 20);
   CheckRange("threads", threads, 0, 4096);
+  CheckRange("max_failures (share of verdicts)", max_failures, 0.0, 1.0);
 }
 
 int32_t OracleOptions::ThreadsOrCores() const {
@@ -255,18 +256,28 @@ class CodeOracle : public Oracle {
     if (!task || !said) return false;
     const CodeJob job = MakeCodeJob(*task, attempt.question, FindProgram(*said));
     for (int left = kAttempts;; std::this_thread::sleep_for(std::chrono::milliseconds(100))) {
-      const CodeOutcome outcome = RunCode(sandbox_, job, options_);
+      const CodeOutcome outcome = Run(job);
       if (outcome.started) return outcome.passed;
       if (--left == 0)
-        Fail(
-            "oracle code: a program could not be started {} times ({}); is the machine out of "
-            "memory or processes?",
-            kAttempts, FirstLine(outcome.errors));
+        throw NoVerdict(
+            NoVerdictCause::kStart,
+            fmt::format("oracle code: a program could not be started {} times ({}); is the machine "
+                        "out of memory or processes?",
+                        kAttempts, FirstLine(outcome.errors)));
     }
   }
   bool CanRead(std::string_view answer) const override { return ReadCodeTask(answer).has_value(); }
 
  private:
+  // An Error says that the host could not run the program, too.
+  CodeOutcome Run(const CodeJob& job) const {
+    try {
+      return RunCode(sandbox_, job, options_);
+    } catch (const Error& error) {
+      return {.errors = error.what()};
+    }
+  }
+
   const OracleOptions options_;
   const Sandbox sandbox_;
 };

@@ -15,8 +15,8 @@ namespace pivotal::pts {
 // Makes the oracle that runs Python programs. A response succeeds if its program (FindProgram)
 // passes the tests of the answer (data/FORMATS.md) in a sandbox, within the limits of `options`;
 // each judgement starts a new process. Throws Error with the remedy if bubblewrap or Python cannot
-// be started. With `options.allow_unsandboxed` it then runs without bubblewrap. Judge throws Error
-// if the host can no longer start a program.
+// be started. With `options.allow_unsandboxed` it then runs without bubblewrap. Judge throws
+// NoVerdict if the host can no longer start a program.
 std::unique_ptr<const Oracle> MakeCodeOracle(const OracleOptions& options);
 
 // An answer of one of the two forms in data/FORMATS.md.

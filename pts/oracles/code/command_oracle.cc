@@ -39,8 +39,7 @@ class CommandOracle : public Oracle {
               {HasVerdict, "{\"success\": true} or false"}) {}
 
   bool Judge(const Attempt& attempt) const override {
-    const auto answer = pool_.Ask(LineOf(attempt));
-    return answer && json::parse(*answer)["success"].get<bool>();
+    return json::parse(pool_.Ask(LineOf(attempt)))["success"].get<bool>();
   }
   // Only the program knows what it can compare.
   bool CanRead(std::string_view) const override { return true; }
@@ -55,10 +54,8 @@ class CommandScorer : public ResponseScorer {
       : pool_("judge command", std::string(command), options,
               {HasScores, "{\"accuracy\": 1, \"style\": 1, \"detail\": 1} with numbers"}) {}
 
-  std::optional<double> Score(const Attempt& attempt) const override {
-    const auto answer = pool_.Ask(LineOf(attempt));
-    if (!answer) return std::nullopt;
-    const json scores = json::parse(*answer);
+  double Score(const Attempt& attempt) const override {
+    const json scores = json::parse(pool_.Ask(LineOf(attempt)));
     double sum = 0;
     for (const char* key : kQualities) sum += scores[key].get<double>();
     return sum / static_cast<double>(kQualities.size());

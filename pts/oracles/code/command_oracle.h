@@ -2,7 +2,6 @@
 #pragma once
 
 #include <memory>
-#include <optional>
 #include <string_view>
 
 #include "pivotal/oracle.h"
@@ -13,9 +12,8 @@ namespace pivotal::pts {
 // pipes work as in a shell, and with the rights of the user, without a sandbox. Questions and
 // responses go to its stdin only, never into the command line. For each line {"question", "answer",
 // "response"} the program prints one line {"success": true|false} and flushes it; further keys are
-// ignored. Its stderr is read, and the end of it is shown if the program fails. A question that
-// takes too long is a failed response. command_pool.h says how many copies run, what happens to
-// those that fail, and which Errors are thrown.
+// ignored. Its stderr is read, and the end of it is shown if the program fails. command_pool.h says
+// how many copies run, what happens to those that fail, and when there is no verdict.
 std::unique_ptr<const Oracle> MakeCommandOracle(std::string_view command,
                                                 const OracleOptions& options);
 
@@ -24,9 +22,9 @@ std::unique_ptr<const Oracle> MakeCommandOracle(std::string_view command,
 class ResponseScorer {
  public:
   virtual ~ResponseScorer() = default;
-  // Returns the mean of the three scores; nothing if the program took too long. Several threads may
-  // call it at once.
-  virtual std::optional<double> Score(const Attempt& attempt) const = 0;
+  // Returns the mean of the three scores. Throws NoVerdict if the program gives none. Several
+  // threads may call it at once.
+  virtual double Score(const Attempt& attempt) const = 0;
 };
 
 // Makes a scorer. The command is used as by MakeCommandOracle, but answers {"accuracy": a, "style":

@@ -42,14 +42,14 @@ std::string LastLines(std::string text) {
 CommandProcess::CommandProcess(const std::string& command, int64_t max_line, AnswerShape shape)
     : max_line_(max_line), shape_(std::move(shape)), child_({.argv = {"/bin/sh", "-c", command}}) {}
 
-CommandReply CommandProcess::Fault(std::string reason) {
+CommandReply CommandProcess::Fault(NoVerdictCause cause, std::string reason) {
   child_.Kill();
   const auto end = Clock::now() + kLastWords;  // children of the process may hold the pipes open
   while (Clock::now() < end && child_.Pump(end) == Subprocess::Step::kMoved)
     KeepEnd(child_.text(Subprocess::kErrors), kKeptErrors);
   const std::string said = LastLines(std::move(child_.text(Subprocess::kErrors)));
   if (!said.empty()) reason += "; its stderr ends in: " + said;
-  return {.trouble = std::move(reason)};
+  return {.cause = cause, .trouble = std::move(reason)};
 }
 
 CommandReply CommandProcess::Read(const std::string& answer) {
@@ -57,7 +57,8 @@ CommandReply CommandProcess::Read(const std::string& answer) {
     if (shape_.fits(data::ParseJsonObject(answer, "answer"))) return {.answer = answer};
   } catch (const Error&) {
   }
-  return Fault(fmt::format("it answered {}, not {}", data::Quoted(answer), shape_.example));
+  return Fault(NoVerdictCause::kAnswer,
+               fmt::format("it answered {}, not {}", data::Quoted(answer), shape_.example));
 }
 
 CommandReply CommandProcess::Ask(const std::string& line, Clock::time_point deadline) {
@@ -72,16 +73,15 @@ CommandReply CommandProcess::Ask(const std::string& line, Clock::time_point dead
       return Read(answer);
     }
     if (static_cast<int64_t>(out.size()) > max_line_)
-      return Fault(fmt::format("it answered a line of more than {} bytes", max_line_));
+      return Fault(NoVerdictCause::kAnswer,
+                   fmt::format("it answered a line of more than {} bytes", max_line_));
     if (child_.ended(Subprocess::kOutput))
-      return Fault("it " + child_.WaitOrKill(Clock::now() + kLastWords) + " without an answer");
+      return Fault(NoVerdictCause::kCrash,
+                   "it " + child_.WaitOrKill(Clock::now() + kLastWords) + " without an answer");
     child_.Pump(deadline);
     KeepEnd(child_.text(Subprocess::kErrors), kKeptErrors);
-    if (Clock::now() >= deadline && out.find('\n') == std::string::npos) {
-      CommandReply reply = Fault("it did not answer in time");
-      reply.timed_out = true;
-      return reply;
-    }
+    if (Clock::now() >= deadline && out.find('\n') == std::string::npos)
+      return Fault(NoVerdictCause::kTimeout, "it did not answer in time");
   }
 }
 
@@ -100,9 +100,12 @@ std::string CommandProcess::TroubleBy(Clock::time_point deadline) {
     child_.Pump(deadline);
     KeepEnd(child_.text(Subprocess::kErrors), kKeptErrors);
     if (!out.empty())
-      return Fault("it printed " + data::Quoted(out) + " without being asked").trouble;
+      return Fault(NoVerdictCause::kAnswer,
+                   "it printed " + data::Quoted(out) + " without being asked")
+          .trouble;
     if (child_.ended(Subprocess::kOutput))
-      return Fault("it " + child_.WaitOrKill(Clock::now() + kLastWords) + " before it was asked")
+      return Fault(NoVerdictCause::kCrash,
+                   "it " + child_.WaitOrKill(Clock::now() + kLastWords) + " before it was asked")
           .trouble;
   } while (Clock::now() < deadline);
   return "";
@@ -113,7 +116,6 @@ namespace {
 using Clock = Subprocess::Clock;
 
 constexpr int kTries = 3;  // processes that are tried for one question
-constexpr int kFaultsInARow = 5;
 constexpr auto kFirstLook = std::chrono::milliseconds(50);
 constexpr auto kGoodbye = std::chrono::seconds(1);
 
@@ -165,12 +167,12 @@ CommandPool::~CommandPool() {
   for (const auto& process : idle_) process->Wait(deadline);
 }
 
-std::optional<std::string> CommandPool::Ask(const std::string& line) const {
+std::string CommandPool::Ask(const std::string& line) const {
   for (int tries = 1;; ++tries) {
     CommandReply reply = AskOne(line);
-    if (IsHopeless(reply) || (tries == kTries && !reply.answer && !reply.timed_out))
-      Fail("{} \"{}\" fails again and again: {}", name_, command_, reply.trouble);
-    if (reply.answer || reply.timed_out) return std::move(reply.answer);
+    if (reply.answer) return *std::move(reply.answer);
+    if (reply.cause == NoVerdictCause::kTimeout || tries == kTries)
+      throw NoVerdict(reply.cause, fmt::format("{} \"{}\": {}", name_, command_, reply.trouble));
   }
 }
 
@@ -180,26 +182,16 @@ CommandPool::Process CommandPool::Start() const {
 
 CommandReply CommandPool::AskOne(const std::string& line) const {
   Lease lease(*this);
-  if (!lease.process) lease.process = Start();
+  try {
+    if (!lease.process) lease.process = Start();
+  } catch (const Error& error) {
+    return {.cause = NoVerdictCause::kStart, .trouble = error.what()};
+  }
   const std::chrono::duration<double> limit(options_.timeout);
   CommandReply reply =
       lease.process->Ask(line, Clock::now() + std::chrono::duration_cast<Clock::duration>(limit));
   if (!reply.answer) lease.process.reset();
   return reply;
-}
-
-// Counts failures since the last answer; returns true if there are too many. A question that takes
-// too long is no failure once the command has answered any: the responses to one problem may all be
-// too hard for it.
-bool CommandPool::IsHopeless(const CommandReply& reply) const {
-  const std::lock_guard lock(mutex_);
-  if (reply.answer) {
-    answered_ = true;
-    faults_ = 0;
-  } else if (!reply.timed_out || !answered_) {
-    ++faults_;
-  }
-  return faults_ >= std::max(kFaultsInARow, 2 * options_.ThreadsOrCores());
 }
 
 }  // namespace pivotal::pts

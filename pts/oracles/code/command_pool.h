@@ -25,8 +25,8 @@ struct AnswerShape {
 // The outcome of one question. A process that gave no answer is not used again.
 struct CommandReply {
   std::optional<std::string> answer = std::nullopt;  // JSON of the right form
-  bool timed_out = false;
-  // Without an answer: one line that says why, with the end of stderr.
+  // Without an answer: why, and one line that tells of it with the end of stderr.
+  NoVerdictCause cause = NoVerdictCause::kCrash;
   std::string trouble = {};
 };
 
@@ -48,7 +48,7 @@ class CommandProcess {
   void Wait(Subprocess::Clock::time_point deadline);
 
  private:
-  CommandReply Fault(std::string reason);
+  CommandReply Fault(NoVerdictCause cause, std::string reason);
   CommandReply Read(const std::string& answer);
 
   int64_t max_line_;
@@ -69,11 +69,9 @@ class CommandPool {
   CommandPool(const CommandPool&) = delete;
   CommandPool& operator=(const CommandPool&) = delete;
 
-  // Returns the line that answers `line`; nothing if that took too long (including the start of a
-  // process). Throws Error if three processes fail on one question, or five in a row (or two per
-  // thread, if that is more) on any questions. Processes that take too long count as failed if none
-  // has ever answered.
-  std::optional<std::string> Ask(const std::string& line) const;
+  // Returns the line that answers `line`. Throws NoVerdict if that takes too long (including the
+  // start of a process), or three processes fail on this question in another way.
+  std::string Ask(const std::string& line) const;
 
  private:
   using Process = std::unique_ptr<CommandProcess>;
@@ -81,7 +79,6 @@ class CommandPool {
 
   Process Start() const;
   CommandReply AskOne(const std::string& line) const;
-  bool IsHopeless(const CommandReply& reply) const;
 
   const std::string name_, command_;
   const OracleOptions options_;
@@ -89,9 +86,7 @@ class CommandPool {
   mutable std::mutex mutex_;
   mutable std::condition_variable freed_;
   mutable std::vector<Process> idle_;
-  mutable int free_;        // number of processes that may still be started or taken from idle_
-  mutable int faults_ = 0;  // failures since the last answer
-  mutable bool answered_ = false;
+  mutable int free_;  // number of processes that may still be started or taken from idle_
 };
 
 }  // namespace pivotal::pts

@@ -43,6 +43,31 @@ TEST_F(TraceFile, EveryFieldIsReadBack) {
   SaveTraces(path_, queries);
   testing::ExpectSame(LoadTraces(path_), queries);
   EXPECT_THAT(ReadTraceIds(path_), ElementsAre("a", "b", "c"));
+  EXPECT_THAT(ReadTraceIds(path_, TraceIds::kJudged), ElementsAre("b")) << "the only one without "
+                                                                           "failed verdicts";
+}
+
+TEST_F(TraceFile, FilesOfOlderVersionsHaveNoFailedVerdicts) {
+  TraceTables tables;
+  QueryTable& queries = tables.queries;
+  queries.id.Push(std::string("a"));
+  for (auto* text : {&queries.question, &queries.answer}) text->Push(std::string());
+  queries.prompt.Push(std::vector<int32_t>{1});
+  for (auto* counts : {&queries.samples, &queries.successes}) counts->push_back(0);
+  for (auto* flags : {&queries.searched, &queries.complete}) flags->push_back(1);
+  queries.prefilled_tokens.push_back(0);
+  queries.seconds.push_back(0);
+  Hdf5ColumnWriter writer;
+  writer.SetAttribute("schema", kTraceSchema);
+  tables.VisitTables([&](const std::string& name, auto& table) {
+    writer.AddGroup(name);
+    table.Visit([&](const std::string& column, auto& values) {
+      if (column != "failed_verdicts") writer.Add(name + "/" + column, values);
+    });
+  });
+  WriteFile(path_, writer.Finish());
+  EXPECT_EQ(LoadTraces(path_).at(0).failed_verdicts, 0);
+  EXPECT_THAT(ReadTraceIds(path_, TraceIds::kJudged), ElementsAre("a"));
 }
 
 TEST_F(TraceFile, NoQueriesMakeAValidFile) {

@@ -163,5 +163,28 @@ TEST_F(TraceStoreTest, ReadersMissNothingWhileAnotherWrites) {
   }
 }
 
+TEST_F(TraceStoreTest, AQueryWithFewerFailedVerdictsTakesThePlaceOfTheOther) {
+  const auto with_failures = [](const char* id, int32_t failed) {
+    QueryTrace query = EmptyTrace(id);
+    query.failed_verdicts = failed;
+    query.seconds = failed;
+    return query;
+  };
+  store_.Append({with_failures("a", 2), with_failures("b", 0), with_failures("c", 1)});
+  EXPECT_THAT(store_.JudgedIds(), UnorderedElementsAre("b"));
+  store_.Append({with_failures("c", 1), with_failures("a", 0)});
+  EXPECT_THAT(store_.JudgedIds(), UnorderedElementsAre("a", "b"));
+  EXPECT_THAT(store_.FinishedIds(), UnorderedElementsAre("a", "b", "c"));
+  for (int i = 0; i < 2; ++i) {
+    const auto all = store_.ReadAll();
+    ASSERT_EQ(all.size(), 3u);
+    EXPECT_EQ(all[0].id + all[1].id + all[2].id, "abc") << "at the first one's place";
+    EXPECT_EQ(all[0].failed_verdicts, 0);
+    EXPECT_EQ(all[2].failed_verdicts, 1);
+    store_.Append({with_failures("a", 5)});  // comes too late
+    store_.Consolidate();
+  }
+}
+
 }  // namespace
 }  // namespace pivotal::data

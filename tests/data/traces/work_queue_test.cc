@@ -171,5 +171,21 @@ TEST_F(WorkQueueTest, ItemsOfTheDeadAreDoneByOthers) {
   EXPECT_FALSE(fs::exists(folder_));
 }
 
+TEST_F(WorkQueueTest, FinishedItemsCanBeDoneAgain) {
+  const auto first = Join(4);
+  EXPECT_THAT(first->Take(4), ElementsAre(0, 1, 2, 3));
+  first->Finish({0, 1, 2}, [] {});
+  const auto nothing = [](int64_t) { return false; };
+  const auto second =
+      std::make_unique<WorkQueue>(folder_, 4, nothing, [](int64_t i) { return i >= 1; });
+  EXPECT_EQ(second->finished(), 1) << "item 3 is not finished";
+  EXPECT_THAT(second->Take(1), ElementsAre(1));
+  second->Finish({1}, [] {});
+  EXPECT_EQ(second->finished(), 2);
+  EXPECT_THAT(first->Take(4), ElementsAre(2));
+  first->Finish({2, 3}, [] {});
+  EXPECT_EQ(first->finished(), 4) << "both see the same";
+}
+
 }  // namespace
 }  // namespace pivotal::data

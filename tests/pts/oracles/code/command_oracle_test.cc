@@ -8,11 +8,13 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "tests/support/error_text.h"
+#include "tests/support/scarce.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal::pts {
@@ -56,6 +58,16 @@ class CommandOracle : public ::testing::Test {
 
 bool Judge(const Oracle& oracle, std::string_view response) {
   return oracle.Judge({.question = "Which?", .answer = "a", .response = response});
+}
+
+// Returns why the oracle gives no verdict; nothing if it gives one.
+std::optional<NoVerdictCause> Failure(const Oracle& oracle, std::string_view response) {
+  try {
+    Judge(oracle, response);
+  } catch (const NoVerdict& failure) {
+    return failure.cause();
+  }
+  return std::nullopt;
 }
 
 int OpenDescriptors() {
@@ -116,14 +128,15 @@ TEST_F(CommandOracle, ThreeDeathsOverOneQuestionAreAnErrorWithTheirLastWords) {
       "    if json.loads(line)['response'] == 'bad': raise ValueError('no idea')\n"
       "    say(True)\n");
   EXPECT_TRUE(Judge(*oracle, "a"));
+  EXPECT_EQ(Failure(*oracle, "bad"), NoVerdictCause::kCrash);
   const std::string error = ErrorText([&] { Judge(*oracle, "bad"); });
   EXPECT_THAT(error, AllOf(HasSubstr("judge.py"), HasSubstr("ended with code 1"),
                            HasSubstr("ValueError: no idea"), Not(HasSubstr("\n"))));
   EXPECT_TRUE(Judge(*oracle, "a")) << "others can still be judged";
-  EXPECT_EQ(Starts(), 4);
+  EXPECT_EQ(Starts(), 7) << "three processes are tried each time";
 }
 
-TEST_F(CommandOracle, ASlowAnswerIsAFailedResponse) {
+TEST_F(CommandOracle, ASlowAnswerIsNoVerdict) {
   OracleOptions options = Quick();
   options.timeout = 1.5;
   const auto oracle = Make(
@@ -133,18 +146,28 @@ TEST_F(CommandOracle, ASlowAnswerIsAFailedResponse) {
       options);
   const auto start = steady_clock::now();
   EXPECT_TRUE(Judge(*oracle, "a"));
-  for (int i = 0; i < 2; ++i) EXPECT_FALSE(Judge(*oracle, "slow"));
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(Failure(*oracle, "slow"), NoVerdictCause::kTimeout);
   EXPECT_TRUE(Judge(*oracle, "a"));
   EXPECT_LT(steady_clock::now() - start, std::chrono::seconds(20));
   EXPECT_EQ(Starts(), 3);
 }
 
-TEST_F(CommandOracle, OneThatNeverAnswersIsAnError) {
+TEST_F(CommandOracle, OneThatNeverAnswersGivesNoVerdict) {
   OracleOptions options = Quick();
   options.timeout = 0.2;
   const auto oracle = MakeOracle("command:sleep 60", options);
-  for (int i = 0; i < 4; ++i) EXPECT_FALSE(Judge(*oracle, "a"));
-  EXPECT_THAT(ErrorText([&] { Judge(*oracle, "a"); }), HasSubstr("did not answer in time"));
+  EXPECT_EQ(Failure(*oracle, "a"), NoVerdictCause::kTimeout);
+  EXPECT_THAT(ErrorText([&] { Judge(*oracle, "a"); }),
+              AllOf(HasSubstr("\"sleep 60\""), HasSubstr("did not answer in time")));
+}
+
+TEST_F(CommandOracle, OneThatCannotBeStartedAgainGivesNoVerdict) {
+  const auto oracle = Make("say(True)\n");  // each process answers once
+  EXPECT_TRUE(Judge(*oracle, "a"));
+  const auto error =
+      testing::ErrorWhereScarce(RLIMIT_NPROC, 0, [&] { EXPECT_TRUE(Judge(*oracle, "a")); });
+  if (!error) GTEST_SKIP() << "this process cannot limit the processes of a child";
+  EXPECT_THAT(*error, AllOf(HasSubstr("/bin/sh cannot be started"), HasSubstr("ulimit -u")));
 }
 
 TEST_F(CommandOracle, GarbageIsNoVerdict) {
@@ -152,6 +175,7 @@ TEST_F(CommandOracle, GarbageIsNoVerdict) {
        {"yes", "{}", "{\"success\": 1}", "{\"success\": \"true\"}", "[true]", ""}) {
     const auto oracle = Make("for line in sys.stdin: print('''" + answer + "''', flush=True)\n");
     EXPECT_THAT(ErrorText([&] { Judge(*oracle, "a"); }), HasSubstr("it answered"));
+    EXPECT_EQ(Failure(*oracle, "a"), NoVerdictCause::kAnswer);
   }
   OracleOptions options = Quick();
   options.output = 1;
@@ -257,15 +281,14 @@ TEST_F(CommandOracle, ScoresAreMeansOfThree) {
   const auto score = [](const ResponseScorer& scorer, std::string_view response) {
     return scorer.Score({.question = "Which?", .answer = "a", .response = response});
   };
-  EXPECT_DOUBLE_EQ(score(*scorer, "abc").value(), 1.5);
-  EXPECT_DOUBLE_EQ(score(*scorer, "").value(), 0.5);
+  EXPECT_DOUBLE_EQ(score(*scorer, "abc"), 1.5);
+  EXPECT_DOUBLE_EQ(score(*scorer, ""), 0.5);
   EXPECT_THAT(ErrorText([&] { score(*scorer, "odd"); }),
-              AllOf(HasSubstr("judge command"), HasSubstr("fails again and again"),
-                    HasSubstr("not {\"accuracy\"")));
+              AllOf(HasSubstr("judge command"), HasSubstr("not {\"accuracy\"")));
   options.timeout = 0.5;
   const auto hasty = MakeCommandScorer(command, options);
-  EXPECT_TRUE(score(*hasty, "a"));
-  EXPECT_FALSE(score(*hasty, "slow"));
+  EXPECT_DOUBLE_EQ(score(*hasty, "a"), 1.0 / 3 + 0.5);
+  EXPECT_THAT(ErrorText([&] { score(*hasty, "slow"); }), HasSubstr("in time"));
 }
 
 }  // namespace
