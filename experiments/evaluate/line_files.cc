@@ -3,6 +3,7 @@
 
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -20,6 +21,7 @@
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
 #include "data/base/parallel.h"
+#include "data/base/text.h"
 #include "data/pairs/pair_file.h"
 #include "dpo/batch.h"
 #include "experiments/settings/loading.h"
@@ -203,7 +205,12 @@ data::LineCounts Convert(const TokenizeSettings& settings, std::istream& in,
                          : data::EncodeLines(*tokenizer, settings.add_special, in, name, write);
 }
 
+// Writes text to stdout: as it is into a file or a pipe, with control characters shown on a
+// terminal.
 void WriteStandard(std::string_view text) {
+  static const bool terminal = ::isatty(STDOUT_FILENO) != 0;
+  std::string visible;
+  if (terminal) text = visible = data::Visible(text, "\n\t");
   if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
     Fail("standard output: {}", data::ErrnoText(errno));
 }
