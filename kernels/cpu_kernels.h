@@ -51,7 +51,7 @@ struct AttentionTask {
 // Returns the floats of workspace that a task needs whose rows have at most `length` tokens.
 inline int64_t AttentionWorkspace(const AttentionShape& shape, int64_t length) {
   const int64_t queries = shape.group() > kTileQueries ? shape.group() : kTileQueries;
-  return queries * ((length + 15) / 16 * 16 + 2 * kBlockTokens + shape.padded_dim());
+  return queries * ((length + 15) / 16 * 16 + 2 * kBlockTokens + shape.padded_dim() + 1);
 }
 
 // RMSNorm (arXiv 1910.07467), or LayerNorm (arXiv 1607.06450) if `centered`.

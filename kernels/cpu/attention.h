@@ -126,6 +126,7 @@ class AttentionTile {
     stride_ = (longest + 15) / 16 * 16 + 2 * kBlockTokens;
     out_ = task.workspace;
     scores_ = out_ + queries_ * padded_;
+    sums_ = scores_ + queries_ * stride_;
   }
 
   void Run() {
@@ -144,7 +145,6 @@ class AttentionTile {
       Score(task_.rows[r], Max(shared, Start(r)), task_.rows[r].length, r * group_, group_);
     }
     fetch_values(0);
-    float sums[kMaxQueries];
     for (int64_t q = 0; q < queries_; ++q) {
       const int64_t r = q / group_;
       float* scores = scores_ + q * stride_;
@@ -152,7 +152,7 @@ class AttentionTile {
         MaskSparse(scores, task_.rows[r].length, task_.kv_head * group_ + q % group_);
       for (int64_t i = start / 16 * 16; i < Start(r) / 16 * 16; ++i)
         scores[i] = 0;  // keys of other rows, before the window of row r
-      sums[q] = Softmax(scores, Start(r), task_.rows[r].length, shape_.scale);
+      sums_[q] = Softmax(scores, Start(r), task_.rows[r].length, shape_.scale);
     }
     Fill(out_, out_ + queries_ * padded_, 0.0f);
     if (start < shared) Mix(any, start, shared, 0, queries_);
@@ -162,14 +162,12 @@ class AttentionTile {
     }
     for (int64_t q = 0; q < queries_; ++q) {
       float* out = task_.rows[q / group_].out + (task_.kv_head * group_ + q % group_) * dim_;
-      const float factor = 1.0f / sums[q];
+      const float factor = 1.0f / sums_[q];
       for (int64_t d = 0; d < dim_; ++d) out[d] = out_[q * padded_ + d] * factor;
     }
   }
 
  private:
-  static constexpr int64_t kMaxQueries = 256;
-
   // Returns the position of the first key that row r attends to.
   int64_t Start(int64_t r) const {
     const int64_t length = task_.rows[r].length;
@@ -247,7 +245,8 @@ class AttentionTile {
   const AttentionTask& task_;
   const AttentionShape& shape_;
   int64_t group_, dim_, padded_, queries_, stride_ = 0;
-  float *out_ = nullptr, *scores_ = nullptr;
+  // For each query: the weighted sum of values, the scores, and the sum of their weights.
+  float *out_ = nullptr, *scores_ = nullptr, *sums_ = nullptr;
 };
 
 void Attend(const AttentionTask& task) { AttentionTile(task).Run(); }

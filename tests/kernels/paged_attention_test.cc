@@ -119,6 +119,7 @@ std::vector<AttentionShape> Shapes() {
   return {{.heads = 6, .kv_heads = 2, .head_dim = 32, .scale = 0.2f},
           {.heads = 4, .kv_heads = 4, .head_dim = 80, .scale = 0.1f},
           {.heads = 6, .kv_heads = 1, .head_dim = 4, .scale = 1},
+          {.heads = 300, .kv_heads = 1, .head_dim = 4, .scale = 1},  // more than a tile's queries
           {.heads = 2, .kv_heads = 2, .head_dim = 20, .scale = 0.3f, .window = 30},
           {.heads = 4,
            .kv_heads = 2,

@@ -314,6 +314,18 @@ TEST(RolloutEngine, TemperatureZeroIsGreedy) {
 }
 
 TEST(RolloutEngine, ScoresUnderThePolicy) {
+TEST(RolloutEngine, ManyHeadsShareOneKey) {
+  PhiConfig config = testing::SmallConfig();
+  config.num_hidden_layers = 1;
+  config.num_attention_heads = 300;
+  config.num_key_value_heads = 1;
+  config.initializer_range = 0.05;
+  const auto model = testing::SmallPhi(config);
+  RolloutEngine engine(*model, {.batch = 5});
+  const auto requests = MixedRequests();
+  ExpectLogProbsOfFullForward(*model, requests, engine.Sample(requests, kQuiet));
+}
+
   const auto model = testing::SmallPhi();
   RolloutEngine engine(*model, {});
   const std::vector<TokenId> prefix = {3, 1}, continuation = {4, 1, 5, 9};
