@@ -2,9 +2,10 @@
 #include "kernels/cpu_kernels.h"
 
 #include <cstdlib>
-#include <stdexcept>
 #include <string>
 #include <vector>
+
+#include "pivotal/error.h"
 
 namespace pivotal::kernels {
 namespace {
@@ -30,7 +31,7 @@ const CpuKernels& ChooseKernels() {
     if (IsaName(isa) == wanted) return KernelsFor(isa);
   std::string names;
   for (Isa isa : SupportedIsas()) names += (names.empty() ? "" : ", ") + std::string(IsaName(isa));
-  throw std::invalid_argument("PIVOTAL_ISA=" + std::string(wanted) + ": this CPU has " + names);
+  throw Error("PIVOTAL_ISA=" + std::string(wanted) + ": this CPU has " + names);
 }
 
 }  // namespace

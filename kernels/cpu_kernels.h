@@ -108,7 +108,7 @@ std::string_view IsaName(Isa isa);
 std::span<const Isa> SupportedIsas();
 const CpuKernels& KernelsFor(Isa isa);
 // Returns the kernels of the widest instruction set, or of the one that the environment variable
-// PIVOTAL_ISA names. Throws std::invalid_argument if this CPU does not have that.
+// PIVOTAL_ISA names. Throws Error if this CPU does not have that.
 const CpuKernels& Kernels();
 
 // The tables behind KernelsFor(), each defined by a file of kernels/cpu with its own compiler

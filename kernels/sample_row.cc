@@ -4,18 +4,18 @@
 #include <algorithm>
 #include <cmath>
 #include <numeric>
-#include <stdexcept>
 
 #include "kernels/cpu_kernels.h"
+#include "pivotal/error.h"
 
 namespace pivotal {
 
 void SamplingParams::Validate() const {
   if (!(temperature >= 0) || !std::isfinite(temperature))
-    throw std::invalid_argument("temperature must be 0 or larger");
-  if (top_k < 0) throw std::invalid_argument("top_k must be 0 (off) or larger");
-  if (!(top_p > 0 && top_p <= 1)) throw std::invalid_argument("top_p must be in (0, 1]");
-  if (!(min_p >= 0 && min_p < 1)) throw std::invalid_argument("min_p must be in [0, 1)");
+    throw Error("temperature must be 0 or larger");
+  if (top_k < 0) throw Error("top_k must be 0 (off) or larger");
+  if (!(top_p > 0 && top_p <= 1)) throw Error("top_p must be in (0, 1]");
+  if (!(min_p >= 0 && min_p < 1)) throw Error("min_p must be in [0, 1)");
 }
 
 }  // namespace pivotal
@@ -25,10 +25,9 @@ namespace {
 
 // Returns the largest logit. Throws for an empty row, NaN, +inf and a row of only -inf.
 float MaxLogit(std::span<const float> logits) {
-  if (logits.empty()) throw std::invalid_argument("sampling: the row has no logits");
+  if (logits.empty()) throw Error("sampling: the row has no logits");
   const float max = Kernels().row_max(logits.data(), static_cast<int64_t>(logits.size()));
-  if (!std::isfinite(max))
-    throw std::invalid_argument("sampling: the row of logits has NaN, +inf or only -inf");
+  if (!std::isfinite(max)) throw Error("sampling: the row of logits has NaN, +inf or only -inf");
   return max;
 }
 
@@ -88,8 +87,7 @@ void RowSampler::Take(std::span<float> logits, const SamplingParams& params,
   for (int32_t id : excluded) weights_[id] = 0;
   SumChunks();  // not by subtraction: only a millionth of the mass may be left
   left_ = total();
-  if (left_ == 0)
-    throw std::invalid_argument("sampling: every token that the policy allows is excluded");
+  if (left_ == 0) throw Error("sampling: every token that the policy allows is excluded");
 }
 
 Draw RowSampler::Sample(double uniform) const {

@@ -23,8 +23,8 @@ class RowSampler {
  public:
   // Replaces `logits` [V] by weights in proportion to the policy of `params`. The weights must stay
   // unchanged until the last Sample(). Sample() never returns a token of `excluded`; the other
-  // tokens keep their proportions. Throws std::invalid_argument for logits with NaN, +inf or only
-  // -inf, and if every token that the policy allows is excluded.
+  // tokens keep their proportions. Throws Error for logits with NaN, +inf or only -inf,
+  // and if every token that the policy allows is excluded.
   void Take(std::span<float> logits, const SamplingParams& params,
             std::span<const int32_t> excluded = {});
 

@@ -56,8 +56,8 @@ class Decoder {
   virtual void Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) = 0;
 
   // Samples the tokens that follow the first draws.size() rows, and gives the logits of the
-  // remaining rows to `on_logits`. Throws std::invalid_argument if a row's logits make no
-  // distribution (kernels::RowSampler).
+  // remaining rows to `on_logits`. Throws Error if a row's logits make no distribution
+  // (kernels::RowSampler).
   virtual void Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
                     const OnLogits& on_logits);
 

@@ -8,9 +8,9 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
-#include <stdexcept>
 #include <utility>
 
+#include "data/base/error.h"
 #include "kernels/cuda/sample_rows.h"
 #include "model/phi_model.h"
 
@@ -168,8 +168,7 @@ void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
   for (int64_t i = 0; i < drawn; ++i) {
     draws[i].result.token = results[i];
     std::memcpy(&draws[i].result.logprob, results + drawn_on_host_.size(1) + i, sizeof(float));
-    if (results[i] < 0)
-      throw std::invalid_argument("sampling: a row of logits with NaN, +inf or only -inf");
+    if (results[i] < 0) Fail("sampling: a row of logits with NaN, +inf or only -inf");
   }
   if (drawn < count) stream_->Run([&] { GiveRows(logits_, drawn, count, on_logits); });
 }

@@ -34,7 +34,7 @@ void CheckRequest(const RolloutRequest& request, const PhiConfig& config) {
          request.prefix.size(), request.max_new_tokens, config.max_position_embeddings);
   config.CheckTokens(request.prefix);
   config.CheckTokens(request.excluded);
-  if (request.sampling) CheckSampling(*request.sampling);
+  if (request.sampling) request.sampling->Validate();
 }
 
 int64_t Size(std::span<const TokenId> tokens) { return static_cast<int64_t>(tokens.size()); }

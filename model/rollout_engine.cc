@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <stdexcept>
 
 #include "data/base/error.h"
 #include "model/memory.h"
@@ -35,16 +34,8 @@ int64_t Size(std::span<const TokenId> tokens) { return static_cast<int64_t>(toke
 
 }  // namespace
 
-void CheckSampling(const SamplingParams& params) {
-  try {
-    params.Validate();
-  } catch (const std::invalid_argument& error) {
-    Fail("{}", error.what());
-  }
-}
-
 void EngineOptions::Validate() const {
-  CheckSampling(sampling);
+  sampling.Validate();
   if (batch < 1 || batch > 65536) Fail("batch must be in 1..65536, got {}", batch);
   if (prefill_tokens < 1) Fail("prefill_tokens must be at least 1, got {}", prefill_tokens);
   if (kv_memory < 0) Fail("kv_memory must be 0 (by what is free) or larger, got {}", kv_memory);

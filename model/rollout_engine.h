@@ -17,9 +17,6 @@ namespace pivotal::model {
 
 class TrunkCache;
 
-// Throws Error that names the field and its range.
-void CheckSampling(const SamplingParams& params);
-
 struct EngineOptions {
   SamplingParams sampling = {};
   uint64_t seed = 1;

@@ -30,7 +30,7 @@ class DistributionPolicy : public Policy {
   DistributionPolicy(NextTokenDistribution next, PolicyOfOptions options)
       : next_(std::move(next)), options_(std::move(options)) {
     if (!next_) Fail("PolicyOf: the distribution is an empty function");
-    Check(options_.sampling);
+    options_.sampling.Validate();
   }
 
   std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
@@ -46,7 +46,7 @@ class DistributionPolicy : public Policy {
       if (request.response_tokens < 0 || request.response_tokens > std::ssize(request.prefix))
         Fail("request {}: response_tokens {} is not in 0..{}", r, request.response_tokens,
              request.prefix.size());
-      if (request.sampling) Check(*request.sampling);
+      if (request.sampling) request.sampling->Validate();
       counters_.prefilled_tokens += std::ssize(request.prefix);
       for (int32_t i = 0; i < request.count; ++i) {
         if (progress.StopRequested()) throw Interrupted("sampling was stopped");
@@ -91,14 +91,6 @@ class DistributionPolicy : public Policy {
   RolloutCounters counters() const override { return counters_; }
 
  private:
-  static void Check(const SamplingParams& params) {
-    try {
-      params.Validate();
-    } catch (const std::invalid_argument& error) {
-      throw Error(error.what());
-    }
-  }
-
   Row Next(std::span<const TokenId> prefix) const {
     auto choices = next_(prefix);
     std::sort(choices.begin(), choices.end());
@@ -133,7 +125,7 @@ class DistributionPolicy : public Policy {
         sampler_.Take(row.logits, request.sampling.value_or(options_.sampling), excluded);
         draw = sampler_.Sample(kernels::Uniform(options_.seed, request.stream, rollout,
                                                 static_cast<uint32_t>(result.tokens.size())));
-      } catch (const std::invalid_argument& error) {
+      } catch (const Error& error) {
         Fail("PolicyOf: after {} tokens: {}", sequence.size(), error.what());
       }
       const TokenId token = row.tokens[static_cast<std::size_t>(draw.token)];

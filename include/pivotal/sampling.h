@@ -10,7 +10,7 @@ struct SamplingParams {
   double top_p = 1.0;        // in (0, 1]; keeps the smallest set with at least this mass
   double min_p = 0.0;  // in [0, 1); keeps tokens with at least min_p times the top probability
 
-  // Throws std::invalid_argument that names the field and its range.
+  // Throws Error that names the field and its range.
   void Validate() const;
 };
 

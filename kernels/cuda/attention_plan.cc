@@ -3,7 +3,8 @@
 
 #include <algorithm>
 #include <numeric>
-#include <stdexcept>
+
+#include "pivotal/error.h"
 
 namespace pivotal::kernels::cuda {
 namespace {
@@ -15,9 +16,9 @@ bool HasPiece(std::span<const KvPiece> pieces, std::size_t piece) {
 }  // namespace
 
 void AttentionPlan::Make(Rows rows, const AttentionPlanOptions& options) {
-  if (options.group < 1) throw std::invalid_argument("attention: the group must be at least 1");
+  if (options.group < 1) throw Error("attention: the group must be at least 1");
   if (options.part_tokens < 1 || options.part_tokens % kAttentionChunk != 0)
-    throw std::invalid_argument("attention: parts must be multiples of 32 tokens");
+    throw Error("attention: parts must be multiples of 32 tokens");
   tiles.clear();
   blocks.clear();
   counts.clear();

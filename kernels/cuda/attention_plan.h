@@ -24,8 +24,8 @@ struct AttentionPlan {
   int64_t parts() const { return part_ends.back(); }
 
   // Plans rows that are given by their pieces. Adjacent rows read common leading pieces once. A row
-  // without pieces gets zeros as its result. Memory is kept for the next call. Throws
-  // std::invalid_argument for bad options.
+  // without pieces gets zeros as its result. Memory is kept for the next call. Throws Error
+  // for bad options.
   void Make(std::span<const std::span<const KvPiece>> rows, const AttentionPlanOptions& options);
 
  private:

@@ -1,10 +1,9 @@
 // Apache-2.0.
 #include "kernels/cuda/decode_attention.h"
 
-#include <stdexcept>
-
 #include "kernels/cuda/device.h"
 #include "kernels/paged_attention.h"
+#include "pivotal/error.h"
 
 namespace pivotal::kernels::cuda {
 namespace {
@@ -184,10 +183,9 @@ void StartKernels(const DecodeAttention& task, void* stream) {
 
 void LaunchDecodeAttention(const DecodeAttention& task, void* stream) {
   if (task.head_dim < 1 || task.head_dim > kMaxHeadDim)
-    throw std::invalid_argument("attention: a head must have 1 to 128 elements");
+    throw Error("attention: a head must have 1 to 128 elements");
   if (task.kv_heads < 1 || task.heads % task.kv_heads != 0)
-    throw std::invalid_argument(
-        "attention: the number of heads must be a multiple of the number of KV heads");
+    throw Error("attention: the number of heads must be a multiple of the number of KV heads");
   if (task.rows == 0) return;
   switch (task.type) {
     case ElementType::kFloat32: return StartKernels<float>(task, stream);

@@ -59,8 +59,8 @@ inline int64_t DecodeAttentionWorkspace(int64_t heads, int64_t head_dim) {
 
 // Computes attention. Each part is read once for sixteen queries, with an online softmax (Milakov
 // and Gimelshein, arXiv 1805.02867); then the parts of each row are merged, as in flash decoding.
-// The result of a row is the same to the bit in any company. Throws std::invalid_argument for an
-// unsupported shape, std::runtime_error if CUDA refuses the launch.
+// The result of a row is the same to the bit in any company. Throws Error for an unsupported
+// shape, and if CUDA refuses the launch.
 void LaunchDecodeAttention(const DecodeAttention& task, void* stream);
 
 }  // namespace pivotal::kernels::cuda

@@ -10,19 +10,19 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
-#include <stdexcept>
 #include <string>
+
+#include "pivotal/error.h"
 
 namespace pivotal::kernels::cuda {
 
-// Queues `kernel` on `stream`, a cudaStream_t. Throws std::runtime_error if CUDA refuses.
+// Queues `kernel` on `stream`, a cudaStream_t. Throws Error if CUDA refuses.
 template <typename... Params, typename... Args>
 void Launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block,
             std::size_t shared_bytes, void* stream, Args... args) {
   kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(args...);
   const cudaError_t error = cudaGetLastError();
-  if (error != cudaSuccess)
-    throw std::runtime_error(std::string(name) + ": " + cudaGetErrorString(error));
+  if (error != cudaSuccess) throw Error(std::string(name) + ": " + cudaGetErrorString(error));
 }
 
 // Hands out arrays in the shared memory of a block. All threads take the same arrays in the same

@@ -1,9 +1,8 @@
 // Apache-2.0.
 #include "kernels/cuda/sample_rows.h"
 
-#include <stdexcept>
-
 #include "kernels/cuda/device.h"
+#include "pivotal/error.h"
 
 namespace pivotal::kernels::cuda {
 namespace {
@@ -363,7 +362,7 @@ __global__ void __launch_bounds__(kThreads) SampleOneRow(SampleRowsTask task) {
 
 void LaunchSampleRows(const SampleRowsTask& task, void* stream) {
   if (task.vocab < 1 || task.vocab > kMaxVocab)
-    throw std::invalid_argument("sampling: a row must have 1 to 524288 logits");
+    throw Error("sampling: a row must have 1 to 524288 logits");
   if (task.rows == 0) return;
   const std::size_t chunks = static_cast<std::size_t>(Parts(task.vocab, kChunk));
   const std::size_t shared =

@@ -29,9 +29,8 @@ struct SampleRowsTask {
 // Launches the kernel. Without filters it reads each row once, and one chunk of 512 tokens again to
 // sample from it. min-p reads each row a second time. top-k and top-p select by radix digits of
 // eight bits and read each row up to four times more each. Sums do not depend on the order in which
-// threads run. For top-p, weights are rounded to 2^-44 of the largest weight. Throws
-// std::invalid_argument for a vocabulary beyond kMaxVocab, std::runtime_error if CUDA refuses the
-// launch.
+// threads run. For top-p, weights are rounded to 2^-44 of the largest weight. Throws Error
+// for a vocabulary beyond kMaxVocab, and if CUDA refuses the launch.
 void LaunchSampleRows(const SampleRowsTask& task, void* stream);
 
 }  // namespace pivotal::kernels::cuda

@@ -14,6 +14,7 @@
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/decode_attention.h"
 #include "kernels/philox.h"
+#include "pivotal/error.h"
 #include "tests/kernels/cuda_elements.h"
 
 namespace pivotal::kernels::cuda {
@@ -312,13 +313,13 @@ TEST(CudaDecodeAttention, RefusesShapes) {
   const auto refused = [&](auto change) {
     DecodeAttention task = attention.task();
     change(task);
-    EXPECT_THROW(LaunchDecodeAttention(task, nullptr), std::invalid_argument);
+    EXPECT_THROW(LaunchDecodeAttention(task, nullptr), Error);
   };
   refused([](auto& t) { t.head_dim = 129; });
   refused([](auto& t) { t.kv_heads = 3; });
   const std::vector<std::span<const KvPiece>> none;
-  EXPECT_THROW(AttentionPlan().Make(none, {.part_tokens = 40}), std::invalid_argument);
-  EXPECT_THROW(AttentionPlan().Make(none, {.group = 0}), std::invalid_argument);
+  EXPECT_THROW(AttentionPlan().Make(none, {.part_tokens = 40}), Error);
+  EXPECT_THROW(AttentionPlan().Make(none, {.group = 0}), Error);
 }
 
 #ifndef PIVOTAL_CUDA_ON_GPU

@@ -11,6 +11,7 @@
 
 #include "kernels/cuda/sample_rows.h"
 #include "kernels/sample_row.h"
+#include "pivotal/error.h"
 #include "tests/kernels/cuda_elements.h"
 
 namespace pivotal::kernels::cuda {
@@ -208,7 +209,7 @@ TEST(CudaSampleRows, RandomFiltersMatchTheReference) {
       // BadRowsGetNoToken tests rows whose tokens are all excluded.
       for (std::size_t r = 0; r < rows.size() && excludes; ++r) try {
           SampleOnCpu(rows[r], params, 0, excluded[r]);
-        } catch (const std::invalid_argument&) {
+        } catch (const Error&) {
           excluded[r].clear();
         }
       Check(rows, params, uniforms, excluded, tally);
@@ -311,8 +312,7 @@ TEST(CudaSampleRows, BadRowsGetNoToken) {
   // All tokens that the policy allows are excluded.
   EXPECT_EQ(SampleOne({1, 2, 3}, {.top_k = 1}, 0.5, {2}).tokens[0], -1);
   EXPECT_EQ(SampleOne({1, 2, 3}, {.temperature = 0}, 0.5, {2}).tokens[0], -1);
-  EXPECT_THROW(LaunchSampleRows({.rows = 1, .vocab = kMaxVocab + 1}, nullptr),
-               std::invalid_argument);
+  EXPECT_THROW(LaunchSampleRows({.rows = 1, .vocab = kMaxVocab + 1}, nullptr), Error);
 }
 
 #ifndef PIVOTAL_CUDA_ON_GPU

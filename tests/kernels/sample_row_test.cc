@@ -7,10 +7,10 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
-#include <stdexcept>
 #include <vector>
 
 #include "kernels/philox.h"
+#include "pivotal/error.h"
 
 namespace pivotal::kernels {
 namespace {
@@ -146,15 +146,15 @@ TEST(SampleRow, NeverDrawsImpossibleTokens) {
 }
 
 TEST(SampleRow, RefusesBadRowsAndParameters) {
-  EXPECT_THROW(SampleRow({NAN, 0}, {}, 0), std::invalid_argument);
-  EXPECT_THROW(SampleRow({0, NAN}, {}, 0), std::invalid_argument);
-  EXPECT_THROW(SampleRow({kInf, 0}, {}, 0), std::invalid_argument);
-  EXPECT_THROW(SampleRow({-kInf, -kInf}, {}, 0), std::invalid_argument);
-  EXPECT_THROW(SamplingParams{.temperature = -1}.Validate(), std::invalid_argument);
-  EXPECT_THROW(SamplingParams{.temperature = NAN}.Validate(), std::invalid_argument);
-  EXPECT_THROW(SamplingParams{.top_k = -1}.Validate(), std::invalid_argument);
-  EXPECT_THROW(SamplingParams{.top_p = 0}.Validate(), std::invalid_argument);
-  EXPECT_THROW(SamplingParams{.min_p = 1}.Validate(), std::invalid_argument);
+  EXPECT_THROW(SampleRow({NAN, 0}, {}, 0), Error);
+  EXPECT_THROW(SampleRow({0, NAN}, {}, 0), Error);
+  EXPECT_THROW(SampleRow({kInf, 0}, {}, 0), Error);
+  EXPECT_THROW(SampleRow({-kInf, -kInf}, {}, 0), Error);
+  EXPECT_THROW(SamplingParams{.temperature = -1}.Validate(), Error);
+  EXPECT_THROW(SamplingParams{.temperature = NAN}.Validate(), Error);
+  EXPECT_THROW(SamplingParams{.top_k = -1}.Validate(), Error);
+  EXPECT_THROW(SamplingParams{.top_p = 0}.Validate(), Error);
+  EXPECT_THROW(SamplingParams{.min_p = 1}.Validate(), Error);
   EXPECT_NO_THROW(SamplingParams{}.Validate());
 }
 

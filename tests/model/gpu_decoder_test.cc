@@ -237,7 +237,7 @@ TEST(GpuDecoder, RowsThatCannotBeDrawnFromThrow) {
   request.prefix = {5, 6, 7};
   request.count = 2;
   request.max_new_tokens = 3;
-  EXPECT_THROW(engine.Sample(std::vector{request}, kQuiet), std::invalid_argument);
+  EXPECT_THROW(engine.Sample(std::vector{request}, kQuiet), Error);
 }
 
 TEST(GpuDecoder, SupportsWhatItsKernelsDo) {
