@@ -6,6 +6,7 @@
 #include <csignal>
 #include <cstdio>
 #include <exception>
+#include <new>
 
 #include "cli/console.h"
 #include "cli/flags.h"
@@ -61,6 +62,10 @@ int main(int argc, char** argv) {
   } catch (const pivotal::Interrupted& stop) {
     pivotal::cli::PrintStderr(fmt::format("\npivotal: {}\n", pivotal::data::Visible(stop.what())));
     return 130;
+  } catch (const std::bad_alloc&) {
+    pivotal::cli::PrintStderr(
+        "pivotal: memory ran out; close other programs, or take a smaller model or batch\n");
+    return 1;
   } catch (const std::exception& error) {
     pivotal::cli::PrintStderr(fmt::format(
         "pivotal: {}\n", pivotal::data::Visible(pivotal::cli::FirstLine(error.what()))));

@@ -2,16 +2,24 @@
 #include "model/memory.h"
 
 #include <c10/core/CachingDeviceAllocator.h>
+#include <c10/util/Exception.h>
 #include <fmt/format.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <fstream>
 #include <limits>
+#include <new>
+#include <optional>
+#include <string_view>
 
 #include "model/weights.h"
 
 namespace pivotal::model {
 namespace {
+
+namespace fs = std::filesystem;
 
 constexpr int64_t kUnknown = std::numeric_limits<int64_t>::max();
 
@@ -25,17 +33,44 @@ int64_t SystemFree() {
   return kUnknown;
 }
 
-// Returns the bytes that the limit of the control group (version 2) leaves. The file says "max" for
-// no limit.
-int64_t GroupFree() {
-  const auto read = [](const char* path) {
-    std::ifstream in(path);
-    int64_t bytes = 0;
-    return in >> bytes ? bytes : int64_t{-1};
-  };
-  const int64_t limit = read("/sys/fs/cgroup/memory.max"),
-                used = read("/sys/fs/cgroup/memory.current");
-  return limit < 0 || used < 0 ? kUnknown : std::max<int64_t>(0, limit - used);
+// Reads the number in a file that holds nothing else. Returns nullopt if there is none ("max").
+std::optional<int64_t> NumberIn(const fs::path& path) {
+  std::ifstream in(path);
+  int64_t number = 0;
+  if (in >> number) return number;
+  return std::nullopt;
+}
+
+// Returns the value of a key in lines of "key value", or 0.
+int64_t ValueIn(const fs::path& path, std::string_view key) {
+  std::ifstream in(path);
+  std::string name;
+  for (int64_t value = 0; in >> name >> value;)
+    if (name == key) return value;
+  return 0;
+}
+
+// The files of a version of control groups.
+struct GroupFiles {
+  const char *limit, *used, *inactive;  // `inactive` is a key of memory.stat
+};
+
+// Returns the bytes that the group of `folder` can still take. Pages of files that nobody uses now
+// count as used there, but the kernel drops them for whoever needs memory.
+int64_t FreeInGroup(const fs::path& folder, const GroupFiles& files) {
+  const auto limit = NumberIn(folder / files.limit), used = NumberIn(folder / files.used);
+  if (!limit || !used) return kUnknown;
+  const int64_t idle = ValueIn(folder / "memory.stat", files.inactive);
+  return std::max<int64_t>(0, *limit - std::max<int64_t>(0, *used - idle));
+}
+
+// Returns the bytes that a limit on the process's addresses (ulimit -v) leaves.
+int64_t AddressesFree() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return kUnknown;
+  const int64_t pages = NumberIn("/proc/self/statm").value_or(0);
+  return std::max<int64_t>(
+      0, static_cast<int64_t>(limit.rlim_cur) - pages * static_cast<int64_t>(::getpagesize()));
 }
 
 }  // namespace
@@ -95,12 +130,48 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   return f;
 }
 
+int64_t GroupFree(const fs::path& groups, const fs::path& memberships) {
+  // A line is "0::/path" in version 2 and "4:memory:/path" in version 1.
+  int64_t free = kUnknown;
+  std::ifstream in(memberships);
+  for (std::string line; std::getline(in, line);) {
+    const auto first = line.find(':');
+    const auto second = line.find(':', first + 1);
+    if (second == std::string::npos) continue;
+    const std::string controllers = line.substr(first + 1, second - first - 1);
+    const bool is_new = controllers.empty();
+    if (!is_new && ("," + controllers + ",").find(",memory,") == std::string::npos) continue;
+    const GroupFiles files = is_new ? GroupFiles{"memory.max", "memory.current", "inactive_file"}
+                                    : GroupFiles{"memory.limit_in_bytes", "memory.usage_in_bytes",
+                                                 "total_inactive_file"};
+    // Limits of the groups above apply too. In a container the path may be the host's, and its own
+    // group is the root.
+    const fs::path root = is_new ? groups : groups / "memory";
+    for (fs::path group = fs::path(line.substr(second + 1)).relative_path();;
+         group = group.parent_path()) {
+      free = std::min(free, FreeInGroup(root / group, files));
+      if (group.empty()) break;
+    }
+  }
+  return free;
+}
+
 int64_t FreeMemory(c10::Device device) {
-  if (device.is_cpu()) return std::min(SystemFree(), GroupFree());
+  if (device.is_cpu())
+    return std::min(
+        {SystemFree(), AddressesFree(), GroupFree("/sys/fs/cgroup", "/proc/self/cgroup")});
   const auto index = device.has_index() ? device.index() : c10::DeviceIndex{0};
   c10::DeviceAllocator* const allocator = c10::getDeviceAllocator(device.type());
   allocator->emptyCache();  // freed memory that LibTorch keeps for reuse counts as free
   return static_cast<int64_t>(allocator->getMemoryInfo(index).first);
+}
+
+bool IsOutOfMemory(const std::exception& error) {
+  // LibTorch's allocator for CPUs throws a plain c10::Error.
+  return dynamic_cast<const std::bad_alloc*>(&error) != nullptr ||
+         dynamic_cast<const c10::OutOfMemoryError*>(&error) != nullptr ||
+         (dynamic_cast<const c10::Error*>(&error) != nullptr &&
+          std::string_view(error.what()).find("can't allocate memory") != std::string_view::npos);
 }
 
 std::string BytesText(int64_t bytes) {

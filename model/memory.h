@@ -4,9 +4,12 @@
 #include <c10/core/Device.h>
 
 #include <cstdint>
+#include <exception>
+#include <filesystem>
 #include <string>
 
 #include "model/phi_config.h"
+#include "pivotal/error.h"
 
 namespace pivotal::model {
 
@@ -48,8 +51,28 @@ struct TrainingFootprint {
 TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingShape& shape);
 
 // Returns the bytes that can be allocated now on `device`. On the CPU these are what the kernel
-// reports as available, within the limit of the process's control group.
+// reports as available, within the limits of the process's control groups and addresses.
 int64_t FreeMemory(c10::Device device);
+
+// Returns the bytes that the limits of a process's control groups leave, of version 2 or 1; the
+// largest number if there are none. `groups` is where the groups are mounted (/sys/fs/cgroup),
+// `memberships` the list of the process's groups (/proc/self/cgroup).
+int64_t GroupFree(const std::filesystem::path& groups, const std::filesystem::path& memberships);
+
+// Returns whether `error` reports that memory ran out: that of C++, or of LibTorch on any device.
+bool IsOutOfMemory(const std::exception& error);
+
+// Returns f(). Where memory runs out in it, throws Error that says so, with what was being done
+// ("loading the model") and the remedy ("take --dtype bfloat16").
+template <typename F>
+auto WithMemoryFor(const std::string& doing, const std::string& remedy, F&& f) {
+  try {
+    return f();
+  } catch (const std::exception& error) {
+    if (!IsOutOfMemory(error)) throw;
+    throw Error("memory ran out while " + doing + "; " + remedy);
+  }
+}
 
 // Returns a text like "1.50 GiB".
 std::string BytesText(int64_t bytes);

@@ -131,3 +131,15 @@ void PhiConfig::CheckTokens(std::span<const int32_t> tokens) const {
 }
 
 }  // namespace pivotal::model
+void PhiConfig::CheckLength(int64_t tokens, int64_t new_tokens, const std::string& what) const {
+  const int64_t room = max_position_embeddings - tokens;
+  if (new_tokens <= room) return;
+  if (room < 1)
+    Fail("{} of {} tokens fills the model's {} positions, without room for an answer; shorten it",
+         what, tokens, max_position_embeddings);
+  Fail(
+      "{} of {} tokens plus {} new ones is longer than the model's {} positions; lower "
+      "--max-new-tokens to {} or less",
+      what, tokens, new_tokens, max_position_embeddings, room);
+}
+

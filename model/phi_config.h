@@ -102,4 +102,7 @@ struct PhiConfig {
   void CheckTokens(std::span<const int32_t> tokens) const;
 };
 
+  // Throws Error if a prompt of `tokens` and `new_tokens` after it exceed the model's positions.
+  // The message calls the prompt `what` ("a prompt") and says which of the two can be shorter.
+  void CheckLength(int64_t tokens, int64_t new_tokens, const std::string& what) const;
 }  // namespace pivotal::model

@@ -28,10 +28,7 @@ void CheckRequest(const RolloutRequest& request, const PhiConfig& config) {
   if (request.response_tokens < 0 || request.response_tokens > std::ssize(request.prefix))
     Fail("a rollout request with {} response tokens in a prefix of {}", request.response_tokens,
          request.prefix.size());
-  const auto total = static_cast<int64_t>(request.prefix.size()) + request.max_new_tokens;
-  if (total > config.max_position_embeddings)
-    Fail("a prefix of {} tokens plus --max-new-tokens {} is longer than the model's {} positions",
-         request.prefix.size(), request.max_new_tokens, config.max_position_embeddings);
+  config.CheckLength(std::ssize(request.prefix), request.max_new_tokens, "a prompt");
   config.CheckTokens(request.prefix);
   config.CheckTokens(request.excluded);
   if (request.sampling) request.sampling->Validate();

@@ -30,6 +30,8 @@ float Entropy(std::span<const float> weights, double sum) {
   return static_cast<float>(std::log(sum) - total / sum);
 }
 
+constexpr const char* kLessMemory = "lower --kv-memory or --batch, or take --weights int8";
+
 int64_t Size(std::span<const TokenId> tokens) { return static_cast<int64_t>(tokens.size()); }
 
 }  // namespace
@@ -61,9 +63,11 @@ RolloutEngine::RolloutEngine(const PhiModel& model, EngineOptions options, const
   if (decoder.blocks < 1)
     Fail("--kv-memory of {} holds no block of {}; raise it", BytesText(memory), BytesText(block));
   options_.kv_memory = decoder.blocks * block;
-  decoder_ = make(model, decoder);
-  trunks_ =
-      std::make_unique<TrunkCache>(*decoder_, decoder.blocks, options_.prefill_tokens, counters_);
+  WithMemoryFor("preparing to sample", kLessMemory, [&] {
+    decoder_ = make(model, decoder);
+    trunks_ =
+        std::make_unique<TrunkCache>(*decoder_, decoder.blocks, options_.prefill_tokens, counters_);
+  });
 }
 
 RolloutEngine::~RolloutEngine() = default;
@@ -73,9 +77,11 @@ std::vector<std::vector<Rollout>> RolloutEngine::Sample(std::span<const RolloutR
                                                         const RolloutSink& finished) {
   const c10::InferenceMode inference;
   const auto start = Clock::now();
-  auto results =
-      RolloutBatch(model_.config(), options_, *decoder_, *trunks_, counters_, requests, finished)
-          .Run(progress);
+  auto results = WithMemoryFor("sampling rollouts", kLessMemory, [&] {
+    return RolloutBatch(model_.config(), options_, *decoder_, *trunks_, counters_, requests,
+                        finished)
+        .Run(progress);
+  });
   counters_.seconds += Since(start);
   counters_.times = decoder_->times();
   return results;
@@ -83,6 +89,12 @@ std::vector<std::vector<Rollout>> RolloutEngine::Sample(std::span<const RolloutR
 
 std::vector<TokenScore> RolloutEngine::Score(std::span<const TokenId> prefix,
                                              std::span<const TokenId> continuation) {
+  return WithMemoryFor("scoring tokens", kLessMemory,
+                       [&] { return ScoreTokens(prefix, continuation); });
+}
+
+std::vector<TokenScore> RolloutEngine::ScoreTokens(std::span<const TokenId> prefix,
+                                                   std::span<const TokenId> continuation) {
   const c10::InferenceMode inference;
   const PhiConfig& config = model_.config();
   if (prefix.empty()) Fail("scoring needs a prefix of at least one token");

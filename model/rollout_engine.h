@@ -61,6 +61,9 @@ class RolloutEngine : public Policy {
   const Decoder& decoder() const { return *decoder_; }
 
  private:
+  std::vector<TokenScore> ScoreTokens(std::span<const TokenId> prefix,
+                                      std::span<const TokenId> continuation);
+
   const PhiModel& model_;
   EngineOptions options_;
   RolloutCounters counters_;

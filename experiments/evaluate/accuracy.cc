@@ -128,6 +128,8 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
                   const EvalOptions& options, Progress& progress) {
   const int32_t samples = options.samples;
   if (samples < 0) Fail("--samples must be at least 0, got {}", samples);
+  const auto queries = MakeQueries(problems, model);
+  CheckLengths(queries, sampling.max_new_tokens, model.phi().config());
   model::RolloutEngine engine(model.phi(), EngineOptionsOf(sampling, model));
   const auto text = pts::MakeResponseText(model.tokenizer(), sampling.stop);
   const auto judge = MakeJudge(model.tokenizer(), oracle, sampling.stop);
@@ -136,7 +138,6 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
   };
   pts::CountingJudge counting(judge, options.max_oracle_failures);
   const auto stop = MakeStopRule(model.tokenizer(), sampling.stop);
-  const auto queries = MakeQueries(problems, model);
   Accuracy accuracy;
   double solved = 0;
   progress.Begin("evaluate", static_cast<int64_t>(queries.size()), "problems");

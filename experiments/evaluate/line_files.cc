@@ -25,6 +25,7 @@
 #include "data/pairs/pair_file.h"
 #include "dpo/batch.h"
 #include "experiments/settings/loading.h"
+#include "model/memory.h"
 #include "pivotal/pairs.h"
 #include "pivotal/tokenizer.h"
 #include "pts/verdicts.h"
@@ -261,7 +262,8 @@ ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
         return line;
       },
       [&](std::vector<ScoredLine>& lines) {
-        ScoreWindow(model.phi(), lines, settings.batch_tokens);
+        model::WithMemoryFor("scoring", "lower --batch-tokens or take a narrower --dtype",
+                             [&] { ScoreWindow(model.phi(), lines, settings.batch_tokens); });
         for (ScoredLine& line : lines) {
           for (float logprob : line.logprobs) summary.logprob += logprob;
           ++summary.lines;

@@ -4,6 +4,7 @@
 #include <ATen/Parallel.h>
 #include <fmt/ranges.h>
 
+#include <algorithm>
 #include <memory>
 #include <regex>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "kernels/packed_matrix.h"
 #include "kernels/thread_team.h"
 #include "model/lora.h"
+#include "model/memory.h"
 #include "model/packed_weights.h"
 
 namespace pivotal::experiments {
@@ -24,9 +26,7 @@ namespace {
 // OpenMP ends the process where it gets none, and as many of the rollout engine.
 void RequireThreads() { const kernels::ThreadTeam trial(2 * at::get_num_threads() - 1); }
 
-}  // namespace
-
-LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use) {
+LoadedModel Load(const ModelSettings& settings, model::WeightUse use) {
   RequireThreads();
   if (!settings.adapter.empty()) use = model::WeightUse::kAny;  // merging changes the weights
   LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),
@@ -40,6 +40,14 @@ LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use) {
     model::MergeAdapter(phi);
   }
   return loaded;
+}
+
+}  // namespace
+
+LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use) {
+  return model::WithMemoryFor("loading the model " + settings.folder.string(),
+                              "take a narrower --dtype or --weights, or close other programs",
+                              [&] { return Load(settings, use); });
 }
 
 std::string ModelFingerprint(const ModelSettings& settings) {
@@ -108,14 +116,11 @@ void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
 
 void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
                   const model::PhiConfig& config) {
-  for (const Query& query : queries) {
-    const auto total = static_cast<int64_t>(query.prompt.size()) + max_new_tokens;
-    if (total > config.max_position_embeddings)
-      Fail(
-          "problem {}: a prompt of {} tokens plus {} new ones is longer than the model's {} "
-          "positions; lower --max-new-tokens",
-          query.id, query.prompt.size(), max_new_tokens, config.max_position_embeddings);
-  }
+  const auto longest =
+      std::ranges::max_element(queries, {}, [](const Query& query) { return query.prompt.size(); });
+  if (longest == queries.end()) return;
+  config.CheckLength(std::ssize(longest->prompt), max_new_tokens,
+                     fmt::format("problem {}: a prompt", longest->id));
 }
 
 }  // namespace pivotal::experiments

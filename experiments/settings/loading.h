@@ -50,8 +50,9 @@ std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const Loade
 void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
                   const ProblemSettings& settings);
 
-// Throws Error that names the first problem whose prompt and longest response exceed the model's
-// positions. Callers check before they start, so that work does not fail halfway.
+// Throws Error that names the problem with the longest prompt if that and the longest response
+// exceed the model's positions. Callers check before they start, so that work does not fail
+// halfway.
 void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
                   const model::PhiConfig& config);
 

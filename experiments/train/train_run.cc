@@ -140,7 +140,10 @@ class Run {
       if (trainer_.done() || EndsEarly()) break;
       if (stop || (settings_.save_steps > 0 && step % settings_.save_steps == 0)) SaveCheckpoint();
       if (stop) Interrupt(fmt::format("stopped after step {} of {}", step, trainer_.total_steps()));
-      trainer_.Step();
+      model::WithMemoryFor("training",
+                           "take a lower --batch-size, --activation-checkpointing, --lora-rank or "
+                           "a narrower --dtype",
+                           [&] { trainer_.Step(); });
       if (log_) log_->Add(trainer_.log());
       progress_.Update(trainer_.log().step, Detail());
     }

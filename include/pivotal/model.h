@@ -57,8 +57,8 @@ class Model {
   // the model's answer. Throw Error for a message that the prompt format has no place for.
   std::vector<TokenId> Prompt(std::string_view question) const;
   std::vector<TokenId> Prompt(std::span<const ChatMessage> messages) const;
-  // Returns the problems as queries. Throws Error that names the first problem whose prompt and
-  // `max_new_tokens` are longer than max_positions().
+  // Returns the problems as queries. Throws Error that names the problem with the longest
+  // prompt if that and `max_new_tokens` are longer than max_positions().
   std::vector<Query> Queries(const std::vector<Problem>& problems, int32_t max_new_tokens) const;
   // Returns a policy of the weights as they are now: continuous batching over shared prefixes. On a
   // CPU a rollout depends only on the weights, its prefix, the sampling parameters and its key, to

@@ -15,6 +15,7 @@
 #include "data/base/error.h"
 #include "kernels/philox.h"
 #include "model/decoder.h"
+#include "tests/support/error_text.h"
 #include "tests/support/full_forward.h"
 #include "tests/support/small_phi.h"
 
@@ -313,7 +314,6 @@ TEST(RolloutEngine, TemperatureZeroIsGreedy) {
   }
 }
 
-TEST(RolloutEngine, ScoresUnderThePolicy) {
 TEST(RolloutEngine, ManyHeadsShareOneKey) {
   PhiConfig config = testing::SmallConfig();
   config.num_hidden_layers = 1;
@@ -326,6 +326,7 @@ TEST(RolloutEngine, ManyHeadsShareOneKey) {
   ExpectLogProbsOfFullForward(*model, requests, engine.Sample(requests, kQuiet));
 }
 
+TEST(RolloutEngine, ScoresUnderThePolicy) {
   const auto model = testing::SmallPhi();
   RolloutEngine engine(*model, {});
   const std::vector<TokenId> prefix = {3, 1}, continuation = {4, 1, 5, 9};
@@ -355,8 +356,28 @@ TEST(RolloutEngine, RefusesBadRequests) {
         RolloutRequest{{1, 2}, 1, 95, 0, 0},
         RolloutRequest{.prefix = {1, 2}, .max_new_tokens = 4, .response_tokens = 3}})
     EXPECT_THROW(engine.Sample({&bad, 1}, kQuiet), Error);
+  const auto text_of = [&](std::size_t prompt) {
+    const RolloutRequest request{std::vector<TokenId>(prompt, 1), 1, 4, 0, 0};
+    return testing::ErrorText([&] { engine.Sample({&request, 1}, kQuiet); });
+  };
+  EXPECT_EQ(text_of(94),
+            "a prompt of 94 tokens plus 4 new ones is longer than the model's 96 positions; lower "
+            "--max-new-tokens to 2 or less");
+  EXPECT_EQ(text_of(6'000'007),
+            "a prompt of 6000007 tokens fills the model's 96 positions, without room for an "
+            "answer; shorten it");
   EXPECT_THROW(RolloutEngine(*model, {.sampling = {.top_p = 2}}), Error);
   EXPECT_THROW(RolloutEngine(*model, {.batch = 0}), Error);
+}
+
+TEST(RolloutEngine, SaysThatMemoryRanOut) {
+  const auto model = testing::SmallPhi();
+  const auto make = [](const PhiModel&, const DecoderOptions&) -> std::unique_ptr<Decoder> {
+    throw std::bad_alloc();
+  };
+  EXPECT_EQ(testing::ErrorText([&] { RolloutEngine(*model, {}, make); }),
+            "memory ran out while preparing to sample; lower --kv-memory or --batch, or take "
+            "--weights int8");
 }
 
 TEST(RolloutEngine, StopsWhenAsked) {
