@@ -1,6 +1,8 @@
 // Apache-2.0.
 #include "cli/flags.h"
 
+#include <fmt/format.h>
+
 #include <charconv>
 #include <cstdint>
 #include <string>
@@ -18,24 +20,23 @@ const char* const kOracleHelp =
     "(runs the response as Python against the tests in the answer), command:PROGRAM (asks your "
     "program)";
 
-const CLI::Validator kOpenUnitInterval(
-    [](std::string& text) {
-      double value = 0;
-      if (!CLI::detail::lexical_cast(text, value) || !(value > 0 && value < 1))
-        return text + " is not between 0 and 1 (both excluded)";
-      return std::string();
-    },
-    "in (0, 1)");
-
-// Accepts numbers above 0 and up to 1.
-const CLI::Validator kFraction(
-    [](std::string& text) {
-      double value = 0;
-      if (!CLI::detail::lexical_cast(text, value) || !(value > 0 && value <= 1))
-        return text + " is not above 0 and at most 1";
-      return std::string();
-    },
-    "in (0, 1]");
+CLI::Validator Interval(const std::string& interval) {
+  const auto comma = interval.find(',');
+  const std::string low = interval.substr(1, comma - 1),
+                    high = interval.substr(comma + 2, interval.size() - comma - 3);
+  const bool open_low = interval.front() == '(', open_high = interval.back() == ')';
+  return CLI::Validator(
+      [=](std::string& text) {
+        double value = 0;
+        const double least = std::stod(low), most = std::stod(high);
+        if (CLI::detail::lexical_cast(text, value) && (open_low ? value > least : value >= least) &&
+            (open_high ? value < most : value <= most))
+          return std::string();
+        return fmt::format("{} is not {} {} and {} {}", text, open_low ? "above" : "at least", low,
+                           open_high ? "below" : "at most", high);
+      },
+      "in " + interval);
+}
 
 namespace {
 
@@ -118,7 +119,7 @@ void AddOracleFlags(CLI::App& app, OracleOptions& options) {
   app.add_option("--oracle-timeout", options.timeout,
                  "seconds that the code and command oracles may take for one response; a program "
                  "that runs longer is wrong, a command that takes longer has failed")
-      ->check(CLI::Range(0.1, 86'400.0))
+      ->check(Interval("[0.1, 86400]"))
       ->capture_default_str();
   app.add_option("--oracle-memory", options.memory,
                  "MiB of memory that the code oracle may use for one response")
@@ -128,7 +129,7 @@ void AddOracleFlags(CLI::App& app, OracleOptions& options) {
                  "largest share of verdicts (of 250 at least) that may fail before the work stops: "
                  "time-outs, crashes and other faults of the oracle; such a response counts as "
                  "wrong; 1: never stops")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Interval("[0, 1]"))
       ->capture_default_str();
   app.add_flag("--allow-unsandboxed", options.allow_unsandboxed,
                "let the code oracle run model-written programs with your own rights if bubblewrap "
@@ -140,18 +141,18 @@ void AddSamplingFlags(CLI::App& app, SamplingSettings& sampling) {
   auto& params = sampling.params;
   app.add_option("--temperature", params.temperature,
                  "sampling temperature; 0: always the most probable token")
-      ->check(CLI::Range(0.0, 100.0))
+      ->check(Interval("[0, 100]"))
       ->capture_default_str();
   app.add_option("--top-k", params.top_k, "sample from the k most probable tokens; 0: from all")
       ->check(CLI::Range(0, kMany))
       ->capture_default_str();
   app.add_option("--top-p", params.top_p,
                  "sample from the smallest set of tokens that has this probability")
-      ->check(kFraction)
+      ->check(Interval("(0, 1]"))
       ->capture_default_str();
   app.add_option("--min-p", params.min_p,
                  "drop tokens below this fraction of the most probable token's probability")
-      ->check(CLI::Range(0.0, 0.999999))
+      ->check(Interval("[0, 1)"))
       ->capture_default_str();
   app.add_option("--max-new-tokens", sampling.max_new_tokens, "longest response, in tokens")
       ->check(CLI::Range(1, kMany))

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <string>
 
 #include "pivotal/model.h"
 #include "pivotal/oracle.h"
@@ -31,8 +32,9 @@ void RequireWholeNumbers(CLI::App& app);
 // The help text of --oracle, which lists the names.
 extern const char* const kOracleHelp;
 
-// Accepts numbers strictly between 0 and 1.
-extern const CLI::Validator kOpenUnitInterval;
+// Returns a check that accepts the numbers of an interval that is written like this: "(0, 1]"
+// holds what is above 0 and at most 1.
+CLI::Validator Interval(const std::string& interval);
 
 // One function per command: registers its flags and the function that they are passed to.
 void AddDemo(CLI::App& app);

@@ -53,17 +53,17 @@ void AddPairs(CLI::App& app) {
   sub->add_option("--output", flags->output, "pair file to write (default: RUN/pairs.jsonl)");
   sub->add_option("--gap", flags->options.gap,
                   "smallest difference between the p(success) of the two sides, on fresh rollouts")
-      ->check(kOpenUnitInterval)
+      ->check(Interval("(0, 1)"))
       ->capture_default_str();
   sub->add_option("--min-delta", flags->options.min_delta,
                   "smallest change of p(success) across the pivotal token; only values above the "
                   "search's --gap have an effect")
-      ->check(CLI::Range(0.0, 0.999999))
+      ->check(Interval("[0, 1)"))
       ->capture_default_str();
   sub->add_option("--min-confidence", flags->options.min_confidence,
                   "smallest confidence that the chosen side is better than the rejected one, on "
                   "fresh rollouts; 0: any")
-      ->check(CLI::Range(0.0, 0.999999))
+      ->check(Interval("[0, 1)"))
       ->capture_default_str();
   sub->add_option("--max-pairs-per-response", flags->options.max_pairs_per_response,
                   "number of pairs that a response gives at most, the largest differences first; "

@@ -52,7 +52,7 @@ void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {
       ->check(CLI::IsMember(pts::kStrategyNames.Names()))
       ->capture_default_str();
   sub.add_option("--gap", search.gap, "smallest change of p(success) that makes a token pivotal")
-      ->check(kOpenUnitInterval)
+      ->check(Interval("(0, 1)"))
       ->capture_default_str();
   sub.add_option("--samples", search.samples,
                  "rollouts from each prompt; strategies other than anchored take this many for "
@@ -62,12 +62,12 @@ void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {
   sub.add_option(
          "--tolerance", search.tolerance,
          "distance to the gap within which the anchored strategy may decide either way on a token")
-      ->check(kOpenUnitInterval)
+      ->check(Interval("(0, 1)"))
       ->capture_default_str();
   sub.add_option("--confidence", search.confidence,
                  "confidence that a reported token changes p(success) by gap - tolerance or more; "
                  "also the level of intervals")
-      ->check(CLI::Range(0.5, 0.999999))
+      ->check(Interval("[0.5, 1)"))
       ->capture_default_str();
   sub.add_option("--min-yield", search.min_yield,
                  "the anchored strategy stops when generating one response's worth of tokens would "
@@ -96,10 +96,10 @@ void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   sub.add_option("--min-success", search.min_success, "skip problems with a lower p(success)")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Interval("[0, 1]"))
       ->capture_default_str();
   sub.add_option("--max-success", search.max_success, "skip problems with a higher p(success)")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Interval("[0, 1]"))
       ->capture_default_str();
   sub.add_option("--responses", search.responses, "responses to search for each problem")
       ->check(CLI::Range(1, 1 << 20))

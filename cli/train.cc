@@ -86,7 +86,7 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
       ->capture_default_str();
   sub.add_option("--label-smoothing", loss.label_smoothing,
                  "fraction of pairs that are expected to be the wrong way round (conservative DPO)")
-      ->check(CLI::Range(0.0, 0.499))
+      ->check(Interval("[0, 0.5)"))
       ->capture_default_str();
   sub.add_option("--rpo-alpha", loss.rpo_alpha,
                  "weight of the chosen side's mean negative log-likelihood, added to the loss")
@@ -204,7 +204,7 @@ void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
       ->capture_default_str();
   sub.add_option("--warmup-ratio", options.warmup_ratio,
                  "fraction of the steps in which the learning rate rises")
-      ->check(CLI::Range(0.0, 0.999))
+      ->check(Interval("[0, 1)"))
       ->capture_default_str();
   sub.add_option("--warmup-steps", options.warmup_steps,
                  "number of steps in which the learning rate rises; 0: by --warmup-ratio")
@@ -212,15 +212,15 @@ void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
       ->capture_default_str();
   sub.add_option("--min-learning-rate-ratio", options.min_learning_rate_ratio,
                  "fraction of the peak at which a linear or cosine schedule ends")
-      ->check(CLI::Range(0.0, 1.0))
+      ->check(Interval("[0, 1]"))
       ->capture_default_str();
   sub.add_option("--weight-decay", options.optimizer.weight_decay,
                  "weight decay of matrices; norms have none")
-      ->check(CLI::Range(0.0, 10.0))
+      ->check(Interval("[0, 10]"))
       ->capture_default_str();
   sub.add_option("--adam-beta2", options.optimizer.beta2,
                  "decay of AdamW's average of squared gradients")
-      ->check(kOpenUnitInterval)
+      ->check(Interval("(0, 1)"))
       ->capture_default_str();
   sub.add_option("--max-grad-norm", options.optimizer.max_grad_norm,
                  "largest norm of all gradients together, to which they are clipped; 0: no "
