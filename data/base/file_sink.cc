@@ -160,6 +160,11 @@ void RequireAbsent(const fs::path& path) {
     Fail("{}: exists already; remove it or choose another --output", path.string());
 }
 
+void RequireNoLfsPointer(std::string_view bytes, std::string_view where) {
+  if (bytes.starts_with("version https://git-lfs.github.com/spec/"))
+    Fail("{}: is a pointer of Git LFS, not the file itself; run git lfs pull in its folder", where);
+}
+
 std::string ReadFile(const fs::path& path) {
   const Descriptor fd = OpenFile(path, O_RDONLY);
   struct stat info {};
@@ -174,6 +179,7 @@ std::string ReadFile(const fs::path& path) {
     }
     text.append(chunk.data(), got);
   }
+  RequireNoLfsPointer(text, path.string());
   return text;
 }
 

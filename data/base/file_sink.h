@@ -35,8 +35,12 @@ class FileSink {
 // Writes `text` to `path` through a FileSink.
 void WriteFile(const std::filesystem::path& path, std::string_view text);
 
-// Returns the bytes of a file. Throws Error that names it if it can't be read or is larger than
-// 1 GiB.
+// Throws Error if `bytes`, the beginning of a file, are a pointer of Git LFS, which a clone without
+// Git LFS has in place of the file itself.
+void RequireNoLfsPointer(std::string_view bytes, std::string_view where);
+
+// Returns the bytes of a file. Throws Error that names it if it can't be read, is larger than 1 GiB
+// or is a pointer of Git LFS.
 std::string ReadFile(const std::filesystem::path& path);
 
 // Creates `folder` for a command's output. Throws Error if it can't be created, or exists and is

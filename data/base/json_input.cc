@@ -174,6 +174,7 @@ bool JsonLineReader::ReadLineChecked() {
 bool JsonLineReader::Next(json& object) {
   while (ReadLineChecked()) {
     if (text_.find_first_not_of(" \t\r") == std::string::npos) continue;
+    if (line_ == 1) RequireNoLfsPointer(text_, path_.string());
     object = ParseJsonObject(text_, Where());
     return true;
   }

@@ -168,6 +168,7 @@ void CheckOverlaps(const Entries& entries, const std::string& file) {
 
 // Reads all tensors of one mapped file: 8 bytes of header length, the JSON header, the data.
 Entries ParseFile(std::span<const std::byte> bytes, const std::string& file) {
+  RequireNoLfsPointer({reinterpret_cast<const char*>(bytes.data()), bytes.size()}, file);
   uint64_t header = 0;
   if (bytes.size() < sizeof(header)) {
     Fail("{}: {} bytes are too few for safetensors; download it again", file, bytes.size());
@@ -209,6 +210,41 @@ std::map<std::string, std::string> ReadIndex(const fs::path& path) {
   return shards;
 }
 
+std::optional<DType> ReadableType(std::string_view name) {
+  for (const DTypeInfo& info : kDTypes)
+    if (info.type && info.name == name) return info.type;
+  return std::nullopt;
+}
+
+// Returns the index of the first of these floating-point numbers, given by their bits, whose
+// exponent has all its bits set: NaN or infinity.
+template <typename Bits>
+std::optional<std::size_t> FirstNotFinite(std::span<const std::byte> bytes, Bits exponent) {
+  constexpr std::size_t kChunk = 4096;
+  Bits chunk[kChunk];
+  const std::size_t count = bytes.size() / sizeof(Bits);
+  for (std::size_t first = 0; first < count; first += kChunk) {
+    const std::size_t size = std::min(kChunk, count - first);
+    std::memcpy(chunk, bytes.data() + first * sizeof(Bits), size * sizeof(Bits));
+    unsigned bad = 0;
+    for (std::size_t i = 0; i < size; ++i) bad += (chunk[i] & exponent) == exponent ? 1 : 0;
+    if (bad == 0) continue;
+    const auto* found =
+        std::find_if(chunk, chunk + size, [&](Bits b) { return (b & exponent) == exponent; });
+    return first + static_cast<std::size_t>(found - chunk);
+  }
+  return std::nullopt;
+}
+
+std::optional<std::size_t> FirstNotFinite(const TensorView& view) {
+  switch (view.dtype) {
+    case DType::kF16: return FirstNotFinite<uint16_t>(view.bytes, 0x7C00);
+    case DType::kBF16: return FirstNotFinite<uint16_t>(view.bytes, 0x7F80);
+    case DType::kF32: break;
+  }
+  return FirstNotFinite<uint32_t>(view.bytes, 0x7F800000);
+}
+
 [[noreturn]] void FailMissing(const fs::path& folder) {
   std::error_code ignored;
   if (!fs::is_directory(folder, ignored)) Fail("{}: no such folder", folder.string());
@@ -238,6 +274,13 @@ struct SafetensorsReader::Impl {
   std::vector<fs::path> files;
   std::vector<Mapping> mappings;
   Entries entries;
+
+  const Entry& Find(std::string_view name) const {
+    const auto found = entries.find(name);
+    if (found == entries.end())
+      Fail("{}: no tensor {} in its safetensors", folder.string(), Quoted(name));
+    return found->second;
+  }
 
   // Maps one file and returns its tensors.
   Entries Add(const std::string& name) {
@@ -300,17 +343,37 @@ bool SafetensorsReader::Contains(std::string_view name) const {
   return impl_->entries.find(name) != impl_->entries.end();
 }
 
+bool SafetensorsReader::IsReadable(std::string_view name) const {
+  return ReadableType(impl_->Find(name).dtype).has_value();
+}
+
+const fs::path& SafetensorsReader::FileOf(std::string_view name) const {
+  return impl_->files[impl_->Find(name).file];
+}
+
+std::string_view SafetensorsReader::TypeOf(std::string_view name) const {
+  return impl_->Find(name).dtype;
+}
+
+std::size_t SafetensorsReader::SizeOf(std::string_view name) const {
+  return impl_->Find(name).bytes.size();
+}
+
 TensorView SafetensorsReader::Get(std::string_view name) const {
-  const auto found = impl_->entries.find(name);
-  if (found == impl_->entries.end()) {
-    Fail("{}: no tensor {} in its safetensors", impl_->folder.string(), Quoted(name));
-  }
-  const Entry& entry = found->second;
-  for (const DTypeInfo& info : kDTypes) {
-    if (info.type && info.name == entry.dtype) return {*info.type, entry.shape, entry.bytes};
-  }
-  Fail("{}: tensor {} is {}; F32, F16 or BF16 is needed", impl_->files[entry.file].string(),
-       Quoted(name), Quoted(entry.dtype));
+  const Entry& entry = impl_->Find(name);
+  if (const auto type = ReadableType(entry.dtype)) return {*type, entry.shape, entry.bytes};
+  Fail("{}: tensor {} is {}; F32, F16 or BF16 is needed", FileOf(name).string(), Quoted(name),
+       Quoted(entry.dtype));
+}
+
+void SafetensorsReader::RequireFinite(std::string_view name) const {
+  const TensorView view = Get(name);
+  const auto bad = FirstNotFinite(view);
+  if (!bad) return;
+  Fail(
+      "{}: tensor {} holds NaN or infinity, first at element {} of {}: the weights are damaged, or "
+      "their training diverged; download the file again, or take an earlier checkpoint",
+      FileOf(name).string(), Quoted(name), *bad, view.bytes.size() / ByteSize(view.dtype));
 }
 
 void SafetensorsReader::Release(std::string_view name) const {

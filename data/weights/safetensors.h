@@ -30,7 +30,8 @@ struct TensorView {
 // Maps the file model.safetensors of a folder, or the shards that model.safetensors.index.json
 // names. Checks header sizes, offsets, shapes and overlaps before it reads any tensor, and throws
 // Error that names the file, the tensor and what was expected. A tensor of a type that DType lacks
-// is an Error only in Get().
+// is an Error only in Get(). Functions that take a name throw Error that names the folder if it has
+// no such tensor.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::filesystem::path& folder);
@@ -41,9 +42,18 @@ class SafetensorsReader {
 
   std::vector<std::string> Names() const;  // sorted
   bool Contains(std::string_view name) const;
-  // Returns a view that is valid as long as the reader. Throws Error that names the folder if it
-  // has no such tensor.
+  // Returns whether Get() can read the tensor: its type is one of DType.
+  bool IsReadable(std::string_view name) const;
+  // Return the file that holds the tensor, the type as the file spells it ("F32", "I64"), and the
+  // bytes that it takes there.
+  const std::filesystem::path& FileOf(std::string_view name) const;
+  std::string_view TypeOf(std::string_view name) const;
+  std::size_t SizeOf(std::string_view name) const;
+  // Returns a view that is valid as long as the reader.
   TensorView Get(std::string_view name) const;
+  // Reads the tensor and throws Error that names its file if it holds NaN or infinity: such weights
+  // make every result NaN.
+  void RequireFinite(std::string_view name) const;
   // Frees the memory that holds the tensor's bytes; the next read takes them from the file again.
   void Release(std::string_view name) const;
   // Returns the mapped files, sorted.

@@ -36,6 +36,16 @@ TEST(FileSink, ReplacesTheFileOnCommitOnly) {
   EXPECT_THAT(ErrorText([&] { sink.Commit(); }), HasSubstr("committed twice"));
 }
 
+TEST(ReadFile, APointerOfGitLfsIsNamed) {
+  const TempDir folder;
+  const fs::path path = folder.Write(
+      "tokenizer.json", "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5703\n");
+  EXPECT_EQ(ErrorText([&] { ReadFile(path); }),
+            path.string() +
+                ": is a pointer of Git LFS, not the file itself; run git lfs pull in its "
+                "folder");
+}
+
 TEST(FileSink, LeavesNothingWithoutCommit) {
   const TempDir folder;
   { FileSink(folder.path() / "f").Write("text"); }

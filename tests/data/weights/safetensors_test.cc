@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 
 #include <cstring>
+#include <limits>
 #include <nlohmann/json.hpp>
 #include <random>
 
@@ -53,6 +54,56 @@ class Safetensors : public ::testing::Test {
 
   testing::TempDir folder_;
 };
+
+TEST_F(Safetensors, APointerOfGitLfsIsNamed) {
+  EXPECT_THAT(
+      OpenError("version https://git-lfs.github.com/spec/v1\n"
+                "oid sha256:4d7a214614ab2935c943f9e0ff69d22eadbb8f32b1258daaa5e2ca24d17e2393"
+                "\nsize 5703\n"),
+      HasSubstr("model.safetensors: is a pointer of Git LFS, not the file itself; run git "
+                "lfs pull in its folder"));
+}
+
+// The numbers are given by their bits: F32 7F800000 and F16 7C00 are infinity, BF16 7FC0 is NaN.
+TEST_F(Safetensors, NumbersThatAreNotFiniteAreNamed) {
+  const std::string header =
+      R"({"bf": {"dtype": "BF16", "shape": [2], "data_offsets": [0, 4]},
+          "f": {"dtype": "F32", "shape": [2], "data_offsets": [4, 12]},
+          "h": {"dtype": "F16", "shape": [2], "data_offsets": [12, 16]},
+          "i": {"dtype": "I64", "shape": [1], "data_offsets": [16, 24]}})";
+  const std::string fine(
+      "\x80\x3F\x7F\x7F"
+      "\0\0\x80\x3F\xFF\xFF\x7F\x7F"
+      "\0\x3C\xFF\x7B"
+      "\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF",
+      24);
+  const SafetensorsReader reader = Open(FileText(header, fine));
+  for (const char* name : {"bf", "f", "h"}) EXPECT_NO_THROW(reader.RequireFinite(name));
+  EXPECT_FALSE(reader.IsReadable("i"));
+  EXPECT_TRUE(reader.IsReadable("h"));
+  EXPECT_EQ(reader.TypeOf("i"), "I64");
+  EXPECT_EQ(reader.SizeOf("i"), 8u);
+  EXPECT_EQ(reader.FileOf("f"), folder_.path() / "model.safetensors");
+  const auto message = [&](std::size_t at, const std::string& bytes, const char* name) {
+    std::string bad = fine;
+    const SafetensorsReader broken = Open(FileText(header, bad.replace(at, bytes.size(), bytes)));
+    return ErrorText([&] { broken.RequireFinite(name); });
+  };
+  EXPECT_THAT(
+      message(2, "\xC0\x7F", "bf"),
+      HasSubstr("model.safetensors: tensor \"bf\" holds NaN or infinity, first at element 1 "
+                "of 2: the weights are damaged"));
+  EXPECT_THAT(message(4, std::string("\0\0\x80\x7F", 4), "f"), HasSubstr("element 0 of 2"));
+  EXPECT_THAT(message(8, std::string("\1\0\x80\xFF", 4), "f"), HasSubstr("element 1 of 2"));
+  EXPECT_THAT(message(12, std::string("\0\xFC", 2), "h"), HasSubstr("element 0 of 2"));
+  // Far into a large tensor.
+  std::vector<float> large(10'001, 1.0f);
+  large[9'999] = -std::numeric_limits<float>::infinity();
+  WriteSafetensors(folder_.path() / "model.safetensors",
+                   {{"w", {DType::kF32, {10'001}, std::as_bytes(std::span(large))}}});
+  EXPECT_THAT(ErrorText([&] { SafetensorsReader(folder_.path()).RequireFinite("w"); }),
+              HasSubstr("element 9999 of 10001"));
+}
 
 TEST_F(Safetensors, WrittenTensorsAreReadBack) {
   const std::string eight = "01234567", six = "abcdef", none;
