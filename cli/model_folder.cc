@@ -17,7 +17,9 @@ void AddInfo(CLI::App& app) {
     int64_t lora_rank = 16;
   };
   auto* sub = app.add_subcommand(
-      "info", "Describe a model folder and the memory that it needs, without loading the weights");
+      "info",
+      "Describe a model folder and the memory that it needs; weights, if there are any, are only "
+      "checked for numbers that are not finite");
   auto flags = std::make_shared<Flags>();
   sub->add_option("--model", flags->folder,
                   "folder of a Phi model in Hugging Face format; config.json is enough")

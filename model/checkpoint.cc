@@ -25,18 +25,6 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Returns whether a tensor follows from the config or from other weights. Some exporters write
-// these.
-bool IsDerived(const std::string& name, const PhiConfig& config) {
-  return name.ends_with("rotary_emb.inv_freq") ||
-         (config.tie_word_embeddings && name == "lm_head.weight");
-}
-
-bool IsVision(const std::string& name, const PhiConfig& config) {
-  return config.architecture == Architecture::kPhi3V &&
-         name.starts_with("model.vision_embed_tokens.");
-}
-
 void CheckTokenizerFits(const Tokenizer& tokenizer, const PhiConfig& config,
                         const fs::path& folder) {
   if (tokenizer.VocabSize() > config.vocab_size)
@@ -79,13 +67,6 @@ void CopySideFiles(const fs::path& origin, const fs::path& folder) {
 constexpr auto kDTypes = data::MakeNameTable<at::ScalarType>(
     "type", {{at::kFloat, "float32"}, {at::kBFloat16, "bfloat16"}, {at::kHalf, "float16"}});
 
-// Returns whether reading a tensor in the file gives the values that a copy in `dtype` would have.
-bool StaysInFile(const data::TensorView& view, at::ScalarType dtype) {
-  const bool aligned =
-      reinterpret_cast<std::uintptr_t>(view.bytes.data()) % data::ByteSize(view.dtype) == 0;
-  return aligned && (dtype == at::kFloat || dtype == ToScalarType(view.dtype));
-}
-
 at::Tensor NormalTensor(at::IntArrayRef shape, double stddev, kernels::RandomStream& random) {
   const at::Tensor tensor = at::empty(shape, at::TensorOptions(at::kFloat));
   float* values = tensor.data_ptr<float>();
@@ -127,22 +108,14 @@ Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarT
   CheckTokenizerFits(*checkpoint.tokenizer, config, folder);
   if (!config.eos_is_complete) AddStopTokens(*checkpoint.tokenizer, config.eos_token_ids);
   const auto reader = std::make_shared<const data::SafetensorsReader>(folder);
-  ParameterMap parameters;
-  int64_t vision = 0;
-  for (const std::string& name : reader->Names()) {
-    if (IsVision(name, config)) ++vision;
-    if (IsVision(name, config) || IsDerived(name, config)) continue;
-    const data::TensorView view = reader->Get(name);
-    if (use == WeightUse::kRollouts && device.is_cpu() && StaysInFile(view, dtype)) {
-      parameters.emplace(name, MapTensor(reader, name));
-    } else {
-      parameters.emplace(name, ToTensor(view, device, dtype));
-      reader->Release(name);
-    }
+  if (HasOwnHead(*reader, config)) {
+    spdlog::warn(
+        "{}: config.json says tie_word_embeddings, but the weights have an lm_head.weight of their "
+        "own, which is used, as transformers does",
+        folder.string());
+    config.tie_word_embeddings = false;
   }
-  if (vision > 0)
-    spdlog::warn("{}: {} tensors of the vision part are skipped; prompts are text only",
-                 folder.string(), vision);
+  ParameterMap parameters = ReadWeights(reader, config, device, dtype, use);
   checkpoint.model =
       std::make_unique<PhiModel>(config, std::move(parameters), reader->Files().front().string());
   return checkpoint;
@@ -190,6 +163,7 @@ void LoadWeights(const fs::path& folder, PhiModel& model) {
   const c10::NoGradGuard no_grad;
   const data::SafetensorsReader reader(folder);
   for (const auto& [name, weight] : model.parameters()) {
+    reader.RequireFinite(name);
     const at::Tensor read = ToTensor(reader.Get(name), at::kCPU, weight.scalar_type());
     if (read.sizes() != weight.sizes())
       Fail("{}: {} is not of the model's shape", folder.string(), name);
@@ -206,7 +180,7 @@ void SaveCheckpoint(const PhiModel& model, const fs::path& origin, const fs::pat
                     int64_t max_shard_bytes) {
   CopySideFiles(origin, folder);
   const auto dtype = c10::typeMetaToScalarType(model.options().dtype());
-  CopyPhiConfig(origin, std::string(kDTypes.Name(dtype)), folder);
+  CopyPhiConfig(model.config(), origin, std::string(kDTypes.Name(dtype)), folder);
   SaveWeights(model, folder, max_shard_bytes);
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "model/phi_model.h"
+#include "model/weight_files.h"
 #include "pivotal/tokenizer.h"
 
 namespace pivotal::model {
@@ -27,17 +28,10 @@ struct Checkpoint {
   std::unique_ptr<const Tokenizer> tokenizer;
 };
 
-enum class WeightUse {
-  kAny,      // the model owns its weights
-  kRollouts  // read-only: on a CPU, weights stay in the mapped file and in its type, if `dtype`
-             // would not be narrower
-};
-
-// Reads config.json, the weights (as `dtype`, on `device`) and the tokenizer. Holds at most one
-// tensor twice. If no generation_config.json names stop tokens, adds the tokenizer's end token and
-// the family's end-of-turn tokens to those of config.json. Throws Error that names the file if
-// something is missing, damaged or of another architecture, or if the tokenizer has more ids than
-// the model.
+// Reads config.json, the weights (as `dtype`, on `device`) and the tokenizer. If no
+// generation_config.json names stop tokens, adds the tokenizer's end token and the family's
+// end-of-turn tokens to those of config.json. Throws Error that names the file if something is
+// missing, damaged or of another architecture, or if the tokenizer has more ids than the model.
 Checkpoint LoadCheckpoint(const std::filesystem::path& folder, at::Device device,
                           at::ScalarType dtype, WeightUse use = WeightUse::kAny);
 
@@ -55,7 +49,8 @@ void SaveTensors(const ParameterMap& tensors, const std::filesystem::path& folde
                  int64_t max_shard_bytes = kDefaultShardBytes);
 ParameterMap LoadTensors(const std::filesystem::path& folder);
 
-// Overwrites the model's weights with those of a folder. Throws Error if names or shapes differ.
+// Overwrites the model's weights with those of a folder. Throws Error if names or shapes differ, or
+// a weight is NaN or infinite.
 void LoadWeights(const std::filesystem::path& folder, PhiModel& model);
 
 // Writes the weights only, as SaveTensors does.

@@ -1,11 +1,14 @@
 // Apache-2.0.
 #include "model/config_file.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <system_error>
 #include <type_traits>
 #include <vector>
 
@@ -86,14 +89,19 @@ class Keys {
 
 Architecture ReadArchitecture(const Keys& keys) {
   std::vector<std::string> names;
+  std::string type;
   keys.Read("architectures", names);
+  keys.Read("model_type", type);
   if (names.size() == 1)
     if (const auto known = FindArchitecture(names.front())) return *known;
+  if (names.empty())
+    if (const auto known = FindModelType(type)) return *known;
+  if (names.empty() && !type.empty()) names = {fmt::format("(none named) of type {}", type)};
   Fail(
       "{}: architecture {} is not supported; Pivotal runs PhiForCausalLM (Phi-1, 1.5, 2), "
-      "Phi3ForCausalLM (Phi-3, Phi-4), Phi3SmallForCausalLM, Phi3VForCausalLM (its text model) and "
-      "PhimoeForCausalLM",
-      keys.source(), names.empty() ? "(none named)" : names.front());
+      "Phi3ForCausalLM (Phi-3, Phi-4), Phi3SmallForCausalLM, Phi3VForCausalLM (its text model), "
+      "PhimoeForCausalLM, and LlamaForCausalLM where it is a Phi-3 by another name",
+      keys.source(), names.empty() ? "(none named)" : fmt::format("{}", fmt::join(names, ", ")));
 }
 
 // Returns transformers' defaults.
@@ -138,6 +146,13 @@ PhiConfig DefaultsOf(Architecture architecture) {
       c.mlp = PhiConfig::Mlp::kExperts;
       c.num_experts = 16;
       break;
+    case Architecture::kLlama:
+      c.vocab_size = 32000;
+      c.hidden_size = 4096;
+      c.intermediate_size = 11008;
+      c.max_position_embeddings = 2048;
+      c.norm_eps = 1e-6;
+      break;
   }
   return c;
 }
@@ -158,7 +173,7 @@ void ReadSizes(const Keys& keys, PhiConfig& c) {
   c.head_dim = c.hidden_size / c.num_attention_heads;
   keys.Read("head_dim", c.head_dim);
   keys.Read("max_position_embeddings", c.max_position_embeddings);
-  keys.Read("sliding_window", c.sliding_window);
+  if (c.architecture != Architecture::kLlama) keys.Read("sliding_window", c.sliding_window);
 }
 
 // Reads LongRoPE's factors and scales as transformers does. Phi-3-small and Phi-3.5-MoE give the
@@ -195,7 +210,9 @@ void ReadLongRope(const Keys& keys, const Keys& scaling, PhiConfig& c) {
 void ReadRope(const Keys& keys, PhiConfig& c) {
   keys.Read(c.architecture == Architecture::kPhi3Small ? "rope_embedding_base" : "rope_theta",
             c.rope.theta);
-  if (c.architecture != Architecture::kPhimoe && c.architecture != Architecture::kPhi3Small)
+  const bool is_partial =  // whether transformers reads the key
+      c.architecture != Architecture::kPhimoe && c.architecture != Architecture::kLlama;
+  if (is_partial && c.architecture != Architecture::kPhi3Small)
     keys.Read("partial_rotary_factor", c.rope.partial);
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
     if (!keys.Has(key)) continue;
@@ -204,12 +221,12 @@ void ReadRope(const Keys& keys, PhiConfig& c) {
     scaling.Read("type", type);
     scaling.Read("rope_type", type);
     scaling.Read("rope_theta", c.rope.theta);
-    if (c.architecture != Architecture::kPhimoe)
-      scaling.Read("partial_rotary_factor", c.rope.partial);
+    if (is_partial) scaling.Read("partial_rotary_factor", c.rope.partial);
     if (type == "default") continue;
     const bool old_name =
         (type == "su" || type == "yarn") && c.architecture != Architecture::kPhimoe;
-    if ((type != "longrope" && !old_name) || c.architecture == Architecture::kPhi)
+    if ((type != "longrope" && !old_name) || c.architecture == Architecture::kPhi ||
+        c.architecture == Architecture::kLlama)
       Fail("{}: {} of type \"{}\" is not supported for {}", keys.source(), key, type,
            ArchitectureName(c.architecture));
     ReadLongRope(keys, scaling, c);
@@ -228,6 +245,15 @@ void ReadPhi3(const Keys& keys, PhiConfig& c) {
   keys.Read("tie_word_embeddings", c.tie_word_embeddings);
   keys.Expect("hidden_act", "silu");
   keys.Expect("attention_bias", false);
+}
+
+// Reads what a Llama has in common with a Phi-3, and refuses the rest.
+void ReadLlama(const Keys& keys, PhiConfig& c) {
+  keys.Read("rms_norm_eps", c.norm_eps);
+  keys.Read("tie_word_embeddings", c.tie_word_embeddings);
+  keys.Expect("hidden_act", "silu");
+  keys.Expect("attention_bias", false);
+  keys.Expect("mlp_bias", false);
 }
 
 void ReadPhi3Small(const Keys& keys, PhiConfig& c) {
@@ -267,15 +293,40 @@ void ReadPhimoe(const Keys& keys, PhiConfig& c) {
 }
 
 Json ParseConfig(const fs::path& folder) {
-  if (!fs::is_directory(folder))
+  std::error_code error;
+  if (!fs::is_directory(folder, error)) {
+    if (error && error != std::errc::no_such_file_or_directory)
+      Fail("{}: {}", folder.string(), data::ErrnoText(error.value()));
     Fail("{}: no such folder; --model takes a Hugging Face folder with config.json",
          folder.string());
+  }
   const std::string source = (folder / "config.json").string();
   return data::ParseJsonObject(data::ReadFile(source), source);
 }
 
 void WriteConfig(const Json& json, const fs::path& folder) {
   data::WriteFile(folder / "config.json", json.dump(2) + "\n");
+}
+
+void BecomePhi3(Json& json) {
+  json["architectures"] = {ArchitectureName(Architecture::kPhi3)};
+  json["model_type"] = "phi3";
+}
+
+// Writes the keys that the config of a Llama leaves out because transformers has defaults for them,
+// which are others for a Phi-3.
+void AddLlamaDefaults(const PhiConfig& c, Json& json) {
+  const Json values = {{"vocab_size", c.vocab_size},
+                       {"hidden_size", c.hidden_size},
+                       {"intermediate_size", c.intermediate_size},
+                       {"num_key_value_heads", c.num_key_value_heads},
+                       {"max_position_embeddings", c.max_position_embeddings},
+                       {"rms_norm_eps", c.norm_eps},
+                       {"bos_token_id", c.bos_token_id},
+                       {"eos_token_id", 2},
+                       {"pad_token_id", nullptr}};
+  for (const auto& [key, value] : values.items())
+    if (!json.contains(key)) json[key] = value;
 }
 
 }  // namespace
@@ -293,13 +344,15 @@ PhiConfig LoadPhiConfig(const fs::path& folder) {
     case Architecture::kPhi3V: ReadPhi3(keys, config); break;
     case Architecture::kPhi3Small: ReadPhi3Small(keys, config); break;
     case Architecture::kPhimoe: ReadPhimoe(keys, config); break;
+    case Architecture::kLlama: ReadLlama(keys, config); break;
   }
   ReadRope(keys, config);
   keys.Read("initializer_range", config.initializer_range);
   keys.Read("bos_token_id", config.bos_token_id);
   keys.Read("pad_token_id", config.pad_token_id);
   keys.ReadStopTokens(config.eos_token_ids);
-  if (const auto generation = folder / "generation_config.json"; fs::exists(generation)) {
+  std::error_code ignored;
+  if (const auto generation = folder / "generation_config.json"; fs::exists(generation, ignored)) {
     const std::string where = generation.string();
     const Json settings = data::ParseJsonObject(data::ReadFile(where), where);
     const Keys generation_keys(settings, where);
@@ -347,13 +400,20 @@ void SavePhiConfig(const PhiConfig& config, const fs::path& folder) {
               folder);
 }
 
-void CopyPhiConfig(const fs::path& origin, const std::string& dtype, const fs::path& folder) {
+void CopyPhiConfig(const PhiConfig& config, const fs::path& origin, const std::string& dtype,
+                   const fs::path& folder) {
   Json json = ParseConfig(origin);
   json[json.contains("dtype") ? "dtype" : "torch_dtype"] = dtype;
-  if (json.value("architectures", Json()) == Json({ArchitectureName(Architecture::kPhi3V)})) {
-    json["architectures"] = {ArchitectureName(Architecture::kPhi3)};
-    json["model_type"] = "phi3";
+  if (json.value("tie_word_embeddings", Json()) == !config.tie_word_embeddings)
+    json["tie_word_embeddings"] = config.tie_word_embeddings;
+  if (config.architecture == Architecture::kPhi3V) {
+    BecomePhi3(json);
     for (const char* vision : {"img_processor", "embd_layer", "auto_map"}) json.erase(vision);
+  } else if (config.architecture == Architecture::kLlama) {
+    BecomePhi3(json);
+    for (const char* llama : {"mlp_bias", "pretraining_tp", "sliding_window", "auto_map"})
+      json.erase(llama);
+    AddLlamaDefaults(config, json);
   }
   WriteConfig(json, folder);
 }

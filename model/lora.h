@@ -25,9 +25,12 @@ struct Adapter {
 std::shared_ptr<const Adapter> NewAdapter(const PhiModel& model, const LoraOptions& options,
                                           uint64_t seed);
 
-// Reads adapter_config.json and adapter_model.safetensors. Throws Error that names the file if the
-// adapter does not fit `model`, or is more than low-rank updates of linear layers (DoRA, trained
-// biases, different ranks).
+// Reads adapter_config.json and adapter_model.safetensors. Updates of queries, keys and values, or
+// of gate and up, one by one (as a Llama names them) become one update of the merged layer, whose
+// rank is their sum; all layers then have that rank, filled up with zeros, and the same scale.
+// Throws Error that names the file and the key or tensor if the adapter does not fit `model`, is
+// more than low-rank updates of linear layers (DoRA, trained biases, different ranks), was trained
+// on changed weights (PiSSA), or holds NaN.
 std::shared_ptr<const Adapter> LoadAdapter(const std::filesystem::path& folder,
                                            const PhiModel& model);
 

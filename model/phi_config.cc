@@ -17,7 +17,16 @@ constexpr auto kArchitectures = data::MakeNameTable<Architecture>(
                      {Architecture::kPhi3, "Phi3ForCausalLM"},
                      {Architecture::kPhi3Small, "Phi3SmallForCausalLM"},
                      {Architecture::kPhi3V, "Phi3VForCausalLM"},
-                     {Architecture::kPhimoe, "PhimoeForCausalLM"}});
+                     {Architecture::kPhimoe, "PhimoeForCausalLM"},
+                     {Architecture::kLlama, "LlamaForCausalLM"}});
+
+constexpr auto kModelTypes =
+    data::MakeNameTable<Architecture>("model_type", {{Architecture::kPhi, "phi"},
+                                                     {Architecture::kPhi3, "phi3"},
+                                                     {Architecture::kPhi3Small, "phi3small"},
+                                                     {Architecture::kPhi3V, "phi3_v"},
+                                                     {Architecture::kPhimoe, "phimoe"},
+                                                     {Architecture::kLlama, "llama"}});
 
 using Field = std::pair<const char*, int64_t>;
 
@@ -118,19 +127,14 @@ std::optional<Architecture> FindArchitecture(std::string_view name) {
   return kArchitectures.Find(name);
 }
 
+std::optional<Architecture> FindModelType(std::string_view type) { return kModelTypes.Find(type); }
+
 void PhiConfig::Validate(const std::string& source) const {
   CheckSizes(*this, source);
   CheckRope(*this, source);
   CheckChoices(*this, source);
 }
 
-void PhiConfig::CheckTokens(std::span<const int32_t> tokens) const {
-  for (int32_t token : tokens)
-    if (token < 0 || token >= vocab_size)
-      Fail("token id {} is outside the vocabulary of {}", token, vocab_size);
-}
-
-}  // namespace pivotal::model
 void PhiConfig::CheckLength(int64_t tokens, int64_t new_tokens, const std::string& what) const {
   const int64_t room = max_position_embeddings - tokens;
   if (new_tokens <= room) return;
@@ -143,3 +147,10 @@ void PhiConfig::CheckLength(int64_t tokens, int64_t new_tokens, const std::strin
       what, tokens, new_tokens, max_position_embeddings, room);
 }
 
+void PhiConfig::CheckTokens(std::span<const int32_t> tokens) const {
+  for (int32_t token : tokens)
+    if (token < 0 || token >= vocab_size)
+      Fail("token id {} is outside the vocabulary of {}", token, vocab_size);
+}
+
+}  // namespace pivotal::model

@@ -11,13 +11,17 @@
 
 namespace pivotal::model {
 
-// The classes that config.json names. Of Phi-3-vision only the text model is run.
-enum class Architecture { kPhi, kPhi3, kPhi3Small, kPhi3V, kPhimoe };
+// The classes that config.json names. Of Phi-3-vision only the text model is run. A Llama without
+// biases and with plain positions is a Phi-3 whose file has the matrices of queries, keys and
+// values, and those of the MLP's gate and up, one by one; loading merges them.
+enum class Architecture { kPhi, kPhi3, kPhi3Small, kPhi3V, kPhimoe, kLlama };
 
 // Returns the class, e.g. "Phi3ForCausalLM".
 std::string_view ArchitectureName(Architecture architecture);
 // Returns the architecture of a class, or nothing if it is not supported.
 std::optional<Architecture> FindArchitecture(std::string_view name);
+// Returns the architecture of a config's `model_type`, e.g. "phi3", or nothing.
+std::optional<Architecture> FindModelType(std::string_view type);
 
 // Rotary positions. LongRoPE (arXiv 2402.13753) divides the frequencies by `short_factor` and
 // multiplies cosine and sine by `short_scale`; in sequences longer than `original_length` it takes
@@ -98,11 +102,11 @@ struct PhiConfig {
 
   // Throws Error that names `source`, the first bad field and its range.
   void Validate(const std::string& source) const;
+  // Throws Error if a prompt of `tokens` and `new_tokens` after it exceed the model's positions.
+  // The message calls the prompt `what` ("a prompt") and says which of the two can be shorter.
+  void CheckLength(int64_t tokens, int64_t new_tokens, const std::string& what) const;
   // Throws Error that names the first id outside the vocabulary.
   void CheckTokens(std::span<const int32_t> tokens) const;
 };
 
-  // Throws Error if a prompt of `tokens` and `new_tokens` after it exceed the model's positions.
-  // The message calls the prompt `what` ("a prompt") and says which of the two can be shorter.
-  void CheckLength(int64_t tokens, int64_t new_tokens, const std::string& what) const;
 }  // namespace pivotal::model

@@ -31,7 +31,7 @@ std::string ShapeText(at::IntArrayRef shape) {
 Weights TakeWeights(const PhiConfig& config, const ParameterMap& parameters,
                     const std::string& source, const UpdateSource& updates = {}) {
   config.Validate(source);
-  std::size_t taken = 0;
+  std::set<std::string> taken;
   Weights weights = CollectWeights(
       config,
       [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
@@ -41,12 +41,13 @@ Weights TakeWeights(const PhiConfig& config, const ParameterMap& parameters,
         if (it->second.sizes() != at::IntArrayRef(shape))
           Fail("{}: tensor \"{}\" has shape {}, config.json implies {}", source, name,
                ShapeText(it->second.sizes()), ShapeText(shape));
-        ++taken;
+        taken.insert(name);
         return it->second;
       },
       updates);
-  if (taken != parameters.size())
-    Fail("{}: {} tensors, but config.json implies {}", source, parameters.size(), taken);
+  for (const auto& [name, tensor] : parameters)
+    if (!taken.contains(name))
+      Fail("{}: tensor \"{}\" has no place in the model that config.json describes", source, name);
   return weights;
 }
 

@@ -48,27 +48,39 @@ std::string ShapeText(const model::PhiConfig& c, const model::Footprint& f) {
   return text;
 }
 
-std::string FilesText(const fs::path& folder) {
-  if (!fs::exists(folder / "model.safetensors") &&
-      !fs::exists(folder / "model.safetensors.index.json"))
-    return "weights          none in this folder\n";
-  const data::SafetensorsReader reader(folder);
+bool HasWeights(const fs::path& folder) {
+  return fs::exists(folder / "model.safetensors") ||
+         fs::exists(folder / "model.safetensors.index.json");
+}
+
+// Describes the weights, and reads them once to see that they are numbers.
+std::string FilesText(const data::SafetensorsReader& reader) {
   int64_t bytes = 0;
-  for (const std::string& name : reader.Names())
-    bytes += static_cast<int64_t>(reader.Get(name).bytes.size());
-  return fmt::format(
-      "weights          {} in {} file{}, {}\n", model::BytesText(bytes), reader.Files().size(),
-      reader.Files().size() == 1 ? "" : "s",
-      reader.Names().empty() ? "empty" : data::DTypeName(reader.Get(reader.Names()[0]).dtype));
+  const auto names = reader.Names();
+  for (const std::string& name : names) {
+    bytes += static_cast<int64_t>(reader.SizeOf(name));
+    if (!reader.IsReadable(name)) continue;
+    reader.RequireFinite(name);
+    reader.Release(name);
+  }
+  return fmt::format("weights          {} in {} file{}, {}\n", model::BytesText(bytes),
+                     reader.Files().size(), reader.Files().size() == 1 ? "" : "s",
+                     names.empty() ? "empty" : reader.TypeOf(names[0]));
 }
 
 }  // namespace
 
 std::string DescribeModel(const fs::path& folder, int64_t lora_rank) {
-  const model::PhiConfig config = model::LoadPhiConfig(folder);
+  model::PhiConfig config = model::LoadPhiConfig(folder);
+  std::string files = "weights          none in this folder\n";
+  if (HasWeights(folder)) {
+    const data::SafetensorsReader reader(folder);
+    if (model::HasOwnHead(reader, config)) config.tie_word_embeddings = false;
+    files = FilesText(reader);
+  }
   const std::array needs = {model::FootprintOf(config, 4, lora_rank),
                             model::FootprintOf(config, 2, lora_rank)};
-  std::string text = ShapeText(config, needs[0]) + FilesText(folder);
+  std::string text = ShapeText(config, needs[0]) + files;
   text += fmt::format("\n{:<32} {:>14} {:>22}\n", "memory, without activations", "float32",
                       "bfloat16, float16");
   const auto row = [&](const std::string& name, int64_t model::Footprint::*field) {

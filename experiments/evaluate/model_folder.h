@@ -10,8 +10,8 @@
 namespace pivotal::experiments {
 
 // Returns lines of text for people: shape, size and files of a model folder, and the memory that
-// inference, full fine-tuning and LoRA of rank `lora_rank` need. Reads no weights; config.json is
-// enough.
+// inference, full fine-tuning and LoRA of rank `lora_rank` need. config.json is enough; weights are
+// read once if they are there, and Error is thrown if one is NaN or infinite.
 std::string DescribeModel(const std::filesystem::path& folder, int64_t lora_rank);
 
 // Writes the model with its adapter added to the weights into the folder `output`. Weight files

@@ -4,7 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
+#include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
 #include <regex>
 #include <sstream>
 #include <string>
@@ -50,10 +54,19 @@ TEST_F(BadInput, Usage) {
   ExpectFailure("", "A subcommand is required", 2);
   ExpectFailure("serach", "A subcommand is required", 2);
   ExpectFailure(Search(model_, train_, "--gap 1"), "--gap", 2);
-  ExpectFailure(Search(model_, train_, "--gap 0"), "(both excluded)", 2);
+  ExpectFailure(Search(model_, train_, "--gap 0"), "0 is not above 0 and below 1", 2);
   ExpectFailure(Search(model_, train_, "--gap many"), "--gap", 2);
   ExpectFailure(Search(model_, train_, "--samples 0"), "--samples", 2);
-  ExpectFailure(Search(model_, train_, "--top-p 0"), "--top-p", 2);
+  ExpectFailure(Search(model_, train_, "--top-p 0"), "--top-p: 0 is not above 0 and at most 1", 2);
+  ExpectFailure(Search(model_, train_, "--top-p nan"), "nan is not above 0 and at most 1", 2);
+  ExpectFailure(Search(model_, train_, "--min-p 1"), "--min-p: 1 is not at least 0 and below 1", 2);
+  ExpectFailure(Search(model_, train_, "--confidence 1"), "1 is not at least 0.5 and below 1", 2);
+  ExpectFailure(Search(model_, train_, "--temperature -1"), "-1 is not at least 0 and at most 100",
+                2);
+  ExpectFailure("train --model x --data y --output z --label-smoothing 0.5",
+                "0.5 is not at least 0 and below 0.5", 2);
+  ExpectFailure("train --model x --data y --output z --warmup-ratio 1",
+                "1 is not at least 0 and below 1", 2);
   ExpectFailure("search --model x --problems y", "--output is required", 2);
   ExpectFailure("train --model x --data y --output z --beta 0", "--beta", 2);
   EXPECT_EQ(Pivotal("--help").code, 0);
@@ -90,6 +103,83 @@ TEST_F(BadInput, TruncatedWeights) {
   const std::string model = ModelWithout("generation_config.json");
   fs::resize_file(model + "/model.safetensors", 100000);
   ExpectFailure(Search(model, train_), "model.safetensors");
+}
+
+// Each command that reads weights names the tensor, and nothing comes of it.
+TEST_F(BadInput, WeightsThatAreNotNumbers) {
+  const std::string model = ModelWithout("generation_config.json");
+  const fs::path file = fs::path(model) / "model.safetensors";
+  std::string text = data::ReadFile(file);
+  uint64_t header = 0;
+  std::memcpy(&header, text.data(), 8);
+  const auto offsets = nlohmann::json::parse(text.substr(8, header))
+                           .at("model.layers.2.mlp.down_proj.weight")
+                           .at("data_offsets");
+  const float nan = std::nanf("");
+  text.replace(8 + header + offsets[0].get<std::size_t>() + 40, 4,
+               std::string(reinterpret_cast<const char*>(&nan), 4));
+  temp_.Write("model/model.safetensors", text);
+  temp_.Write("pairs.jsonl", testing::ProductPairs(2));
+  temp_.Write("lines.jsonl", R"({"prompt": "1+1?", "completion": "2"})"
+                             "\n");
+  // An adapter for the same model.
+  ASSERT_EQ(Pivotal("train --model " + model_ + " --data " + Path("pairs.jsonl") +
+                    " --lora-rank 1 --max-steps 1 --output " + Path("adapter"))
+                .code,
+            0);
+  const std::string with = " --model " + model + " ";
+  for (const std::string& command :
+       {Search(model, train_), "generate x --max-new-tokens 8" + with,
+        "eval --max-new-tokens 8 --problems " + train_ + with,
+        "score --input " + Path("lines.jsonl") + " --output " + Path("run") + with,
+        "train --data " + Path("pairs.jsonl") + " --output " + Path("run") + with,
+        "merge-adapter --adapter " + Path("adapter") + " --output " + Path("run") + with,
+        "bench rollouts" + with, "info" + with})
+    ExpectFailure(command, file.string() +
+                               ": tensor \"model.layers.2.mlp.down_proj.weight\" holds NaN or "
+                               "infinity, first at element 10 of 32768: the weights are damaged");
+}
+
+// The model of a run was damaged after its search.
+TEST_F(BadInput, WeightsThatAreNotNumbersInAnExport) {
+  fs::copy(model_, Path("model"));
+  ASSERT_EQ(Pivotal(Search(Path("model"), train_)).code, 0);
+  fs::rename(Path("run"), Path("searched"));
+  const std::size_t middle = fs::file_size(Path("model/model.safetensors")) / 2 / 4 * 4;
+  std::fstream file(Path("model/model.safetensors"),
+                    std::ios::in | std::ios::out | std::ios::binary);
+  file.seekp(static_cast<std::streamoff>(middle)).write("\xFF\xFF\xFF\xFF\xFF\xFF\xFF\xFF", 8);
+  file.close();
+  ExpectFailure("export " + Path("searched") + " --format steering --output " + Path("run"),
+                "holds NaN or infinity");
+}
+
+TEST_F(BadInput, PointersOfGitLfs) {
+  for (const char* file : {"model.safetensors", "tokenizer.json", "config.json"}) {
+    const std::string model = ModelWithout(file);
+    temp_.Write(std::string("model/") + file,
+                "version https://git-lfs.github.com/spec/v1\n"
+                "oid sha256:0123\nsize 5703\n");
+    ExpectFailure(Search(model, train_),
+                  "is a pointer of Git LFS, not the file itself; run git lfs pull");
+    fs::remove_all(model);
+  }
+}
+
+TEST_F(BadInput, TooLittleMemory) {
+  const auto result =
+      testing::RunCommand("ulimit -v 900000; OMP_NUM_THREADS=1 " + std::string(PIVOTAL_BINARY) +
+                          " generate --kv-memory 30GB --max-new-tokens 8 --model " + model_ + " x");
+  EXPECT_EQ(result.code, 1) << result.output;
+  EXPECT_THAT(result.output,
+              ::testing::MatchesRegex("pivotal: memory ran out while [^\n]*; [^\n]*\n"));
+}
+
+TEST_F(BadInput, PromptsThatAreTooLong) {
+  ExpectFailure("eval --model " + model_ + " --problems " + train_,
+                "new ones is longer than the model's 256 positions; lower --max-new-tokens to ");
+  ExpectFailure("generate --model " + model_ + " \"$(printf '7 %.0s' $(seq 3000))\"",
+                "fills the model's 256 positions, without room for an answer; shorten it");
 }
 
 TEST_F(BadInput, OtherArchitecture) {

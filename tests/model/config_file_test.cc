@@ -128,10 +128,76 @@ TEST_F(ConfigFileTest, TextModelOfPhi3VisionIsSavedAsPhi3) {
   Load(R"({"architectures": ["Phi3VForCausalLM"], "model_type": "phi3_v", "img_processor": {},
            "torch_dtype": "bfloat16", "vocab_size": 99})");
   testing::TempDir to;
-  CopyPhiConfig(folder_.path(), "float32", to.path());
+  CopyPhiConfig(LoadPhiConfig(folder_.path()), folder_.path(), "float32", to.path());
   const PhiConfig config = LoadPhiConfig(to.path());
   EXPECT_EQ(config.architecture, Architecture::kPhi3);
   EXPECT_EQ(config.vocab_size, 99);
+}
+
+// The config of a published Phi-4 whose weights have a Llama's names.
+constexpr const char* kLlamaPhi4 = R"({"architectures": ["LlamaForCausalLM"],
+  "attention_bias": false, "attention_dropout": 0.0, "bos_token_id": 100257, "eos_token_id": 100265,
+  "head_dim": 128, "hidden_act": "silu", "hidden_size": 5120, "initializer_range": 0.02,
+  "intermediate_size": 17920, "max_position_embeddings": 16384, "mlp_bias": false,
+  "model_type": "llama", "num_attention_heads": 40, "num_hidden_layers": 40,
+  "num_key_value_heads": 10, "original_max_position_embeddings": 16384, "pad_token_id": 100351,
+  "pretraining_tp": 1, "rms_norm_eps": 1e-05, "rope_scaling": null, "rope_theta": 250000,
+  "tie_word_embeddings": false, "torch_dtype": "bfloat16", "use_cache": true,
+  "vocab_size": 100352})";
+
+TEST_F(ConfigFileTest, ReadsAPhi4NamedLlama) {
+  const PhiConfig config = Load(kLlamaPhi4);
+  EXPECT_EQ(config.architecture, Architecture::kLlama);
+  EXPECT_EQ(NumParameters(config), 14659507200);  // as Phi-4's page on Hugging Face says
+  EXPECT_EQ(config.rope.theta, 250000);
+  testing::TempDir to;
+  CopyPhiConfig(config, folder_.path(), "float32", to.path());
+  const PhiConfig saved = LoadPhiConfig(to.path());
+  EXPECT_EQ(saved.architecture, Architecture::kPhi3);
+  EXPECT_EQ(NumParameters(saved), 14659507200);
+}
+
+// transformers' LlamaConfig() and Phi3Config() have other defaults; a copy spells them out.
+TEST_F(ConfigFileTest, ALlamaKeepsItsDefaultsAsPhi3) {
+  const PhiConfig llama = Load(R"({"model_type": "llama", "sliding_window": 7})");
+  EXPECT_EQ(NumParameters(llama), 6738415616);  // Llama-2-7B
+  EXPECT_EQ(llama.norm_eps, 1e-6);
+  EXPECT_EQ(llama.sliding_window, 0);  // a Llama has none
+  testing::TempDir to;
+  CopyPhiConfig(llama, folder_.path(), "float32", to.path());
+  const PhiConfig phi = LoadPhiConfig(to.path());
+  EXPECT_EQ(phi.architecture, Architecture::kPhi3);
+  EXPECT_EQ(NumParameters(phi), NumParameters(llama));
+  EXPECT_EQ(phi.norm_eps, 1e-6);
+  EXPECT_EQ(phi.max_position_embeddings, 2048);
+  EXPECT_EQ(phi.sliding_window, 0);
+  EXPECT_THAT(phi.eos_token_ids, ElementsAre(2));
+}
+
+TEST_F(ConfigFileTest, RefusesWhatALlamaHasBeyondAPhi3) {
+  const std::string head = R"({"architectures": ["LlamaForCausalLM"], )";
+  EXPECT_THAT(Message(head + R"("mlp_bias": true})"), HasSubstr("\"mlp_bias\": true"));
+  EXPECT_THAT(Message(head + R"("attention_bias": true})"), HasSubstr("\"attention_bias\": true"));
+  EXPECT_THAT(Message(head + R"("hidden_act": "gelu"})"), HasSubstr("hidden_act"));
+  EXPECT_THAT(Message(head + R"("rope_scaling": {"rope_type": "llama3", "factor": 8.0}})"),
+              HasSubstr("rope_scaling of type \"llama3\" is not supported for LlamaForCausalLM"));
+  EXPECT_THAT(Message(head + R"("rope_scaling": {"type": "linear", "factor": 2.0}})"),
+              HasSubstr("\"linear\""));
+}
+
+TEST_F(ConfigFileTest, TakesTheModelTypeWithoutArchitectures) {
+  EXPECT_EQ(Load(R"({"model_type": "phi"})").architecture, Architecture::kPhi);
+  EXPECT_EQ(Load(R"({"model_type": "phi3"})").architecture, Architecture::kPhi3);
+  EXPECT_EQ(Load(R"({"architectures": null, "model_type": "phi3small"})").architecture,
+            Architecture::kPhi3Small);
+  EXPECT_EQ(Load(R"({"architectures": [], "model_type": "phi3_v"})").architecture,
+            Architecture::kPhi3V);
+  EXPECT_EQ(Load(R"({"model_type": "phimoe"})").architecture, Architecture::kPhimoe);
+  EXPECT_THAT(Message(R"({"model_type": "mistral"})"),
+              HasSubstr("architecture (none named) of type mistral is not supported"));
+  EXPECT_THAT(
+      Message(R"({"architectures": ["Phi3ForSequenceClassification"], "model_type": "phi3"})"),
+      HasSubstr("Phi3ForSequenceClassification is not supported"));
 }
 
 // Huge sizes are refused before they overflow or fill the memory.
@@ -165,8 +231,8 @@ TEST_F(ConfigFileTest, RefusesHugeSizes) {
 TEST_F(ConfigFileTest, RefusesWhatItCannotRun) {
   const std::string head = R"({"architectures": ["Phi3ForCausalLM"], )";
   const std::string small = R"({"architectures": ["Phi3SmallForCausalLM"], )";
-  EXPECT_THAT(Message(R"({"architectures": ["LlamaForCausalLM"]})"),
-              HasSubstr("LlamaForCausalLM is not supported"));
+  EXPECT_THAT(Message(R"({"architectures": ["MistralForCausalLM"]})"),
+              HasSubstr("MistralForCausalLM is not supported"));
   EXPECT_THAT(Message("{}"), HasSubstr("(none named)"));
   EXPECT_THAT(Message(head + R"("rope_scaling": {"type": "longrope"}})"),
               HasSubstr("short_factor has 0 numbers"));
@@ -198,6 +264,7 @@ TEST_F(ConfigFileTest, RefusesWhatItCannotRun) {
   EXPECT_THAT(Message(head + R"("hidden_size": 32, "hidden_size": 64})"),
               HasSubstr("\"hidden_size\" stands twice"));
   EXPECT_THROW(LoadPhiConfig(folder_.path() / "nowhere"), Error);
+  EXPECT_THROW(LoadPhiConfig(folder_.path() / std::string(300, 'x')), Error);  // too long a name
 }
 
 }  // namespace

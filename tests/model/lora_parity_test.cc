@@ -72,16 +72,27 @@ class LoraParity : public ::testing::Test {
 
 TEST_F(LoraParity, PeftsAdaptersWorkHere) {
   Python("make", temp_.path() / "peft");
-  for (const char* name : {"all", "some"}) {
+  for (const char* name : {"all", "some", "converted"}) {
     const fs::path folder = temp_.path() / "peft" / name;
     const Json theirs = Json::parse(std::ifstream(folder / "logits.json"));
     ASSERT_GT(LogitDifference(theirs), 0.1) << "the adapter does nothing";
     model().set_adapter(LoadAdapter(folder, model()));
     const double worst = LogitDifference(theirs);
-    std::printf("%-5s largest logit difference %.2g\n", name, worst);
+    std::printf("%-9s largest logit difference %.2g\n", name, worst);
     EXPECT_LT(worst, 1e-4);
     model().set_adapter(nullptr);
   }
+}
+
+TEST_F(LoraParity, AdaptersOnQueriesKeysAndValuesWorkHere) {
+  Python("llama", temp_.path());
+  const Json theirs = Json::parse(std::ifstream(temp_.path() / "adapter/logits.json"));
+  checkpoint_ = LoadCheckpoint(temp_.path() / "model", at::kCPU, at::kFloat);
+  ASSERT_GT(LogitDifference(theirs), 0.1) << "the adapter does nothing";
+  model().set_adapter(LoadAdapter(temp_.path() / "adapter", model()));
+  const double worst = LogitDifference(theirs);
+  std::printf("largest logit difference %.2g\n", worst);
+  EXPECT_LT(worst, 1e-4);
 }
 
 TEST_F(LoraParity, OurAdaptersWorkThere) {

@@ -9,9 +9,13 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
-#include <fstream>
+#include <cmath>
+#include <deque>
+#include <functional>
 
 #include "data/base/error.h"
+#include "data/weights/safetensors.h"
+#include "tests/support/error_text.h"
 #include "tests/support/small_phi.h"
 #include "tests/support/temp_dir.h"
 
@@ -186,11 +190,199 @@ TEST(Lora, RefusesWhatDoesNotFit) {
               HasSubstr("has shape [80, 2]; [96, 2] fits"));
   PhiConfig shallow = testing::SmallConfig();
   shallow.num_hidden_layers = 2;
-  EXPECT_THAT(message([&] { LoadAdapter(temp.path(), *testing::SmallPhi(shallow)); }),
-              HasSubstr("24 tensors, of which 16"));
-  std::ofstream(temp.path() / "adapter_config.json")
-      << R"({"peft_type": "LORA", "r": 2, "lora_alpha": 2, "use_dora": true})";
-  EXPECT_THAT(message([&] { LoadAdapter(temp.path(), *model); }), HasSubstr("use_dora is true"));
+  EXPECT_THAT(
+      message([&] { LoadAdapter(temp.path(), *testing::SmallPhi(shallow)); }),
+      AllOf(HasSubstr("tensor \"base_model.model.model.layers.2.mlp.down_proj.lora_A.weight\" "
+                      "is no low-rank update"),
+            HasSubstr("its layers are down_proj, gate_up_proj, o_proj, qkv_proj"),
+            HasSubstr("e.g. \"base_model.model.model.layers.0.self_attn.qkv_proj.lora_A."
+                      "weight\"")));
+}
+
+// Every field of LoraConfig in PEFT 0.21.2, with a value that a file may have.
+TEST(Lora, ReadsOrRefusesEveryKeyOfPeft) {
+  const testing::TempDir temp;
+  const auto model = testing::SmallPhi();
+  SaveAdapter(*Grown(*model, {.rank = 2}), "base", temp.path());
+  const auto load = [&](const std::string& key, const std::string& value) {
+    temp.Write("adapter_config.json",
+               R"({"peft_type": "LORA", "r": 2, "lora_alpha": 2, ")" + key + "\": " + value + "}");
+    return testing::ErrorText([&] { LoadAdapter(temp.path(), *model); });
+  };
+  using Cases = std::vector<std::pair<std::string, std::string>>;
+  for (const auto& [key, value] :
+       Cases{{"task_type", R"("CAUSAL_LM")"},
+             {"auto_mapping", R"({"base_model_class": "Phi3ForCausalLM", "unsloth_fixed": true})"},
+             {"peft_version", R"("0.21.2")"},
+             {"base_model_name_or_path", R"("microsoft/phi-4")"},
+             {"revision", R"("main")"},
+             {"inference_mode", "true"},
+             {"target_modules", R"(["qkv_proj"])"},
+             {"target_modules", R"("all-linear")"},
+             {"exclude_modules", R"(["lm_head"])"},
+             {"lora_dropout", "0.1"},
+             {"fan_in_fan_out", "false"},
+             {"bias", R"("none")"},
+             {"use_rslora", "true"},
+             {"modules_to_save", "null"},
+             {"modules_to_save", "[]"},
+             {"init_lora_weights", "true"},
+             {"init_lora_weights", "false"},
+             {"init_lora_weights", R"("gaussian")"},
+             {"init_lora_weights", R"("eva")"},
+             {"init_lora_weights", R"("orthogonal")"},
+             {"init_lora_weights", R"("mica")"},
+             {"layers_to_transform", "[0, 1]"},
+             {"layers_pattern", R"("layers")"},
+             {"rank_pattern", "{}"},
+             {"alpha_pattern", "{}"},
+             {"megatron_config", "null"},
+             {"megatron_core", R"("megatron.core")"},
+             {"trainable_token_indices", "null"},
+             {"loftq_config", "{}"},
+             {"eva_config", R"({"rho": 2.0})"},
+             {"corda_config", R"({"corda_method": "ipm"})"},
+             {"lora_ga_config", R"({"direction": "ArB2r"})"},
+             {"velora_config", R"({"num_groups": 8})"},
+             {"qalora_group_size", "16"},
+             {"runtime_config", R"({"ephemeral_gpu_offload": false})"},
+             {"ensure_weight_tying", "true"}})
+    EXPECT_EQ(load(key, value), "(no Error)") << key << ": " << value;
+  for (const auto& [key, value] : Cases{{"use_dora", "true"},
+                                        {"fan_in_fan_out", "true"},
+                                        {"bias", R"("lora_only")"},
+                                        {"modules_to_save", R"(["lm_head"])"},
+                                        {"rank_pattern", R"({"o_proj": 4})"},
+                                        {"alpha_pattern", R"({"o_proj": 4})"},
+                                        {"megatron_config", R"({"hidden_size": 24})"},
+                                        {"trainable_token_indices", "[0, 1]"},
+                                        {"alora_invocation_tokens", "[529, 29989]"},
+                                        {"use_qalora", "true"},
+                                        {"monteclora_config", R"({"num_samples": 8})"},
+                                        {"layer_replication", "[[0, 2], [1, 3]]"},
+                                        {"lora_bias", "true"},
+                                        {"target_parameters", R"(["experts.gate_up_proj"])"},
+                                        {"use_bdlora", R"({"nblocks": 2})"},
+                                        {"arrow_config", R"({"top_k": 3})"},
+                                        {"kasa_config", R"({"beta": 1e-4})"}})
+    EXPECT_THAT(load(key, value), AllOf(HasSubstr("adapter_config.json: " + key + " is "),
+                                        HasSubstr("which Pivotal does not compute; merge")))
+        << key << ": " << value;
+  EXPECT_THAT(load("use_something_new", "true"),
+              HasSubstr("use_something_new is true, which Pivotal does not know; merge"));
+  for (const char* changed :
+       {"pissa", "pissa_niter_16", "olora", "OLoRA", "corda", "loftq", "lora_ga", "something_new"})
+    EXPECT_THAT(load("init_lora_weights", "\"" + std::string(changed) + "\""),
+                AllOf(HasSubstr("init_lora_weights is \"" + std::string(changed) + "\""),
+                      HasSubstr("path_initial_model_for_weight_conversion")));
+  EXPECT_THAT(load("use_rslora", R"("yes")"), HasSubstr("use_rslora must be true or false"));
+}
+
+TEST(Lora, TheBaseMayHaveAPathThatIsNoUtf8) {
+  const testing::TempDir temp;
+  const auto model = testing::SmallPhi();
+  SaveAdapter(*Grown(*model, {.rank = 2}), "caf\xE9", temp.path());
+  EXPECT_NO_THROW(LoadAdapter(temp.path(), *model));
+}
+
+// Writes an adapter's tensors under other names.
+void Rename(const fs::path& folder, const std::function<std::string(std::string)>& rename) {
+  const data::SafetensorsReader reader(
+      data::SafetensorsReader::OfFile(folder / "adapter_model.safetensors"));
+  std::map<std::string, data::TensorView> tensors;
+  for (const std::string& name : reader.Names()) tensors[rename(name)] = reader.Get(name);
+  data::WriteSafetensors(folder / "adapter_model.safetensors", tensors);
+}
+
+TEST(Lora, KeysMayHaveTheNameOfPeftsDefaultAdapter) {
+  const testing::TempDir temp;
+  const auto model = testing::SmallPhi();
+  const auto adapter = Grown(*model, {.rank = 2});
+  SaveAdapter(*adapter, "base", temp.path());
+  Rename(temp.path(), [](std::string name) {
+    return name.replace(name.rfind(".weight"), 7, ".default.weight");
+  });
+  const auto read = LoadAdapter(temp.path(), *model);
+  ASSERT_EQ(read->updates.size(), adapter->updates.size());
+  for (const auto& [layer, update] : adapter->updates)
+    EXPECT_TRUE(read->updates.at(layer).b.equal(update.b)) << layer;
+}
+
+// Adapters on queries, keys and values one by one, as on a Llama, become one on the merged layer.
+TEST(Lora, TakesUpdatesOfMergedLayersOneByOne) {
+  const c10::NoGradGuard no_grad;
+  const testing::TempDir temp;
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  std::map<std::string, data::TensorView> views;
+  std::deque<std::vector<float>> values;
+  std::map<std::string, at::Tensor> deltas;  // of a projection: its whole update
+  const auto add = [&](const std::string& layer, int64_t out, int64_t in) {
+    at::Tensor matrices[2];
+    for (const bool is_b : {false, true}) {
+      const std::vector<int64_t> shape =
+          is_b ? std::vector{out, int64_t{2}} : std::vector{int64_t{2}, in};
+      auto& data = values.emplace_back();
+      for (int64_t i = 0; i < shape[0] * shape[1]; ++i)
+        data.push_back(0.02f * static_cast<float>((7 * i + std::ssize(values)) % 11 - 5));
+      views["base_model.model.model.layers." + layer +
+            (is_b ? ".lora_B.weight" : ".lora_A.weight")] = {data::DType::kF32, shape,
+                                                             std::as_bytes(std::span(data))};
+      matrices[is_b ? 1 : 0] = at::tensor(data).view(shape).to(at::kDouble);
+    }
+    deltas[layer] = matrices[1].mm(matrices[0]);
+  };
+  add("0.self_attn.q_proj", 24, 24);
+  add("0.self_attn.v_proj", 8, 24);  // none for the keys
+  add("1.mlp.gate_proj", 40, 24);
+  add("1.mlp.up_proj", 40, 24);
+  add("2.self_attn.o_proj", 24, 24);
+  data::WriteSafetensors(temp.path() / "adapter_model.safetensors", views);
+  for (const std::string rslora : {"false", "true"}) {
+    temp.Write("adapter_config.json",
+               R"({"peft_type": "LORA", "r": 2, "lora_alpha": 6, "use_rslora": )" + rslora + "}");
+    const double scale = rslora == "true" ? 6 / std::sqrt(2.0) : 3;
+    const auto adapter = LoadAdapter(temp.path(), *model);
+    EXPECT_EQ(adapter->options.rank, 6);
+    EXPECT_NEAR(adapter->options.Scale(), scale, 1e-12);
+    EXPECT_THAT(adapter->options.modules,
+                ::testing::ElementsAre("gate_up_proj", "o_proj", "qkv_proj"));
+    const auto delta = [&](const std::string& layer) {
+      const LowRank& update = adapter->updates.at("model.layers." + layer);
+      return update.scale * update.b.mm(update.a);
+    };
+    const at::Tensor qkv = delta("0.self_attn.qkv_proj");  // 24 rows of queries, 8, 8
+    EXPECT_LT(LargestDifference(qkv.narrow(0, 0, 24), scale * deltas["0.self_attn.q_proj"]), 1e-6);
+    EXPECT_EQ(qkv.narrow(0, 24, 8).abs().max().item<double>(), 0);
+    EXPECT_LT(LargestDifference(qkv.narrow(0, 32, 8), scale * deltas["0.self_attn.v_proj"]), 1e-6);
+    const at::Tensor up = delta("1.mlp.gate_up_proj");
+    EXPECT_LT(LargestDifference(up.narrow(0, 0, 40), scale * deltas["1.mlp.gate_proj"]), 1e-6);
+    EXPECT_LT(LargestDifference(up.narrow(0, 40, 40), scale * deltas["1.mlp.up_proj"]), 1e-6);
+    EXPECT_LT(LargestDifference(delta("2.self_attn.o_proj"), scale * deltas["2.self_attn.o_proj"]),
+              1e-6);
+    const testing::TempDir again;
+    SaveAdapter(*adapter, "base", again.path());
+    const auto read = LoadAdapter(again.path(), *model);
+    for (const auto& [layer, update] : adapter->updates)
+      EXPECT_LT(LargestDifference(
+                    read->updates.at(layer).b.mm(read->updates.at(layer).a) * read->options.Scale(),
+                    update.b.mm(update.a) * scale),
+                1e-6)
+          << layer;
+  }
+}
+
+TEST(Lora, RefusesValuesThatAreNotFinite) {
+  const testing::TempDir temp;
+  const auto model = testing::SmallPhi();
+  const auto adapter = Grown(*model, {.rank = 2});
+  at::Tensor b = adapter->updates.at("model.layers.1.self_attn.o_proj").b;
+  b[1][1] = NAN;
+  SaveAdapter(*adapter, "base", temp.path());
+  EXPECT_THAT(
+      testing::ErrorText([&] { LoadAdapter(temp.path(), *model); }),
+      HasSubstr("adapter_model.safetensors: tensor "
+                "\"base_model.model.model.layers.1.self_attn.o_proj.lora_B.weight\" holds NaN or "
+                "infinity, first at element 3 of 48"));
 }
 
 }  // namespace

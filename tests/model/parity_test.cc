@@ -118,10 +118,11 @@ TEST_F(Parity, EveryPhi) {
     fs::create_directory(entry.path() / "saved");
     SaveCheckpoint(*as_stored.model, entry.path(), entry.path() / "saved", 60'000);
     EXPECT_TRUE(fs::exists(entry.path() / "saved/model.safetensors.index.json"));
-    ExpectSameTensors(entry.path(), entry.path() / "saved", name == "phi-3-vision");
+    if (name != "phi-4-named-llama")  // which is saved with a Phi-3's names
+      ExpectSameTensors(entry.path(), entry.path() / "saved", name == "phi-3-vision");
     ++variants;
   }
-  EXPECT_EQ(variants, 15);
+  EXPECT_EQ(variants, 17);
   Python("check " + family);
 }
 

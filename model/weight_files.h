@@ -1,0 +1,48 @@
+// Apache-2.0. A model's weights in the safetensors files of a folder: which tensors become which
+// weights.
+#pragma once
+
+#include <ATen/core/Tensor.h>
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "data/weights/safetensors.h"
+#include "model/phi_config.h"
+
+namespace pivotal::model {
+
+// Rows of a weight that are a tensor of their own in the file.
+struct WeightPart {
+  std::string name;
+  int64_t rows;
+};
+
+// Returns the matrices of queries, keys and values whose rows make the layer "....qkv_proj", or
+// those of gate and up that make "....gate_up_proj", as a Llama names them. Returns none for other
+// layers and for models without such layers. Names may go on after the layer's: ".weight".
+std::vector<WeightPart> PartsOf(std::string_view layer, const PhiConfig& config);
+
+// Returns whether a model whose config ties the output matrix to the embedding has another output
+// matrix in its file. transformers takes that one. Throws Error if the model cannot have one.
+bool HasOwnHead(const data::SafetensorsReader& reader, const PhiConfig& config);
+
+enum class WeightUse {
+  kAny,      // the model owns its weights
+  kRollouts  // read-only: on a CPU, weights stay in the mapped file and in its type, if `dtype`
+             // would not be narrower
+};
+
+// Reads the weights that `config` implies as `dtype` to `device`; holds at most one of them twice.
+// Throws Error that names the file and the tensor if one is missing, is damaged (NaN, infinity), or
+// has no place in the model. Tensors of types that hold no weights, such as I64, are left out with
+// a warning.
+std::map<std::string, at::Tensor> ReadWeights(
+    const std::shared_ptr<const data::SafetensorsReader>& reader, const PhiConfig& config,
+    at::Device device, at::ScalarType dtype, WeightUse use);
+
+}  // namespace pivotal::model
