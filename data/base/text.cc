@@ -2,10 +2,46 @@
 #include "data/base/text.h"
 
 #include <algorithm>
+#include <array>
 
 #include "data/base/utf8.h"
 
 namespace pivotal::data {
+namespace {
+
+// Tokens that end a turn. No text has them by chance, so what follows the first is another turn.
+constexpr std::array<std::string_view, 11> kTurnEnds = {"<|im_end|>",
+                                                        "<|endoftext|>",
+                                                        "<|end|>",
+                                                        "<|eot_id|>",
+                                                        "<|eom_id|>",
+                                                        "<|end_of_text|>",
+                                                        "<|return|>",
+                                                        "<|eos|>",
+                                                        "<|end_of_turn|>",
+                                                        "<end_of_turn>",
+                                                        "<\uff5cend\u2581of\u2581sentence\uff5c>"};
+// Tokens that may also stand inside a text, as </s> does in HTML: only those at its end count.
+constexpr std::array<std::string_view, 4> kLastTokens = {"</s>", "<eos>", "<pad>", "<|pad|>"};
+
+std::string_view BeforeTurnEnd(std::string_view text) {
+  std::size_t end = text.size();
+  for (std::string_view token : kTurnEnds) end = std::min(end, text.find(token));
+  text = text.substr(0, end);
+  for (bool more = true; more;) {
+    const auto body = text.substr(0, text.find_last_not_of(kWhiteSpace) + 1);
+    more = false;
+    for (std::string_view token : kLastTokens) {
+      if (!body.ends_with(token)) continue;
+      text = body.substr(0, body.size() - token.size());
+      more = true;
+      break;
+    }
+  }
+  return text;
+}
+
+}  // namespace
 
 std::string_view Trim(std::string_view text, std::string_view drop) {
   const auto first = text.find_first_not_of(drop);
@@ -57,11 +93,11 @@ std::string Visible(std::string_view text, std::string_view keep) {
   return visible;
 }
 
-std::optional<std::string_view> AfterReasoning(std::string_view response) {
+std::optional<std::string_view> FinalResponse(std::string_view response) {
   if (const auto end = response.rfind(kThinkEnd); end != std::string_view::npos)
     response.remove_prefix(end + kThinkEnd.size());
   if (response.find(kThinkBegin) != std::string_view::npos) return std::nullopt;
-  return response;
+  return BeforeTurnEnd(response);
 }
 
 }  // namespace pivotal::data

@@ -29,8 +29,10 @@ std::string Visible(std::string_view text, std::string_view keep = "\n");
 // Reasoning models write their reasoning between these marks and then respond.
 inline constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";
 
-// Returns the part of `response` after its last </think>; all of it if there is none. Returns
-// nullopt if a <think> opens there: the response was cut while the model reasoned.
-std::optional<std::string_view> AfterReasoning(std::string_view response);
+// Returns what `response` says to its reader: the part after its last </think> (all of it if there
+// is none), up to the first token with which a chat template ends a turn, such as <|im_end|>, and
+// without such tokens of its own at the end, such as </s>. Returns nullopt if a <think> opens
+// there: the response was cut while the model reasoned.
+std::optional<std::string_view> FinalResponse(std::string_view response);
 
 }  // namespace pivotal::data

@@ -185,7 +185,7 @@ class ReadingOracle : public Oracle {
 
   bool Judge(const Attempt& attempt) const override {
     const auto want = answer_(attempt.answer);
-    const auto said = data::AfterReasoning(attempt.response);
+    const auto said = data::FinalResponse(attempt.response);
     return want && said && response_(*said) == want;
   }
   bool CanRead(std::string_view answer) const override { return answer_(answer).has_value(); }
@@ -200,7 +200,7 @@ class ReadingOracle : public Oracle {
 class NumericOracle : public Oracle {
  public:
   bool Judge(const Attempt& attempt) const override {
-    const auto said = data::AfterReasoning(attempt.response);
+    const auto said = data::FinalResponse(attempt.response);
     const auto want = said ? Read(attempt.answer) : std::nullopt;
     const auto got = want ? Read(*said) : std::nullopt;
     return got && SameQuantity(*want, *got);

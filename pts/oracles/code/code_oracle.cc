@@ -252,7 +252,7 @@ class CodeOracle : public Oracle {
 
   bool Judge(const Attempt& attempt) const override {
     const auto task = ReadCodeTask(attempt.answer);
-    const auto said = data::AfterReasoning(attempt.response);
+    const auto said = data::FinalResponse(attempt.response);
     if (!task || !said) return false;
     const CodeJob job = MakeCodeJob(*task, attempt.question, FindProgram(*said));
     for (int left = kAttempts;; std::this_thread::sleep_for(std::chrono::milliseconds(100))) {

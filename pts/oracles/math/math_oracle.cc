@@ -309,7 +309,7 @@ bool SameMathText(std::string_view reference, std::string_view response) {
 }
 
 bool MathOracle::Judge(const Attempt& attempt) const {
-  const auto said = data::AfterReasoning(attempt.response);
+  const auto said = data::FinalResponse(attempt.response);
   const auto want = said ? ReadReference(attempt.answer) : std::nullopt;
   const auto answer = want ? Read(*said) : std::nullopt;
   return answer && SameMathText(*want, *answer);

@@ -36,12 +36,20 @@ TEST(Visible, ShowsWhatWouldSteerATerminal) {
   EXPECT_EQ(Visible("a\u202eb\u2066c"), "a\ufffdb\ufffdc") << "turns the order of letters";
 }
 
-TEST(AfterReasoning, IsWhatFollowsTheLastEnd) {
-  EXPECT_EQ(AfterReasoning("7"), "7");
-  EXPECT_EQ(AfterReasoning("<think>6</think>7"), "7");
-  EXPECT_EQ(AfterReasoning("6</think>7</think>8"), "8");
-  EXPECT_EQ(AfterReasoning("<think>6"), std::nullopt) << "cut while it reasons";
-  EXPECT_EQ(AfterReasoning("<think>6</think><think>7"), std::nullopt);
+TEST(FinalResponse, IsWhatFollowsTheLastEnd) {
+  EXPECT_EQ(FinalResponse("7"), "7");
+  EXPECT_EQ(FinalResponse("<think>6</think>7"), "7");
+  EXPECT_EQ(FinalResponse("6</think>7</think>8"), "8");
+  EXPECT_EQ(FinalResponse("<think>6"), std::nullopt) << "cut while it reasons";
+  EXPECT_EQ(FinalResponse("<think>6</think><think>7"), std::nullopt);
+}
+
+TEST(FinalResponse, EndsBeforeTheTokensThatEndATurn) {
+  EXPECT_EQ(FinalResponse("7<|im_end|>"), "7");
+  EXPECT_EQ(FinalResponse("7\n<|end|>\n<|user|>8<|end|>"), "7\n");
+  EXPECT_EQ(FinalResponse("<think>6<|im_end|></think>7</s>\n<pad> "), "7");
+  EXPECT_EQ(FinalResponse("<s>7</s> costs 8"), "<s>7</s> costs 8") << "marks of HTML stay";
+  EXPECT_EQ(FinalResponse("<|im_end|>"), "");
 }
 
 }  // namespace
