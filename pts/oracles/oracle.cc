@@ -10,11 +10,14 @@
 namespace pivotal {
 
 std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options) {
-  constexpr std::string_view kCommand = "command:";
+  constexpr std::string_view kCommand = "command:", kRegex = "regex:";
   options.Validate();
+  // The names of both without what belongs behind them are mistakes that these two explain.
+  if (name == "command") name = kCommand;
+  if (name == "regex") name = kRegex;
   if (name == "math") return std::make_unique<pts::MathOracle>();
   if (name == "code") return pts::MakeCodeOracle(options);
-  if (name.starts_with(kCommand) && name.size() > kCommand.size())
+  if (name.starts_with(kCommand))
     return pts::MakeCommandOracle(name.substr(kCommand.size()), options);
   if (auto oracle = pts::MakeSimpleOracle(name)) return oracle;
   Fail(

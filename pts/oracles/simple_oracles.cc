@@ -15,6 +15,7 @@
 
 #include "data/base/error.h"
 #include "data/base/text.h"
+#include "pts/oracles/choice.h"
 #include "pts/oracles/math/math_oracle.h"
 #include "pts/oracles/math/number.h"
 #include "pts/oracles/math/quantity.h"
@@ -26,44 +27,6 @@ namespace {
 
 constexpr std::string_view kHash = "####";
 constexpr std::string_view kRegex = "regex:";
-
-// Returns true for a byte of a word: letters, digits, "_", and every byte of a character beyond
-// ASCII.
-bool IsWord(char c) {
-  return IsLetter(c) || (c >= '0' && c <= '9') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
-}
-
-// Returns true for quotes, dashes and their like: U+2000 to U+206F, in UTF-8 E2 80 xx and E2 81 80
-// to E2 81 AF.
-bool IsPunctuation(std::string_view character) {
-  return character.starts_with("\xE2\x80") ||
-         (character.starts_with("\xE2\x81") && character.size() > 2 && character[2] < '\xB0');
-}
-
-bool EndsInWord(std::string_view before) {
-  if (before.empty() || !IsWord(before.back())) return false;
-  return before.size() < 3 || !IsPunctuation(before.substr(before.size() - 3));
-}
-
-// Returns true for "am", and for "'m" with either apostrophe: the I of "I'm" is no choice.
-bool StartsWithWord(std::string_view after) {
-  for (std::string_view apostrophe : {"'", "\u2019"}) {
-    if (after.starts_with(apostrophe))
-      return after.size() > apostrophe.size() && IsLetter(after[apostrophe.size()]);
-  }
-  return !after.empty() && IsWord(after.front()) && !IsPunctuation(after);
-}
-
-// Returns the last letter A-J that is not part of a word: "(B)", "Answer: B", "\boxed{B}". Letters
-// in lower case and the I of "I'm" are none; typographic quotes and dashes may touch the letter.
-std::optional<std::string> LastChoice(std::string_view text) {
-  for (std::size_t at = text.size(); at-- > 0;) {
-    const bool letter = text[at] >= 'A' && text[at] <= 'J';
-    if (letter && !EndsInWord(text.substr(0, at)) && !StartsWithWord(text.substr(at + 1)))
-      return std::string(1, text[at]);
-  }
-  return std::nullopt;
-}
 
 // Limits of backtracking steps for each position at which a match may start (milliseconds), and of
 // memory.
@@ -166,6 +129,9 @@ std::optional<std::string> HashOrBareNumber(std::string_view text) {
 using Reader = std::function<std::optional<std::string>(std::string_view)>;
 
 Reader RegexResponse(std::string_view pattern) {
+  if (pattern.empty())
+    Fail(
+        "oracle regex: a pattern is missing; write regex:PATTERN, as in \"regex:answer: *(\\d+)\"");
   if (pattern.find("think>") != std::string_view::npos)
     Fail(
         "oracle regex: a response is read after its last </think>, so the pattern \"{}\" can "
@@ -224,7 +190,7 @@ std::unique_ptr<const Oracle> MakeSimpleOracle(std::string_view name) {
   if (name == "exact") return std::make_unique<ReadingOracle>(Trimmed, Trimmed);
   if (name == "choice") return std::make_unique<ReadingOracle>(LastChoice, LastChoice);
   if (name == "numeric") return std::make_unique<NumericOracle>();
-  if (name.starts_with(kRegex) && name.size() > kRegex.size())
+  if (name.starts_with(kRegex))
     return std::make_unique<ReadingOracle>(RegexResponse(name.substr(kRegex.size())), Trimmed);
   return nullptr;
 }

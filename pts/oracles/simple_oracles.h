@@ -10,7 +10,7 @@ namespace pivotal::pts {
 
 // Makes the oracle "last-number", "hash", "exact", "choice", "numeric" or "regex:PATTERN"
 // (include/pivotal/oracle.h). Returns nullptr for any other name. Throws Error where PATTERN is
-// malformed or names <think> or </think>.
+// missing, is malformed or names <think> or </think>.
 std::unique_ptr<const Oracle> MakeSimpleOracle(std::string_view name);
 
 }  // namespace pivotal::pts

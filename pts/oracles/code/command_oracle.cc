@@ -6,6 +6,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
+#include "data/base/error.h"
+#include "data/base/text.h"
 #include "pts/oracles/code/command_pool.h"
 
 namespace pivotal::pts {
@@ -69,6 +71,10 @@ class CommandScorer : public ResponseScorer {
 
 std::unique_ptr<const Oracle> MakeCommandOracle(std::string_view command,
                                                 const OracleOptions& options) {
+  if (data::Trim(command).empty())
+    Fail(
+        "oracle command: a program is missing; write command:PROGRAM, as in \"command:python3 "
+        "judge.py\"");
   return std::make_unique<CommandOracle>(command, options);
 }
 

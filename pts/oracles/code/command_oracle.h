@@ -13,7 +13,8 @@ namespace pivotal::pts {
 // responses go to its stdin only, never into the command line. For each line {"question", "answer",
 // "response"} the program prints one line {"success": true|false} and flushes it; further keys are
 // ignored. Its stderr is read, and the end of it is shown if the program fails. command_pool.h says
-// how many copies run, what happens to those that fail, and when there is no verdict.
+// how many copies run, what happens to those that fail, and when there is no verdict. An empty
+// command is an Error.
 std::unique_ptr<const Oracle> MakeCommandOracle(std::string_view command,
                                                 const OracleOptions& options);
 

@@ -78,11 +78,48 @@ INSTANTIATE_TEST_SUITE_P(
     Forms, ChoiceOracleTest,
     ::testing::Values(Choice{"(B)", "B"}, Choice{"Answer: B", "B"}, Choice{"A, no: C.", "C"},
                       Choice{"\\boxed{D}", "D"}, Choice{"**J**", "J"}, Choice{"K", "-"},
-                      Choice{"b", "-"}, Choice{"BAD", "-"}, Choice{"B2", "-"}, Choice{"", "-"},
+                      Choice{"b", "B"}, Choice{"BAD", "-"}, Choice{"B2", "-"}, Choice{"", "-"},
                       Choice{"'B'", "B"}, Choice{"\u201cB\u201d", "B"},
                       Choice{"\u2018B\u2019", "B"}, Choice{"B, as I'm sure", "B"},
                       Choice{"B, as I\u2019m sure", "B"}, Choice{"\u00c9A", "-"},
                       Choice{"A\u00e9", "-"}, Choice{"x_A", "-"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    SaidToBeTheAnswer, ChoiceOracleTest,
+    ::testing::Values(Choice{"The answer is (D) because (A) is too small.", "D"},
+                      Choice{"The answer is D. A is too small.", "D"},
+                      Choice{"\\boxed{D} because (A) is too small", "D"},
+                      Choice{"$\\boxed{\\textbf{(D)}}$, not (A)", "D"},
+                      Choice{"Answer: (D)\nExplanation: A, B and C fail.", "D"},
+                      Choice{"**Answer:** D\nA fails.", "D"},
+                      Choice{"The correct option is **D**; (A) is too small.", "D"},
+                      Choice{"So I choose D over A.", "D"},
+                      Choice{"(D) is correct, since (A) is too small.", "D"},
+                      Choice{"D is the best answer; A is worse.", "D"},
+                      Choice{"The answer is (A). No, the answer is (D), not (B).", "D"},
+                      Choice{"The answer is not (A) but (D)", "D"}, Choice{"the answer is d", "D"},
+                      Choice{"The answer is (d).", "D"},
+                      Choice{"Answer: \\boxed{d}, since a < b", "D"},
+                      Choice{"The answer is a prime, so (D).", "D"},
+                      Choice{"The answer is D, A and B are too small.", "D"},
+                      Choice{"The answer is A, B, or C", "-"}, Choice{"The answer is B or C", "-"},
+                      Choice{"Answer: (B) and (C)", "-"}));
+
+INSTANTIATE_TEST_SUITE_P(
+    LowerCaseAndWords, ChoiceOracleTest,
+    ::testing::Values(Choice{"(d)", "D"}, Choice{"(d) 12", "D"}, Choice{"(a) or rather (d)", "D"},
+                      Choice{"So it is [d].", "D"}, Choice{"d)", "D"}, Choice{"f(a)", "-"},
+                      Choice{"a b c", "-"}, Choice{"it is a or b", "-"},
+                      Choice{"(D), I think", "D"}, Choice{"(D). A triangle has three.", "D"},
+                      Choice{"D<|im_end|>", "D"},
+                      Choice{"(D)<|im_end|>\n<|im_start|>user\nIs it (A)?", "D"}));
+
+TEST(ChoiceOracle, SeveralLettersCountTogether) {
+  EXPECT_TRUE(Judge("choice", "The answer is (C) and (B).", "Answer: B and C"));
+  EXPECT_FALSE(Judge("choice", "The answer is (B).", "Answer: B and C"));
+  EXPECT_TRUE(Judge("choice", "(D)", "(d)"));
+  EXPECT_TRUE(Judge("choice", "(D)", "d"));
+}
 
 TEST(RegexOracle, TakesGroupOneOfTheLastMatch) {
   EXPECT_TRUE(Judge("regex:answer is (\\w+)", "answer is 3, no, answer is 4", " 4\n"));
@@ -145,13 +182,32 @@ TEST(Oracle, TellsWhichAnswersItCannotRead) {
 }
 
 TEST(Oracle, UnknownNamesListTheKnownOnes) {
-  for (std::string_view name : {"", "number", "Hash", "regex", "regex:"}) {
+  for (std::string_view name : {"", "number", "Hash", "regexp:x", "commands:x"}) {
     EXPECT_THAT(
         ErrorText([&] { MakeOracle(name); }),
         AllOf(HasSubstr("last-number"), HasSubstr("numeric"), HasSubstr("math"), HasSubstr("hash"),
               HasSubstr("exact"), HasSubstr("choice"), HasSubstr("regex:PATTERN")))
         << name;
   }
+}
+
+TEST(Oracle, SaysWhatIsMissingBehindAName) {
+  for (std::string_view name : {"regex", "regex:"})
+    EXPECT_THAT(ErrorText([&] { MakeOracle(name); }),
+                AllOf(HasSubstr("a pattern is missing"), HasSubstr("regex:PATTERN")));
+  for (std::string_view name : {"command", "command:", "command: "})
+    EXPECT_THAT(ErrorText([&] { MakeOracle(name); }),
+                AllOf(HasSubstr("a program is missing"), HasSubstr("command:PROGRAM")));
+}
+
+TEST(TemplateTokens, EndWhatIsRead) {
+  EXPECT_TRUE(Judge("exact", "Paris<|im_end|>", "Paris"));
+  EXPECT_TRUE(Judge("exact", "Paris</s>\n<pad><pad>", "Paris"));
+  EXPECT_TRUE(Judge("hash", "#### 5<|endoftext|>", "5"));
+  EXPECT_TRUE(Judge("last-number", "5<|end|>\n<|user|>\nWhat is 3 + 4?", "5"));
+  EXPECT_TRUE(Judge("regex:is (\\w+)$", "It is 5<|eot_id|>", "5"));
+  EXPECT_TRUE(Judge("math", "The answer is 7<|im_end|>", "7"));
+  EXPECT_TRUE(Judge("math", "$\\frac12$<|end|>", "0.5"));
 }
 
 TEST(ReasoningModels, AreReadBehindTheirReasoning) {
