@@ -10,13 +10,15 @@
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.h"
+#include "pts/oracles/code/process_tree.h"
 #include "pts/oracles/code/subprocess.h"
 
 namespace pivotal::pts {
 namespace {
 
 // The Python program that runs a response and its tests. It reads one JSON object from stdin:
-//   limits     {"RLIMIT_AS": n, ...}: limits of itself and all that it starts
+//   limits     {"RLIMIT_AS": n, ...}: limits of itself and all that it starts; a lower limit that
+//              the host has set stays
 //   context    text that runs first, in the module of the solution and in the scope of the tests;
 //              left out if it is not Python
 //   solution   the program of the response; runs in a module of its own
@@ -76,7 +78,11 @@ def read():
     os.dup2(null, 0)
     os.close(null)
     for name, value in job["limits"].items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+        limit = getattr(resource, name)
+        most = resource.getrlimit(limit)[1]
+        if most != resource.RLIM_INFINITY:
+            value = min(value, most)
+        resource.setrlimit(limit, (value, value))
     os.write(3, b"R")
     return job
 
@@ -91,6 +97,7 @@ using Clock = Subprocess::Clock;
 
 constexpr int64_t kMiB = 1 << 20;
 constexpr int kOpenFiles = 64;
+constexpr int kOwnTasks = 2;  // bubblewrap's own processes in the tree
 // Time in which bubblewrap and Python must start, on a busy machine.
 constexpr double kStartSeconds = 30;
 constexpr auto kLook = std::chrono::milliseconds(20);
@@ -105,19 +112,23 @@ std::string Secret() {
   return text;
 }
 
-json Limits(const OracleOptions& options) {
+json Limits(const Sandbox& sandbox, const OracleOptions& options) {
   return {{"RLIMIT_AS", options.memory * kMiB},
           {"RLIMIT_CPU", static_cast<int64_t>(std::ceil(options.timeout)) + 1},
           {"RLIMIT_FSIZE", options.files * kMiB},
-          {"RLIMIT_NPROC", options.processes},
+          {"RLIMIT_NPROC", sandbox.ProcessLimit(options.processes)},
           {"RLIMIT_NOFILE", kOpenFiles},
           {"RLIMIT_CORE", 0}};
 }
 
-std::string JobText(const CodeJob& job, const std::string& secret, const OracleOptions& options) {
-  const json text = {{"limits", Limits(options)}, {"context", job.context},
-                     {"solution", job.solution},  {"take", job.take ? json(*job.take) : json()},
-                     {"defines", job.defines},    {"tests", job.tests},
+std::string JobText(const CodeJob& job, const std::string& secret, const Sandbox& sandbox,
+                    const OracleOptions& options) {
+  const json text = {{"limits", Limits(sandbox, options)},
+                     {"context", job.context},
+                     {"solution", job.solution},
+                     {"take", job.take ? json(*job.take) : json()},
+                     {"defines", job.defines},
+                     {"tests", job.tests},
                      {"secret", secret}};
   // Bytes that are not UTF-8 are replaced: a response that was cut inside a character is no reason
   // to stop.
@@ -163,7 +174,8 @@ class Watch {
   bool TakesTooMuch() {
     if (Clock::now() < look_) return false;
     look_ = Clock::now() + kLook;
-    return ResidentBytes(child_.id()) > options_.memory * kMiB;
+    const TreeUse use = UseOfTree(child_.id());
+    return use.bytes > options_.memory * kMiB || use.tasks > options_.processes + kOwnTasks;
   }
 
   Subprocess& child_;
@@ -182,7 +194,7 @@ CodeOutcome RunCode(const Sandbox& sandbox, const CodeJob& job, const OracleOpti
   const std::string secret = Secret();
   Subprocess child(sandbox.Spec({"/usr/bin/python3", "-s", "-B", "-c", kCodeHarness},
                                 folder ? folder->path() : std::filesystem::path()));
-  child.Send(JobText(job, secret, options));
+  child.Send(JobText(job, secret, sandbox, options));
   child.CloseInput();
   CodeOutcome outcome = Watch(child, secret, options).Run();
   sandbox.Kill(child);

@@ -25,8 +25,8 @@ struct CodeOutcome {
 
 // Runs a program and its tests once. `options` limits wall time from its start; CPU time (one
 // second more), memory and file size of each of its processes; memory of all its processes
-// together, measured every 20 ms; their number and what they print. In bubblewrap none of its
-// processes outlives the call; without it, a process that has left its session may.
+// together, and their number, both measured every 20 ms; and what they print. In bubblewrap none of
+// its processes outlives the call; without it, a process that has left its session may.
 CodeOutcome RunCode(const Sandbox& sandbox, const CodeJob& job, const OracleOptions& options);
 
 }  // namespace pivotal::pts

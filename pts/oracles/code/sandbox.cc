@@ -6,17 +6,20 @@
 #include <seccomp.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/utsname.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <chrono>
+#include <cstdio>
 #include <cstring>
 #include <fstream>
 #include <memory>
 
 #include "data/base/descriptor.h"
 #include "data/base/error.h"
+#include "pts/oracles/code/process_tree.h"
 #include "pts/oracles/code/subprocess.h"
 
 namespace pivotal::pts {
@@ -155,6 +158,17 @@ void Sandbox::Kill(Subprocess& child) const {
     child.WaitOrKill(Subprocess::Clock::now() + std::chrono::seconds(1));
   }
   child.Kill();
+}
+
+int64_t Sandbox::ProcessLimit(int64_t processes) const {
+  constexpr int64_t kRoom = 256;
+  utsname system = {};
+  int major = 0, minor = 0;
+  const bool known =
+      ::uname(&system) == 0 && std::sscanf(system.release, "%d.%d", &major, &minor) == 2;
+  const bool apart = known && (major > 5 || (major == 5 && minor >= 14));
+  if (apart && kind_ == Kind::kBubblewrap) return processes;
+  return TasksOfUser(RunsAsNobody() ? kNobody : ::getuid()) + processes + kRoom;
 }
 
 ScratchFolder::ScratchFolder() {

@@ -38,6 +38,11 @@ class Sandbox {
   // Kills `child`, which was started with Spec, and all that it has started, and waits for it.
   void Kill(Subprocess& child) const;
   Kind kind() const { return kind_; }
+  // Returns the most processes and threads that RLIMIT_NPROC may allow a program, so that it can
+  // have `processes` of them. The kernel counts those in bubblewrap apart, but only from Linux 5.14
+  // on; else it counts all that the user has, so they are added, and room for what the user starts
+  // meanwhile.
+  int64_t ProcessLimit(int64_t processes) const;
 
  private:
   Kind kind_;

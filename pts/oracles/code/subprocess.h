@@ -1,11 +1,10 @@
-// Apache-2.0. A child process, the bytes that go to and from it, and its descendants.
+// Apache-2.0. A child process and the bytes that go to and from it.
 #pragma once
 
 #include <sys/types.h>
 
 #include <array>
 #include <chrono>
-#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -79,12 +78,5 @@ class Subprocess {
   bool close_input_ = false;
   std::array<Pipe, 3> streams_;
 };
-
-// Returns the child processes of a process; none for a process that is gone.
-std::vector<pid_t> ChildrenOf(pid_t process);
-
-// Returns the resident bytes of `root` and all its descendants, from /proc. Pages that several
-// processes share count for each. A process that ends meanwhile counts 0.
-int64_t ResidentBytes(pid_t root);
 
 }  // namespace pivotal::pts

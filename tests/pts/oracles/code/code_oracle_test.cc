@@ -5,11 +5,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <memory>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "pivotal/problem.h"
+#include "pts/oracles/code/sandbox.h"
 #include "tests/pts/oracles/code/sandboxed_oracle.h"
 #include "tests/support/error_text.h"
 #include "tests/support/temp_dir.h"
@@ -144,6 +146,28 @@ TEST(CodeOracleWithoutBubblewrap, IsRefusedWithTheRemedy) {
   EXPECT_THAT(ErrorText([] { MakeOracle("code", WithoutBubblewrap()); }),
               AllOf(HasSubstr("/nonexistent/bwrap"), HasSubstr("no such file"),
                     HasSubstr("install bubblewrap"), HasSubstr("--allow-unsandboxed")));
+}
+
+// The kernel limits the processes of a user, whoever started them; those of others must not count.
+TEST(CodeOracleWithoutBubblewrap, ThreadsMayStartHoweverMuchTheUserRuns) {
+  OracleOptions options = WithoutBubblewrap();
+  options.allow_unsandboxed = true;
+  options.timeout = 20;
+  const auto oracle = MakeOracle("code", options);
+  std::vector<std::unique_ptr<Subprocess>> others;
+  for (int i = 0; i < options.processes; ++i) {
+    others.push_back(std::make_unique<Subprocess>(
+        Sandbox(Sandbox::Kind::kNone, options).Spec({"/bin/sleep", "60"}, "/")));
+  }
+  const auto start = [](int threads) {
+    return "    import threading, time\n    threads = [threading.Thread(target=time.sleep, "
+           "args=(0.2,)) for _ in range(" +
+           std::to_string(threads) +
+           ")]\n    for t in threads: t.start()\n    for t in threads: t.join()\n    return x / "
+           "2\n";
+  };
+  EXPECT_TRUE(oracle->Judge({kPrompt, kAnswer, start(4)}));
+  EXPECT_FALSE(oracle->Judge({kPrompt, kAnswer, start(40)})) << "its own are limited";
 }
 
 TEST(CodeOracleWithoutBubblewrap, RunsUnderTheSameLimitsWhereThatIsAllowed) {
