@@ -13,6 +13,7 @@
 #include "data/base/error.h"
 #include "data/base/json_input.h"
 #include "data/base/text.h"
+#include "pts/oracles/code/program_text.h"
 #include "pts/oracles/code/runner.h"
 #include "pts/oracles/code/sandbox.h"
 
@@ -47,115 +48,6 @@ int32_t OracleOptions::ThreadsOrCores() const {
 namespace pivotal::pts {
 namespace {
 
-// Removes the first line from `text` and returns it without its line end.
-std::string_view TakeLine(std::string_view& text) {
-  const auto end = text.find('\n');
-  std::string_view line = text.substr(0, end);
-  text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  return line;
-}
-
-// Returns the number of leading blanks and tabs.
-std::size_t Indent(std::string_view line) {
-  return std::min(line.find_first_not_of(" \t"), line.size());
-}
-
-struct Fence {
-  std::size_t indent, ticks;
-  std::string mark;  // first word after the ticks, in lower case
-};
-
-std::optional<Fence> ReadFence(std::string_view line) {
-  Fence fence{.indent = Indent(line), .ticks = 0, .mark = {}};
-  line.remove_prefix(fence.indent);
-  fence.ticks = std::min(line.find_first_not_of('`'), line.size());
-  line.remove_prefix(fence.ticks);
-  if (fence.ticks < 3 || line.find('`') != std::string_view::npos) return std::nullopt;
-  line.remove_prefix(Indent(line));
-  for (const char c : line.substr(0, line.find_first_of(" \t{"))) {
-    fence.mark += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
-  }
-  return fence;
-}
-
-// Removes the lines up to the fence that closes `open` from `text`, and that fence, and returns
-// them.
-std::string TakeBlock(std::string_view& text, const Fence& open) {
-  std::string block;
-  while (!text.empty()) {
-    std::string_view line = TakeLine(text);
-    const auto fence = ReadFence(line);
-    if (fence && fence->ticks >= open.ticks && fence->mark.empty()) break;
-    line.remove_prefix(std::min(open.indent, Indent(line)));
-    block.append(line).append(1, '\n');
-  }
-  return block;
-}
-
-bool IsPython(std::string_view mark) {
-  return mark == "python" || mark == "py" || mark == "python3";
-}
-
-// Returns true if the line begins a definition of `name`: "name(", "name:" or "name =".
-bool StartsWithName(std::string_view line, std::string_view name) {
-  if (!line.starts_with(name)) return false;
-  line.remove_prefix(name.size());
-  line.remove_prefix(Indent(line));
-  return line.starts_with('(') || line.starts_with(':') ||
-         (line.starts_with('=') && !line.starts_with("=="));
-}
-
-bool Defines(std::string_view line, std::string_view name) {
-  for (const std::string_view keyword : {"async ", "def ", "class "}) {
-    if (!line.starts_with(keyword)) continue;
-    line.remove_prefix(keyword.size());
-    line.remove_prefix(Indent(line));
-  }
-  return StartsWithName(line, name);
-}
-
-}  // namespace
-
-std::string FindProgram(std::string_view response) {
-  std::optional<std::string> marked, bare;
-  for (std::string_view rest = response; !rest.empty();) {
-    const auto fence = ReadFence(TakeLine(rest));
-    if (!fence) continue;
-    std::string block = TakeBlock(rest, *fence);
-    if (IsPython(fence->mark)) {
-      marked = std::move(block);
-    } else if (fence->mark.empty()) {
-      bare = std::move(block);
-    }
-  }
-  if (marked) return *std::move(marked);
-  if (bare) return *std::move(bare);
-  return std::string(response);
-}
-
-bool IsCompletion(std::string_view program, std::string_view name) {
-  bool first = true;
-  while (!program.empty()) {
-    const std::string_view line = TakeLine(program);
-    const std::size_t indent = Indent(line);
-    if (indent == line.size()) continue;  // a blank line
-    if (first && indent > 0) return true;
-    first = false;
-    if (Defines(line, name)) return false;
-  }
-  return true;
-}
-
-std::string_view CutCompletion(std::string_view completion) {
-  std::size_t end = completion.size();
-  for (const std::string_view stop : {"\nclass", "\ndef", "\n#", "\nif __name__", "\nprint"})
-    end = std::min(end, completion.find(stop));
-  return completion.substr(0, end);
-}
-
-namespace {
-
 using nlohmann::json;
 
 std::vector<std::string> Strings(const json& object, const char* key) {
@@ -187,18 +79,43 @@ std::optional<CodeTask> ReadCodeTask(std::string_view answer) {
   return task;
 }
 
-CodeJob MakeCodeJob(const CodeTask& task, std::string_view question, std::string_view program) {
+namespace {
+
+// Returns the readings with the definitions of other blocks around them, then the readings alone.
+std::vector<std::string> Surrounded(const FoundProgram& found,
+                                    const std::vector<std::string>& readings) {
+  std::vector<std::string> solutions;
+  if (!found.before.empty() || !found.after.empty()) {
+    for (const std::string& reading : readings)
+      solutions.push_back(found.before + reading + "\n" + found.after);
+  }
+  solutions.insert(solutions.end(), readings.begin(), readings.end());
+  return solutions;
+}
+
+}  // namespace
+
+CodeJob MakeCodeJob(const CodeTask& task, std::string_view question, std::string_view response) {
   CodeJob job;
-  job.solution = program;
   if (task.entry_point.empty()) {
+    const FoundProgram found = FindProgram(response, task.defines);
+    job.solutions = Surrounded(found, ProgramReadings(found.text));
     job.defines = task.defines;
     job.tests.push_back(task.setup);
     job.tests.insert(job.tests.end(), task.tests.begin(), task.tests.end());
     return job;
   }
   job.context = question;
-  if (IsCompletion(program, task.entry_point))
-    job.solution = std::string(question).append(CutCompletion(program));
+  const std::vector<std::string> names = {task.entry_point};
+  const FoundProgram found = FindProgram(response, names);
+  std::vector<std::string> readings;
+  if (IsCompletion(found.text, task.entry_point)) {
+    readings = CompletionReadings(found.text, task.entry_point);
+    for (std::string& reading : readings) reading.insert(0, question);
+  } else {
+    readings = ProgramReadings(found.text);
+  }
+  job.solutions = Surrounded(found, readings);
   job.take = {task.entry_point};
   job.tests = {task.test, "check(" + task.entry_point + ")"};
   return job;
@@ -217,7 +134,7 @@ std::string FirstLine(std::string_view text) {
 std::string Obstacle(const Sandbox& sandbox, OracleOptions options) {
   options.timeout = std::max(options.timeout, 10.0);  // a slow machine is no obstacle
   const CodeJob job{
-      .context = "", .solution = "x = 1", .take = {}, .defines = {}, .tests = {"assert x == 1"}};
+      .context = "", .solutions = {"x = 1"}, .take = {}, .defines = {}, .tests = {"assert x == 1"}};
   try {
     const CodeOutcome outcome = RunCode(sandbox, job, options);
     if (outcome.passed) return "";
@@ -254,7 +171,7 @@ class CodeOracle : public Oracle {
     const auto task = ReadCodeTask(attempt.answer);
     const auto said = data::FinalResponse(attempt.response);
     if (!task || !said) return false;
-    const CodeJob job = MakeCodeJob(*task, attempt.question, FindProgram(*said));
+    const CodeJob job = MakeCodeJob(*task, attempt.question, *said);
     for (int left = kAttempts;; std::this_thread::sleep_for(std::chrono::milliseconds(100))) {
       const CodeOutcome outcome = Run(job);
       if (outcome.started) return outcome.passed;

@@ -12,7 +12,7 @@
 
 namespace pivotal::pts {
 
-// Makes the oracle that runs Python programs. A response succeeds if its program (FindProgram)
+// Makes the oracle that runs Python programs. A response succeeds if its program (program_text.h)
 // passes the tests of the answer (data/FORMATS.md) in a sandbox, within the limits of `options`;
 // each judgement starts a new process. Throws Error with the remedy if bubblewrap or Python cannot
 // be started. With `options.allow_unsandboxed` it then runs without bubblewrap. Judge throws
@@ -29,24 +29,10 @@ struct CodeTask {
 // Reads an answer {"entry_point", "test"} or {"tests", "setup", "defines"}; nullopt for any other.
 std::optional<CodeTask> ReadCodeTask(std::string_view answer);
 
-// Returns what is run to judge `program`. HumanEval: the prompt holds imports and helpers; a
-// program that defines the entry point runs after it, any other program continues it; the tests see
-// the prompt's helpers and the entry point. MBPP: the tests see everything that the program
-// defines.
-CodeJob MakeCodeJob(const CodeTask& task, std::string_view question, std::string_view program);
-
-// Returns the program in a response: the last block that is fenced by ``` and marked python (py,
-// python3), else the last block without a mark, else the whole text. A fence that is never closed
-// reaches to the end; a block that is indented together with its fence, as in a list, loses that
-// indent.
-std::string FindProgram(std::string_view response);
-
-// Returns true if `program` continues the body of the function `name`: its first line is indented,
-// or no line defines the function.
-bool IsCompletion(std::string_view program, std::string_view name);
-
-// Returns `completion` up to its first line that begins with "class", "def", "#", "if __name__" or
-// "print": the stop sequences of HumanEval (arXiv 2107.03374, which has a plain "if").
-std::string_view CutCompletion(std::string_view completion);
+// Returns what is run to judge the program of `response` (program_text.h). HumanEval: the prompt
+// holds imports and helpers; a program that defines the entry point runs after it, any other
+// program continues it; the tests see the prompt's helpers and the entry point. MBPP: the tests see
+// everything that the program defines.
+CodeJob MakeCodeJob(const CodeTask& task, std::string_view question, std::string_view response);
 
 }  // namespace pivotal::pts

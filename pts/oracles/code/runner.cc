@@ -21,7 +21,8 @@ namespace {
 //              the host has set stays
 //   context    text that runs first, in the module of the solution and in the scope of the tests;
 //              left out if it is not Python
-//   solution   the program of the response; runs in a module of its own
+//   solutions  readings of the program of the response; the first that compiles runs, in a
+//              module of its own
 //   take       names that the tests see of the solution; null: all names, except those that hide a
 //              builtin and are not in `defines`
 //   defines    see `take`
@@ -67,7 +68,15 @@ def steps(job):
         context = [of(job["context"], "context", scope) for scope in (vars(module), tests)]
     except (SyntaxError, ValueError):
         context = []
-    return (context + [of(job["solution"], "solution", vars(module)), of(TAKE, "take", take)]
+    for text in job["solutions"]:
+        try:
+            solution = of(text, "solution", vars(module))
+            break
+        except (SyntaxError, ValueError) as error:
+            solution = error
+    if isinstance(solution, Exception):
+        raise solution
+    return (context + [solution, of(TAKE, "take", take)]
             + [of(text, "tests", tests) for text in job["tests"]]
             + [of("write(3, secret)", "end", end)])
 
@@ -125,7 +134,7 @@ std::string JobText(const CodeJob& job, const std::string& secret, const Sandbox
                     const OracleOptions& options) {
   const json text = {{"limits", Limits(sandbox, options)},
                      {"context", job.context},
-                     {"solution", job.solution},
+                     {"solutions", job.solutions},
                      {"take", job.take ? json(*job.take) : json()},
                      {"defines", job.defines},
                      {"tests", job.tests},

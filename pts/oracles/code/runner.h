@@ -12,7 +12,8 @@ namespace pivotal::pts {
 
 // What the Python harness in runner.cc runs; the meaning of its members is explained there.
 struct CodeJob {
-  std::string context, solution;
+  std::string context;
+  std::vector<std::string> solutions;
   std::optional<std::vector<std::string>> take;
   std::vector<std::string> defines, tests;
 };

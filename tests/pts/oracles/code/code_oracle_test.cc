@@ -52,11 +52,40 @@ TEST_F(CodeOracle, TakesCompletionsAndWholeFunctions) {
       Judge("from dataclasses import dataclass\n@dataclass\nclass A:\n    v: int\n\n"
             "def f(x): return A(x).v / 2"));
   EXPECT_TRUE(Judge("def f(x): return x / 2\nif __name__ == '__main__':\n    input()\n"));
+  EXPECT_TRUE(Judge("Sure\ndef f(x):\n    return x / 2\n\nThis function halves x.\n"));
+  EXPECT_TRUE(Judge("Here it is:\n\n    return x / 2\n\nIt halves x."));
+  EXPECT_TRUE(Judge("def f(x):\n    return x / 2\n```\n"));
+  EXPECT_TRUE(Judge("    return x / 2\n```\nThis halves x.\n"));
+  EXPECT_TRUE(Judge("```python\ndef f(x):\n    return x / 2\n```<|im_end|>"));
+  EXPECT_TRUE(Judge("```python\ndef f(x):\n    return x / 2```"));
   EXPECT_FALSE(Judge("    return x\n"));
   EXPECT_FALSE(Judge("Half of x is x / 2."));
   EXPECT_FALSE(Judge(""));
   EXPECT_FALSE(Judge("    return x / 2 \xff\n"));
   EXPECT_FALSE(Judge(std::string("    return x / 2 \0\n", 19)));
+}
+
+TEST_F(CodeOracle, BlocksThatCallOrTestTheFunctionAreNoSolution) {
+  const std::string solution = "So:\n```python\ndef f(x):\n    return x / 2\n```\n";
+  EXPECT_TRUE(Judge(solution + "For example:\n```python\nprint(f(4))\n```\n"));
+  EXPECT_TRUE(Judge(solution + "```python\nimport pytest\n\ndef test_f():\n    assert f(4) == 3\n\n"
+                               "test_f()\n```\n"));
+  EXPECT_TRUE(Judge(solution + "```python\n    f(input())\n```\n"));
+  EXPECT_FALSE(Judge(solution + "Better:\n```python\ndef f(x):\n    return x\n```\n"));
+}
+
+TEST_F(CodeOracle, HelpersMayFollowOrStandInABlockOfTheirOwn) {
+  const std::string helper =
+      "def half(x):\n    return quotient(x) * ONE\n\nONE = 1\n\n"
+      "def quotient(x):\n    return x / 2\n";
+  const std::string solution = "def f(x):\n    return half(x)\n";
+  EXPECT_TRUE(Judge("    return half(x)\n\n" + helper + "\nprint(f(input()))\n"));
+  EXPECT_TRUE(Judge("    return half(x)\n\n" + helper + "\nclass Cut:\n    def g("))
+      << "a definition that nothing needs may be broken";
+  EXPECT_TRUE(Judge(solution + "\nIt needs this:\n\n" + helper));
+  EXPECT_TRUE(Judge("```python\n" + solution + "```\nwith\n```python\n" + helper + "```"));
+  EXPECT_TRUE(Judge("```python\n" + helper + "```\nand\n```python\n" + solution + "```"));
+  EXPECT_FALSE(Judge("    return half(x)\n"));
 }
 
 TEST_F(CodeOracle, AQuestionInWordsIsNoProgram) {
@@ -192,52 +221,6 @@ TEST(CodeOracleWithoutBubblewrap, RunsUnderTheSameLimitsWhereThatIsAllowed) {
             "', 'link')\n"
             "    return x / 2\n"));
   EXPECT_TRUE(std::filesystem::exists(file)) << "clearing up follows no link";
-}
-
-TEST(FindProgram, TakesTheLastPythonBlock) {
-  EXPECT_EQ(FindProgram("x = 1\n"), "x = 1\n");
-  EXPECT_EQ(FindProgram("First:\n```python\na\n```\nBetter:\n```python\nb\n```\nDone."), "b\n");
-  EXPECT_EQ(FindProgram("```python\na\n```\nIt prints:\n```\n3\n```\n"), "a\n") << "marks count";
-  EXPECT_EQ(FindProgram("```Python3\na\n```\n```text\n3\n```"), "a\n");
-  EXPECT_EQ(FindProgram("```py title=x\na\n```"), "a\n");
-  EXPECT_EQ(FindProgram("```\na\n```\n```bash\nls\n```"), "a\n");
-  EXPECT_EQ(FindProgram("```bash\nls\n```"), "```bash\nls\n```") << "no program in it";
-}
-
-TEST(FindProgram, ReadsFencesAsMarkdownDoes) {
-  EXPECT_EQ(FindProgram("```python\na\n\n  b"), "a\n\n  b\n") << "cut before the end";
-  EXPECT_EQ(FindProgram("````python\n```\na\n````"), "```\na\n");
-  EXPECT_EQ(FindProgram("1. so:\n   ```python\n   def f():\n       pass\n   ```\n"),
-            "def f():\n    pass\n");
-  EXPECT_EQ(FindProgram("```python\r\na\r\n```\r\n"), "a\n");
-  EXPECT_EQ(FindProgram("```python```\nx"), "```python```\nx") << "code in a line";
-  EXPECT_EQ(FindProgram(""), "");
-}
-
-TEST(IsCompletion, LooksForTheFunction) {
-  EXPECT_FALSE(IsCompletion("import math\n\ndef f(x):\n    return x\n", "f"));
-  EXPECT_FALSE(IsCompletion("async def f(): pass", "f"));
-  EXPECT_FALSE(IsCompletion("f = lambda x: x", "f"));
-  EXPECT_FALSE(IsCompletion("class f:\n    pass", "f"));
-  EXPECT_TRUE(IsCompletion("def g(x):\n    return f(x)\n", "f"));
-  EXPECT_TRUE(IsCompletion("def ff(x):\n    return x\n", "f"));
-  EXPECT_TRUE(IsCompletion("f == 1", "f"));
-  EXPECT_TRUE(IsCompletion("return x", "f"));
-  EXPECT_TRUE(IsCompletion("", "f"));
-}
-
-TEST(IsCompletion, AnIndentedFirstLineContinuesAlthoughTheFunctionFollows) {
-  EXPECT_TRUE(IsCompletion("\n    return x\n\ndef f(x):\n    return 2\n", "f"));
-}
-
-TEST(CutCompletion, StopsAtTheNextTopLevelThing) {
-  EXPECT_EQ(CutCompletion("    return 1\n\n\nprint(f())"), "    return 1\n\n");
-  EXPECT_EQ(CutCompletion("    a\ndef g():"), "    a");
-  EXPECT_EQ(CutCompletion("    a\nclass G:"), "    a");
-  EXPECT_EQ(CutCompletion("    a\n# Test"), "    a");
-  EXPECT_EQ(CutCompletion("    a\nif __name__ == '__main__':"), "    a");
-  EXPECT_EQ(CutCompletion("    # a\n    print(1)\n    def g(): pass\n"),
-            "    # a\n    print(1)\n    def g(): pass\n");
 }
 
 }  // namespace
