@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "pts/oracles/math/real_set.h"
+
 namespace pivotal::pts {
 namespace {
 
@@ -53,15 +55,15 @@ bool IsBounded(const Math& m) {
   return Is(m, MathKind::kProduct) ? std::ranges::all_of(m->args, IsBounded) : IsVariable(*m);
 }
 
-// Returns the interval that x < a, a > x and their like mean.
-std::optional<Math> HalfLine(const Math& left, const std::string& relation, const Math& right) {
+// Reads x < a, a > x and their like.
+std::optional<Solved> HalfLine(const Math& left, const std::string& relation, const Math& right) {
   if (!IsBelow(relation) && !IsAbove(relation)) return std::nullopt;
   if (IsBounded(left) && !HasVariable(right))
-    return IsBelow(relation) ? Interval(Infinity(true), "<", right, relation)
-                             : Interval(right, relation, Infinity(false), "<");
+    return Solved{left, IsBelow(relation) ? Interval(Infinity(true), "<", right, relation)
+                                          : Interval(right, relation, Infinity(false), "<")};
   if (IsBounded(right) && !HasVariable(left))
-    return IsBelow(relation) ? Interval(left, relation, Infinity(false), "<")
-                             : Interval(Infinity(true), "<", left, relation);
+    return Solved{right, IsBelow(relation) ? Interval(left, relation, Infinity(false), "<")
+                                           : Interval(Infinity(true), "<", left, relation)};
   return std::nullopt;
 }
 
@@ -80,21 +82,23 @@ std::vector<Math> WriteOutSigns(const Math& m) {
   return written;
 }
 
-// Returns the interval of x that a solved inequality means (1 < x \le 2, x > 5), and the set S of
-// x \in S; nullopt for other relations.
-std::optional<Math> SolvedSet(const Math& relation) {
+}  // namespace
+
+std::optional<Solved> SolvedRelation(const Math& relation) {
   const auto& sides = relation->args;
   const auto& names = relation->relations;
-  if (names.size() == 1 && names[0] == "in") return sides[1];
+  if (names.size() == 1 && names[0] == "in") return Solved{sides[0], sides[1]};
   if (names.size() == 1) return HalfLine(sides[0], names[0], sides[1]);
   if (names.size() != 2 || !IsBounded(sides[1]) || HasVariable(sides[0]) || HasVariable(sides[2]))
     return std::nullopt;
   if (IsBelow(names[0]) && IsBelow(names[1]))
-    return Interval(sides[0], names[0], sides[2], names[1]);
+    return Solved{sides[1], Interval(sides[0], names[0], sides[2], names[1])};
   if (IsAbove(names[0]) && IsAbove(names[1]))
-    return Interval(sides[2], names[1], sides[0], names[0]);
+    return Solved{sides[1], Interval(sides[2], names[1], sides[0], names[0])};
   return std::nullopt;
 }
+
+namespace {
 
 // Multiplies a matrix by its numeric factors, entry by entry; returns anything else unchanged.
 Math WithoutFactor(const Math& m) {
@@ -124,18 +128,45 @@ bool SameInOrder(const std::vector<Math>& a, const std::vector<Math>& b) {
   return std::ranges::equal(a, b, Same);
 }
 
-// Returns true if each item of the reference matches one of the response, which may repeat items.
-bool SameInAnyOrder(const std::vector<Math>& a, std::vector<Math> b) {
-  if (a.size() > b.size() || b.size() > kMaxItems) return false;
-  for (const Math& item : a) {
-    const auto found =
-        std::ranges::find_if(b, [&](const Math& other) { return Same(item, other); });
-    if (found == b.end()) return false;
-    b.erase(found);
+// Pairs the items of two lists, each with one that says the same. Taking the first that fits is not
+// enough: 50% is 50 and 0.5.
+class Pairing {
+ public:
+  Pairing(const std::vector<Math>& a, const std::vector<Math>& b)
+      : fits_(a.size(), std::vector<char>(b.size())), partner_(b.size(), kNone) {
+    for (std::size_t i = 0; i < a.size(); ++i)
+      for (std::size_t j = 0; j < b.size(); ++j) fits_[i][j] = Same(a[i], b[j]) ? 1 : 0;
   }
-  return std::ranges::all_of(b, [&](const Math& repeated) {
-    return std::ranges::any_of(a, [&](const Math& item) { return Same(item, repeated); });
-  });
+
+  bool IsComplete() {
+    for (std::size_t i = 0; i < fits_.size(); ++i) {
+      std::vector<char> tried(partner_.size(), 0);
+      if (!Place(i, tried)) return false;
+    }
+    return true;
+  }
+
+ private:
+  static constexpr std::size_t kNone = static_cast<std::size_t>(-1);
+
+  // Finds a partner for item i of the first list; others may have to change theirs.
+  bool Place(std::size_t i, std::vector<char>& tried) {
+    for (std::size_t j = 0; j < partner_.size(); ++j) {
+      if (fits_[i][j] == 0 || tried[j] != 0) continue;
+      tried[j] = 1;
+      if (partner_[j] != kNone && !Place(partner_[j], tried)) continue;
+      partner_[j] = i;
+      return true;
+    }
+    return false;
+  }
+
+  std::vector<std::vector<char>> fits_;
+  std::vector<std::size_t> partner_;  // of each item of the second list
+};
+
+bool SameInAnyOrder(const std::vector<Math>& a, const std::vector<Math>& b) {
+  return a.size() == b.size() && a.size() <= kMaxItems && Pairing(a, b).IsComplete();
 }
 
 bool SameAsSets(const std::vector<Math>& a, const std::vector<Math>& b) {
@@ -162,7 +193,7 @@ std::vector<Math> Parts(const Math& m) {
 }
 
 bool IsInterval(const Math& m) {
-  if (Is(m, MathKind::kRelation)) return SolvedSet(m).has_value();
+  if (Is(m, MathKind::kRelation)) return SolvedRelation(m).has_value();
   return Is(m, MathKind::kBracket) && m->args.size() == 2;
 }
 
@@ -207,11 +238,8 @@ bool IsDefinition(const Math& relation) {
 }
 
 bool SameRelation(const Math& a, const Math& b) {
-  const auto x = SolvedSet(a), y = SolvedSet(b);
-  if (x && y && Same(*x, *y)) {
-    const bool one_variable = a->args.size() == 3 || b->args.size() == 3 || a->relations[0] == "in";
-    if (one_variable) return true;
-  }
+  const auto x = SolvedRelation(a), y = SolvedRelation(b);
+  if (x && y && Same(x->subject, y->subject) && Same(x->set, y->set)) return true;
   if (a->relations.size() == 1 && b->relations.size() == 1) {
     if (Direction(a->relations[0]) != Direction(b->relations[0])) return false;
     if (a->relations[0] == "in" || a->relations[0] == "~") return SameInOrder(a->args, b->args);
@@ -222,10 +250,27 @@ bool SameRelation(const Math& a, const Math& b) {
   return a->relations == b->relations && SameInOrder(a->args, b->args);
 }
 
+// Returns true for an equation of constants that is plainly wrong, as "5 = 6"; "1/3 = 0.33" and "5
+// feet = 60 inches" are not.
+bool IsFalse(const Math& relation) {
+  for (std::size_t i = 0; i + 1 < relation->args.size(); ++i) {
+    const Math &left = relation->args[i], &right = relation->args[i + 1];
+    const auto x = ExactValue(left), y = ExactValue(right);
+    const auto has_unit = [](const MathNode& n) {
+      return n.kind == MathKind::kUnit || n.kind == MathKind::kPercent;
+    };
+    if (relation->relations[i] != "=" || !x || !y) continue;
+    const bool far = abs(*x - *y) * 20 > std::max(Rational(abs(*x)), Rational(abs(*y)));
+    if (far && !AnyNode(left, has_unit) && !AnyNode(right, has_unit)) return true;
+  }
+  return false;
+}
+
 // Returns true if the relation says `value`, which is no relation: the value or the set it gives.
 bool SaysValue(const Math& relation, const Math& value) {
   const auto& names = relation->relations;
-  if (const auto set = SolvedSet(relation)) return Same(*set, value);
+  if (const auto solved = SolvedRelation(relation)) return Same(solved->set, value);
+  if (IsFalse(relation)) return false;
   const Math &first = relation->args[0], &last = relation->args.back();
   if (names.back() == "=") {
     const bool turned = names.size() == 1 && IsVariable(*last) && !HasVariable(first);
@@ -237,16 +282,37 @@ bool SaysValue(const Math& relation, const Math& value) {
   return RoughlySame(before, last) && (Same(before, value) || Same(last, value));
 }
 
+// Returns true for what a number can be the value of: m + n, f(2), \sin x, \log_2 x, 2a - b; but
+// not for an expression in the coordinates x, y and z, whose equation is a curve.
+bool IsQuantity(const Math& m) {
+  const auto is_coordinate = [](const MathNode& n) {
+    return n.kind == MathKind::kSymbol && (n.name == "x" || n.name == "y" || n.name == "z");
+  };
+  if (Is(m, MathKind::kFunction)) return IsName(m->args[0]);
+  if (Is(m, MathKind::kPower) && Is(m->args[0], MathKind::kFunction)) return IsQuantity(m->args[0]);
+  if (Is(m, MathKind::kProduct)) {
+    static const std::string_view kFunctions = "fghFGHPQ";
+    Math first = m->args[0];
+    if (Is(first, MathKind::kPower)) first = first->args[0];  // f^{-1}(2)
+    if (Is(first, MathKind::kSymbol) && first->name.size() == 1 &&
+        kFunctions.find(first->name[0]) != std::string_view::npos)
+      return true;
+  }
+  return HasVariable(m) && !AnyNode(m, is_coordinate);
+}
+
 // Returns true for a relation that gives a value: y = 2x, but not x^2 + y^2 = 4.
 bool IsSolved(const Math& relation) {
   if (relation->relations[0] != "=") return true;
-  return IsName(relation->args[0]) ||
-         (IsName(relation->args.back()) && !HasVariable(relation->args[0]));
+  const Math &first = relation->args[0], &last = relation->args.back();
+  if (!HasVariable(first)) return IsName(last) || !HasVariable(last);
+  return IsName(first) || IsQuantity(first);
 }
 
 // "x = 1, y = 2" against the point (1, 2).
 bool AssignsPoint(const Math& list, const Math& point) {
-  if (!Is(list, MathKind::kList) || !Is(point, MathKind::kBracket) ||
+  const bool listed = Is(list, MathKind::kList) || Is(list, MathKind::kSet);
+  if (!listed || !Is(point, MathKind::kBracket) || point->name != "()" ||
       list->args.size() != point->args.size())
     return false;
   std::vector<std::string> names;
@@ -283,28 +349,85 @@ bool SameBased(const Math& a, const Math& b) {
   return Is(other, MathKind::kNumber) && digits && *digits == other->number;
 }
 
+// Returns true for x \in S.
+bool IsMembership(const Math& m) {
+  return Is(m, MathKind::kRelation) && m->relations == std::vector<std::string>{"in"};
+}
+
 bool IsText(const Math& m) { return Is(m, MathKind::kText); }
+
+// Returns true if both whole numbers leave the same remainder.
+bool IsCongruent(const Math& a, const Math& b, const Math& modulus) {
+  const auto x = ExactValue(a), y = ExactValue(b), n = ExactValue(modulus);
+  return x && y && n && *n > 0 && IsInteger(*x) && IsInteger(*y) && IsInteger((*x - *y) / *n);
+}
+
+Math Scaled(const Math& m) {
+  return MakeMath(MathKind::kProduct, {m->args[0], MakeNumber(m->number)});
+}
+
+// Compares two numbers with units, or one with a bare number.
+bool SameMeasure(const Math& a, const Math& b) {
+  if (Is(a, MathKind::kUnit) && Is(b, MathKind::kUnit)) {
+    const Math &x = a->args[0], &y = b->args[0];
+    if (a->name != b->name) return false;
+    if (a->name == "mod")
+      return Same(a->args[1], b->args[1]) && (Same(x, y) || IsCongruent(x, y, a->args[1]));
+    return a->number == b->number ? Same(x, y) : Same(Scaled(a), Scaled(b));
+  }
+  const Math &measure = Is(a, MathKind::kUnit) ? a : b, &bare = Is(a, MathKind::kUnit) ? b : a;
+  if (Same(measure->args[0], bare)) return true;
+  if (measure->name != "mod") return false;
+  const auto residue = ExactValue(bare), modulus = ExactValue(measure->args[1]);
+  return residue && modulus && *residue >= 0 && *residue < *modulus &&
+         IsCongruent(measure->args[0], bare, measure->args[1]);
+}
+
+// Compares a time, as in "9:45 a.m.", with a ratio, as "9:45" alone is read. "2:3" is no time.
+bool IsTimeAsRatio(const Math& time, const Math& ratio) {
+  if (!Is(time, MathKind::kBracket) || time->name != "::" || time->args.size() != 2) return false;
+  const auto minutes = ExactValue(time->args[1]);
+  return minutes && *minutes >= 10 && Is(ratio, MathKind::kQuotient) &&
+         SameInOrder(time->args, ratio->args);
+}
+
+// Compares functions without a value, part by part: \|v\|, and sums up to n.
+bool SameFormally(const Math& a, const Math& b) {
+  if (!Is(a, MathKind::kFunction) || !Is(b, MathKind::kFunction) || a->name != b->name)
+    return false;
+  const bool formal = a->name == "norm" || a->name == "sum" || a->name == "product";
+  return formal && SameInOrder(a->args, b->args);
+}
 
 bool Same(const Math& left, const Math& right) {
   const Math a = WithoutFactor(left), b = WithoutFactor(right);
   const auto either = [&](MathKind kind) { return Is(a, kind) || Is(b, kind); };
   const auto both = [&](MathKind kind) { return Is(a, kind) && Is(b, kind); };
   if (AssignsPoint(a, b) || AssignsPoint(b, a)) return true;
+  if (IsRealSet(a) || IsRealSet(b)) {
+    if (const auto same = SameRealSet(a, b)) return *same;
+  }
+  if (IsMembership(a) != IsMembership(b)) {
+    const Math &member = IsMembership(a) ? a : b, &other = IsMembership(a) ? b : a;
+    if (!Is(other, MathKind::kRelation)) return Same(member->args[1], other);
+  }
   if (IsMany(a) || IsMany(b) || Parts(a).size() > 1 || Parts(b).size() > 1) return SameMany(a, b);
   if (both(MathKind::kRelation)) return SameRelation(a, b);
   if (Is(a, MathKind::kRelation)) return IsSolved(a) && SaysValue(a, b);
-  if (Is(b, MathKind::kRelation)) return SaysValue(b, a);
+  if (Is(b, MathKind::kRelation)) return IsSolved(b) && SaysValue(b, a);
+  if (either(MathKind::kUnit)) return SameMeasure(a, b);
+  if (IsTimeAsRatio(a, b) || IsTimeAsRatio(b, a)) return true;
   if (either(MathKind::kMatrix)) return SameMatrix(a, b);
   if (both(MathKind::kBracket)) return a->name == b->name && SameInOrder(a->args, b->args);
   if (both(MathKind::kIntersection)) return SameInAnyOrder(a->args, b->args);
   if (both(MathKind::kDifference)) return SameInOrder(a->args, b->args);
   if (IsText(a) || IsText(b)) return IsText(a) && IsText(b) && a->name == b->name;
   if (either(MathKind::kBased)) return SameBased(a, b);
-  return SameValue(a, b);
+  return SameValue(a, b) || SameFormally(a, b);
 }
 
 }  // namespace
 
-bool SameAnswer(const Math& reference, const Math& response) { return Same(reference, response); }
+bool SameAnswer(const Math& a, const Math& b) { return Same(a, b); }
 
 }  // namespace pivotal::pts

@@ -11,22 +11,27 @@ namespace pivotal::pts {
 
 // The kind of a node, and which members of MathNode it uses.
 enum class MathKind {
-  kNumber,     // the member `number`
-  kSymbol,     // name: "x", "x_1", "\pi", "e", "i", "\infty", "\mathbb{R}"
-  kSum,        // args
-  kProduct,    // args
-  kQuotient,   // args: dividend, divisor
-  kNegate,     // one arg
-  kPower,      // args: base, exponent
-  kFunction,   // name: "sin", "log" (x, base), "root" (x, n), "abs", "factorial", ...; args
+  kNumber,    // the member `number`
+  kSymbol,    // name: "x", "x_1", "\pi", "e", "i", "\infty", "\mathbb{R}"
+  kSum,       // args
+  kProduct,   // args
+  kQuotient,  // args: dividend, divisor
+  kNegate,    // one arg
+  kPower,     // args: base, exponent
+  // name: "sin", "log" (x, base), "root" (x, n), "abs", "factorial", ...; args. "sum" and "product"
+  // have the term, its variable (renamed to \bound) and both bounds
+  kFunction,
   kPlusMinus,  // name: "+-" or "-+"; args: right, or left and right
   kPercent,    // one arg
   kDegrees,    // one arg: an angle in degrees
-  kBased,      // name: the digits; args: the base (4343_6)
+  // name: what is measured, as "length", "length^2", "a.m." or "mod"; number: the size of the unit;
+  // args: the number before the unit and, of "mod", the modulus. Only known units are kept.
+  kUnit,
+  kBased,  // name: the digits; args: the base (4343_6)
   // name: both delimiters, "()", "[)" or "::" (a ratio); args in order: points, intervals, ratios
   kBracket,
   kSet,           // args in any order, repetitions without meaning
-  kList,          // args in any order
+  kList,          // args in any order; name: "and" or "or" if such a word joins them
   kUnion,         // args in any order
   kIntersection,  // args in any order
   kDifference,    // args: two sets
@@ -62,6 +67,15 @@ inline Math MakeNumber(Rational number) {
 }
 inline Math MakeSymbol(std::string name) {
   return MakeMath(MathKind::kSymbol, {}, std::move(name));
+}
+
+inline Math MakeUnit(std::vector<Math> args, std::string name, Rational size) {
+  auto node = std::make_shared<MathNode>();
+  node->kind = MathKind::kUnit;
+  node->args = std::move(args);
+  node->name = std::move(name);
+  node->number = std::move(size);
+  return node;
 }
 
 inline bool Is(const Math& m, MathKind kind) { return m->kind == kind; }

@@ -22,17 +22,21 @@ bool OneOf(std::string_view text, const std::array<std::string_view, n>& list) {
 }
 
 // Commands that only change how an answer looks.
-constexpr std::array<std::string_view, 38> kDropped = {
-    "quad",     "qquad",     "displaystyle", "textstyle", "scriptstyle", "limits",
-    "nolimits", "thinspace", "big",          "Big",       "bigg",        "Bigg",
-    "bigl",     "bigr",      "Bigl",         "Bigr",      "biggl",       "biggr",
-    "Biggl",    "Biggr",     "boxed",        "fbox",      "mathbf",      "mathit",
-    "mathsf",   "mathcal",   "boldsymbol",   "bm",        "hfill",       "nonumber",
-    "hline",    "medspace",  "enspace",      "noindent",  "middle",      "rm",
-    "bf",       "it"};
+constexpr std::array<std::string_view, 30> kDropped = {
+    "quad",       "qquad",     "displaystyle", "textstyle", "scriptstyle", "limits",
+    "nolimits",   "thinspace", "big",          "Big",       "bigg",        "Bigg",
+    "boxed",      "fbox",      "mathbf",       "mathit",    "mathsf",      "mathcal",
+    "boldsymbol", "bm",        "hfill",        "nonumber",  "hline",       "medspace",
+    "enspace",    "noindent",  "middle",       "rm",        "bf",          "it"};
 constexpr std::array<std::string_view, 11> kTextual = {"text",   "mbox",       "hbox",   "textbf",
                                                        "textrm", "textit",     "textsf", "texttt",
                                                        "mathrm", "textnormal", "emph"};
+// Commands before an opening and a closing delimiter.
+constexpr std::array<std::string_view, 5> kLeft = {"left", "bigl", "Bigl", "biggl", "Biggl"};
+constexpr std::array<std::string_view, 5> kRight = {"right", "bigr", "Bigr", "biggr", "Biggr"};
+// Delimiters that are written as commands. "\vert" opens or closes, like the sign "|".
+constexpr std::array<std::pair<std::string_view, std::string_view>, 5> kDelimiters = {
+    {{"vert", "|"}, {"lbrack", "["}, {"rbrack", "]"}, {"lparen", "("}, {"rparen", ")"}}};
 constexpr std::array<std::string_view, 4> kSkippedArgument = {"hspace", "vspace", "phantom",
                                                               "label"};
 
@@ -51,19 +55,25 @@ class Lexer {
   bool Step(std::vector<Token>& tokens) {
     const char c = text_[at_];
     if (const std::size_t blank = Blank()) {
+      const auto currency = CurrencyAt();
       spaced_ = true;
       at_ += blank;
+      while (!currency.first.empty() && at_ < text_.size() && IsSpace(text_[at_])) ++at_;
+      const bool amount = at_ < text_.size() && (IsDigit(text_[at_]) || text_[at_] == '.');
+      if (!currency.first.empty() && amount)
+        Add(tokens, TokenKind::kCommand, "currency " + std::string(currency.second));
     } else if (c == '\\') {
       return Backslash(tokens);
     } else if (IsDigit(c) || (c == '.' && DigitRun(at_ + 1) > 0)) {
-      Add(tokens, TokenKind::kNumber, Number());
+      const bool script = !tokens.empty() && tokens.back().IsSign("^");
+      Add(tokens, TokenKind::kNumber, Number(script));
     } else if (IsLetter(c)) {
       Add(tokens, TokenKind::kWord, std::string(Letters(at_)));
       at_ += tokens.back().text.size();
     } else if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) >= 0x7F) {
       return false;
     } else {
-      Sign(tokens, c);
+      Sign(tokens, c, 1);
     }
     return true;
   }
@@ -71,16 +81,25 @@ class Lexer {
   // Returns the number of bytes of white space or currency at at_.
   std::size_t Blank() const {
     if (IsSpace(text_[at_]) || text_[at_] == '$') return 1;
-    for (std::string_view currency : {"\u20ac", "\u00a3"})
-      if (text_.substr(at_).starts_with(currency)) return currency.size();
-    return 0;
+    const auto currency = CurrencyAt();
+    return currency.first.size();
   }
 
-  void Sign(std::vector<Token>& tokens, char c) {
+  // Returns the sign of a currency at at_ and its name.
+  std::pair<std::string_view, std::string_view> CurrencyAt() const {
+    for (const auto& [sign, name] : {std::pair<std::string_view, std::string_view>{"\\$", "dollar"},
+                                     {"\u20ac", "euro"},
+                                     {"\u00a3", "pound sterling"}})
+      if (text_.substr(at_).starts_with(sign)) return {sign, name};
+    return {};
+  }
+
+  // Adds a sign that takes `bytes` of the text.
+  void Sign(std::vector<Token>& tokens, char c, std::size_t bytes) {
     if (c == '(' || c == '[') ++depth_;
     if ((c == ')' || c == ']') && depth_ > 0) --depth_;
     Add(tokens, TokenKind::kSign, std::string(1, c));
-    ++at_;
+    at_ += bytes;
   }
 
   void Add(std::vector<Token>& tokens, TokenKind kind, std::string text) {
@@ -112,11 +131,12 @@ class Lexer {
     return comma && DigitRun(at + 1) == 3 ? 1 : 0;
   }
 
-  std::string Number() {
+  // Reads a number. In a script ("2^4 375") no space groups its digits.
+  std::string Number(bool script) {
     std::string number(text_.substr(at_, DigitRun(at_)));
     at_ += number.size();
     if (!number.empty() && number.size() <= 3 && number[0] != '0') {
-      while (const std::size_t mark = Separator(at_)) {
+      while (const std::size_t mark = script && text_[at_] == ' ' ? 0 : Separator(at_)) {
         number += text_.substr(at_ + mark, 3);
         at_ += mark + 3;
       }
@@ -207,8 +227,8 @@ class Lexer {
     if (OneOf(name, kDropped)) return true;
     if (OneOf(name, kSkippedArgument)) {
       Argument();
-    } else if (name == "left" || name == "right") {
-      Delimiter(tokens, name == "left");
+    } else if (OneOf(name, kLeft) || OneOf(name, kRight)) {
+      Delimiter(tokens, OneOf(name, kLeft));
     } else if (name == "begin" || name == "end") {
       const std::string_view what = Argument();
       if (name == "begin" && what.starts_with("array")) Argument();  // skips its columns
@@ -219,22 +239,51 @@ class Lexer {
       Add(tokens, TokenKind::kCommand, std::string("mathbb ").append(Argument()));
     } else if (name == "lbrace" || name == "rbrace") {
       SetBrace(tokens, name == "lbrace" ? '{' : '}');
+    } else if (name == "Vert") {
+      Add(tokens, TokenKind::kCommand, "|");
+    } else if (const auto delimiter = std::ranges::find(kDelimiters, name, DelimiterName);
+               delimiter != kDelimiters.end()) {
+      Sign(tokens, delimiter->second[0], 0);
     } else {
       Add(tokens, TokenKind::kCommand, std::string(name));
     }
     return true;
   }
 
-  // Reads the delimiter after \left or \right: "." is none, "|" opens or closes, others follow as
-  // signs.
+  static std::string_view DelimiterName(const std::pair<std::string_view, std::string_view>& d) {
+    return d.first;
+  }
+
+  // Reads the delimiter after \left or \right: "." is none, bars and angles of every spelling open
+  // or close, others follow as signs.
   void Delimiter(std::vector<Token>& tokens, bool left) {
     while (at_ < text_.size() && text_[at_] == ' ') ++at_;
     if (at_ >= text_.size()) return;
     if (text_[at_] == '.') ++at_;
-    if (at_ < text_.size() && text_[at_] == '|') {
-      ++at_;
+    constexpr std::array<std::string_view, 4> kBars = {"|", "\\vert", "\\lvert", "\\rvert"};
+    constexpr std::array<std::string_view, 4> kNorms = {"\\|", "\\Vert", "\\lVert", "\\rVert"};
+    constexpr std::array<std::string_view, 2> kAngles = {"<", ">"};
+    if (Eat(kBars)) {
       Add(tokens, TokenKind::kCommand, left ? "lvert" : "rvert");
+    } else if (Eat(kNorms)) {
+      Add(tokens, TokenKind::kCommand, left ? "lVert" : "rVert");
+    } else if (Eat(kAngles)) {
+      Add(tokens, TokenKind::kCommand, left ? "langle" : "rangle");
     }
+  }
+
+  // Skips one of the delimiters in `list`; returns false without one.
+  template <std::size_t n>
+  bool Eat(const std::array<std::string_view, n>& list) {
+    for (std::string_view delimiter : list) {
+      const auto rest = text_.substr(at_);
+      const bool longer = rest.size() > delimiter.size() && IsLetter(delimiter.back()) &&
+                          IsLetter(rest[delimiter.size()]);
+      if (!rest.starts_with(delimiter) || longer) continue;
+      at_ += delimiter.size();
+      return true;
+    }
+    return false;
   }
 
   // Adds the content of \text: a number, a formula or a single letter is read as mathematics.

@@ -69,26 +69,56 @@ std::optional<Span> LastBox(std::string_view text, std::size_t before) {
   return std::nullopt;
 }
 
+// Returns true for the name of what a box holds: "x=", "f(2) =".
+bool IsLabel(std::string_view text) {
+  text = Trim(text);
+  if (!text.ends_with('=')) return false;
+  const auto name = ParseMath(text.substr(0, text.size() - 1));
+  return name && text.size() <= 12 && HasVariable(*name) && !Is(*name, MathKind::kRelation) &&
+         !Is(*name, MathKind::kList);
+}
+
+// Returns the label that stands before a box: "x=" in "so $x=\boxed{2}$"; "" for none.
+std::string_view LabelBefore(std::string_view text) {
+  text = text.substr(0, text.find_last_not_of(" \n\t") + 1);
+  const auto begin = text.find_last_of(" $,;\n([{&");
+  const auto label = begin == std::string_view::npos ? text : text.substr(begin + 1);
+  if (label != "=") return IsLabel(label) ? label : std::string_view();
+  const auto name = text.find_last_of(" $,;\n([{&", text.find_last_not_of(" =\n\t"));  // "x = "
+  const auto spaced = name == std::string_view::npos ? text : text.substr(name + 1);
+  return IsLabel(spaced) ? spaced : std::string_view();
+}
+
 // Returns true for text that joins two boxes to a list: "and", "or", commas, and spaces and
-// delimiters of LaTeX.
+// delimiters of LaTeX. A line that ends without such a word or comma joins nothing.
 bool IsJoint(std::string_view between) {
+  const bool lines = between.find('\n') != std::string_view::npos;
+  const bool comma = between.find_first_of(",;&") != std::string_view::npos;
   constexpr std::array<std::string_view, 12> kIgnored = {
       "\\qquad", "\\quad", "\\text", "\\(", "\\)", "\\[", "\\]", "\\,", "\\;", "\\ ", "\\!", "\\:"};
   std::string words;
   while (!between.empty()) {
     const auto skip =
         std::ranges::find_if(kIgnored, [&](auto mark) { return between.starts_with(mark); });
-    const bool space = std::string_view(" \t\n$,;{}").find(between[0]) != std::string_view::npos;
+    const bool space = std::string_view(" \t\n$,;{}&").find(between[0]) != std::string_view::npos;
     if (skip == kIgnored.end() && !space) words += between[0];
     between.remove_prefix(skip == kIgnored.end() ? 1 : skip->size());
     if (words.size() > 3) return false;
   }
-  return words.empty() || words == "and" || words == "or";
+  if (words.empty()) return comma || !lines;
+  return words == "and" || words == "or";
 }
 
-constexpr std::array<std::string_view, 4> kAnswerMarks = {"answer is", "answer:", "answers are",
-                                                          "answer**:"};
-constexpr std::array<std::string_view, 1> kFinalMarks = {"final answer is"};
+constexpr std::array<std::string_view, 5> kAnswerMarks = {"answer is", "answer:", "answers are",
+                                                          "answer**:", "answer ="};
+constexpr std::array<std::string_view, 2> kFinalMarks = {"final answer is", "final answer:"};
+
+// Words that begin the reason for an answer, and words that begin another aside after it.
+constexpr std::array<std::string_view, 10> kReasons = {
+    "because", "since", "as", "so", "hence", "thus", "due", "given", "while", "therefore"};
+constexpr std::array<std::string_view, 20> kAsides = {
+    "in", "on",     "with", "by",     "after", "that",   "this", "it",   "we", "which",
+    "is", "making", "are",  "giving", "being", "namely", "was",  "from", "at", "where"};
 
 // Returns the text after the last of the marks; nullopt without one.
 std::optional<std::string_view> Behind(std::span<const std::string_view> marks,
@@ -113,6 +143,36 @@ std::string_view Sentence(std::string_view text) {
     const bool inside = std::ranges::count(text.substr(0, at), '$') % 2 != 0;
     if (!inside || text.find('$', at) == std::string_view::npos)
       return text.substr(0, at);  // "$5. "
+  }
+  return text;
+}
+
+constexpr std::array<std::string_view, 2> kRelative = {"which", "where"};
+
+// Returns `text` up to the first of the words that stands outside of formulas; with `brackets` also
+// up to a bracket of words, as in "7 (seven)". Returns all of it without one.
+std::string_view Before(std::span<const std::string_view> words, std::string_view text,
+                        bool brackets = false) {
+  bool dollars = false;
+  int depth = 0;  // of braces and \( \)
+  for (std::size_t at = 0; at + 1 < text.size(); ++at) {
+    const char c = text[at];
+    if (c == '\\') {
+      const char next = text[++at];
+      depth += next == '(' || next == '[' ? 1 : next == ')' || next == ']' ? -1 : 0;
+      continue;
+    }
+    if (c == '$') dollars = !dollars;
+    if (c == '{' || c == '}') depth += c == '{' ? 1 : -1;
+    if (c != ' ' || dollars || depth > 0) continue;
+    const bool bracket = brackets && text[at + 1] == '(';
+    const auto word = text.substr(at + (bracket ? 2 : 1));
+    const auto end = std::ranges::find_if_not(
+                         word, [](unsigned char letter) { return std::isalpha(letter) != 0; }) -
+                     word.begin();
+    const std::string lower = Lower(word.substr(0, static_cast<std::size_t>(end)));
+    if (bracket ? lower.size() > 1 : std::ranges::find(words, lower) != words.end())
+      return text.substr(0, at);
   }
   return text;
 }
@@ -161,16 +221,24 @@ void Add(std::vector<std::string>& answers, std::string_view answer) {
   while (!answer.empty() &&
          std::string_view(" \t\r\n.,;:*`\"").find(answer.back()) != std::string_view::npos)
     answer.remove_suffix(1);
-  answer = Trim(answer, " \t\r\n:*`\"");
-  if (!answer.empty()) answers.emplace_back(answer);
+  answer = Trim(answer, " \t\r\n:*#`\"");
+  if (!answer.empty() && std::ranges::find(answers, answer) == answers.end())
+    answers.emplace_back(answer);
 }
 
-// Adds a sentence, and what follows its verb: "34" of "The largest n is 34".
+// Adds what a sentence claims, without the reason that it gives, "7" of "7 because 3 + 4 = 7"; what
+// follows its verb, "34" of "The largest n is 34"; and each without asides, "7" of "7 in the end".
 void AddSentence(std::vector<std::string>& answers, std::string_view sentence) {
-  Add(answers, sentence);
+  const auto claim = Before(kReasons, sentence);
+  Add(answers, claim);
+  Add(answers, Before(kAsides, claim, true));
+  const auto main = Before(kRelative, claim);
   for (std::string_view verb : {" is ", " are ", " equals "}) {
-    const auto at = sentence.rfind(verb);
-    if (at != std::string_view::npos) Add(answers, sentence.substr(at + verb.size()));
+    const auto clause = main.find(verb) == std::string_view::npos ? claim : main;
+    const auto at = clause.rfind(verb);
+    if (at == std::string_view::npos) continue;
+    Add(answers, clause.substr(at + verb.size()));
+    Add(answers, Before(kAsides, clause.substr(at + verb.size()), true));
   }
 }
 
@@ -179,16 +247,32 @@ void AddSentence(std::vector<std::string>& answers, std::string_view sentence) {
 std::optional<std::string> BoxedAnswer(std::string_view text) {
   auto box = LastBox(text, text.size());
   if (!box) return std::nullopt;
-  std::string answer(Trim(box->inside));
+  std::vector<std::string> items = {std::string(Trim(box->inside))};
+  const auto label_of = [&](const Span& span) { return LabelBefore(text.substr(0, span.begin)); };
+  bool labelled = !label_of(*box).empty();
   for (int joined = 1; joined < kMaxBoxes; ++joined) {
     const auto before = LastBox(text, box->begin);
-    if (!before) break;
-    if (before->end > box->begin || !IsJoint(text.substr(before->end, box->begin - before->end)))
-      break;
-    if (text.substr(before->end, box->begin - before->end).find('\n') != std::string_view::npos)
-      break;
-    answer.insert(0, std::string(Trim(before->inside)) + ", ");
+    if (!before || before->end > box->begin) break;
+    std::string_view between = text.substr(before->end, box->begin - before->end);
+    const auto label = label_of(*box);
+    // "x=\boxed{1}, y=\boxed{2}" has a label before every box
+    if (labelled != !label_of(*before).empty()) break;
+    if (labelled)
+      between = between.substr(0, static_cast<std::size_t>(label.data() - between.data()));
+    if (!IsJoint(between)) break;
+    if (labelled) items.back().insert(0, label);
+    items.emplace_back(Trim(before->inside));
     box = before;
+  }
+  if (items.size() > 1 && labelled) items.back().insert(0, label_of(*box));
+  std::string answer;
+  for (std::size_t i = items.size(); i-- > 0;) {
+    // The same box twice states its answer once.
+    if (std::find(items.begin() + static_cast<std::ptrdiff_t>(i) + 1, items.end(), items[i]) !=
+        items.end())
+      continue;
+    if (!answer.empty()) answer += ", ";
+    answer += items[i];
   }
   if (answer.empty()) return std::nullopt;
   return answer;
@@ -262,12 +346,20 @@ std::string_view Unbraced(std::string_view text) {
   return text;
 }
 
-// Returns the letter of a text that is just "(E)"; 0 for others.
+// Returns true if a choice, "(E)", begins at `at`.
+bool IsChoiceAt(std::string_view plain, std::size_t at) {
+  return plain.size() >= at + 3 && plain[at] == '(' && plain[at + 2] == ')' &&
+         plain[at + 1] >= 'A' && plain[at + 1] <= 'J';
+}
+
+// Returns the letter of a text that begins with a choice and holds no other, as "(E) 25"; 0 for
+// others.
 char ChoiceLetter(std::string_view plain) {
   plain = Unbraced(plain);
-  const bool letter =
-      plain.size() >= 3 && plain[0] == '(' && plain[2] == ')' && plain[1] >= 'A' && plain[1] <= 'J';
-  return letter ? plain[1] : '\0';
+  if (!IsChoiceAt(plain, 0)) return '\0';
+  for (std::size_t at = 3; at < plain.size(); ++at)
+    if (IsChoiceAt(plain, at) && plain[at + 1] != plain[1]) return '\0';
+  return plain[1];
 }
 
 bool SameMath(std::string_view a, std::string_view b, bool grouped) {
@@ -297,15 +389,15 @@ std::optional<std::string> ReadReference(std::string_view answer) {
 
 }  // namespace
 
-bool SameMathText(std::string_view reference, std::string_view response) {
-  const auto x = PlainText(Unbraced(reference)), y = PlainText(Unbraced(response));
+bool SameMathText(std::string_view a, std::string_view b) {
+  const auto x = PlainText(Unbraced(a)), y = PlainText(Unbraced(b));
   if (!x || !y) return false;
   if (SamePlain(*x, *y)) return true;
-  if (const char letter = ChoiceLetter(*x); letter != 0 && x->size() == 3 && y->size() > 3)
-    return ChoiceLetter(*y) == letter;
-  if (SameMath(reference, response, true)) return true;
-  return (HasGroupComma(reference) || HasGroupComma(response)) &&
-         SameMath(reference, response, false);
+  // "(E)" is "(E) 25"
+  if (const char letter = ChoiceLetter(*x); letter != 0 && (x->size() == 3) != (y->size() == 3))
+    if (ChoiceLetter(*y) != 0) return ChoiceLetter(*y) == letter;
+  if (SameMath(a, b, true)) return true;
+  return (HasGroupComma(a) || HasGroupComma(b)) && SameMath(a, b, false);
 }
 
 bool MathOracle::Judge(const Attempt& attempt) const {

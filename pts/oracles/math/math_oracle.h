@@ -10,8 +10,8 @@
 namespace pivotal::pts {
 
 // Returns the content of the last \boxed{} (or \fbox{}, "\boxed 5", "\boxed5"). Boxes with nothing
-// but "and", "or" and commas between them are joined to a list. Returns nullopt without a box or
-// for an empty one.
+// but "and", "or" and commas between them are joined to a list, as are "x=\boxed{1}, y=\boxed{2}"
+// with their names; of equal boxes one counts. Returns nullopt without a box or for an empty one.
 std::optional<std::string> BoxedAnswer(std::string_view text);
 
 // Finds the answer that a response states and compares it with the reference as mathematics
@@ -22,7 +22,8 @@ class MathOracle : public Oracle {
   bool CanRead(std::string_view answer) const override;
 };
 
-// Compares two answers as the oracle does, without looking for them in a text.
-bool SameMathText(std::string_view reference, std::string_view response);
+// Compares two answers as the oracle does, without looking for them in a text. Their order does not
+// matter.
+bool SameMathText(std::string_view a, std::string_view b);
 
 }  // namespace pivotal::pts

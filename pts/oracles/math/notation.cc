@@ -76,9 +76,8 @@ bool IsUnitWord(std::string_view word) {
       "seconds", "minute",  "minutes", "mph",      "kph",    "dollar", "dollars", "cent",
       "cents",   "USD",     "unit",    "units",    "sq",     "square", "cubic",   "per",
       "way",     "ways",    "people",  "students", "boys",   "girls",  "eggs",    "apples",
-      "degree",  "degrees", "deg",     "radians",  "rad",    "pm",     "am",      "kmh",
-      "cc",      "bits",    "each",    "men",      "women",  "pts",    "points",  "times",
-      "rad",     "mod"};
+      "degree",  "degrees", "deg",     "radians",  "rad",    "kmh",    "cc",      "bits",
+      "each",    "men",     "women",   "pts",      "points", "times"};
   return words.contains(word);
 }
 
@@ -87,9 +86,53 @@ bool IsUnitLetter(std::string_view word) {
   return words.contains(word);
 }
 
+bool ChangesValue(std::string_view word) {
+  static const Words words = {
+      // comparisons and conditions
+      "or", "and", "nor", "not", "no", "than", "least", "most", "above", "below", "between", "if",
+      "when", "whenever", "unless", "except", "without", "through",
+      // operations
+      "minus", "plus", "divided", "multiplied", "squared", "cubed", "factorial", "mod", "modulo",
+      "base", "choose", "remainder", "root", "infinity", "negative",
+      // fractions
+      "half", "halves", "third", "thirds", "fourth", "fourths", "fifth", "fifths", "sixth",
+      "sixths", "seventh", "sevenths", "eighth", "eighths", "ninth", "ninths", "tenth", "tenths",
+      "hundredth", "hundredths", "thousandth", "thousandths",
+      // directions and times
+      "north", "south", "east", "west", "noon", "midnight", "bc", "bce", "ad", "ce",
+      // other sentences
+      "is", "because", "since", "so", "which", "where", "hence", "thus", "therefore", "then",
+      "but"};
+  return words.contains(word);
+}
+
+bool IsClauseWord(std::string_view word) {
+  static const Words words = {"because", "since", "so",    "which", "where", "hence", "thus",
+                              "then",    "but",   "is",    "are",   "was",   "the",   "by",
+                              "as",      "it",    "we",    "for",   "to",    "at",    "an",
+                              "be",      "has",   "this",  "that",  "with",  "from",  "when",
+                              "while",   "due",   "given", "after"};
+  return words.contains(word);
+}
+
+int64_t ScaleOf(std::string_view word) {
+  static const std::unordered_map<std::string_view, int64_t> scales = {
+      {"dozen", 12},
+      {"hundred", 100},
+      {"thousand", 1000},
+      {"million", 1'000'000},
+      {"millions", 1'000'000},
+      {"billion", 1'000'000'000},
+      {"billions", 1'000'000'000},
+      {"trillion", 1'000'000'000'000}};
+  const auto found = scales.find(word);
+  return found == scales.end() ? 0 : found->second;
+}
+
 bool IsLeadWord(std::string_view word) {
   static const Words words = {"about",  "approximately", "exactly", "roughly",
-                              "simply", "just",          "only",    "option"};
+                              "simply", "just",          "only",    "option",
+                              "so",     "thus",          "hence",   "therefore"};
   return words.contains(word);
 }
 
@@ -147,6 +190,13 @@ const std::unordered_map<std::string_view, std::string_view>& Table() {
       {"\u2248", "\\approx "},
       {"\u2261", "\\equiv "},
       {"\u2208", "\\in "},
+      {"\u2211", "\\sum "},
+      {"\u220f", "\\prod "},
+      {"\u2216", "\\setminus "},
+      {"\u2223", "|"},
+      {"\u2016", "\\|"},
+      {"\u2022", "\\cdot "},
+      {"\u2228", "\\vee "},
       {"\u222a", "\\cup "},
       {"\u2229", "\\cap "},
       {"\u2205", "\\emptyset "},

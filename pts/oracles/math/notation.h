@@ -1,6 +1,7 @@
 // Apache-2.0. Words and characters of mathematical notation.
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -20,7 +21,14 @@ std::string GreekSymbol(std::string_view word);
 bool IsUnitWord(std::string_view word);
 // Returns true for a letter that is a unit if a space stands before it: "5 m".
 bool IsUnitLetter(std::string_view word);
-// Returns true for words before an answer that change nothing: "about", "exactly".
+// Returns true for words that are no unit, since they change the value beside them or say something
+// about it: "or", "than", "squared", "half", "because".
+bool ChangesValue(std::string_view word);
+// Returns true for words that begin or join the clauses of a sentence: "because", "which", "the".
+bool IsClauseWord(std::string_view word);
+// Returns what a word multiplies the number before it by: 1000000 for "million", 0 for other words.
+int64_t ScaleOf(std::string_view word);
+// Returns true for words before an answer that change nothing: "about", "exactly", "therefore".
 bool IsLeadWord(std::string_view word);
 
 // Returns the text with ASCII letters in lower case.

@@ -1,7 +1,12 @@
 // Apache-2.0.
 #include "pts/oracles/math/parser.h"
 
+#include <fmt/format.h>
+
+#include <cctype>
+
 #include "pts/oracles/math/notation.h"
+#include "pts/oracles/math/quantity.h"
 
 namespace pivotal::pts {
 
@@ -32,7 +37,10 @@ Math MathGrammar::Node(MathKind kind, std::vector<Math> args, std::string name) 
 }
 
 Math MathGrammar::Answer() {
-  while (Peek().kind == TokenKind::kWord && IsLeadWord(Lower(Peek().text))) Take();
+  while (Peek().kind == TokenKind::kWord && IsLeadWord(Lower(Peek().text))) {
+    Take();
+    EatSign(",");
+  }
   Math answer = List();
   EatSign(".");
   EatSign("\\");
@@ -40,31 +48,42 @@ Math MathGrammar::Answer() {
   return answer;
 }
 
-bool MathGrammar::EatSeparator() {
-  bool eaten = false;
-  for (;; eaten = true, Take()) {
+// Skips commas, semicolons, "and" and "or". Returns the last of them, a comma for any sign; "" if
+// there is none.
+std::string MathGrammar::EatSeparator() {
+  std::string eaten;
+  for (;; Take()) {
     const Token& token = Peek();
     const bool named = token.kind == TokenKind::kWord || token.kind == TokenKind::kText;
     const std::string word = named ? Lower(token.text) : std::string();
     const bool comma = token.IsSign(",") || token.IsSign(";");
     if (!comma && word != "and" && word != "or" && word != ", and" && word != ", or" &&
-        !token.IsCommand("lor") && !token.IsCommand("vee"))
+        !token.IsCommand("lor") && !token.IsCommand("vee") && !token.IsCommand("wedge"))
       return eaten;
+    if (word.ends_with("and") || token.IsCommand("wedge"))
+      eaten = "and";
+    else if (!comma)
+      eaten = "or";
+    else if (eaten.empty())
+      eaten = ",";
   }
 }
 
 Math MathGrammar::List() {
   const Level level(*this);
   std::vector<Math> items = {Relation()};
-  while (EatSeparator()) {
+  std::string joint;
+  for (std::string word; !(word = EatSeparator()).empty();) {
     if (Peek().kind == TokenKind::kEnd) break;
     items.push_back(Relation());
+    if (word != ",") joint = word;
   }
-  return items.size() == 1 ? items[0] : Node(MathKind::kList, std::move(items));
+  return items.size() == 1 ? items[0] : Node(MathKind::kList, std::move(items), joint);
 }
 
 std::string MathGrammar::EatRelation() {
-  const Token& token = Peek();
+  const bool aligned = Peek().IsSign("&");  // "x &= 1"
+  const Token& token = Peek(aligned ? 1 : 0);
   std::string name;
   if (token.kind == TokenKind::kCommand) {
     name = RelationName(token.text);
@@ -77,6 +96,7 @@ std::string MathGrammar::EatRelation() {
     name = "!=";
   }
   if (name.empty()) return name;
+  if (aligned) Take();
   Take();
   if (name.size() == 1 && EatSign("=") && name != "=") name += '=';  // reads "<=", and "==" as "="
   return name;
@@ -98,15 +118,27 @@ Math MathGrammar::Relation() {
   return node;
 }
 
-// Parses a ratio. 2:3 is 2/3; a ratio of more parts keeps their order.
+// Parses a ratio or a time. 2:3 is 2/3; a ratio of more parts keeps their order, and so does a
+// time, which ends in two digits with a zero ("2:03") or has "a.m." or "p.m." as the unit of the
+// whole.
 Math MathGrammar::Ratio() {
   std::vector<Math> parts = {Sets()};
-  while (Peek().IsSign(":") || Peek().IsCommand("colon")) {
+  while (colon_ && (Peek().IsSign(":") || Peek().IsCommand("colon"))) {
     Take();
     parts.push_back(Sets());
   }
   if (parts.size() == 1) return parts[0];
-  if (parts.size() == 2) return Node(MathKind::kQuotient, std::move(parts));
+  if (const Math half = parts.back(); Is(half, MathKind::kUnit) && half->name.ends_with(".m.")) {
+    parts.back() = half->args[0];
+    const auto is_zero = [](const Math& m) { return Is(m, MathKind::kNumber) && m->number == 0; };
+    while (parts.size() > 1 && is_zero(parts.back())) parts.pop_back();
+    Math time = parts.size() == 1 ? parts[0] : Node(MathKind::kBracket, std::move(parts), "::");
+    return MakeUnit({std::move(time)}, half->name, 1);
+  }
+  const Token& last = tokens_[at_ - 1];
+  const bool minutes = last.kind == TokenKind::kNumber && last.text.starts_with('0') &&
+                       last.text.find('.') == std::string::npos && last.text.size() == 2;
+  if (parts.size() == 2 && !minutes) return Node(MathKind::kQuotient, std::move(parts));
   return Node(MathKind::kBracket, std::move(parts), "::");
 }
 
@@ -132,6 +164,15 @@ Math MathGrammar::Sets() {
   }
 }
 
+namespace {
+
+// Returns true for sets that "-" and "/" can take a set out of: \mathbb{R}, \{1, 2\}.
+bool IsSet(const Math& m) {
+  return Is(m, MathKind::kSet) || (Is(m, MathKind::kSymbol) && m->name.starts_with("\\mathbb"));
+}
+
+}  // namespace
+
 Math MathGrammar::Sum() {
   const Level level(*this);
   std::vector<Math> terms = {Product()};
@@ -142,7 +183,11 @@ Math MathGrammar::Sum() {
     if (EatSign("+")) {
       terms.push_back(Product());
     } else if (EatSign("-")) {
-      terms.push_back(Node(MathKind::kNegate, {Product()}));
+      Math right = Product();
+      if (terms.size() == 1 && IsSet(terms[0]) && Is(right, MathKind::kSet))
+        terms = {Node(MathKind::kDifference, {terms[0], std::move(right)})};
+      else
+        terms.push_back(Node(MathKind::kNegate, {std::move(right)}));
     } else if (Peek().IsCommand("pm") || Peek().IsCommand("mp")) {
       const std::string name = Take().text == "pm" ? "+-" : "-+";
       Math left = sum();
@@ -176,25 +221,29 @@ bool MathGrammar::StartsFactor() const {
     }
     case TokenKind::kCommand: {
       static constexpr std::string_view kClose[] = {
-          "}",         "rangle", "rvert", "rfloor", "rceil", "cup",        "cap",    "setminus",
-          "backslash", "pm",     "mp",    "colon",  "lor",   "vee",        "mid",    "pmod",
-          "mod",       "bmod",   "rVert", "lt",     "gt",    "Rightarrow", "implies"};
+          "}",          "rangle",    "rvert",  "rfloor", "rceil", "cup", "cap",
+          "setminus",   "backslash", "pm",     "mp",     "colon", "lor", "vee",
+          "mid",        "pmod",      "mod",    "bmod",   "rVert", "lt",  "gt",
+          "Rightarrow", "implies",   "choose", "over",   "wedge"};
       for (std::string_view name : kClose)
         if (token.text == name) return false;
+      if (token.text == "|") return norms_ == 0;
       return RelationName(token.text).empty() && !token.text.starts_with("end ");
     }
     case TokenKind::kSign:
-      return token.text == "(" || token.text == "[" || token.text == "{" ||
-             (token.text == "|" && bars_ == 0);
+      if (token.text == "[") {  // "[1,2[" is [1,2)
+        const Token& next = Peek(1);
+        return next.kind != TokenKind::kEnd && !next.IsCommand("cup") && !next.IsCommand("cap");
+      }
+      return token.text == "(" || token.text == "{" || (token.text == "|" && bars_ == 0);
     default: return false;
   }
 }
 
 Math MathGrammar::Product() {
   const std::size_t begin = at_;
-  Math product = Factors(Unary(), begin);
-  DropUnits(begin);
-  return product;
+  Math first = Unary();
+  return WithUnits(Factors(std::move(first), begin), begin);
 }
 
 Math MathGrammar::Factors(Math first, std::size_t begin) {
@@ -204,7 +253,8 @@ Math MathGrammar::Factors(Math first, std::size_t begin) {
   };
   int quotients = 0;
   for (;;) {
-    if (EatSign("*") || EatCommand("cdot") || EatCommand("times") || EatCommand("ast")) {
+    if (EatSign("*") || EatCommand("cdot") || EatCommand("times") || EatCommand("ast") ||
+        EatCommand("bullet") || (IsTimesSign() && (Take(), true))) {
       EatSign("*");  // accepts "**", which no answer has as a power here
       factors.push_back(Unary());
     } else if (Peek().IsSign("/") || Peek().IsCommand("div")) {
@@ -212,17 +262,19 @@ Math MathGrammar::Factors(Math first, std::size_t begin) {
       Take();
       Need(++quotients <= 12);
       Math above = product();
-      factors = {Node(MathKind::kQuotient, {std::move(above), Unary()})};
+      Math below = Unary();
+      const bool sets = IsSet(above) && Is(below, MathKind::kSet);
+      factors = {Node(sets ? MathKind::kDifference : MathKind::kQuotient,
+                      {std::move(above), std::move(below)})};
     } else if (StartsFactor()) {
       const Token& token = Peek();
-      const bool two_numbers =
-          token.kind == TokenKind::kNumber && tokens_[at_ - 1].kind == TokenKind::kNumber;
-      Need(!two_numbers);
-      const std::size_t before = at_;
-      if (token.kind == TokenKind::kWord && EatUnit(HasNumberSince(begin))) {
-        at_ = before;
-        return product();
-      }
+      // "1 2" is no product, but "2^4 3^2" and "\sqrt2 3" are.
+      const bool joins =
+          Is(factors.back(), MathKind::kPower) ||
+          (Is(factors.back(), MathKind::kFunction) && factors.back()->name == "root");
+      Need(joins || token.kind != TokenKind::kNumber ||
+           tokens_[at_ - 1].kind != TokenKind::kNumber);
+      if (AtSuffix(HasNumberSince(begin))) return product();
       factors.push_back(Power());
       Need(!Is(factors.back(), MathKind::kText));
     } else {
@@ -241,48 +293,189 @@ bool MathGrammar::HasNumberSince(std::size_t begin) const {
   return false;
 }
 
-// Skips one unit: \text{...}, or a word of plain text after a number.
-bool MathGrammar::EatUnit(bool has_number) {
+// Returns true for the "x" of "3 x 10^5".
+bool MathGrammar::IsTimesSign() const {
+  const bool x = Peek().Is(TokenKind::kWord, "x") || Peek().Is(TokenKind::kWord, "X");
+  return x && Peek().spaced && Peek(1).kind == TokenKind::kNumber && Peek(1).spaced && at_ > 0 &&
+         tokens_[at_ - 1].kind == TokenKind::kNumber;
+}
+
+namespace {
+
+// Splits the text of a unit into words in lower case, with "^2" for an exponent and "/" for a
+// slash. Returns none if it holds digits or signs that no unit has.
+std::vector<std::string> UnitWords(std::string_view text) {
+  std::vector<std::string> words;
+  const auto is_letter = [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; };
+  const auto is_digit = [](char c) { return std::isdigit(static_cast<unsigned char>(c)) != 0; };
+  for (std::size_t at = 0; at < text.size();) {
+    std::size_t end = at + 1;
+    if (is_letter(text[at])) {
+      while (end < text.size() && is_letter(text[end])) ++end;
+      words.push_back(Lower(text.substr(at, end - at)));
+    } else if (text[at] == '^') {
+      while (end < text.size() && (text[end] == '{' || text[end] == '-')) ++end;
+      const std::size_t digits = end;
+      while (end < text.size() && is_digit(text[end])) ++end;
+      words.push_back(std::string("^").append(text.substr(digits, end - digits)));
+    } else if (text[at] == '/') {
+      words.emplace_back("/");
+    } else if (std::string_view(" .,-'(){}$%\\\t\n").find(text[at]) == std::string_view::npos) {
+      return {};
+    }
+    at = end;
+  }
+  return words;
+}
+
+// Returns the unit that is named by `words`, as "square inches" or "cm ^2"; nullopt if it is
+// unknown or made of several units.
+std::optional<Unit> KnownUnit(const std::vector<std::string>& words) {
+  std::optional<Unit> unit;
+  unsigned power = 1;
+  for (const std::string& word : words) {
+    if (word == "per" || word == "/" || word == "a") return std::nullopt;
+    if (word == "square" || word == "sq" || word == "squared" || word == "^2") {
+      power = 2;
+    } else if (word == "cubic" || word == "cu" || word == "cubed" || word == "^3") {
+      power = 3;
+    } else if (word.starts_with('^')) {
+      return std::nullopt;
+    } else if (const auto found = FindUnit(word)) {
+      if (unit) return std::nullopt;
+      unit = found;
+    }
+  }
+  if (!unit || power == 1) return unit;
+  unit->factor = *Power(unit->factor, power);
+  unit->power = power;
+  return unit;
+}
+
+// Returns the tokens' word or text if it begins with a scale ("million dollars").
+int64_t ScaleAt(const Token& token) {
+  if (token.kind != TokenKind::kWord && token.kind != TokenKind::kText) return 0;
+  return ScaleOf(Lower(token.text.substr(0, token.text.find(' '))));
+}
+
+bool IsModuloWord(const Token& token) {
+  if (token.kind == TokenKind::kCommand)
+    return token.text == "pmod" || token.text == "bmod" || token.text == "mod";
+  return (token.kind == TokenKind::kWord || token.kind == TokenKind::kText) &&
+         (token.text == "mod" || token.text == "modulo");
+}
+
+}  // namespace
+
+// Skips one unit: \text{...}, or a word of plain text after a number. Appends its words to `words`.
+bool MathGrammar::EatUnit(bool has_number, std::vector<std::string>* words) {
   const Token& token = Peek();
   const std::string word = Lower(token.text);
+  std::vector<std::string> found = {word};
   if (token.kind == TokenKind::kText) {
-    if (word == "and" || word == "or" || word == ", and" || word == ", or") return false;
-    Take();
-    return true;
-  }
-  if (token.kind != TokenKind::kWord || !has_number || word == "and" || word == "or") return false;
-  if (word == "percent" || word == "pct" || !GreekSymbol(token.text).empty() ||
-      !FunctionName(token.text).empty() || word == "sqrt")
+    found = UnitWords(token.text);
+    if (found.empty()) return false;
+  } else if (token.kind == TokenKind::kWord && has_number) {
+    if (word == "percent" || word == "pct" || !GreekSymbol(token.text).empty() ||
+        !FunctionName(token.text).empty() || word == "sqrt")
+      return false;
+    const bool unit = token.text.size() > 1 && IsUnitWord(token.text);
+    const bool letter = token.spaced && IsUnitLetter(token.text);
+    const bool unknown = token.spaced && token.text.size() >= 4;
+    if (!unit && !letter && !unknown) return false;
+  } else {
     return false;
-  const bool unit = token.text.size() > 1 && IsUnitWord(token.text);
-  const bool letter = token.spaced && IsUnitLetter(token.text);
-  const bool unknown = token.spaced && token.text.size() >= 4;
-  if (!unit && !letter && !unknown) return false;
+  }
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const bool after_unit = i > 0 || (words != nullptr && !words->empty());
+    if (after_unit && (found[i] == "squared" || found[i] == "cubed")) continue;
+    if (ChangesValue(found[i]) || ScaleOf(found[i]) != 0) return false;
+  }
+  if (words != nullptr) words->insert(words->end(), found.begin(), found.end());
   Take();
   return true;
 }
 
-// Skips the units after a value, as in "5 \text{ m}^2/\text{s}" or "11.1 meters per second": they
-// are not compared.
-void MathGrammar::DropUnits(std::size_t begin) {
+// Skips "a.m." or "PM" and returns it as "a.m." or "p.m."; "" without one.
+std::string MathGrammar::EatDayHalf() {
+  const Token& token = Peek();
+  std::string half = Lower(token.text);
+  std::erase_if(half, [](char c) { return c == '.' || c == ' '; });
+  const bool word = token.kind == TokenKind::kWord || token.kind == TokenKind::kText;
+  if (word && (half == "am" || half == "pm")) {
+    Take();
+    if (token.kind == TokenKind::kWord) EatSign(".");
+    return half == "am" ? "a.m." : "p.m.";
+  }
+  const bool dotted = token.kind == TokenKind::kWord && (half == "a" || half == "p") &&
+                      Peek(1).IsSign(".") && Lower(Peek(2).text) == "m";
+  if (!dotted) return "";
+  at_ += 3;
+  EatSign(".");
+  return half + ".m.";
+}
+
+// Returns true before what can only stand after a number: a scale, a unit, "a.m.", "(mod 5)".
+bool MathGrammar::AtSuffix(bool has_number) {
+  if (IsModuloWord(Peek()) || (Peek().IsSign("(") && IsModuloWord(Peek(1)))) return true;
+  if (Peek().kind != TokenKind::kWord) return false;
+  if (has_number && ScaleAt(Peek()) != 0) return true;
+  const std::size_t before = at_;
+  const bool suffix = (has_number && !EatDayHalf().empty()) || EatUnit(has_number);
+  at_ = before;
+  return suffix;
+}
+
+// Parses what follows a value: "million" multiplies it; "a.m.", a modulus and a unit that is known
+// go with it; other units, as in "5 \text{ m}^2/\text{s}" or "11.1 meters per second", are dropped.
+Math MathGrammar::WithUnits(Math value, std::size_t begin) {
   const bool has_number = HasNumberSince(begin);
-  bool dropped = false;
+  for (int64_t scale = 0; has_number && (scale = ScaleAt(Peek())) != 0;) {
+    value = Node(MathKind::kProduct, {std::move(value), MakeNumber(scale)});
+    std::string& text = tokens_[at_].text;
+    const auto end = text.find(' ');
+    if (end == std::string::npos)
+      Take();
+    else
+      text.erase(0, end + 1);
+  }
+  if (const auto half = has_number ? EatDayHalf() : ""; !half.empty())
+    return MakeUnit({std::move(value)}, half, 1);
+  std::vector<std::string> words;
   for (;;) {
     const std::size_t before = at_;
-    if (!EatSign("/") && dropped) EatCommand("cdot");
-    if (!EatUnit(has_number)) {
+    const bool slash = EatSign("/");
+    if (!slash && !words.empty()) EatCommand("cdot");
+    if (slash) words.emplace_back("/");
+    if (!EatUnit(has_number, &words)) {
+      if (slash) words.pop_back();
       at_ = before;
       break;
     }
-    dropped = true;
     if (EatSign("^")) {
       const bool braces = EatSign("{");
       EatSign("-");
-      Need(Take().kind == TokenKind::kNumber);
+      Need(Peek().kind == TokenKind::kNumber);
+      words.push_back("^" + Take().text);
       if (braces) Need(EatSign("}"));
     }
   }
-  if (EatCommand("pmod") || EatCommand("bmod") || EatCommand("mod")) ArgumentText();
+  if (const auto unit = KnownUnit(words)) {
+    const std::string power = unit->power == 1 ? "" : fmt::format("^{}", unit->power);
+    value = MakeUnit({std::move(value)}, std::string(unit->dimension) + power, unit->factor);
+  }
+  return Modulo(std::move(value));
+}
+
+// Parses "\pmod{5}", "(mod 5)" or "mod 5" after `value`.
+Math MathGrammar::Modulo(Math value) {
+  const bool bracket = Peek().IsSign("(") && IsModuloWord(Peek(1));
+  if (!bracket && !IsModuloWord(Peek())) return value;
+  if (bracket) Take();
+  Take();
+  Math modulus = bracket ? Sum() : Argument(false);
+  if (bracket) Need(EatSign(")"));
+  return MakeUnit({std::move(value), std::move(modulus)}, "mod", 1);
 }
 
 std::optional<Math> ParseMath(std::string_view text, const LexOptions& options) {

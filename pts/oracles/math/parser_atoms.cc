@@ -5,6 +5,7 @@
 
 #include "pts/oracles/math/notation.h"
 #include "pts/oracles/math/parser.h"
+#include "pts/oracles/math/quantity.h"
 
 namespace pivotal::pts {
 namespace {
@@ -13,6 +14,27 @@ namespace {
 bool IsChoice(std::string_view text) {
   if (text.size() == 3 && text[0] == '(' && text[2] == ')') text = text.substr(1, 1);
   return text.size() == 1 && text[0] >= 'A' && text[0] <= 'Z';
+}
+
+// Returns true for "all real numbers" and its like.
+bool IsRealNumbers(std::string_view words) {
+  for (std::string_view name : {"all real numbers", "all reals", "all real", "real numbers",
+                                "the real numbers", "all real numbers x", "reals"})
+    if (words == name) return true;
+  return false;
+}
+
+std::size_t CountNodes(const Math& m) {
+  std::size_t count = 1;
+  for (const Math& arg : m->args) count += CountNodes(arg);
+  return count;
+}
+
+// Returns how many sums lie inside each other in `m`; their variables are numbered by that.
+int SeriesDepth(const Math& m) {
+  int depth = 0;
+  for (const Math& arg : m->args) depth = std::max(depth, SeriesDepth(arg));
+  return depth + (m->name == "sum" || m->name == "product" ? 1 : 0);
 }
 
 bool IsWhole(const Token& token) {
@@ -113,8 +135,12 @@ Math MathGrammar::Word() {
       return Function(std::string(function));
     }
   }
+  // "by the" begins a sentence; "by" alone is b times y
+  const bool words_follow = Peek(1).kind == TokenKind::kWord && Peek(1).spaced;
+  Need(!IsClauseWord(Lower(word)) || (word.size() <= 3 && !words_follow));
   const bool apart = token.spaced || at_ == 0 || tokens_[at_ - 1].kind != TokenKind::kNumber;
-  if (apart && (word.size() > 3 || (word.size() > 1 && IsUnitWord(word)))) return Words();
+  if (apart && (word.size() > 3 || Lower(word) == "all" || (word.size() > 1 && IsUnitWord(word))))
+    return Words();
   return Letters(word);
 }
 
@@ -142,6 +168,16 @@ Math MathGrammar::Words() {
     if (!text.empty()) text += ' ';
     text += Lower(Take().text);
   }
+  const bool except = text.ends_with(" except") || text.ends_with(" except for");
+  if (IsRealNumbers(text.substr(0, except ? text.rfind(" except") : text.size()))) {
+    Math reals = MakeSymbol("\\mathbb R");
+    if (!except) return reals;
+    const Math list = List();
+    std::vector<Math> items;
+    for (const Math& item : Is(list, MathKind::kList) ? list->args : std::vector<Math>{list})
+      items.push_back(Is(item, MathKind::kRelation) ? item->args.back() : item);
+    return Node(MathKind::kDifference, {std::move(reals), Node(MathKind::kSet, std::move(items))});
+  }
   return Node(MathKind::kText, {}, std::move(text));
 }
 
@@ -153,16 +189,32 @@ Math MathGrammar::Command() {
     Math above = Argument(true);
     return Node(MathKind::kFunction, {std::move(above), Argument(true)}, "binomial");
   }
+  if (name == "sum" || name == "prod") return Series(name == "sum" ? "sum" : "product");
   if (const auto function = FunctionName(name); !function.empty()) return Function(function);
   if (const auto symbol = GreekSymbol(name); !symbol.empty()) return MakeSymbol(symbol);
   if (name == "{") return SetBraces();
   if (name == "emptyset" || name == "varnothing") return Node(MathKind::kSet, {});
   if (name.starts_with("mathbb ")) return MakeSymbol(fmt::format("\\{}", name));
   if (name == "langle") return Bracket("<");
-  if (name == "lvert" || name == "vert") return Bars("abs", name == "vert" ? "vert" : "rvert");
-  if (name == "|" || name == "lVert") return Bars("norm", name == "|" ? "|" : "rVert");
+  if (name == "lvert" || name == "mid") return Bars("abs", name == "mid" ? "mid" : "rvert");
+  if (name == "lVert") return Bars("norm", "rVert");
+  if (name == "|") {
+    ++norms_;
+    Math inside = Sum();
+    Need(EatCommand("|") || EatCommand("rVert"));
+    --norms_;
+    return Node(MathKind::kFunction, {std::move(inside)}, "norm");
+  }
+  if (name.starts_with("currency ")) {
+    const auto unit = FindUnit(name.substr(9));
+    Math amount = Number();
+    if (!unit) return amount;
+    return MakeUnit({std::move(amount)}, std::string(unit->dimension), unit->factor);
+  }
   if (name == "lfloor") return Bars("floor", "rfloor");
   if (name == "lceil") return Bars("ceil", "rceil");
+  for (std::string_view rows : {"cases", "aligned", "align*", "align", "gathered"})
+    if (name == std::string("begin ").append(rows)) return Cases(std::string("end ").append(rows));
   if (name.starts_with("begin ")) return Matrix(name.substr(6));
   if (name == "ldots" || name == "dots" || name == "cdots") return MakeSymbol("\\dots");
   if (name == "angle" || name == "triangle") return MakeSymbol(fmt::format("\\{}", name));
@@ -174,12 +226,16 @@ Math MathGrammar::Command() {
 
 Math MathGrammar::Sign() {
   const std::string sign = Take().text;
-  if (sign == "(" || sign == "[") return Bracket(sign);
+  if (sign == "(" || sign == "[" || sign == "]") return Bracket(sign == "]" ? "(" : sign);
   if (sign == "{") return Braces();
+  if (sign == "_" || sign == "^") {
+    --at_;
+    return Choose();
+  }
   if (sign == "|") {
     ++bars_;
     Math inside = Sum();
-    Need(EatSign("|"));
+    Need(EatSign("|") || EatCommand("rvert"));
     --bars_;
     return Node(MathKind::kFunction, {std::move(inside)}, "abs");
   }
@@ -188,59 +244,167 @@ Math MathGrammar::Sign() {
 
 // Parses a bracket: "(a)" is a; with commas inside it is a point or an interval.
 Math MathGrammar::Bracket(const std::string& open) {
-  const int bars = std::exchange(bars_, 0);
-  Math inside = List();
-  bars_ = bars;
+  Math inside = Inside([this] { return List(); });
   std::string close;
-  if (open == "<")
+  if (open == "<") {
     Need(EatCommand("rangle"));
-  else
-    Need((close = Take().text) == ")" || close == "]");
+  } else {
+    close = Take().text;
+    if (close == "[") close = ")";  // "[1,2[" is [1,2)
+    Need(close == ")" || close == "]");
+  }
   if (!Is(inside, MathKind::kList)) {
     Need(open == "<" || (open == "(") == (close == ")"));
     return inside;
   }
+  const auto is_point = [](const Math& m) { return Is(m, MathKind::kBracket); };
+  if (open == "[" && close == "]" && std::ranges::all_of(inside->args, is_point))
+    return Node(MathKind::kList, inside->args);  // "[(1,2),(3,4)]" lists points
   return Node(MathKind::kBracket, inside->args, open == "<" ? "()" : open + close);
 }
 
 // Parses braces, which group; "{1,2}" in plain text is a set.
 Math MathGrammar::Braces() {
   if (EatSign("}")) return Postfix(Primary());  // {} is an empty placeholder
-  const int bars = std::exchange(bars_, 0);
-  Math inside = List();
-  bars_ = bars;
+  Math inside = Inside([this] { return Infix(List()); });
   Need(EatSign("}"));
   return Is(inside, MathKind::kList) ? Node(MathKind::kSet, inside->args) : inside;
 }
 
+// Parses the rest of "n \choose k" and "a \over b", which braces enclose.
+Math MathGrammar::Infix(Math left) {
+  if (EatCommand("choose")) return Node(MathKind::kFunction, {std::move(left), Sum()}, "binomial");
+  if (EatCommand("over")) return Node(MathKind::kQuotient, {std::move(left), Sum()});
+  return left;
+}
+
+// Parses "_5C_2", "^5C_2" and "_5P_2" from the first script on.
+Math MathGrammar::Choose() {
+  Need(EatSign("_") || EatSign("^"));
+  Math n = Argument(false);
+  const Token kind = Take();
+  Need(kind.text == "C" || kind.text == "P");
+  Need(EatSign("_"));
+  Math k = Argument(false);
+  if (kind.text == "C") return Node(MathKind::kFunction, {std::move(n), std::move(k)}, "binomial");
+  Math rest = Node(MathKind::kSum, {n, Node(MathKind::kNegate, {std::move(k)})});
+  return Node(MathKind::kQuotient, {Node(MathKind::kFunction, {n}, "factorial"),
+                                    Node(MathKind::kFunction, {std::move(rest)}, "factorial")});
+}
+
+// Parses "_{k=1}^n term" after \sum or \prod. A short sum of numbers is written out.
+Math MathGrammar::Series(const std::string& name) {
+  const Level level(*this);
+  Math start, last;
+  for (int i = 0; i < 2; ++i) {
+    if (!start && EatSign("_")) {
+      Need(EatSign("{"));
+      start = Relation();
+      Need(EatSign("}"));
+    } else if (!last && EatSign("^")) {
+      last = Exponent();
+    }
+  }
+  Need(start && last && Is(start, MathKind::kRelation) && start->relations.size() == 1 &&
+       start->relations[0] == "=" && Is(start->args[0], MathKind::kSymbol));
+  const std::string variable = start->args[0]->name;
+  Math term = Product();
+  const Math bound = MakeSymbol(fmt::format("\\bound{}", SeriesDepth(term)));
+  term = Substitute(term, variable, bound);
+  return WrittenOut(
+      Node(MathKind::kFunction, {std::move(term), bound, start->args[1], last}, name));
+}
+
+// Returns the terms of a short sum or product whose bounds are numbers; others stay as they are.
+Math MathGrammar::WrittenOut(const Math& series) {
+  constexpr int kMaxTerms = 200;
+  const Math &term = series->args[0], &first = series->args[2], &last = series->args[3];
+  const auto is_whole = [](const Math& m) {
+    return Is(m, MathKind::kNumber) && IsInteger(m->number) && abs(m->number) < 1'000'000;
+  };
+  if (!is_whole(first) || !is_whole(last) || last->number - first->number >= kMaxTerms)
+    return series;
+  const auto begin = static_cast<int>(first->number), end = static_cast<int>(last->number);
+  const bool sum = series->name == "sum";
+  std::vector<Math> terms = {MakeNumber(sum ? 0 : 1)};
+  for (int k = begin; k <= end; ++k) {
+    const std::size_t nodes = CountNodes(term);
+    if (nodes > nodes_left_) return series;
+    nodes_left_ -= nodes;
+    terms.push_back(Substitute(term, series->args[1]->name, MakeNumber(k)));
+  }
+  return Node(sum ? MathKind::kSum : MathKind::kProduct, std::move(terms));
+}
+
+// Returns `m` with `value` for each symbol `name`; sums whose bounds become numbers are written
+// out.
+Math MathGrammar::Substitute(const Math& m, const std::string& name, const Math& value) {
+  if (IsSymbol(m, name)) return value;
+  if (m->args.empty()) return m;
+  auto node = std::make_shared<MathNode>(*m);
+  for (Math& arg : node->args) arg = Substitute(arg, name, value);
+  const bool series = Is(m, MathKind::kFunction) && (m->name == "sum" || m->name == "product");
+  return series ? WrittenOut(node) : Math(node);
+}
+
 Math MathGrammar::SetBraces() {
   if (EatCommand("}")) return Node(MathKind::kSet, {});
-  const int bars = std::exchange(bars_, 1);  // "|" means "such that" here
-  const bool builds = Peek().kind == TokenKind::kWord && Peek(1).IsSign(":");
-  Math inside = builds ? Word() : Relation();
-  if (EatSign("|") || EatCommand("mid") || (builds && EatSign(":"))) {
-    inside = List();  // {x | condition} is read as its condition
-    bars_ = bars;
-    Need(EatCommand("}"));
-    return inside;
-  }
-  std::vector<Math> items = {inside};
-  while (EatSeparator()) items.push_back(Relation());
-  bars_ = bars;
+  Math set = Inside([this] { return SetContent(); });
   Need(EatCommand("}"));
+  return set;
+}
+
+// Parses what stands between \{ and \}. {x | condition} is read as its condition, and as two
+// conditions if x is in a set other than the real numbers.
+Math MathGrammar::SetContent() {
+  bars_ = 1;  // "|" means "such that" here
+  colon_ = false;
+  const std::size_t begin = at_;
+  Math head = Relation();
+  const bool colon = Peek().IsSign(":") || Peek().IsCommand("colon");
+  if (colon && !HasVariable(head)) {  // a set of ratios
+    at_ = begin;
+    colon_ = true;
+    head = Relation();
+  } else if (colon || Peek().IsSign("|") || Peek().IsCommand("mid")) {
+    Take();
+    colon_ = true;
+    Math condition = List();
+    const bool real = !Is(head, MathKind::kRelation) || IsSymbol(head->args.back(), "\\mathbb R");
+    return real ? condition : Node(MathKind::kList, {std::move(head), std::move(condition)}, "and");
+  }
+  colon_ = true;
+  std::vector<Math> items = {std::move(head)};
+  while (!EatSeparator().empty()) items.push_back(Relation());
   return Node(MathKind::kSet, std::move(items));
 }
 
 Math MathGrammar::Bars(std::string_view name, std::string_view close_command) {
-  const int bars = std::exchange(bars_, 0);
-  Math inside = Sum();
-  bars_ = bars;
-  Need(EatCommand(close_command) || (close_command == "rvert" && EatSign("|")));
+  Math inside = Inside([this] { return Sum(); });
+  Need(EatCommand(close_command) || (close_command == "rvert" && EatSign("|")) ||
+       (close_command == "rVert" && EatCommand("|")));
   return Node(MathKind::kFunction, {std::move(inside)}, std::string(name));
 }
 
 bool MathGrammar::AtRowEnd(const std::string& end) const {
   return Peek().IsSign("\\") || Peek().IsCommand(end);
+}
+
+// Parses rows of equations, which are a list.
+Math MathGrammar::Cases(const std::string& end) {
+  std::vector<Math> rows;
+  while (!EatCommand(end)) {
+    EatSign("&");
+    Math row = List();
+    if (Is(row, MathKind::kList))
+      rows.insert(rows.end(), row->args.begin(), row->args.end());
+    else
+      rows.push_back(std::move(row));
+    Need(AtRowEnd(end));
+    EatSign("\\");
+  }
+  Need(!rows.empty());
+  return rows.size() == 1 ? rows[0] : Node(MathKind::kList, std::move(rows));
 }
 
 Math MathGrammar::Matrix(const std::string& environment) {
@@ -275,8 +439,23 @@ Math MathGrammar::Power() {
     return Node(MathKind::kPower, {std::move(base), Unary()});
   }
   if (!EatSign("^")) return base;
-  Math power = Node(MathKind::kPower, {std::move(base), Exponent()});
-  return Postfix(std::move(power));
+  Math exponent = Exponent();
+  if (Peek().IsSign("_") && !Is(base, MathKind::kSymbol)) {
+    exponent = Postfix(std::move(exponent));  // "2^a_1"
+  } else if (EatSign("_")) {
+    base = Subscripted(base);  // "b^3_2" is b_2^3
+  }
+  return Postfix(Node(MathKind::kPower, {std::move(base), std::move(exponent)}));
+}
+
+// Skips "'", "^\prime" or "^{\prime}"; returns false without one.
+bool MathGrammar::EatPrime() {
+  if (EatSign("'")) return true;
+  if (!Peek().IsSign("^")) return false;
+  const bool braces = Peek(1).IsSign("{");
+  if (!Peek(braces ? 2 : 1).IsCommand("prime") || (braces && !Peek(3).IsSign("}"))) return false;
+  at_ += braces ? 4 : 2;
+  return true;
 }
 
 // Skips "^\circ", "^{\circ}" or "\degree"; returns false without one.
@@ -300,16 +479,17 @@ bool MathGrammar::EatPercent() {
   return true;
 }
 
-Math MathGrammar::Postfix(Math base) {
+// Parses what follows `base`. In an exponent without braces a subscript belongs to the whole power.
+Math MathGrammar::Postfix(Math base, bool subscripts) {
   for (int n = 0;; Need(++n <= 6)) {
     if (Peek().IsSign("!") && !Peek(1).IsSign("=")) {
       Take();
       base = Node(MathKind::kFunction, {std::move(base)}, "factorial");
     } else if (EatPercent()) {
       base = Node(MathKind::kPercent, {std::move(base)});
-    } else if (Is(base, MathKind::kSymbol) && EatSign("'")) {
+    } else if (Is(base, MathKind::kSymbol) && EatPrime()) {
       base = MakeSymbol(base->name + "'");
-    } else if (EatSign("_")) {
+    } else if (subscripts && EatSign("_")) {
       base = Subscripted(base);
     } else {
       return base;
@@ -321,7 +501,12 @@ Math MathGrammar::Postfix(Math base) {
 Math MathGrammar::Subscripted(const Math& base) {
   const std::string digits = Is(base, MathKind::kNumber) ? tokens_[at_ - 2].text : std::string();
   const std::string text = ArgumentText();
-  if (Is(base, MathKind::kSymbol)) return MakeSymbol(fmt::format("{}_{}", base->name, text));
+  if (Is(base, MathKind::kSymbol)) {
+    // "a'_1" and "a_1'" are the same symbol
+    const std::size_t name = base->name.find_last_not_of('\'') + 1;
+    return MakeSymbol(
+        fmt::format("{}_{}{}", base->name.substr(0, name), text, base->name.substr(name)));
+  }
   Need(Is(base, MathKind::kNumber) && digits.find('.') == std::string::npos);
   const auto number = ParseRational(text);
   if (number) return Node(MathKind::kBased, {MakeNumber(*number)}, digits);
@@ -340,7 +525,7 @@ Math MathGrammar::Exponent() {
     Need(EatSign("}"));
     return inside;
   }
-  Math exponent = Postfix(Primary());
+  Math exponent = Postfix(Primary(), false);
   if (!EatSign("^")) return exponent;
   return Node(MathKind::kPower, {std::move(exponent), Exponent()});
 }
@@ -365,7 +550,7 @@ std::string MathGrammar::ArgumentText() {
 Math MathGrammar::Argument(bool one_digit) {
   const Level level(*this);
   if (EatSign("{")) {
-    Math inside = Sum();
+    Math inside = Infix(Sum());
     Need(EatSign("}"));
     return inside;
   }

@@ -83,16 +83,18 @@ const std::unordered_map<std::string_view, Entry>& Table() {
   return table;
 }
 
-// Returns the unit of a word or sign ("km", "Hours", "$", "percent"); nullopt for other words, and
-// for "in", which mostly is the preposition.
+}  // namespace
+
 std::optional<Unit> FindUnit(std::string_view word) {
   const std::string lower = Lower(word);
   auto found = Table().find(lower);
   if (found == Table().end() && lower.size() > 2 && lower.back() == 's')  // "hours", "kms"
     found = Table().find(std::string_view(lower).substr(0, lower.size() - 1));
   if (found == Table().end()) return std::nullopt;
-  return Unit{found->second.dimension, Rational(found->second.over, found->second.under)};
+  return Unit{found->second.dimension, Rational(found->second.over, found->second.under), 1};
 }
+
+namespace {
 
 constexpr auto kNone = std::string_view::npos;
 

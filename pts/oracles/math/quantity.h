@@ -11,12 +11,17 @@ namespace pivotal::pts {
 struct Unit {
   std::string_view dimension;  // "length", "money"
   Rational factor;             // size in the base unit of the dimension
+  unsigned power = 1;          // 2 for square meters
 };
 
 struct Quantity {
   Rational value;
   std::optional<Unit> unit;  // the unit beside the number, if it is a known one
 };
+
+// Returns the unit of a word or sign ("km", "Hours", "$", "percent"); nullopt for other words, and
+// for "in", which mostly is the preposition.
+std::optional<Unit> FindUnit(std::string_view word);
 
 // Returns the last number of `text`. Beyond decimals (number.h) it reads
 //   3/4, \frac{3}{4}, \frac34, ½         fractions

@@ -62,8 +62,8 @@ Exact Fold(MathKind kind, const std::vector<Rational>& args) {
   return result;
 }
 
-// Returns the rational number that `m` is, if it is built from rationals alone and stays in bounds
-// (number.h). Percent and degrees count as their bare numbers.
+}  // namespace
+
 std::optional<Rational> ExactValue(const Math& m) {
   if (Is(m, MathKind::kNumber)) return Bounded(m->number);
   if (m->args.empty()) return std::nullopt;
@@ -80,11 +80,14 @@ std::optional<Rational> ExactValue(const Math& m) {
     case MathKind::kNegate: return -args[0];
     case MathKind::kPower: return Power(args[0], args[1]);
     case MathKind::kPercent:
+    case MathKind::kUnit:
     case MathKind::kDegrees: return args[0];
     case MathKind::kFunction: return Function(m->name, args);
     default: return std::nullopt;
   }
 }
+
+namespace {
 
 // Where variables are evaluated: each has a real value that depends on its name and `index` alone.
 // Magnitudes lie in [0.2, 20]; at even indices all values are positive.
@@ -169,6 +172,7 @@ class Evaluator {
       }
       case MathKind::kPower: return Power(m);
       case MathKind::kPercent:
+      case MathKind::kUnit:
       case MathKind::kDegrees: return At(m->args[0]);
       case MathKind::kFunction: return Function(m);
       default: return std::nullopt;
@@ -458,6 +462,16 @@ bool SameUpToFactor(const Math& a, const Math& b, bool positive) {
       return true;
     };
   });
+}
+
+std::optional<int> OrderOf(const Math& a, const Math& b) {
+  const auto x = ExactValue(a), y = ExactValue(b);
+  if (x && y) return x->compare(*y);
+  if (HasVariable(a) || HasVariable(b)) return std::nullopt;
+  const auto u = ValueAt(a, {}), v = ValueAt(b, {});
+  if (!u || !v || !IsReal(*u) || !IsReal(*v)) return std::nullopt;
+  if (Close(*u, *v)) return 0;
+  return u->real() < v->real() ? -1 : 1;
 }
 
 bool RoughlySame(const Math& a, const Math& b) {

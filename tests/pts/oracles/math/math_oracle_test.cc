@@ -8,6 +8,7 @@
 #include <initializer_list>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -34,6 +35,7 @@ TEST(MathOracle, PairsThatSayTheSame) {
   EXPECT_GE(pairs.size(), 200u);
   for (const auto& [reference, response] : pairs) {
     EXPECT_TRUE(SameMathText(reference, response)) << reference << " ~ " << response;
+    EXPECT_TRUE(SameMathText(response, reference)) << response << " ~ " << reference;
     EXPECT_TRUE(SameMathText(reference, reference)) << reference;
     EXPECT_TRUE(SameMathText(response, response)) << response;
   }
@@ -42,20 +44,23 @@ TEST(MathOracle, PairsThatSayTheSame) {
 TEST(MathOracle, PairsThatDiffer) {
   const auto pairs = ReadPairs("math_different.txt");
   EXPECT_GE(pairs.size(), 200u);
-  for (const auto& [reference, response] : pairs)
+  for (const auto& [reference, response] : pairs) {
     EXPECT_FALSE(SameMathText(reference, response)) << reference << " ~ " << response;
+    EXPECT_FALSE(SameMathText(response, reference)) << response << " ~ " << reference;
+  }
 }
 
-// References of different pairs mean different things, save a few.
-TEST(MathOracle, AllPairsAcrossTheListsAreDecidedBothWaysAlike) {
-  const auto pairs = ReadPairs("math_same.txt");
-  int one_way = 0;
-  for (std::size_t i = 0; i < pairs.size(); i += 3)
-    for (std::size_t j = i + 1; j < pairs.size(); j += 3)
-      one_way += SameMathText(pairs[i].first, pairs[j].first) !=
-                 SameMathText(pairs[j].first, pairs[i].first);
-  // because a reference that is no solved equation is stricter than a response
-  EXPECT_LE(one_way, 5);
+TEST(MathOracle, AnswersAcrossTheListsAreComparedBothWaysAlike) {
+  std::vector<std::string> answers;
+  for (const char* name : {"math_same.txt", "math_different.txt"})
+    for (const auto& [reference, response] : ReadPairs(name)) {
+      answers.push_back(reference);
+      answers.push_back(response);
+    }
+  for (std::size_t i = 0; i < answers.size(); ++i)
+    for (std::size_t j = i % 97; j < i; j += 97)
+      EXPECT_EQ(SameMathText(answers[i], answers[j]), SameMathText(answers[j], answers[i]))
+          << answers[i] << " ~ " << answers[j];
 }
 
 std::string Join(std::initializer_list<std::string_view> parts) {
@@ -77,6 +82,14 @@ TEST(MathOracle, ReadsTheLastBox) {
   EXPECT_TRUE(Judge("\\boxed{1} and \\boxed{-2}", "-2, 1"));
   EXPECT_TRUE(Judge("\\[\\boxed{-2} \\quad \\text{and} \\quad \\boxed{1}\\]", "1,-2"));
   EXPECT_FALSE(Judge("\\boxed{1}. Later:\n\\boxed{-2}", "-2, 1"));
+  EXPECT_TRUE(Judge("$\\boxed{1}$\nand\n$\\boxed{-2}$", "-2, 1"));
+  EXPECT_TRUE(Judge("\\[\\boxed{1}\\]\n\\[\\boxed{-2}\\]", "-2"));
+  EXPECT_TRUE(Judge("\\boxed{1}, \\boxed{2}, and \\boxed{3}", "3,1,2"));
+  EXPECT_TRUE(Judge("\\boxed{7} \\boxed{7}", "7"));
+  EXPECT_TRUE(Judge("$x = \\boxed{3}$ and $y = \\boxed{4}$", "(3,4)"));
+  EXPECT_TRUE(Judge("$x=\\boxed{3}$ or $x=\\boxed{4}$", "4, 3"));
+  EXPECT_FALSE(Judge("$x = \\boxed{4}$ and $y = \\boxed{3}$", "(3,4)"));
+  EXPECT_TRUE(Judge("\\boxed{7}<|im_end|>", "7"));
   EXPECT_FALSE(Judge("\\boxed{}", ""));
   EXPECT_FALSE(Judge("The answer is 5. \\boxed{6}", "5"));
   EXPECT_TRUE(Judge("\\boxed{6} is wrong. The final answer is $5. I hope it is correct.", "5"));
@@ -93,6 +106,26 @@ TEST(MathOracle, ReadsWhatTheAnswerIsSaidToBe) {
   EXPECT_TRUE(Judge("The answer is (B).", "B"));
   EXPECT_FALSE(Judge("The answer is not 7", "7"));
   EXPECT_FALSE(Judge("The answer is 7 or 8", "7"));
+}
+
+TEST(MathOracle, ReasonsAndAsidesAfterAnAnswerAreNoPartOfIt) {
+  for (std::string_view rest :
+       {" because 3 + 4 = 7.", " because $x = 3$.", ", since $x=3$ and $y=4$.", ", which is prime.",
+        " (seven).", " in the end.", " as required", " by the theorem.", ", so x = 3.",
+        "<|im_end|>\n<|im_start|>user\nAnd 8?", ".</s>", " dollars in total."}) {
+    EXPECT_TRUE(Judge(Join({"The answer is 7", rest}), "7")) << rest;
+    EXPECT_TRUE(Judge(Join({"The answer is $7$", rest}), "7")) << rest;
+    const bool formula = rest.find('$') != std::string_view::npos;  // a formula would count
+    if (!formula) EXPECT_TRUE(Judge(Join({"So it is 7", rest}), "7")) << rest;
+  }
+  EXPECT_TRUE(Judge("The answer is x^2+1 because we add 1.", "x^2+1"));
+  EXPECT_TRUE(Judge("The answer is (1,2) since it solves both.", "(1,2)"));
+  EXPECT_TRUE(Judge("The answer is the largest prime, which is 7, because 8 is even.", "7"));
+  for (std::string_view rest : {" or 8 because both fit", " more than x.", " minus 2 because of it",
+                                " million because", " if x > 0.", " squared, as x is 7"})
+    EXPECT_FALSE(Judge(Join({"The answer is 7", rest}), "7")) << rest;
+  EXPECT_FALSE(Judge("The answer is not 7 because 8 fits", "7"));
+  EXPECT_FALSE(Judge("The answer is 12 because 5 is odd and so is 7", "7"));
 }
 
 TEST(MathOracle, ElseReadsTheLastFormulaOrLine) {
@@ -134,6 +167,20 @@ TEST(MathOracle, AgreesWithTheLabelsOfMath250) {
   }
   EXPECT_EQ(line, 250);
   EXPECT_EQ(right, 24);
+}
+
+// Of the different answers to the problems of math-250.jsonl none says the same as another, and
+// none is compared otherwise the other way round.
+TEST(MathOracle, AnswersOfMath250AreAllDifferent) {
+  const std::string path = PIVOTAL_SOURCE_DIR "/../shared/data/math/math-250.jsonl";
+  std::ifstream file(path);
+  if (!file) GTEST_SKIP() << "no file " << path;
+  std::set<std::string> answers;
+  for (std::string text; std::getline(file, text);)
+    answers.insert(nlohmann::json::parse(text).at("answer").at(0).get<std::string>());
+  EXPECT_EQ(answers.size(), 169u);
+  for (const std::string& a : answers)
+    for (const std::string& b : answers) EXPECT_EQ(SameMathText(a, b), a == b) << a << " ~ " << b;
 }
 
 std::string Repeat(std::string_view part, int times) {
@@ -187,6 +234,14 @@ TEST(MathOracle, HostileResponsesFailSoon) {
       Join({"(", Repeat("x+", 900), "x)^{999}"}),
       Join({Repeat("99999999!+", 100), "1"}),
       Repeat("\\log_", 300),
+      Repeat("\\sum_{k=1}^{200}", 60),
+      Repeat("\\sum_{k=1}^{200}(k+\\prod_{j=k}^{150}", 20),
+      Join({Repeat("x\\ne 1 or ", 180), "x > 2"}),
+      Join({"\\mathbb{R}\\setminus\\{1", Repeat(",\\sqrt{2}", 180), "\\}"}),
+      Repeat("[1,2[\\cup", 150),
+      Repeat("{5 \\choose ", 120),
+      Repeat("\\|", 600),
+      Repeat("5\\pmod", 200),
       Join({"\\gcd(", Repeat("9^{999},", 100), "3)"}),
       std::string(100'000, '9'),
       std::string(1000, '\0'),
