@@ -349,9 +349,11 @@ bool SameBased(const Math& a, const Math& b) {
   return Is(other, MathKind::kNumber) && digits && *digits == other->number;
 }
 
-// Returns true for x \in S.
-bool IsMembership(const Math& m) {
-  return Is(m, MathKind::kRelation) && m->relations == std::vector<std::string>{"in"};
+// Returns true for x \in S, and for S = \{1, 2\}, which names several values.
+bool NamesMany(const Math& m) {
+  if (!Is(m, MathKind::kRelation) || m->relations.size() != 1) return false;
+  return m->relations[0] == "in" ||
+         (m->relations[0] == "=" && IsMany(m->args[1]) && IsName(m->args[0]));
 }
 
 bool IsText(const Math& m) { return Is(m, MathKind::kText); }
@@ -407,9 +409,9 @@ bool Same(const Math& left, const Math& right) {
   if (IsRealSet(a) || IsRealSet(b)) {
     if (const auto same = SameRealSet(a, b)) return *same;
   }
-  if (IsMembership(a) != IsMembership(b)) {
-    const Math &member = IsMembership(a) ? a : b, &other = IsMembership(a) ? b : a;
-    if (!Is(other, MathKind::kRelation)) return Same(member->args[1], other);
+  if (NamesMany(a) != NamesMany(b)) {
+    const Math &many = NamesMany(a) ? a : b, &other = NamesMany(a) ? b : a;
+    if (!Is(other, MathKind::kRelation)) return Same(many->args[1], other);
   }
   if (IsMany(a) || IsMany(b) || Parts(a).size() > 1 || Parts(b).size() > 1) return SameMany(a, b);
   if (both(MathKind::kRelation)) return SameRelation(a, b);

@@ -62,6 +62,8 @@ class Lexer {
       const bool amount = at_ < text_.size() && (IsDigit(text_[at_]) || text_[at_] == '.');
       if (!currency.first.empty() && amount)
         Add(tokens, TokenKind::kCommand, "currency " + std::string(currency.second));
+    } else if (text_.substr(at_).starts_with("{:}")) {  // a colon without spaces around it
+      Sign(tokens, ':', 3);
     } else if (c == '\\') {
       return Backslash(tokens);
     } else if (IsDigit(c) || (c == '.' && DigitRun(at_ + 1) > 0)) {
@@ -235,7 +237,7 @@ class Lexer {
       Add(tokens, TokenKind::kCommand, std::string(name).append(1, ' ').append(what));
     } else if (name == "operatorname" || name == "mathop") {
       Add(tokens, TokenKind::kCommand, std::string(Argument()));
-    } else if (name == "mathbb") {
+    } else if (name == "mathbb" || name == "Bbb") {
       Add(tokens, TokenKind::kCommand, std::string("mathbb ").append(Argument()));
     } else if (name == "lbrace" || name == "rbrace") {
       SetBrace(tokens, name == "lbrace" ? '{' : '}');

@@ -36,12 +36,11 @@ struct LexOptions {
 };
 
 // Returns the tokens of `text`, kEnd last; nullopt if it is too long or holds bytes that no answer
-// holds. Dollar signs, \left and \right, sizes, spaces and fonts are dropped. Signs of
-// currency before a number become a command ("currency dollar"), elsewhere they are dropped. Bars
-// are
-// "|" or commands that open and close ("lvert", "rvert", "lVert", "rVert"). Typeset
-// characters become their commands ("π" is \pi, "x²" is x^{2}). Numbers may be grouped everywhere
-// as "1{,}000", "1,\!000", "1\,000" and "1 000".
+// holds. Dollar signs, \left and \right, sizes, spaces and fonts are dropped. Signs of currency
+// become a command before a number ("currency dollar") and are dropped elsewhere. Bars are "|" or
+// commands that open and close ("lvert", "rvert", "lVert", "rVert"). Typeset characters become
+// their commands ("π" is \pi, "x²" is x^{2}). Numbers may be grouped everywhere as "1{,}000",
+// "1,\!000", "1\,000" and "1 000".
 std::optional<std::vector<Token>> LexLatex(std::string_view text, const LexOptions& options = {});
 
 // Returns true if `text` holds a comma that may group digits, so that both readings are worth

@@ -92,14 +92,15 @@ bool ChangesValue(std::string_view word) {
       "or", "and", "nor", "not", "no", "than", "least", "most", "above", "below", "between", "if",
       "when", "whenever", "unless", "except", "without", "through",
       // operations
-      "minus", "plus", "divided", "multiplied", "squared", "cubed", "factorial", "mod", "modulo",
-      "base", "choose", "remainder", "root", "infinity", "negative",
+      "minus", "plus", "twice", "double", "divided", "multiplied", "squared", "cubed", "factorial",
+      "mod", "modulo", "base", "choose", "remainder", "root", "infinity", "negative",
       // fractions
       "half", "halves", "third", "thirds", "fourth", "fourths", "fifth", "fifths", "sixth",
       "sixths", "seventh", "sevenths", "eighth", "eighths", "ninth", "ninths", "tenth", "tenths",
       "hundredth", "hundredths", "thousandth", "thousandths",
       // directions and times
-      "north", "south", "east", "west", "noon", "midnight", "bc", "bce", "ad", "ce",
+      "north", "south", "east", "west", "clockwise", "counterclockwise", "noon", "midnight", "bc",
+      "bce", "ad", "ce",
       // other sentences
       "is", "because", "since", "so", "which", "where", "hence", "thus", "therefore", "then",
       "but"};

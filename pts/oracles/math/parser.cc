@@ -148,7 +148,7 @@ Math MathGrammar::Sets() {
     MathKind kind = MathKind::kUnion;
     if (EatCommand("cap"))
       kind = MathKind::kIntersection;
-    else if (EatCommand("setminus") || EatCommand("backslash"))
+    else if (EatCommand("setminus") || EatCommand("backslash") || EatCommand("smallsetminus"))
       kind = MathKind::kDifference;
     else if (!EatCommand("cup") && !(Peek().Is(TokenKind::kWord, "U") && (Take(), true)))
       return left;
@@ -184,7 +184,9 @@ Math MathGrammar::Sum() {
       terms.push_back(Product());
     } else if (EatSign("-")) {
       Math right = Product();
-      if (terms.size() == 1 && IsSet(terms[0]) && Is(right, MathKind::kSet))
+      const bool one = terms.size() == 1 && Is(terms[0], MathKind::kSymbol) &&
+                       Is(right, MathKind::kNumber);  // "\mathbb{R}-{2}"
+      if (terms.size() == 1 && IsSet(terms[0]) && (one || Is(right, MathKind::kSet)))
         terms = {Node(MathKind::kDifference, {terms[0], std::move(right)})};
       else
         terms.push_back(Node(MathKind::kNegate, {std::move(right)}));
@@ -221,10 +223,10 @@ bool MathGrammar::StartsFactor() const {
     }
     case TokenKind::kCommand: {
       static constexpr std::string_view kClose[] = {
-          "}",          "rangle",    "rvert",  "rfloor", "rceil", "cup", "cap",
-          "setminus",   "backslash", "pm",     "mp",     "colon", "lor", "vee",
-          "mid",        "pmod",      "mod",    "bmod",   "rVert", "lt",  "gt",
-          "Rightarrow", "implies",   "choose", "over",   "wedge"};
+          "}",          "rangle",    "rvert",  "rfloor", "rceil", "cup",          "cap",
+          "setminus",   "backslash", "pm",     "mp",     "colon", "lor",          "vee",
+          "mid",        "pmod",      "mod",    "bmod",   "rVert", "lt",           "gt",
+          "Rightarrow", "implies",   "choose", "over",   "wedge", "smallsetminus"};
       for (std::string_view name : kClose)
         if (token.text == name) return false;
       if (token.text == "|") return norms_ == 0;
@@ -341,6 +343,10 @@ std::optional<Unit> KnownUnit(const std::vector<std::string>& words) {
       power = 3;
     } else if (word.starts_with('^')) {
       return std::nullopt;
+    } else if (word == "celsius" || word == "centigrade") {
+      return Unit{"degrees Celsius", 1, 1};
+    } else if (word == "fahrenheit") {
+      return Unit{"degrees Fahrenheit", 1, 1};
     } else if (const auto found = FindUnit(word)) {
       if (unit) return std::nullopt;
       unit = found;
@@ -459,6 +465,10 @@ Math MathGrammar::WithUnits(Math value, std::size_t begin) {
       words.push_back("^" + Take().text);
       if (braces) Need(EatSign("}"));
     }
+  }
+  if (Is(value, MathKind::kDegrees) && words.size() == 1) {
+    if (words[0] == "c") words[0] = "celsius";
+    if (words[0] == "f") words[0] = "fahrenheit";
   }
   if (const auto unit = KnownUnit(words)) {
     const std::string power = unit->power == 1 ? "" : fmt::format("^{}", unit->power);

@@ -94,6 +94,8 @@ class MathGrammar {
   Math SetBraces();
   Math SetContent();
   Math Bars(std::string_view name, std::string_view close_command);
+  Math Size(Math inside, const std::string& name);
+  Math Determinant(const Math& matrix);
   Math Matrix(const std::string& environment);
   Math Cases(const std::string& end);
   bool AtRowEnd(const std::string& end) const;

@@ -198,12 +198,13 @@ Math MathGrammar::Command() {
   if (name == "langle") return Bracket("<");
   if (name == "lvert" || name == "mid") return Bars("abs", name == "mid" ? "mid" : "rvert");
   if (name == "lVert") return Bars("norm", "rVert");
+  if (name == "det") return Determinant(Primary());
   if (name == "|") {
     ++norms_;
     Math inside = Sum();
     Need(EatCommand("|") || EatCommand("rVert"));
     --norms_;
-    return Node(MathKind::kFunction, {std::move(inside)}, "norm");
+    return Size(std::move(inside), "norm");
   }
   if (name.starts_with("currency ")) {
     const auto unit = FindUnit(name.substr(9));
@@ -237,7 +238,7 @@ Math MathGrammar::Sign() {
     Math inside = Sum();
     Need(EatSign("|") || EatCommand("rvert"));
     --bars_;
-    return Node(MathKind::kFunction, {std::move(inside)}, "abs");
+    return Size(std::move(inside), "abs");
   }
   throw NotMath{};
 }
@@ -383,7 +384,46 @@ Math MathGrammar::Bars(std::string_view name, std::string_view close_command) {
   Math inside = Inside([this] { return Sum(); });
   Need(EatCommand(close_command) || (close_command == "rvert" && EatSign("|")) ||
        (close_command == "rVert" && EatCommand("|")));
-  return Node(MathKind::kFunction, {std::move(inside)}, std::string(name));
+  return Size(std::move(inside), std::string(name));
+}
+
+// Returns what bars around `inside` mean: the length of a point or vector, the determinant of a
+// square matrix, or else the function `name`.
+Math MathGrammar::Size(Math inside, const std::string& name) {
+  const bool matrix = Is(inside, MathKind::kMatrix) && inside->name.empty();
+  if (matrix && name == "abs" && inside->rows * inside->rows == inside->args.size())
+    return Determinant(inside);
+  const bool vector = matrix && (inside->rows == 1 || inside->rows == inside->args.size());
+  const bool point = Is(inside, MathKind::kBracket) && inside->name == "()";
+  if (!vector && !point) return Node(MathKind::kFunction, {std::move(inside)}, name);
+  std::vector<Math> squares;
+  for (const Math& arg : inside->args)
+    squares.push_back(Node(MathKind::kPower, {arg, MakeNumber(2)}));
+  return Node(MathKind::kFunction, {Node(MathKind::kSum, std::move(squares)), MakeNumber(2)},
+              "root");
+}
+
+// Returns the determinant of a square matrix of up to four rows, written out along its first row;
+// larger ones stay as they are.
+Math MathGrammar::Determinant(const Math& matrix) {
+  constexpr std::size_t kMaxRows = 4;
+  Need(Is(matrix, MathKind::kMatrix) && matrix->rows * matrix->rows == matrix->args.size());
+  const std::size_t n = matrix->rows;
+  auto node = std::make_shared<MathNode>(*matrix);
+  node->name.assign(1, 'v');
+  if (n > kMaxRows) return node;
+  if (n == 1) return matrix->args[0];
+  std::vector<Math> terms;
+  for (std::size_t column = 0; column < n; ++column) {
+    auto minor = std::make_shared<MathNode>();
+    minor->kind = MathKind::kMatrix;
+    minor->rows = n - 1;
+    for (std::size_t i = n; i < n * n; ++i)
+      if (i % n != column) minor->args.push_back(matrix->args[i]);
+    Math term = Node(MathKind::kProduct, {matrix->args[column], Determinant(minor)});
+    terms.push_back(column % 2 == 0 ? std::move(term) : Node(MathKind::kNegate, {std::move(term)}));
+  }
+  return Node(MathKind::kSum, std::move(terms));
 }
 
 bool MathGrammar::AtRowEnd(const std::string& end) const {
@@ -412,7 +452,6 @@ Math MathGrammar::Matrix(const std::string& environment) {
   const std::string end = "end " + environment;
   auto node = std::make_shared<MathNode>();
   node->kind = MathKind::kMatrix;
-  if (environment == "vmatrix") node->name.assign(1, 'v');
   std::size_t columns = 0;
   while (!EatCommand(end)) {
     const std::size_t before = node->args.size();
@@ -426,7 +465,7 @@ Math MathGrammar::Matrix(const std::string& environment) {
     EatSign("\\");
   }
   Need(node->rows > 0);
-  return node;
+  return environment == "vmatrix" ? Determinant(node) : Math(node);
 }
 
 Math MathGrammar::Power() {

@@ -134,7 +134,8 @@ class RealLine {
   }
 
   std::optional<Regions> Difference(const Math& m) const {
-    const auto left = Of(m->args[0]);
+    const bool plain = IsSymbol(m->args[0], "R");  // "R \setminus \{2\}"
+    const auto left = plain ? std::optional(All()) : Of(m->args[0]);
     auto right = Of(m->args[1]);
     if (!right) right = Points({m->args[1]});  // "\mathbb{R} \setminus 2"
     if (!left || !right) return std::nullopt;

@@ -39,7 +39,7 @@ Exact CommonDivisor(const std::vector<Rational>& args, bool multiple) {
 
 Exact Function(const std::string& name, const std::vector<Rational>& args) {
   const Rational& x = args[0];
-  if (name == "abs") return abs(x);
+  if (name == "abs" || name == "norm") return abs(x);
   if (name == "floor") return Floor(x);
   if (name == "ceil") return -Floor(-x);
   if (name == "factorial") return Factorial(x);
@@ -316,7 +316,7 @@ class Evaluator {
 
   static Value Elementary(const std::string& name, const Complex& x) {
     if (name == "exp") return Exponential(x);
-    if (name == "abs") return Complex(abs(x));
+    if (name == "abs" || name == "norm") return Complex(abs(x));
     if (name == "Re") return Complex(x.real());
     if (name == "Im") return Complex(x.imag());
     if (name == "floor" || name == "ceil") return Rounded(name, x);

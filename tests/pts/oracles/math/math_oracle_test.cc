@@ -115,8 +115,8 @@ TEST(MathOracle, ReasonsAndAsidesAfterAnAnswerAreNoPartOfIt) {
         "<|im_end|>\n<|im_start|>user\nAnd 8?", ".</s>", " dollars in total."}) {
     EXPECT_TRUE(Judge(Join({"The answer is 7", rest}), "7")) << rest;
     EXPECT_TRUE(Judge(Join({"The answer is $7$", rest}), "7")) << rest;
-    const bool formula = rest.find('$') != std::string_view::npos;  // a formula would count
-    if (!formula) EXPECT_TRUE(Judge(Join({"So it is 7", rest}), "7")) << rest;
+    if (rest.find('$') != std::string_view::npos) continue;  // a formula would count
+    EXPECT_TRUE(Judge(Join({"So it is 7", rest}), "7")) << rest;
   }
   EXPECT_TRUE(Judge("The answer is x^2+1 because we add 1.", "x^2+1"));
   EXPECT_TRUE(Judge("The answer is (1,2) since it solves both.", "(1,2)"));
