@@ -95,8 +95,8 @@ class Oracle {
 //                    answer, or with the answer's last number if it has no "####"
 //   exact            compares the texts without white space at both ends
 //   choice           compares the letters A-J that both sides choose: the last that is said to be
-//                    the answer ("the answer is (D)", "Answer: d", "\boxed{D}"), or else the last
-//                    that stands alone ("B", "(b)")
+//                    the answer ("the answer is (D)", "Answer: d", in a box), or else the last that
+//                    stands alone ("B", "(b)")
 //   regex:PATTERN    compares capture group 1 (or the whole match) of the last match of PATTERN
 //                    (PCRE2) with the answer, both without white space at the ends; a PATTERN
 //                    that names <think> or </think> could never match and is an Error
@@ -104,12 +104,12 @@ class Oracle {
 //                    sandbox
 //   command:PROGRAM  asks a program of the user
 //
-// A response is read after its last </think> and up to the first token that ends a turn, such as
+// A response is read after its reasoning and up to the first token that ends a turn, such as
 // <|im_end|>. Numbers are compared exactly, as decimals of any length. Throws Error that lists the
-// names, says where PATTERN is malformed, or names the option that is out of range. Judge throws
-// NoVerdict if PATTERN backtracks without end, or a program cannot be started, takes too long, ends
-// or answers in another form. A Python program that the code oracle runs and that does so is a
-// wrong response.
+// names, says where PATTERN is malformed or that it is missing, or names the option that is out of
+// range. Judge throws NoVerdict if PATTERN backtracks without end, or a program cannot be started,
+// takes too long, ends or answers in another form. A Python program that the code oracle runs and
+// that does so is a wrong response.
 std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options = {});
 
 // A problem file and the oracle that judges responses to it.

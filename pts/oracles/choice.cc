@@ -8,10 +8,11 @@
 #include "pts/oracles/math/notation.h"
 
 namespace pivotal::pts {
+using data::IsLetter;
+
 namespace {
 
 bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
-bool IsLetter(char c) { return IsLower(c) || (c >= 'A' && c <= 'Z'); }
 bool IsChoice(char c) { return (c >= 'A' && c <= 'J') || (c >= 'a' && c <= 'j'); }
 char Upper(char c) { return IsLower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
 

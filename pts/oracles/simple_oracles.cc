@@ -21,8 +21,6 @@
 #include "pts/oracles/math/quantity.h"
 
 namespace pivotal::pts {
-using data::IsLetter;
-
 namespace {
 
 constexpr std::string_view kHash = "####";

@@ -149,10 +149,10 @@ std::string_view Sentence(std::string_view text) {
 
 constexpr std::array<std::string_view, 2> kRelative = {"which", "where"};
 
-// Returns `text` up to the first of the words that stands outside of formulas; with `brackets` also
-// up to a bracket of words, as in "7 (seven)". Returns all of it without one.
+// Returns `text` up to the first of the words that stands outside of formulas; with `asides` also
+// up to a bracket of words, as in "7 (seven)", and up to "for all". Returns all of it without one.
 std::string_view Before(std::span<const std::string_view> words, std::string_view text,
-                        bool brackets = false) {
+                        bool asides = false) {
   bool dollars = false;
   int depth = 0;  // of braces and \( \)
   for (std::size_t at = 0; at + 1 < text.size(); ++at) {
@@ -165,11 +165,15 @@ std::string_view Before(std::span<const std::string_view> words, std::string_vie
     if (c == '$') dollars = !dollars;
     if (c == '{' || c == '}') depth += c == '{' ? 1 : -1;
     if (c != ' ' || dollars || depth > 0) continue;
-    const bool bracket = brackets && text[at + 1] == '(';
+    const bool bracket = asides && text[at + 1] == '(';
     const auto word = text.substr(at + (bracket ? 2 : 1));
     const auto end = std::ranges::find_if_not(
                          word, [](unsigned char letter) { return std::isalpha(letter) != 0; }) -
                      word.begin();
+    if (word.starts_with("as well")) continue;  // "as well as" gives no reason
+    const bool all = asides && (word.starts_with("for all") || word.starts_with("for every") ||
+                                word.starts_with("for any") || word.starts_with("for each"));
+    if (all) return text.substr(0, at);
     const std::string lower = Lower(word.substr(0, static_cast<std::size_t>(end)));
     if (bracket ? lower.size() > 1 : std::ranges::find(words, lower) != words.end())
       return text.substr(0, at);

@@ -457,7 +457,8 @@ bool SameUpToFactor(const Math& a, const Math& b, bool positive) {
       const Complex ratio = x / y;
       if (positive && !(ratio.real() > 0 && abs(ratio.imag()) <= kRelative * ratio.real()))
         return false;
-      if (*factor) return Close(**factor, ratio);
+      // A factor may be tiny: 10^55 = x has one of 10^-55 to 2x = 3.
+      if (*factor) return abs(**factor - ratio) <= kRelative * abs(ratio);
       *factor = ratio;
       return true;
     };

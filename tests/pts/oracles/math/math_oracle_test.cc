@@ -124,6 +124,11 @@ TEST(MathOracle, ReasonsAndAsidesAfterAnAnswerAreNoPartOfIt) {
   for (std::string_view rest : {" or 8 because both fit", " more than x.", " minus 2 because of it",
                                 " million because", " if x > 0.", " squared, as x is 7"})
     EXPECT_FALSE(Judge(Join({"The answer is 7", rest}), "7")) << rest;
+  EXPECT_TRUE(Judge("The answer is f(x) = x^2 for all x.", "x^2"));
+  EXPECT_TRUE(Judge("The answer is no solution because it never ends.", "no solution"));
+  EXPECT_TRUE(Judge("The answer is 1, 2 and 3 because they divide 6.", "3,2,1"));
+  EXPECT_FALSE(Judge("The answer is $x=5$ as well as $x=3$.", "5"));
+  EXPECT_FALSE(Judge("The answer is 12 apples and 3 pears.", "12"));
   EXPECT_FALSE(Judge("The answer is not 7 because 8 fits", "7"));
   EXPECT_FALSE(Judge("The answer is 12 because 5 is odd and so is 7", "7"));
 }
