@@ -1,14 +1,18 @@
 // Apache-2.0.
 #include "data/traces/trace_store.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
+#include <optional>
 #include <unordered_map>
 #include <utility>
 
+#include "data/base/descriptor.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/traces/trace_file.h"
@@ -19,17 +23,23 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Shard {
-  uint64_t number;
+  uint64_t number = 0;
+  int64_t worker = 0;
   fs::path path;
 };
 
-// Returns 12 for "000012.h5" and 0 for a name that is not a shard's.
-uint64_t ShardNumber(const fs::path& path) {
+// Reads "000012.h5" as the shard 12 of a process that is alone, "000012-3.h5" as that of worker 3.
+// Returns nothing for a name that is not a shard's.
+std::optional<Shard> ParseShard(const fs::path& path) {
+  if (path.extension() != ".h5") return std::nullopt;
+  Shard shard{.path = path};
   const std::string stem = path.stem().string();
-  uint64_t number = 0;
-  const auto [end, error] = std::from_chars(stem.data(), stem.data() + stem.size(), number);
-  const bool whole = error == std::errc() && end == stem.data() + stem.size();
-  return whole && path.extension() == ".h5" ? number : 0;
+  const char* const end = stem.data() + stem.size();
+  auto read = std::from_chars(stem.data(), end, shard.number);
+  if (read.ec == std::errc() && read.ptr != end && *read.ptr == '-')
+    read = std::from_chars(read.ptr + 1, end, shard.worker);
+  if (read.ec != std::errc() || read.ptr != end || shard.number == 0) return std::nullopt;
+  return shard;
 }
 
 // Lists the shards in the order in which they were written. Partial files ("000012.h5.tmp") do not
@@ -41,13 +51,20 @@ std::vector<Shard> Shards(const fs::path& run) {
   fs::directory_iterator entries(folder, error);
   if (error == std::errc::no_such_file_or_directory) return shards;
   for (; !error && entries != fs::directory_iterator(); entries.increment(error)) {
-    const uint64_t number = ShardNumber(entries->path());
-    if (number > 0) shards.push_back({number, entries->path()});
+    if (auto shard = ParseShard(entries->path())) shards.push_back(*std::move(shard));
   }
   if (error) Fail("{}: can't read the folder: {}", folder.string(), ErrnoText(error.value()));
-  std::sort(shards.begin(), shards.end(),
-            [](const Shard& a, const Shard& b) { return a.number < b.number; });
+  std::ranges::sort(shards, {},
+                    [](const Shard& shard) { return std::pair(shard.number, shard.worker); });
   return shards;
+}
+
+// An NFS client may list a folder as it was a minute ago. It lists it anew once it has changed the
+// folder itself.
+void RefreshListing(const fs::path& folder) {
+  const fs::path file = folder / "refresh.tmp";
+  { const Descriptor made(::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600)); }
+  ::unlink(file.c_str());
 }
 
 // A file of traces with its inode and time, which distinguish it from a later file of the same
@@ -133,7 +150,7 @@ std::unordered_set<std::string> ReadIds(const fs::path& run, TraceIds which) {
 
 }  // namespace
 
-TraceStore::TraceStore(fs::path run) : run_(std::move(run)) {}
+TraceStore::TraceStore(fs::path run, int64_t worker) : run_(std::move(run)), worker_(worker) {}
 
 void TraceStore::Append(const std::vector<QueryTrace>& queries) {
   if (queries.empty()) return;
@@ -141,22 +158,28 @@ void TraceStore::Append(const std::vector<QueryTrace>& queries) {
   std::error_code error;
   fs::create_directory(folder, error);
   if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
-  const std::vector<Shard> shards = Shards(run_);
-  const uint64_t number = shards.empty() ? 1 : shards.back().number + 1;
-  SaveTraces(folder / fmt::format("{:06}.h5", number), queries);
+  for (const Shard& shard : Shards(run_))
+    if (shard.worker == worker_) number_ = std::max(number_, shard.number);
+  ++number_;
+  const std::string name = worker_ == 0 ? fmt::format("{:06}.h5", number_)
+                                        : fmt::format("{:06}-{}.h5", number_, worker_);
+  SaveTraces(folder / name, queries);
 }
 
 std::unordered_set<std::string> TraceStore::FinishedIds() const {
+  RefreshListing(run_ / "shards");
   return ReadIds(run_, TraceIds::kAll);
 }
 
 std::unordered_set<std::string> TraceStore::JudgedIds() const {
+  RefreshListing(run_ / "shards");
   return ReadIds(run_, TraceIds::kJudged);
 }
 
 std::vector<QueryTrace> TraceStore::ReadAll() const { return ReadUnchanged(run_, ReadFiles); }
 
 void TraceStore::Consolidate(const std::vector<std::string>& ids) {
+  RefreshListing(run_ / "shards");
   const std::vector<Shard> shards = Shards(run_);
   std::error_code ignored;
   if (shards.empty() && fs::exists(run_ / "traces.h5", ignored)) {

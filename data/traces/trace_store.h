@@ -1,6 +1,7 @@
 // Apache-2.0. The traces of a run folder.
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <string>
 #include <unordered_set>
@@ -14,11 +15,16 @@ namespace pivotal::data {
 // once they are consolidated.
 class TraceStore {
  public:
-  explicit TraceStore(std::filesystem::path run);
+  // `worker` is the number of this process among several that search RUN together, 0 if it is
+  // alone. No two of them write a shard of the same name, even if one cannot see what the other has
+  // just written, as on NFS.
+  explicit TraceStore(std::filesystem::path run, int64_t worker = 0);
 
-  // Writes a finished group of queries as a new shard. RUN must exist.
+  // Writes a finished group of queries as a new shard, shards/NUMBER.h5 or
+  // shards/NUMBER-WORKER.h5. RUN must exist.
   void Append(const std::vector<QueryTrace>& queries);
-  // Returns the ids of all stored queries, or of those that are stored without a failed verdict.
+  // Returns the ids of all stored queries, or of those that are stored without a failed verdict. For
+  // a process that writes RUN: they make sure that an NFS client does not answer from memory.
   std::unordered_set<std::string> FinishedIds() const;
   std::unordered_set<std::string> JudgedIds() const;
   // Returns all stored queries: those of traces.h5, then those of the shards in the order in which
@@ -32,6 +38,8 @@ class TraceStore {
 
  private:
   std::filesystem::path run_;
+  int64_t worker_;
+  uint64_t number_ = 0;  // of the newest shard that this object has written
 };
 
 // Returns all stored queries of a run folder, for commands that read runs. Throws Error where there

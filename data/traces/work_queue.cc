@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <exception>
 #include <fstream>
 #include <sstream>
 #include <string>
@@ -19,28 +20,19 @@ namespace pivotal::data {
 
 namespace fs = std::filesystem;
 
-// Waits for the lock of FOLDER/lock and holds it while it lives. Creates folder and file.
+// Waits for the lock of FOLDER.lock and holds it while it lives.
 class WorkQueue::Guard {
  public:
-  explicit Guard(const fs::path& folder) : path_(folder / "lock") {
-    for (;;) {
-      std::error_code error;
-      fs::create_directory(folder, error);
-      if (error) Fail("{}: can't create the folder: {}", folder.string(), ErrnoText(error.value()));
-      file_ = Descriptor(open(path_.c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0644));
-      if (!file_ && errno == ENOENT) continue;  // the last worker has just removed the folder
-      if (!file_) Fail("{}: {}", path_.string(), ErrnoText(errno));
-      int result;
-      while ((result = flock(file_.get(), LOCK_EX)) != 0 && errno == EINTR) {
-      }
-      if (result != 0) Fail("{}: can't lock: {}", path_.string(), ErrnoText(errno));
-      // The last worker may have removed the folder during the wait.
-      if (IsStillAt(file_, path_)) return;
-    }
+  explicit Guard(const fs::path& folder) {
+    const fs::path path = folder.string() + ".lock";
+    do {
+      file_ = OpenFile(path, O_RDWR | O_CREAT);
+      while (flock(file_.get(), LOCK_EX) != 0)
+        if (errno != EINTR) Fail("{}: can't lock: {}", path.string(), ErrnoText(errno));
+    } while (!IsStillAt(file_, path));  // the run folder was replaced during the wait
   }
 
  private:
-  fs::path path_;
   Descriptor file_;
 };
 
@@ -49,9 +41,11 @@ WorkQueue::WorkQueue(fs::path folder, int64_t items,
                      const std::function<bool(int64_t)>& do_again)
     : folder_(std::move(folder)), items_(items), claims_(static_cast<std::size_t>(items)) {
   const Guard guard(folder_);
+  std::error_code error;
+  fs::create_directory(folder_, error);
+  if (error) Fail("{}: can't create the folder: {}", folder_.string(), ErrnoText(error.value()));
   const fs::path header = folder_ / "items";
-  std::error_code ignored;
-  if (fs::exists(header, ignored)) {
+  if (fs::exists(header, error)) {
     int64_t found = -1;
     std::istringstream(ReadFile(header)) >> found;
     if (found != items_)
@@ -59,13 +53,15 @@ WorkQueue::WorkQueue(fs::path folder, int64_t items,
   } else {
     WriteFile(header, std::to_string(items_) + "\n");
   }
-  do {
+  Read();
+  while (!worker_file_) {
     worker_ = ++joined_;
-  } while (fs::exists(WorkerFile(worker_), ignored));
-  worker_file_ = OpenFile(WorkerFile(worker_), O_RDWR | O_CREAT | O_EXCL);
+    const fs::path path = WorkerFile(worker_);
+    worker_file_ = Descriptor(open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0644));
+    if (!worker_file_ && errno != EEXIST) Fail("{}: {}", path.string(), ErrnoText(errno));
+  }
   if (flock(worker_file_.get(), LOCK_EX | LOCK_NB) != 0)
     Fail("{}: can't lock: {}", WorkerFile(worker_).string(), ErrnoText(errno));
-  Read();
   std::vector<int64_t> done, again;
   for (int64_t i = 0; i < items_; ++i) {
     if (!claims_[static_cast<std::size_t>(i)].finished) {
@@ -74,6 +70,7 @@ WorkQueue::WorkQueue(fs::path folder, int64_t items,
       again.push_back(i);
     }
   }
+  Append(fmt::format("\njoined {} .\n", worker_));
   Write("finished", done);
   Write("again", again);
 }
@@ -81,12 +78,16 @@ WorkQueue::WorkQueue(fs::path folder, int64_t items,
 WorkQueue::~WorkQueue() {
   try {
     Leave([] {});
-  } catch (const Error&) {
+  } catch (const std::exception&) {
     // Its lock is freed all the same, so that other workers find its items.
   }
 }
 
 std::vector<int64_t> WorkQueue::Take(int64_t most, bool also_of_living) {
+  if (!IsThere()) {
+    finished_ = items_;
+    return {};
+  }
   const Guard guard(folder_);
   Read();
   const std::set<int64_t> others = Others();
@@ -112,6 +113,7 @@ std::vector<int64_t> WorkQueue::Take(int64_t most, bool also_of_living) {
 }
 
 void WorkQueue::Finish(const std::vector<int64_t>& items, const std::function<void()>& store) {
+  if (!IsThere()) return;
   const Guard guard(folder_);
   store();
   Read();
@@ -120,7 +122,7 @@ void WorkQueue::Finish(const std::vector<int64_t>& items, const std::function<vo
 
 bool WorkQueue::Leave(const std::function<void()>& last) {
   if (!worker_file_) return false;
-  if (!IsStillAt(worker_file_, WorkerFile(worker_))) {  // the folder was removed or replaced
+  if (!IsThere()) {
     worker_file_.Reset();
     return false;
   }
@@ -132,42 +134,50 @@ bool WorkQueue::Leave(const std::function<void()>& last) {
     if (claim.worker == worker_ && !claim.finished) held.push_back(i);
   }
   const bool ends = finished_ == items_ && Others().empty();
-  if (ends) {
-    last();
-    fs::remove_all(folder_);
-  } else {
+  if (!ends) {
     Write("free", held);
+    worker_file_.Reset();
+    return false;
   }
+  last();
   worker_file_.Reset();
-  return ends;
+  std::error_code error;
+  fs::remove_all(folder_, error);
+  if (error) Fail("{}: can't remove: {}", folder_.string(), ErrnoText(error.value()));
+  return true;
 }
 
 // Reads the claims that were written since the last call. A line that a dying worker left
 // incomplete is ignored.
 void WorkQueue::Read() {
-  std::error_code ignored;
   std::ifstream in(folder_ / "claims", std::ios::binary);
   in.seekg(static_cast<std::streamoff>(read_));
   for (std::string text; std::getline(in, text) && !in.eof();) {
     read_ += text.size() + 1;
+    if (!text.ends_with(" .")) continue;
     std::istringstream line(text);
-    std::string what, stop;
+    std::string what;
     int64_t worker = 0, item = -1;
-    if (!(line >> what >> worker >> item >> stop) || stop != "." || item < 0 || item >= items_)
-      continue;
+    if (!(line >> what >> worker) || worker < 1) continue;
+    joined_ = std::max(joined_, worker);
+    if (what == "joined" || !(line >> item) || item < 0 || item >= items_) continue;
     Claim& claim = claims_[static_cast<std::size_t>(item)];
     if (claim.finished && what != "again") continue;
     finished_ += (what == "finished") - claim.finished;
     claim.worker = what == "free" || what == "again" ? 0 : worker;
     claim.finished = what == "finished";
   }
-  while (fs::exists(WorkerFile(joined_ + 1), ignored)) ++joined_;
 }
 
 void WorkQueue::Write(const char* what, const std::vector<int64_t>& items) {
   if (items.empty()) return;
   std::string lines = "\n";  // ends the incomplete line that a dead worker may have left
   for (const int64_t item : items) lines += fmt::format("{} {} {} .\n", what, worker_, item);
+  Append(lines);
+  Read();
+}
+
+void WorkQueue::Append(const std::string& lines) {
   const fs::path path = folder_ / "claims";
   const Descriptor file = OpenFile(path, O_WRONLY | O_CREAT | O_APPEND);
   for (std::size_t done = 0; done < lines.size();) {
@@ -176,14 +186,19 @@ void WorkQueue::Write(const char* what, const std::vector<int64_t>& items) {
     if (written < 0) Fail("{}: can't write: {}", path.string(), ErrnoText(errno));
     done += static_cast<std::size_t>(written);
   }
-  Read();
 }
 
 bool WorkQueue::Lives(int64_t worker) const {
   if (dead_.contains(worker)) return false;
-  const Descriptor file(open(WorkerFile(worker).c_str(), O_RDWR | O_CLOEXEC));
-  return file && flock(file.get(), LOCK_EX | LOCK_NB) != 0;
+  // With O_CREAT, an NFS client asks the server for a file that was not there when it last looked.
+  const fs::path path = WorkerFile(worker);
+  const Descriptor file = OpenFile(path, O_RDWR | O_CREAT);
+  if (flock(file.get(), LOCK_EX | LOCK_NB) == 0) return false;
+  if (errno != EWOULDBLOCK) Fail("{}: can't lock: {}", path.string(), ErrnoText(errno));
+  return true;
 }
+
+bool WorkQueue::IsThere() const { return IsStillAt(worker_file_, WorkerFile(worker_)); }
 
 std::set<int64_t> WorkQueue::Others() const {
   std::set<int64_t> others;

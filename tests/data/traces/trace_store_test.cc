@@ -80,6 +80,27 @@ TEST_F(TraceStoreTest, ShardsAreReadInTheOrderOfTheirNumbers) {
   EXPECT_THAT(Ids(), ElementsAre("a", "b"));
 }
 
+// Two processes of a shared run, neither of which can see what the other has just written.
+TEST_F(TraceStoreTest, WorkersNeverWriteAShardOfTheSameName) {
+  TraceStore first(run_, 1), second(run_, 2);
+  store_.Append({EmptyTrace("a")});
+  first.Append({EmptyTrace("b")});
+  // The second worker lists the folder without the shard of the first, as an NFS client may.
+  fs::rename(Shard("000001-1.h5"), run_ / "unseen");
+  second.Append({EmptyTrace("c")});
+  fs::rename(run_ / "unseen", Shard("000001-1.h5"));
+  first.Append({EmptyTrace("d")});
+  for (const char* name : {"000001.h5", "000001-1.h5", "000001-2.h5", "000002-1.h5"})
+    EXPECT_TRUE(fs::exists(Shard(name))) << name;
+  EXPECT_THAT(Ids(), ElementsAre("a", "b", "c", "d"));
+  // A worker that gets the number of an earlier one does not overwrite its shards.
+  TraceStore(run_, 1).Append({EmptyTrace("e")});
+  EXPECT_TRUE(fs::exists(Shard("000003-1.h5")));
+  store_.Consolidate();
+  EXPECT_THAT(Ids(), ElementsAre("a", "b", "c", "d", "e"));
+  EXPECT_FALSE(fs::exists(run_ / "shards"));
+}
+
 // The run was killed after traces.h5 was renamed into place, before all shards were removed.
 TEST_F(TraceStoreTest, AQueryCountsOnceAfterAKillInsideConsolidate) {
   store_.Append({EmptyTrace("a")});

@@ -1,12 +1,15 @@
 // Apache-2.0. Workers that join, leave and die share the items of a job.
 #include "data/traces/work_queue.h"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <memory>
@@ -108,6 +111,66 @@ TEST_F(WorkQueueTest, AFolderThatWasRemovedStaysAway) {
   EXPECT_THAT(other->Take(1), ElementsAre(0));
   old.reset();  // frees nothing that the other worker holds
   EXPECT_THAT(Join(3)->Take(3), ElementsAre(1));
+}
+
+// Other workers took this one for dead, finished all and removed the folder while it hung.
+TEST_F(WorkQueueTest, AWorkerThatComesBackToAnEndedJobDoesNothing) {
+  auto queue = Join(3);
+  EXPECT_THAT(queue->Take(1), ElementsAre(0));
+  fs::remove_all(folder_);
+  queue->Finish({0}, [] { ADD_FAILURE() << "the job has ended"; });
+  EXPECT_THAT(queue->Take(3), IsEmpty());
+  EXPECT_EQ(queue->finished(), 3);
+  EXPECT_FALSE(queue->Leave([] { ADD_FAILURE() << "it is not the last"; }));
+  EXPECT_FALSE(fs::exists(folder_));
+}
+
+// Only a lock that can be taken shows that a worker is dead: a file that cannot be opened does not.
+TEST_F(WorkQueueTest, AWorkerWhoseFileCannotBeOpenedIsNotTakenForDead) {
+  const auto a = Join(4), b = Join(4);
+  EXPECT_THAT(a->Take(1), ElementsAre(0));
+  rlimit old{};
+  getrlimit(RLIMIT_NOFILE, &old);
+  std::vector<Descriptor> open;
+  // The process has one descriptor left, which the lock of the queue takes.
+  const rlimit few = {64, old.rlim_max};
+  setrlimit(RLIMIT_NOFILE, &few);
+  while (true) {
+    Descriptor next(::open("/dev/null", O_RDONLY));
+    if (!next) break;
+    open.push_back(std::move(next));
+  }
+  open.pop_back();
+  const std::string text = ErrorText([&] { b->Take(4); });
+  open.clear();
+  setrlimit(RLIMIT_NOFILE, &old);
+  EXPECT_THAT(text, HasSubstr("too many open files"));
+  EXPECT_THAT(b->Take(4), ElementsAre(1)) << "a still holds item 0";
+  EXPECT_EQ(b->lost_workers(), 0);
+}
+
+// A destructor that lets an exception out ends the process.
+TEST_F(WorkQueueTest, ADestructorThatCannotRemoveTheFolderIsQuiet) {
+  auto queue = Join(1);
+  EXPECT_THAT(queue->Take(1), ElementsAre(0));
+  queue->Finish({0}, [] {});
+  const std::string file = (folder_ / "items").string();
+  if (std::system(("chattr +i " + file + " 2>/dev/null").c_str()) != 0)
+    GTEST_SKIP() << "no file can be made immutable here";
+  queue.reset();
+  EXPECT_EQ(std::system(("chattr -i " + file).c_str()), 0);
+  EXPECT_TRUE(fs::exists(file));
+}
+
+// Which workers there are stands in `claims`: an NFS client may not see a file that is new.
+TEST_F(WorkQueueTest, NumbersOfWorkersAreReadFromTheClaims) {
+  const auto a = Join(4);
+  std::ofstream(folder_ / "claims", std::ios::app) << "joined 5 .\n";
+  const auto b = Join(4);
+  EXPECT_EQ(a->worker(), 1);
+  EXPECT_EQ(b->worker(), 6);
+  EXPECT_THAT(a->Take(4), ElementsAre(0)) << "b lives, 5 is dead";
+  EXPECT_FALSE(fs::exists(folder_ / "lock")) << "nothing in the folder is open when it is removed";
 }
 
 TEST_F(WorkQueueTest, OtherWorkIsRefused) {
