@@ -25,6 +25,14 @@ int ReadVariable(std::initializer_list<const char*> names, int least) {
   return least;
 }
 
+// Returns the texts of these environment variables; "" if none is set.
+std::string JoinVariables(std::initializer_list<const char*> names) {
+  std::string text;
+  for (const char* name : names)
+    if (const char* value = std::getenv(name)) text += fmt::format("{}={} ", name, value);
+  return text;
+}
+
 }  // namespace
 
 void Ranks::Sum(const at::Tensor& values) {
@@ -74,6 +82,11 @@ LaunchedRank ReadLaunchedRank() {
   // srun does not tell the number of processes on this machine; it has at least local_rank + 1.
   launched.local_size =
       ReadVariable({"OMPI_COMM_WORLD_LOCAL_SIZE", "MPI_LOCALNRANKS"}, launched.local_rank + 1);
+  // mpirun of Open MPI 4 makes a random number, that of Open MPI 5 a name for each launch. srun
+  // numbers the steps of a job, from 0 again where the job went back into the queue.
+  launched.launch = JoinVariables({"OMPI_MCA_orte_precondition_transports", "PMIX_NAMESPACE"});
+  if (launched.launch.empty())
+    launched.launch = JoinVariables({"SLURM_JOB_ID", "SLURM_RESTART_COUNT", "SLURM_STEP_ID"});
   return launched;
 }
 

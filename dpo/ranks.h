@@ -61,6 +61,7 @@ std::unique_ptr<Ranks> JoinRanks();
 struct LaunchedRank {
   int rank = 0, size = 1;              // its number among the processes that were started together
   int local_rank = 0, local_size = 1;  // its number among those on its machine
+  std::string launch;  // is the same for all processes of a launch and no others; "": not known
 };
 // Reads the variables of mpirun (Open MPI, MPICH) or srun; does not touch MPI.
 LaunchedRank ReadLaunchedRank();

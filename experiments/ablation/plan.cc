@@ -10,6 +10,7 @@
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
 #include "data/base/names.h"
+#include "experiments/settings/input_files.h"
 #include "experiments/settings/loading.h"
 #include "experiments/train/train_settings.h"
 
@@ -68,8 +69,8 @@ class Planner : public StepVisitor {
 AblationWalk::AblationWalk(const Recipe& recipe, fs::path steps)
     : recipe_(recipe), steps_(std::move(steps)) {
   base_.settings = recipe.model;
-  base_.key = KeyOf({"model", ModelFingerprint(recipe.model), recipe.model.dtype,
-                     recipe.model.prompt_format, recipe.model.system});
+  base_.key = KeyOf({"model", ModelFingerprint(recipe.model), InputFiles(recipe.model).Text(),
+                     recipe.model.dtype, recipe.model.prompt_format, recipe.model.system});
 }
 
 fs::path AblationWalk::FolderOf(const Step& step) const {

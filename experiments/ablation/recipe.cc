@@ -73,9 +73,9 @@ class Reader {
 
   int64_t Integer(const toml::table& table, std::string_view key, int64_t otherwise,
                   int64_t least) const {
+    static constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
     const toml::node* node = table.get(key);
     if (node == nullptr) return otherwise;
-    constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
     if (!node->is_integer() || *node->value<int64_t>() < least || *node->value<int64_t>() > kMost)
       FailAt(*node, fmt::format("{} must be an integer from {} to {}", key, least, kMost));
     return *node->value<int64_t>();

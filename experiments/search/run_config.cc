@@ -1,13 +1,8 @@
 // Apache-2.0.
 #include "experiments/search/run_config.h"
 
-#include <algorithm>
-#include <array>
 #include <set>
-#include <string_view>
 #include <utility>
-
-#include "experiments/settings/settings_file.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -49,38 +44,62 @@ void ForEachSetting(Config& config, F&& f) {
   f("search", "budget_seconds", config.search.budget_seconds);
 }
 
-// Settings that older versions of run.toml lack; such runs have the defaults.
-constexpr std::array<std::string_view, 8> kLater = {
-    "adapter",           "system", "oracle_timeout", "oracle_memory", "max_oracle_failures",
-    "allow_unsandboxed", "stop",   "shard"};
-
 constexpr const char* kWriter = "pivotal search";
+
+RunConfig ConfigOf(const SettingsFile& file) {
+  RunConfig config;
+  file.Get("model", "folder", config.model.folder);
+  file.Get("problems", "file", config.problems.file);
+  ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
+    if (file.Contains(section, key)) file.Get(section, key, value);
+  });
+  return config;
+}
 
 }  // namespace
 
-void SaveRunConfig(const RunConfig& config, const std::string& weights_sha256,
+InputFiles InputFilesOf(const RunConfig& config) {
+  InputFiles files(config.model);
+  files.Add("problems", config.problems);
+  return files;
+}
+
+void SaveRunConfig(const RunConfig& config, const RunStart& start,
                    const std::filesystem::path& run) {
   SettingsFile file(kWriter);
   file.Set("model", "folder", std::filesystem::absolute(config.model.folder));
-  file.Set("model", "weights_sha256", weights_sha256);
+  file.Set("model", "weights_sha256", start.weights_sha256);
   file.Set("problems", "file", std::filesystem::absolute(config.problems.file));
   ForEachSetting(config, [&](const char* section, const char* key, const auto& value) {
     file.Set(section, key, value);
   });
+  start.files.Save(file);
+  if (!start.launch.empty()) file.Set("launch", "id", start.launch);
   file.Save(run / "run.toml");
 }
 
-RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_sha256) {
+RunConfig LoadRunConfig(const std::filesystem::path& run) {
+  return ConfigOf(SettingsFile(run / "run.toml", kWriter));
+}
+
+RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start) {
   const SettingsFile file(run / "run.toml", kWriter);
-  RunConfig config;
-  file.Get("model", "folder", config.model.folder);
-  file.Get("problems", "file", config.problems.file);
-  const auto sha = file.Get<std::string>("model", "weights_sha256");
-  if (weights_sha256 != nullptr) *weights_sha256 = sha;
-  ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
-    if (std::ranges::find(kLater, key) != kLater.end() && !file.Contains(section, key)) return;
-    file.Get(section, key, value);
+  const RunConfig config = ConfigOf(file);
+  file.Get("model", "weights_sha256", start.weights_sha256);
+  start.files = InputFiles(file);
+  if (file.Contains("launch", "id")) file.Get("launch", "id", start.launch);
+  std::set<std::pair<std::string, std::string>> settings;
+  ForEachSetting(config, [&](const char* section, const char* key, const auto&) {
+    settings.emplace(section, key);
   });
+  file.WarnOfMissing(settings);
+  settings.merge(start.files.Keys());
+  settings.insert({{"", "pivotal_version"},
+                   {"model", "folder"},
+                   {"model", "weights_sha256"},
+                   {"problems", "file"},
+                   {"launch", "id"}});
+  file.RequireKnown(settings);
   return config;
 }
 

@@ -4,13 +4,13 @@
 #include <filesystem>
 #include <string>
 
+#include "experiments/settings/input_files.h"
+#include "experiments/settings/settings_file.h"
 #include "pivotal/model.h"
 #include "pivotal/oracle.h"
 #include "pivotal/search.h"
 
 namespace pivotal::experiments {
-
-class SettingsFile;  // experiments/settings/settings_file.h
 
 // All settings that decide what a search finds.
 struct RunConfig {
@@ -23,12 +23,26 @@ struct RunConfig {
   SearchOptions search;
 };
 
-// Writes RUN/run.toml with the version of Pivotal and the fingerprint of the weights.
-void SaveRunConfig(const RunConfig& config, const std::string& weights_sha256,
+// What a run began with, besides its settings.
+struct RunStart {
+  std::string weights_sha256 = {};  // see ModelFingerprint
+  InputFiles files = {};
+  // Names the launch (by mpirun or srun) whose processes search the run together; "": it is not
+  // known. See SearchTeam.
+  std::string launch = {};
+};
+// Returns the fingerprints of the files that `config` names. Throws Error if one can't be read.
+InputFiles InputFilesOf(const RunConfig& config);
+
+// Writes RUN/run.toml with the version of Pivotal and `start`.
+void SaveRunConfig(const RunConfig& config, const RunStart& start,
                    const std::filesystem::path& run);
-// Reads RUN/run.toml; `weights_sha256` receives the saved fingerprint. Throws Error that names the
+// Reads RUN/run.toml. A setting that the file lacks has its default. Throws Error that names the
 // file and the line.
-RunConfig LoadRunConfig(const std::filesystem::path& run, std::string* weights_sha256 = nullptr);
+RunConfig LoadRunConfig(const std::filesystem::path& run);
+// Reads RUN/run.toml for a process that goes on with the run. Warns of settings that the file
+// lacks, and throws Error for a setting that this version does not know.
+RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start);
 
 // Replaces the settings of `config` that `file` names, by the sections and keys of run.toml. Throws
 // Error for an unknown name or a value of another type.

@@ -271,9 +271,9 @@ ImportSummary ImportEvents(const std::filesystem::path& events, const ModelSetti
     traces.push_back(problems[id].Trace(id));
     summary.responses += std::ssize(traces.back().responses);
   }
-  const std::string fingerprint = ModelFingerprint(model);
+  const RunStart start = {ModelFingerprint(model), InputFiles(model), ""};
   data::CreateOutputFolder(run);
-  SaveRunConfig(config, fingerprint, run);
+  SaveRunConfig(config, start, run);
   data::TraceStore store(run);
   store.Append(traces);
   store.Consolidate();

@@ -93,6 +93,13 @@ std::vector<std::string> IdsOf(const std::vector<Query>& queries) {
   return ids;
 }
 
+// Throws Error if the run holds fewer than `want` finished problems.
+void RequireStored(const data::TraceStore& store, int64_t want, const fs::path& run) {
+  if (const auto stored = std::ssize(store.FinishedIds()); stored < want)
+    Fail("{}: holds {} of {} finished problems: files in it were removed", run.string(), stored,
+         want);
+}
+
 SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const fs::path& run,
                         const data::RunLock& lock, Progress& progress) {
   data::TraceStore store(run);
@@ -114,10 +121,7 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const
   });
   WriteInto(run, lock, [&] {
     store.Consolidate(IdsOf(prepared.queries));
-    const auto stored = std::ssize(store.FinishedIds());
-    if (const auto want = result.resumed + result.summary.queries; stored < want)
-      Fail("{}: holds {} of {} finished problems: files in it were removed", run.string(), stored,
-           want);
+    RequireStored(store, result.resumed + result.summary.queries, run);
   });
   result.counters = engine.counters();
   return result;
@@ -158,18 +162,19 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
         "a shared run has no budget: leave it out, or search each --shard of the problems with a "
         "budget of its own");
   const auto start = Clock::now();
-  data::TraceStore store(run);
   const auto& queries = prepared.queries;
   SearchResult result;
   // Read once the queue is locked, so that nobody stores problems afterwards that it then misses.
   std::optional<std::unordered_set<std::string>> stored;
   const auto is_stored = [&](int64_t i) {
-    if (!stored) stored = again ? store.JudgedIds() : store.FinishedIds();
+    const data::TraceStore before(run);
+    if (!stored) stored = again ? before.JudgedIds() : before.FinishedIds();
     return stored->contains(queries[static_cast<std::size_t>(i)].id);
   };
   data::WorkQueue share(run / "work", std::ssize(queries), is_stored,
                         [&](int64_t i) { return again && !is_stored(i); });
   for (int64_t i = 0; i < std::ssize(queries); ++i) result.resumed += is_stored(i);
+  data::TraceStore store(run, share.worker());
   model::RolloutEngine engine(prepared.model.phi(),
                               EngineOptionsOf(config.sampling, prepared.model));
   // Verdicts are counted over all calls of Search(), which are short.
@@ -210,6 +215,7 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
     patience = std::max(patience, 2 * (idle_since - began));
   }
   share.Leave([&] { WriteInto(run, lock, [&] { store.Consolidate(IdsOf(queries)); }); });
+  WriteInto(run, lock, [&] { RequireStored(store, std::ssize(queries), run); });
   shown.Close();
   pts::AddCounts(store.ReadAll(), result.summary);
   result.summary.verdicts = tally.counts();
@@ -219,15 +225,29 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
   return result;
 }
 
-// Waits for the run that another process makes, and returns a lock on it.
-std::unique_ptr<data::RunLock> AwaitRun(const fs::path& run, int seconds,
+// Throws Error if the processes of another launch have made the run: those of this one would mix
+// with it, although their first process refuses the folder.
+void RequireOwn(const fs::path& run, const SearchTeam& team) {
+  if (team.launch.empty()) return;
+  RunStart found;
+  LoadRunConfig(run, found);
+  if (found.launch != team.launch)
+    Fail(
+        "{}: exists and is not empty; choose another --output, or go on with it by pivotal search "
+        "--resume {}",
+        run.string(), run.string());
+}
+
+// Waits for the run that the first process of the team makes, and returns a lock on it.
+std::unique_ptr<data::RunLock> AwaitRun(const fs::path& run, const SearchTeam& team,
                                         const Progress& progress) {
-  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(seconds);
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(team.wait);
   for (;;) {
     const bool late = std::chrono::steady_clock::now() >= end;
     if (progress.StopRequested())
       throw Interrupted("search stopped before the first process had made the run");
     if (fs::exists(run / "run.toml")) {
+      RequireOwn(run, team);
       try {
         return std::make_unique<data::RunLock>(run, data::RunLock::Kind::kShared);
       } catch (const Error&) {
@@ -235,7 +255,7 @@ std::unique_ptr<data::RunLock> AwaitRun(const fs::path& run, int seconds,
       }
     } else if (late) {
       Fail("{}: the first process did not make the run within {} seconds; was it started?",
-           run.string(), seconds);
+           run.string(), team.wait);
     }
     std::this_thread::sleep_for(std::chrono::milliseconds(100));
   }
@@ -248,7 +268,7 @@ std::unordered_map<std::string, std::string> CommonSettings(const fs::path& run)
       "problems.shard",       "problems.file",        "model.folder",
       "model.device",         "sampling.batch",       "sampling.kv_memory",
       "search.group",         "search.judge_threads", "problems.max_oracle_failures",
-      "search.budget_tokens", "search.budget_seconds"};
+      "search.budget_tokens", "search.budget_seconds", "launch.id"};
   std::unordered_map<std::string, std::string> settings;
   for (const auto& [section, key, value] : SettingsFile(run / "run.toml", "pivotal search").All()) {
     const std::string name = section.empty() ? key : section + "." + key;
@@ -261,6 +281,8 @@ void CheckSame(const fs::path& first, const fs::path& other) {
   const auto a = CommonSettings(first), b = CommonSettings(other);
   for (const auto& [name, value] : a) {
     const auto found = b.find(name);
+    // Runs of older versions have no fingerprints of files.
+    if (found == b.end() && name.starts_with("files.")) continue;
     const std::string other_value = found == b.end() ? "nothing" : found->second;
     if (other_value != value)
       Fail("{}: {} is {}, but {} in {}: only runs with the same model and settings can be merged",
@@ -273,12 +295,13 @@ void CheckSame(const fs::path& first, const fs::path& other) {
 SearchResult RunSearch(const RunConfig& config, const fs::path& run, Progress& progress,
                        const SearchTeam& team) {
   const Prepared prepared = Prepare(config, team.device);
-  const std::string weights = ModelFingerprint(config.model);
+  const RunStart start = {ModelFingerprint(config.model), InputFilesOf(config), team.launch};
   if (team.shared && !team.first) {
-    const auto lock = AwaitRun(run, team.wait, progress);
-    std::string found;
-    const RunConfig other = LoadRunConfig(run, &found);
-    if (found != weights || SettingsText(other) != SettingsText(config))
+    const auto lock = AwaitRun(run, team, progress);
+    RunStart found;
+    const RunConfig other = LoadRunConfig(run, found);
+    start.files.RequireUnchanged(found.files, run);
+    if (found.weights_sha256 != start.weights_sha256 || SettingsText(other) != SettingsText(config))
       Fail("{}: this run has another model or other settings", run.string());
     return ShareInto(config, prepared, run, *lock, progress, /*again=*/false);
   }
@@ -286,7 +309,7 @@ SearchResult RunSearch(const RunConfig& config, const fs::path& run, Progress& p
   {
     const data::RunLock lock(run);
     data::RequireAbsent(run / "run.toml");  // another process may have been quicker
-    SaveRunConfig(config, weights, run);
+    SaveRunConfig(config, start, run);
     if (!team.shared) return SearchInto(config, prepared, run, lock, progress);
   }
   const data::RunLock lock(run, data::RunLock::Kind::kShared);
@@ -295,17 +318,20 @@ SearchResult RunSearch(const RunConfig& config, const fs::path& run, Progress& p
 
 SearchResult ResumeSearch(const fs::path& run, const ResumeOptions& options, Progress& progress,
                           const SearchTeam& team) {
-  std::string weights;
-  RunConfig config = LoadRunConfig(run, &weights);
+  RunStart start;
+  RunConfig config = LoadRunConfig(run, start);
   const data::RunLock lock(
       run, team.shared ? data::RunLock::Kind::kShared : data::RunLock::Kind::kAlone);
   config.search.budget_tokens = options.budget_tokens.value_or(config.search.budget_tokens);
   config.search.budget_seconds = options.budget_seconds.value_or(config.search.budget_seconds);
   double& failures = config.problems.oracle_options.max_failures;
   failures = options.max_oracle_failures.value_or(failures);
-  if (ModelFingerprint(config.model) != weights)
-    Fail("{}: the weights have changed since {} was started; start a new run",
-         config.model.folder.string(), run.string());
+  InputFilesOf(config).RequireUnchanged(start.files, run);
+  if (ModelFingerprint(config.model) != start.weights_sha256)
+    Fail(
+        "{}: the weights have changed since the run {} began; put the former ones back, or start "
+        "a new run",
+        config.model.folder.string(), run.string());
   const Prepared prepared = Prepare(config, team.device);
   return team.shared ? ShareInto(config, prepared, run, lock, progress, /*again=*/true)
                      : SearchInto(config, prepared, run, lock, progress);
@@ -373,8 +399,8 @@ int64_t GeneratedTokens(const fs::path& run) {
 MergedRuns MergeRuns(const std::vector<fs::path>& runs, const fs::path& output) {
   if (runs.size() < 2) Fail("merge: name two runs or more");
   for (const fs::path& run : runs) CheckSame(runs.front(), run);
-  std::string weights;
-  RunConfig config = LoadRunConfig(runs.front(), &weights);
+  RunStart start;
+  RunConfig config = LoadRunConfig(runs.front(), start);
   config.problems.options.shard.clear();
   config.search.budget_tokens = 0;
   config.search.budget_seconds = 0;
@@ -400,7 +426,8 @@ MergedRuns MergeRuns(const std::vector<fs::path>& runs, const fs::path& output) 
   }
   data::CreateOutputFolder(output);
   const data::RunLock lock(output);
-  SaveRunConfig(config, weights, output);
+  start.launch.clear();
+  SaveRunConfig(config, start, output);
   data::TraceStore store(output);
   store.Append(all);
   store.Consolidate(ids);

@@ -30,8 +30,11 @@ struct SearchResult {
 // belongs to one process, so a shared run with a budget throws Error.
 struct SearchTeam {
   bool shared = false;
-  bool first = true;   // this process makes the run folder; the other processes wait for it
-  int wait = 600;      // longest wait for the run folder, in seconds
+  bool first = true;  // this process makes the run folder; the other processes wait for it
+  int wait = 600;     // longest wait for the run folder, in seconds
+  // Names the launch that started the processes, so that they do not join a run that another one
+  // has made. "": it is not known, and the processes join whatever they find.
+  std::string launch;
   std::string device;  // device of this process; "": ModelSettings::device
 };
 

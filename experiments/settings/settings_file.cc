@@ -1,8 +1,12 @@
 // Apache-2.0.
 #include "experiments/settings/settings_file.h"
 
+#include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 #include <toml++/toml.h>
 
+#include <array>
+#include <charconv>
 #include <optional>
 #include <sstream>
 
@@ -11,6 +15,36 @@
 #include "pivotal/version.h"
 
 namespace pivotal::experiments {
+namespace {
+
+constexpr std::string_view kVersion = "pivotal_version";
+
+// Returns a number as TOML, with the fewest digits that read back as the same number.
+std::string NumberText(double value) {
+  std::array<char, 32> buffer;
+  const auto end = std::to_chars(buffer.data(), buffer.data() + buffer.size(), value).ptr;
+  std::string text(buffer.data(), end);
+  // Without one of these characters ("inf" and "nan" have one), TOML would read an integer.
+  return text.find_first_of(".en") == std::string::npos ? text + ".0" : text;
+}
+
+// Returns a value as TOML.
+std::string ValueText(const toml::node& value) {
+  if (const auto* number = value.as_floating_point()) return NumberText(number->get());
+  std::ostringstream text;
+  text << toml::node_view(value);
+  return text.str();
+}
+
+// Returns a key as TOML, in quotes if it needs them.
+std::string KeyText(std::string_view key) {
+  static constexpr std::string_view kBare =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
+  const bool bare = !key.empty() && key.find_first_not_of(kBare) == std::string_view::npos;
+  return bare ? std::string(key) : ValueText(toml::value<std::string>(std::string(key)));
+}
+
+}  // namespace
 
 struct SettingsFile::Table {
   toml::table root;
@@ -20,7 +54,7 @@ SettingsFile::SettingsFile(std::string source, std::string by)
     : source_(std::move(source)), by_(std::move(by)), table_(std::make_unique<Table>()) {}
 
 SettingsFile::SettingsFile(std::string by) : SettingsFile(std::string(), std::move(by)) {
-  table_->root.insert("pivotal_version", PIVOTAL_VERSION_STRING);
+  table_->root.insert(kVersion, PIVOTAL_VERSION_STRING);
 }
 
 SettingsFile::SettingsFile(const std::filesystem::path& path, std::string by)
@@ -46,21 +80,46 @@ SettingsFile::SettingsFile(SettingsFile&&) noexcept = default;
 SettingsFile::~SettingsFile() = default;
 
 std::string SettingsFile::Text() const {
-  std::ostringstream text;
-  text << table_->root << "\n";
-  return text.str();
+  std::string text, tables;
+  for (const auto& [name, value] : table_->root) {
+    if (!value.is_table()) {
+      text += fmt::format("{} = {}\n", KeyText(name.str()), ValueText(value));
+      continue;
+    }
+    tables += fmt::format("\n[{}]\n", KeyText(name.str()));
+    for (const auto& [key, setting] : *value.as_table())
+      tables += fmt::format("{} = {}\n", KeyText(key.str()), ValueText(setting));
+  }
+  return text + tables;
 }
 
 void SettingsFile::Save(const std::filesystem::path& path) const { data::WriteFile(path, Text()); }
 
 void SettingsFile::RequireKnown(const std::set<std::pair<std::string, std::string>>& known) const {
+  const auto version = table_->root[kVersion].value_or<std::string>(PIVOTAL_VERSION_STRING);
+  const std::string remedy =
+      version == PIVOTAL_VERSION_STRING
+          ? ""
+          : fmt::format("; Pivotal {} wrote the file, and this is {}: use that version", version,
+                        PIVOTAL_VERSION_STRING);
   for (const auto& [section, table] : table_->root) {
     const std::string name(section.str());
-    if (!table.is_table()) Fail("{}: {} must be a table of settings", source_, name);
+    if (!table.is_table() && known.contains({"", name})) continue;
+    if (!table.is_table()) Fail("{}: {} must be a table of settings{}", source_, name, remedy);
     for (const auto& [key, value] : *table.as_table())
       if (!known.contains({name, std::string(key.str())}))
-        Fail("{}: there is no setting {}.{}", source_, name, key.str());
+        Fail("{}: there is no setting {}.{}{}", source_, name, key.str(), remedy);
   }
+}
+
+void SettingsFile::WarnOfMissing(
+    const std::set<std::pair<std::string, std::string>>& settings) const {
+  std::vector<std::string> missing;
+  for (const auto& [section, key] : settings)
+    if (!Contains(section, key)) missing.push_back(section + "." + key);
+  if (!missing.empty())
+    spdlog::warn("{}: has no {}: an older version wrote it; the defaults are taken", source_,
+                 fmt::join(missing, ", "));
 }
 
 bool SettingsFile::Contains(std::string_view section, std::string_view key) const {
@@ -71,11 +130,8 @@ std::vector<std::array<std::string, 3>> SettingsFile::All() const {
   std::vector<std::array<std::string, 3>> all;
   for (const auto& [section, table] : table_->root) {
     if (!table.is_table()) continue;
-    for (const auto& [key, value] : *table.as_table()) {
-      std::ostringstream text;
-      text << toml::node_view(value);
-      all.push_back({std::string(section.str()), std::string(key.str()), text.str()});
-    }
+    for (const auto& [key, value] : *table.as_table())
+      all.push_back({std::string(section.str()), std::string(key.str()), ValueText(value)});
   }
   return all;
 }
@@ -98,7 +154,8 @@ void SettingsFile::SetValue(std::string_view section, std::string_view key, cons
 
 void SettingsFile::GetValue(std::string_view section, std::string_view key, Value& value) const {
   if (!Contains(section, key))
-    Fail("{}: no {}.{}; the file was not written by {}", source_, section, key, by_);
+    Fail("{}: no {}.{}; {} writes it: the file is not whole, or from another program", source_,
+         section, key, by_);
   const auto node = table_->root[section][key];
   const auto take = [&](auto found, auto& to, const char* type) {
     if (!found) Fail("{}: {}.{} is not {}", source_, section, key, type);
@@ -117,6 +174,33 @@ void SettingsFile::GetValue(std::string_view section, std::string_view key, Valu
   } else if (auto* integer = std::get_if<int64_t>(&value)) {
     take(node.value_exact<int64_t>(), *integer, "an integer");
   }
+}
+
+void SettingsFile::SetUnsigned(std::string_view section, std::string_view key, uint64_t value) {
+  if (value <= static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
+    SetValue(section, key, static_cast<int64_t>(value));
+  else
+    SetValue(section, key, std::to_string(value));
+}
+
+uint64_t SettingsFile::GetUnsigned(std::string_view section, std::string_view key) const {
+  if (const auto digits = table_->root[section][key].value_exact<std::string>()) {
+    uint64_t value = 0;
+    const char* end = digits->data() + digits->size();
+    const auto read = std::from_chars(digits->data(), end, value);
+    if (read.ec == std::errc() && read.ptr == end) return value;
+  }
+  Value stored = int64_t{0};
+  GetValue(section, key, stored);
+  const auto value = std::get<int64_t>(stored);
+  RequireRange(section, key, value, 0, std::numeric_limits<int64_t>::max());
+  return static_cast<uint64_t>(value);
+}
+
+void SettingsFile::RequireRange(std::string_view section, std::string_view key, int64_t value,
+                                int64_t least, int64_t most) const {
+  if (value < least || value > most)
+    Fail("{}: {}.{} is {}; it must be from {} to {}", source_, section, key, value, least, most);
 }
 
 }  // namespace pivotal::experiments

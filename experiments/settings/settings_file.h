@@ -5,6 +5,7 @@
 #include <array>
 #include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <set>
 #include <string>
@@ -29,14 +30,18 @@ class SettingsFile {
   SettingsFile(SettingsFile&&) noexcept;
   ~SettingsFile();
 
-  // Returns all settings as TOML.
+  // Returns all settings as TOML. A number has the fewest digits that read back as the same number.
   std::string Text() const;
   // Writes the file under a temporary name, then renames it.
   void Save(const std::filesystem::path& path) const;
 
   bool Contains(std::string_view section, std::string_view key) const;
-  // Throws Error that names a setting that is not among `known`, pairs of section and key.
+  // Throws Error that names a setting that is not among `known`, pairs of section and key. Where
+  // another version of Pivotal has written the file, the Error says so.
   void RequireKnown(const std::set<std::pair<std::string, std::string>>& known) const;
+  // Warns of the settings that the file lacks. An older version, which did not know them, wrote it;
+  // they have their defaults.
+  void WarnOfMissing(const std::set<std::pair<std::string, std::string>>& settings) const;
   // Returns section, key and value (as TOML writes it) of every setting, ordered by name.
   std::vector<std::array<std::string, 3>> All() const;
 
@@ -44,15 +49,25 @@ class SettingsFile {
   void Set(std::string_view section, std::string_view key, const T& value) {
     if constexpr (std::is_same_v<T, std::filesystem::path>)
       SetValue(section, key, value.string());
+    else if constexpr (std::is_same_v<T, uint64_t>)
+      SetUnsigned(section, key, value);
     else
       SetValue(section, key, static_cast<Stored<T>>(value));
   }
-  // Throws Error that names file, section and key if the setting is missing or of another type.
+  // Throws Error that names file, section and key if the setting is missing, of another type, or a
+  // number that T cannot hold.
   template <typename T>
   void Get(std::string_view section, std::string_view key, T& value) const {
-    Value stored = Stored<T>();
-    GetValue(section, key, stored);
-    value = static_cast<T>(std::get<Stored<T>>(std::move(stored)));
+    if constexpr (std::is_same_v<T, uint64_t>) {
+      value = GetUnsigned(section, key);
+    } else {
+      Value stored = Stored<T>();
+      GetValue(section, key, stored);
+      if constexpr (std::is_same_v<Stored<T>, int64_t>)
+        RequireRange(section, key, std::get<int64_t>(stored), std::numeric_limits<T>::min(),
+                     std::numeric_limits<T>::max());
+      value = static_cast<T>(std::get<Stored<T>>(std::move(stored)));
+    }
   }
   template <typename T>
   T Get(std::string_view section, std::string_view key) const {
@@ -75,6 +90,11 @@ class SettingsFile {
   void SetValue(std::string_view section, std::string_view key, const Value& value);
   // Replaces `value` by the setting, which must be of the type that `value` holds.
   void GetValue(std::string_view section, std::string_view key, Value& value) const;
+  // TOML's integers end at 2^63 - 1; a larger number is kept as a string of its digits.
+  void SetUnsigned(std::string_view section, std::string_view key, uint64_t value);
+  uint64_t GetUnsigned(std::string_view section, std::string_view key) const;
+  void RequireRange(std::string_view section, std::string_view key, int64_t value, int64_t least,
+                    int64_t most) const;
 
   std::string source_, by_;
   struct Table;

@@ -35,9 +35,11 @@ std::string PairsSum(std::span<const PreferencePair> pairs) {
 }
 
 // Returns what the log-probabilities depend on; a cache is valid only for an equal key.
-Json CacheKey(std::span<const PreferencePair> pairs, const model::PhiModel& model,
+Json CacheKey(std::span<const PreferencePair> pairs, const LoadedModel& loaded,
               const std::string& weights_sha256) {
+  const model::PhiModel& model = loaded.phi();
   return {{"weights_sha256", weights_sha256},
+          {"config_sha256", data::Sha256OfFile(loaded.checkpoint.folder / "config.json")},
           {"dtype", c10::toString(c10::typeMetaToScalarType(model.options().dtype()))},
           {"pairs_sha256", PairsSum(pairs)}};
 }
@@ -49,9 +51,11 @@ at::Tensor ReadCache(const fs::path& path, const Json& key, int64_t count) {
   try {
     const Json cache = Json::parse(data::ReadFile(path));
     for (const auto& [name, value] : key.items()) {
-      if (cache.at(name) == value) continue;
+      if (cache.contains(name) && cache[name] == value) continue;
       spdlog::info("{}: belongs to other {}; the reference scores the pairs again", path.string(),
-                   name == "pairs_sha256" ? "pairs" : "weights");
+                   name == "pairs_sha256"    ? "pairs"
+                   : name == "config_sha256" ? "settings of the model (config.json)"
+                                             : "weights");
       return {};
     }
     const auto sides = cache.at("logps").get<Sides>();
@@ -79,7 +83,7 @@ void WriteCache(const fs::path& path, Json cache, const at::Tensor& logps) {
 
 // Returns dpo::ReferenceLogProbs of the pairs of `file`, from its cache if that is valid.
 at::Tensor CachedReference(const fs::path& file, std::span<const PreferencePair> pairs,
-                           const model::PhiModel& model, const std::string& weights_sha256,
+                           const LoadedModel& model, const std::string& weights_sha256,
                            int64_t batch, Progress& progress, dpo::Ranks& ranks) {
   const fs::path path = file.string() + ".reference.json";
   const auto count = std::ssize(pairs);
@@ -91,7 +95,7 @@ at::Tensor CachedReference(const fs::path& file, std::span<const PreferencePair>
     ranks.Broadcast(logps, 0);
     return logps;
   }
-  logps = dpo::ReferenceLogProbs(model, pairs, batch, progress, ranks).contiguous();
+  logps = dpo::ReferenceLogProbs(model.phi(), pairs, batch, progress, ranks).contiguous();
   if (uses_files) WriteCache(path, std::move(key), logps);
   return logps;
 }
@@ -113,10 +117,10 @@ std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings, co
   at::Tensor reference;
   const int64_t batch = settings.options.batch_size;
   if (settings.loss.UsesReference())
-    reference = settings.reference_cache
-                    ? CachedReference(file, task->pairs, model.phi(), weights_sha256, batch,
-                                      progress, ranks)
-                    : dpo::ReferenceLogProbs(model.phi(), task->pairs, batch, progress, ranks);
+    reference =
+        settings.reference_cache
+            ? CachedReference(file, task->pairs, model, weights_sha256, batch, progress, ranks)
+            : dpo::ReferenceLogProbs(model.phi(), task->pairs, batch, progress, ranks);
   task->objective =
       dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss, reference);
   return task;

@@ -252,20 +252,23 @@ class Run {
 // Throws Error if model, adapter or data have changed since the run was started.
 void RequireUnchanged(const TrainSettings& settings, const TrainInputs& now,
                       const TrainInputs& then, const fs::path& output) {
-  const auto require = [&](const fs::path& path, const std::string& a, const std::string& b) {
+  now.files.RequireUnchanged(then.files, output);
+  const auto require = [&](const fs::path& path, const char* what, const std::string& a,
+                           const std::string& b) {
     if (a != b)
-      Fail("{}: has changed since {} was started; start a new run", path.string(), output.string());
+      Fail("{}: {} changed since the run {} began; put the former state back, or start a new run",
+           path.string(), what, output.string());
   };
-  require(settings.model.folder, now.weights_sha256, then.weights_sha256);
-  require(settings.model.adapter, now.adapter_sha256, then.adapter_sha256);
-  require(settings.data, now.data_sha256, then.data_sha256);
+  require(settings.data, "has", now.data_sha256, then.data_sha256);
+  require(settings.model.adapter, "has", now.adapter_sha256, then.adapter_sha256);
+  require(settings.model.folder, "the weights have", now.weights_sha256, then.weights_sha256);
 }
 
 // Throws Error on all ranks if they have read different files. Each rank reads its own files, which
 // need not be on a shared disk.
 void RequireSame(const TrainInputs& inputs, int64_t step, dpo::Ranks& ranks) {
-  if (!ranks.Same(fmt::format("{} {} {} {}", inputs.weights_sha256, inputs.adapter_sha256,
-                              inputs.data_sha256, step)))
+  if (!ranks.Same(fmt::format("{} {} {} {} {}", inputs.weights_sha256, inputs.adapter_sha256,
+                              inputs.data_sha256, inputs.files.Text(), step)))
     Fail(
         "ranks have different files: model, adapter, data and checkpoints must be the same on "
         "every machine; copy them again, or put them on a shared disk");

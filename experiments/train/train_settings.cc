@@ -89,6 +89,22 @@ SettingsFile FileOf(const TrainSettings& settings) {
   return file;
 }
 
+// Replaces the settings that `file` has. Returns section and key of all settings.
+std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file,
+                                                   TrainSettings& settings) {
+  std::set<std::pair<std::string, std::string>> known;
+  ForEachSetting(settings, [&](const char* section, const char* key, auto&& value) {
+    known.emplace(section, key);
+    if (!file.Contains(section, key)) return;
+    if constexpr (requires { value.parse; }) {
+      value.value = value.parse(file.Get<std::string>(section, key));
+    } else {
+      file.Get(section, key, value);
+    }
+  });
+  return known;
+}
+
 fs::path Absolute(const fs::path& path) { return path.empty() ? path : fs::absolute(path); }
 
 }  // namespace
@@ -131,22 +147,17 @@ namespace pivotal::experiments {
 
 TrainInputs InputsOf(const TrainSettings& settings) {
   const std::string& adapter = settings.model.adapter;
-  return {model::WeightsFingerprint(settings.model.folder), data::Sha256OfFile(settings.data),
-          adapter.empty() ? "" : model::AdapterFingerprint(adapter)};
+  TrainInputs inputs{
+      model::WeightsFingerprint(settings.model.folder), data::Sha256OfFile(settings.data),
+      adapter.empty() ? "" : model::AdapterFingerprint(adapter), InputFiles(settings.model)};
+  const HeldOutSettings& held_out = settings.held_out;
+  if (!held_out.data.empty()) inputs.files.Add("eval_data", held_out.data);
+  inputs.files.Add("eval_problems", held_out.problems);
+  return inputs;
 }
 
 void ApplySettings(const SettingsFile& file, TrainSettings& settings) {
-  std::set<std::pair<std::string, std::string>> known;
-  ForEachSetting(settings, [&](const char* section, const char* key, auto&& value) {
-    known.emplace(section, key);
-    if (!file.Contains(section, key)) return;
-    if constexpr (requires { value.parse; }) {
-      value.value = value.parse(file.Get<std::string>(section, key));
-    } else {
-      file.Get(section, key, value);
-    }
-  });
-  file.RequireKnown(known);
+  file.RequireKnown(Read(file, settings));
 }
 
 std::string SettingsText(const TrainSettings& settings) {
@@ -167,6 +178,7 @@ void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
   file.Set("model", "adapter_sha256", inputs.adapter_sha256);
   file.Set("data", "sha256", inputs.data_sha256);
   file.Set("steps", "ranks", ranks);
+  inputs.files.Save(file);
   file.Save(run / "train.toml");
 }
 
@@ -175,14 +187,17 @@ TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
   file.Get("model", "weights_sha256", inputs.weights_sha256);
   file.Get("model", "adapter_sha256", inputs.adapter_sha256);
   file.Get("data", "sha256", inputs.data_sha256);
+  inputs.files = InputFiles(file);
   TrainSettings s;
-  ForEachSetting(s, [&](const char* section, const char* key, auto&& value) {
-    if constexpr (requires { value.parse; }) {
-      value.value = value.parse(file.Get<std::string>(section, key));
-    } else {
-      file.Get(section, key, value);
-    }
-  });
+  auto known = Read(file, s);
+  file.WarnOfMissing(known);
+  known.merge(inputs.files.Keys());
+  known.insert({{"", "pivotal_version"},
+                {"model", "weights_sha256"},
+                {"model", "adapter_sha256"},
+                {"data", "sha256"},
+                {"steps", "ranks"}});
+  file.RequireKnown(known);
   return s;
 }
 

@@ -8,6 +8,7 @@
 
 #include "dpo/loss.h"
 #include "dpo/trainer.h"
+#include "experiments/settings/input_files.h"
 #include "experiments/settings/settings_file.h"
 #include "model/checkpoint.h"
 #include "model/lora.h"
@@ -19,11 +20,14 @@ namespace pivotal::experiments {
 struct TrainInputs {
   std::string weights_sha256, data_sha256;
   std::string adapter_sha256;  // "": none
+  InputFiles files;            // all others
 };
 TrainInputs InputsOf(const TrainSettings& settings);
 
-// RUN/train.toml. Throws Error that names the file and the line or setting. `ranks`, the number
-// that the run is started with, is for its reader: it may go on with another.
+// RUN/train.toml. A setting that the file lacks has its default, and a warning names it. Throws
+// Error that names the file and the line or setting, also for a setting that this version does not
+// know. `ranks`, the number that the run is started with, is for its reader: it may go on with
+// another.
 void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,
                        const std::filesystem::path& run);
 TrainSettings LoadTrainSettings(const std::filesystem::path& run, TrainInputs& inputs);

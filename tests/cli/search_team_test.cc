@@ -143,6 +143,67 @@ TEST_F(SearchTeam, OthersJoinARunThatIsShared) {
               HasSubstr("a shared run has no budget"));
 }
 
+// A file system that keeps a removed file under another name while it is open, as NFS does: a
+// folder with such a file cannot be removed.
+TEST_F(SearchTeam, NothingIsRemovedWhileItIsOpen) {
+  const fs::path disk = Path("disk"), view = Path("view");
+  fs::create_directory(disk);
+  fs::create_directory(view);
+  if (RunCommand("bindfs " + disk.string() + " " + view.string()).code != 0)
+    GTEST_SKIP() << "needs Debian's bindfs and leave to mount";
+  const auto hides =
+      RunCommand("cd " + view.string() + "; exec 5>x; rm x; ls -A; exec 5>&-; ls -A").output;
+  const std::string run = (view / "run").string();
+  const auto result = RunCommand("{ " + Rank(1, 2, kSearch + run) + " & " +
+                                 Rank(0, 2, kSearch + run) + "; wait $!; }");
+  const auto left = RunCommand("ls -A " + run).output;
+  const auto pairs = PairsOf(run);
+  EXPECT_EQ(RunCommand("umount " + view.string()).code, 0);
+  EXPECT_THAT(hides, HasSubstr(".fuse_hidden")) << "the test is about such a file system";
+  EXPECT_EQ(result.code, 0) << result.output;
+  EXPECT_EQ(left, "lock\nrun.toml\ntraces.h5\nwork.lock\n");
+  EXPECT_EQ(pairs, alone_);
+}
+
+// A second launch with the folder of the first: its first process refuses the folder, and the
+// others do not take the run for theirs, although it has the same settings.
+TEST_F(SearchTeam, ALaunchDoesNotJoinTheRunOfAnother) {
+  const std::string run = Path("again");
+  const auto rank = [&](int number, int step) {
+    return fmt::format(
+        "SLURM_JOB_ID=7 SLURM_STEP_ID={} SLURM_STEP_NUM_TASKS=2 SLURM_PROCID={} SLURM_LOCALID={} "
+        "OMP_NUM_THREADS=1 {} {}",
+        step, number, number, PIVOTAL_BINARY, kSearch + run);
+  };
+  const auto launch = [&](int step) {
+    return RunCommand("{ " + rank(1, step) + " & " + rank(0, step) +
+                      "; CODE=$?; wait $!; echo rank 1 ended with $?; exit $CODE; }");
+  };
+  const auto first = launch(0);
+  EXPECT_EQ(first.code, 0) << first.output;
+  EXPECT_THAT(first.output, HasSubstr("rank 1 ended with 0"));
+  EXPECT_EQ(PairsOf(run), alone_);
+  fs::remove(fs::path(run) / "traces.h5");  // there is something to do again
+  const auto second = launch(1);
+  EXPECT_EQ(second.code, 1) << second.output;
+  EXPECT_THAT(second.output, AllOf(HasSubstr(run + ": exists and is not empty"),
+                                   HasSubstr("rank 1 ended with 1")));
+  EXPECT_FALSE(fs::exists(fs::path(run) / "traces.h5")) << "rank 1 has written into the run";
+  EXPECT_FALSE(fs::exists(fs::path(run) / "shards"));
+}
+
+// A shard that somebody removes is missed at the end, as in a run of one process.
+TEST_F(SearchTeam, StoredProblemsThatAreRemovedAreMissed) {
+  const std::string run = Path("removed");
+  const auto result = RunCommand(
+      "{ (until [ -e " + run + "/shards/000001-1.h5 ]; do sleep 0.01; done; rm " + run +
+      "/shards/000001-1.h5) & " PIVOTAL_BINARY " " + kSearch + run + " --shared; exit $?; }");
+  testing::ExpectExplained(result, run, "of 12 finished problems: files in it were removed");
+  const auto resumed = Pivotal("search --resume " + run + " --shared");
+  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_EQ(IdsOf(run).size(), 12u);
+}
+
 TEST_F(SearchTeam, ShardsAreMergedIntoWhatOneProcessFinds) {
   std::string runs;
   for (int shard = 1; shard <= 3; ++shard) {

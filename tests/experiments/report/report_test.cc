@@ -77,7 +77,7 @@ class ReportTest : public ::testing::Test {
     RunConfig config;
     config.model.folder = testing::kTinyModel;
     config.problems.file = testing::kTiny + "/problems/train.jsonl";
-    SaveRunConfig(config, "0", run_);
+    SaveRunConfig(config, {.weights_sha256 = "0"}, run_);
     data::TraceStore store(run_);
     store.Append(traces);
     store.Consolidate();

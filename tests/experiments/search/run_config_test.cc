@@ -7,6 +7,8 @@
 #include <fstream>
 
 #include "data/base/error.h"
+#include "data/base/file_sink.h"
+#include "tests/support/error_text.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal::experiments {
@@ -28,10 +30,14 @@ TEST(RunConfig, RoundTrips) {
   config.sampling.seed = 1234567890123;
   config.search.gap = 0.15;
   config.search.samples = 64;
-  SaveRunConfig(config, "abc", folder.path());
-  std::string sha;
-  const RunConfig read = LoadRunConfig(folder.path(), &sha);
-  EXPECT_EQ(sha, "abc");
+  RunStart start{.weights_sha256 = "abc", .launch = "job 7"};
+  start.files.Add("problems", folder.Write("p.jsonl", "{}"));
+  SaveRunConfig(config, start, folder.path());
+  RunStart found;
+  const RunConfig read = LoadRunConfig(folder.path(), found);
+  EXPECT_EQ(found.weights_sha256, "abc");
+  EXPECT_EQ(found.launch, "job 7");
+  EXPECT_EQ(found.files.Text(), "problems " + data::Sha256OfText("{}") + "\n");
   EXPECT_EQ(read.model.folder, config.model.folder);
   EXPECT_EQ(read.model.dtype, "bfloat16");
   EXPECT_EQ(read.model.system, config.model.system);
@@ -51,7 +57,7 @@ TEST(RunConfig, ReadsRunsFromBeforeTheSystemMessageAndTheLimitsOfOracles) {
   RunConfig config;
   config.problems.oracle_options.allow_unsandboxed = true;
   config.model.folder = config.problems.file = "/somewhere";
-  SaveRunConfig(config, "abc", folder.path());
+  SaveRunConfig(config, {.weights_sha256 = "abc"}, folder.path());
   std::ifstream in(folder.path() / "run.toml");
   std::string text, line;
   while (std::getline(in, line))
@@ -63,6 +69,49 @@ TEST(RunConfig, ReadsRunsFromBeforeTheSystemMessageAndTheLimitsOfOracles) {
   EXPECT_EQ(read.model.system, "");
   EXPECT_EQ(read.problems.oracle_options.timeout, OracleOptions().timeout);
   EXPECT_FALSE(read.problems.oracle_options.allow_unsandboxed);
+}
+
+// Each number has the fewest digits that read back as the same number.
+TEST(RunConfig, NumbersAreWrittenAsPeopleWriteThem) {
+  const testing::TempDir folder;
+  RunConfig config;
+  config.model.folder = config.problems.file = "/somewhere";
+  config.search.min_yield = 1e-7;
+  config.search.budget_seconds = 3;
+  config.sampling.params.top_p = 0.1 + 0.2;
+  config.sampling.seed = 18446744073709551615u;
+  SaveRunConfig(config, {}, folder.path());
+  const std::string text = data::ReadFile(folder.path() / "run.toml");
+  for (const char* line : {"gap = 0.2\n", "tolerance = 0.05\n", "confidence = 0.95\n",
+                           "min_yield = 1e-07\n", "budget_seconds = 3.0\n",
+                           "top_p = 0.30000000000000004\n", "seed = '18446744073709551615'\n"})
+    EXPECT_THAT(text, ::testing::HasSubstr(line));
+  const RunConfig read = LoadRunConfig(folder.path());
+  EXPECT_EQ(SettingsText(read), SettingsText(config));
+  EXPECT_EQ(read.sampling.params.top_p, 0.1 + 0.2);
+  EXPECT_EQ(read.sampling.seed, 18446744073709551615u);
+}
+
+// A number that its setting cannot hold is refused, not cut.
+TEST(RunConfig, NumbersOutOfRangeAreNamed) {
+  const testing::TempDir folder;
+  const auto text_of = [&](const std::string& from, const std::string& to) {
+    RunConfig config;
+    config.model.folder = config.problems.file = "/somewhere";
+    SaveRunConfig(config, {}, folder.path());
+    std::string text = data::ReadFile(folder.path() / "run.toml");
+    text.replace(text.find(from), from.size(), to);
+    folder.Write("run.toml", text);
+    return testing::ErrorText([&] { LoadRunConfig(folder.path()); });
+  };
+  using ::testing::HasSubstr;
+  EXPECT_THAT(text_of("\nsamples = 32\n", "\nsamples = 4294967297\n"),
+              HasSubstr("run.toml: search.samples is 4294967297; it must be from -2147483648"));
+  EXPECT_THAT(text_of("\nlimit = 0\n", "\nlimit = -1\n"), HasSubstr("problems.limit is -1"));
+  EXPECT_THAT(text_of("\nseed = 1\n", "\nseed = '18446744073709551616'\n"),
+              HasSubstr("sampling.seed is not an integer"));
+  EXPECT_THAT(text_of("\nseed = 1\n", "\nseed = 1.5\n"),
+              HasSubstr("sampling.seed is not an integer"));
 }
 
 TEST(RunConfig, NamesWhatIsWrong) {
