@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <string>
 
 #include "cli/console.h"
 #include "cli/flags.h"
@@ -15,6 +16,20 @@
 #include "data/base/text.h"
 #include "kernels/cpu_kernels.h"
 #include "pivotal/version.h"
+
+// Makes all commands refuse an empty value, which scripts give by accident (--output "$UNSET").
+// Only an empty system message means something: none.
+static void RefuseEmptyValues(CLI::App& app) {
+  for (CLI::App* command : app.get_subcommands({}))
+    for (CLI::Option* option : command->get_options())
+      if (!option->check_name("--system"))
+        option->check(
+            [](const std::string& value) {
+              return value.empty() ? "the value is empty; give one, or leave the option out"
+                                   : std::string();
+            },
+            "");
+}
 
 int main(int argc, char** argv) {
   CLI::App app(
@@ -49,6 +64,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddInfo(app);
   pivotal::cli::AddTokenize(app);
   pivotal::cli::RequireWholeNumbers(app);
+  RefuseEmptyValues(app);
   pivotal::cli::InstallLogger();
   pivotal::cli::InstallStopHandler();
   std::signal(SIGXFSZ, SIG_IGN);  // makes writes beyond a file-size limit fail, like a full disk

@@ -140,6 +140,7 @@ void WriteFile(const fs::path& path, std::string_view text) {
 }
 
 void CreateOutputFolder(const fs::path& folder) {
+  if (folder.empty()) Fail("the name of the output folder is empty; give --output a name");
   std::error_code error;
   const fs::file_status status = fs::status(folder, error);
   if (fs::exists(status) && !fs::is_directory(status)) {

@@ -94,6 +94,29 @@ TEST_F(BadInput, CountsThatAreNone) {
   ExpectFailure(Search(model_, train_, "--limit 99999999999999999999"), "is too large", 2);
 }
 
+// Scripts give empty values where a variable is not set.
+TEST_F(BadInput, EmptyValues) {
+  const std::string text = "the value is empty; give one, or leave the option out";
+  const auto refuses = [&](const std::string& option, const std::string& command) {
+    SCOPED_TRACE(command);
+    ExpectFailure(command, option + ": " + text, 2);
+  };
+  refuses("--output", "search --model m --problems p --output ''");
+  refuses("--model", "search --model '' --problems p --output o");
+  refuses("--problems", "search --model m --problems '' --output o");
+  refuses("--resume", "search --resume ''");
+  refuses("--stop", "search --model m --problems p --output o --stop ''");
+  refuses("--output", "train --model m --data d --output ''");
+  refuses("--data", "train --model m --data '' --output o");
+  refuses("--resume", "train --resume ''");
+  refuses("--output", "pairs run --output ''");
+  refuses("run", "pairs ''");
+  refuses("run", "show ''");
+  refuses("--model", "eval --model '' --problems p");
+  refuses("--output", "merge-adapter --model m --adapter " + kTiny + " --output ''");
+  refuses("--output", "demo --output ''");
+}
+
 TEST_F(BadInput, ModelFolder) {
   ExpectFailure(Search(Path("nowhere"), train_), "nowhere: no such folder");
   ExpectFailure(Search(ModelWithout("model.safetensors"), train_), "model.safetensors");
