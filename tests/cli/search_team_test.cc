@@ -75,6 +75,15 @@ TEST_F(SearchTeam, RunsUnderMpirun) {
       kSearch + run);
   EXPECT_EQ(result.code, 0) << result.output;
   EXPECT_EQ(PairsOf(run), alone_);
+  // Started again, no rank takes the run for that of its own launch.
+  fs::remove(fs::path(run) / "traces.h5");
+  const auto again = RunCommand(
+      "OMP_NUM_THREADS=1 mpirun --allow-run-as-root --oversubscribe -n 2 " PIVOTAL_BINARY " " +
+      kSearch + run);
+  EXPECT_NE(again.code, 0);
+  EXPECT_THAT(again.output, HasSubstr(run + ": exists and is not empty"));
+  EXPECT_FALSE(fs::exists(fs::path(run) / "traces.h5"));
+  EXPECT_FALSE(fs::exists(fs::path(run) / "shards"));
 }
 
 // Four network namespaces are the hosts of one mpirun. One of them loses its link and hangs, as it

@@ -9,6 +9,8 @@
 
 #include <atomic>
 #include <cmath>
+#include <set>
+#include <string>
 
 #include "data/base/error.h"
 #include "dpo/trainer.h"
@@ -266,6 +268,32 @@ TEST(LaunchedRank, IsReadFromTheEnvironment) {
                            "OMPI_COMM_WORLD_LOCAL_RANK", "OMPI_COMM_WORLD_LOCAL_SIZE"})
     ::unsetenv(name);
   EXPECT_EQ(ReadLaunchedRank().size, 1);
+}
+
+// Two steps of a job, and a job that went back into the queue, are launches of their own.
+TEST(LaunchedRank, KnowsItsLaunch) {
+  for (const char* name : {"OMPI_MCA_orte_precondition_transports", "PMIX_NAMESPACE"})
+    ::unsetenv(name);
+  ::setenv("SLURM_STEP_NUM_TASKS", "2", 1);
+  ::setenv("SLURM_JOB_ID", "7", 1);
+  std::set<std::string> launches;
+  for (const char* step : {"0", "1"}) {
+    ::setenv("SLURM_STEP_ID", step, 1);
+    ::setenv("SLURM_PROCID", "0", 1);
+    const std::string first = ReadLaunchedRank().launch;
+    ::setenv("SLURM_PROCID", "1", 1);
+    EXPECT_EQ(ReadLaunchedRank().launch, first) << "all ranks of a launch have one name";
+    launches.insert(first);
+  }
+  ::setenv("SLURM_RESTART_COUNT", "1", 1);
+  launches.insert(ReadLaunchedRank().launch);
+  ::setenv("OMPI_MCA_orte_precondition_transports", "a1-b2", 1);
+  launches.insert(ReadLaunchedRank().launch);
+  EXPECT_EQ(launches.size(), 4u);
+  EXPECT_FALSE(launches.contains(""));
+  for (const char* name : {"SLURM_STEP_NUM_TASKS", "SLURM_JOB_ID", "SLURM_STEP_ID", "SLURM_PROCID",
+                           "SLURM_RESTART_COUNT", "OMPI_MCA_orte_precondition_transports"})
+    ::unsetenv(name);
 }
 
 TEST(RankDevice, EachRankOfAMachineHasItsGpu) {
