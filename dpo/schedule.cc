@@ -23,7 +23,7 @@ std::string_view ScheduleName(ScheduleType type) { return kTypes.Name(type); }
 ScheduleType ParseSchedule(const std::string& name) { return kTypes.Parse(name); }
 
 double Schedule::Factor(int64_t step) const {
-  if (step < warmup) return static_cast<double>(step) / static_cast<double>(warmup);
+  if (step < warmup) return static_cast<double>(step + 1) / static_cast<double>(warmup);
   if (type == ScheduleType::kConstant) return 1.0;
   const auto length = static_cast<double>(std::max<int64_t>(1, total - warmup));
   const double done = std::min(1.0, static_cast<double>(step - warmup) / length);

@@ -16,16 +16,17 @@ std::vector<std::string> ScheduleNames();
 std::string_view ScheduleName(ScheduleType type);
 ScheduleType ParseSchedule(const std::string& name);
 
-// Gives the learning rate of each step as transformers' get_scheduler does: it rises from 0 to the
-// peak in `warmup` steps, then follows a line, half a cosine or a constant until step `total`. Line
-// and cosine end at `floor` times the peak.
+// Gives the learning rate of each step: it rises to the peak in `warmup` steps, then follows a
+// line, half a cosine or a constant until step `total`. Line and cosine end at `floor` times the
+// peak. After the warm-up the rates are those of transformers' get_scheduler. In it they are one
+// step ahead: transformers gives the first step the rate 0, which leaves the weights as they are.
 struct Schedule {
   ScheduleType type = ScheduleType::kCosine;
   int64_t warmup = 0, total = 0;
   double floor = 0.0;
 
-  // Returns the learning rate of step 0, 1, ..., divided by the peak. The first step of a warm-up
-  // has rate 0.
+  // Returns the learning rate of step 0, 1, ..., divided by the peak: (step + 1) / warmup in the
+  // warm-up, whose last step has the peak.
   double Factor(int64_t step) const;
 };
 

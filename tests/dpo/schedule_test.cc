@@ -1,4 +1,4 @@
-// Apache-2.0. Compares learning rates with values of transformers' get_scheduler.
+// Apache-2.0. Compares learning rates after the warm-up with values of transformers' get_scheduler.
 #include "dpo/schedule.h"
 
 #include <gtest/gtest.h>
@@ -8,12 +8,15 @@
 namespace pivotal::dpo {
 namespace {
 
-TEST(Schedule, WarmsUpFromZero) {
+// In the warm-up the rates are those that transformers has a step later: its first one is 0.
+TEST(Schedule, TheFirstStepOfTheWarmUpMovesTheWeights) {
   for (const std::string& name : ScheduleNames()) {
     const Schedule schedule{ParseSchedule(name), 4, 20, 0};
-    EXPECT_DOUBLE_EQ(schedule.Factor(0), 0.0);
-    EXPECT_DOUBLE_EQ(schedule.Factor(3), 0.75);
+    EXPECT_DOUBLE_EQ(schedule.Factor(0), 0.25);
+    EXPECT_DOUBLE_EQ(schedule.Factor(2), 0.75);
+    EXPECT_DOUBLE_EQ(schedule.Factor(3), 1.0);
     EXPECT_DOUBLE_EQ(schedule.Factor(4), 1.0);
+    EXPECT_DOUBLE_EQ((Schedule{schedule.type, 1, 1, 0}.Factor(0)), 1.0) << "a run of one step";
     EXPECT_EQ(ScheduleName(schedule.type), name);
   }
 }

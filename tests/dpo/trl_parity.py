@@ -47,15 +47,26 @@ class Recorded:
         return loss
 
 
-class Dpo(Recorded, IdTrainer):
+class WarmUpFromOne:
+    """Takes the rates of the warm-up one step ahead. transformers gives the first step the rate 0, Pivotal does not."""
+
+    def create_scheduler(self, num_training_steps, optimizer=None):
+        theirs = super().create_scheduler(num_training_steps, optimizer)
+        warm_up = self.args.get_warmup_steps(num_training_steps)
+        rates = [lambda step, rate=rate: rate(step + (step < warm_up)) for rate in theirs.lr_lambdas]
+        self.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(theirs.optimizer, rates)
+        return self.lr_scheduler
+
+
+class Dpo(WarmUpFromOne, Recorded, IdTrainer):
     pass
 
 
-class Cpo(Recorded, FromIds, CPOTrainer):
+class Cpo(WarmUpFromOne, Recorded, FromIds, CPOTrainer):
     pass
 
 
-class Orpo(Recorded, FromIds, ORPOTrainer):
+class Orpo(WarmUpFromOne, Recorded, FromIds, ORPOTrainer):
     pass
 
 
