@@ -48,6 +48,11 @@ void Print(const TrainResult& result, const TrainSettings& settings,
                last.metrics.at("rewards/accuracies"));
   fmt::print("\n{} and log.jsonl in {}\n", settings.WritesAdapter() ? "adapter" : "model",
              output.string());
+  if (result.weight_change && *result.weight_change > 0)
+    fmt::print("the trained weights have moved by {:.3g}% of their norm\n",
+               100 * *result.weight_change);
+  else if (result.weight_change)
+    spdlog::warn("the weights have not moved: the result is the model that training began with");
   if (result.early)
     fmt::print("ended after {} evaluations without a better one\n", settings.held_out.patience);
   if (result.best.step > 0)
@@ -203,7 +208,8 @@ void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
       ->check(CLI::IsMember(dpo::ScheduleNames()))
       ->capture_default_str();
   sub.add_option("--warmup-ratio", options.warmup_ratio,
-                 "fraction of the steps in which the learning rate rises")
+                 "fraction of the steps in which the learning rate rises to its peak: the first of "
+                 "n steps has 1/n of it")
       ->check(Interval("[0, 1)"))
       ->capture_default_str();
   sub.add_option("--warmup-steps", options.warmup_steps,

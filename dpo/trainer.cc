@@ -30,6 +30,10 @@ std::vector<std::vector<int64_t>> StepsOf(const Objective& objective,
              : PlanEpoch(groups, options.StepSize(), options.seed, epoch);
 }
 
+int64_t StepsPerEpoch(const Objective& objective, const TrainOptions& options) {
+  return (objective.size() + options.StepSize() - 1) / options.StepSize();
+}
+
 // Cuts a step into forward passes of at most `batch_size` examples.
 std::vector<std::span<const int64_t>> Passes(std::span<const int64_t> step, int64_t batch_size) {
   std::vector<std::span<const int64_t>> passes;
@@ -102,9 +106,8 @@ Trainer::Trainer(const model::PhiModel& model, const Objective& objective,
       group_of_(GroupOf(groups_)) {
   options.Validate();
   if (objective.size() == 0) Fail("nothing to train on: the data has no examples");
-  steps_per_epoch_ = (objective.size() + options.StepSize() - 1) / options.StepSize();
-  log_.total_steps = steps_per_epoch_ * options.epochs;
-  if (options.max_steps > 0) log_.total_steps = std::min(log_.total_steps, options.max_steps);
+  steps_per_epoch_ = StepsPerEpoch(objective, options);
+  log_.total_steps = TotalSteps(objective, options);
   const auto by_ratio = static_cast<int64_t>(std::ceil(options.warmup_ratio * log_.total_steps));
   schedule_ = {options.schedule, options.warmup_steps > 0 ? options.warmup_steps : by_ratio,
                log_.total_steps, options.min_learning_rate_ratio};
@@ -166,6 +169,11 @@ void Trainer::Restore(const TrainState& state) {
   log_.tokens = state.tokens;
   log_.examples = state.examples;
   log_.seconds = state.seconds;
+}
+
+int64_t TotalSteps(const Objective& objective, const TrainOptions& options) {
+  const int64_t all = StepsPerEpoch(objective, options) * options.epochs;
+  return options.max_steps > 0 ? std::min(all, options.max_steps) : all;
 }
 
 int64_t LargestPass(const Objective& objective, const TrainOptions& options) {

@@ -45,6 +45,7 @@ class Trainer {
 
   int64_t total_steps() const { return log_.total_steps; }
   int64_t steps_per_epoch() const { return steps_per_epoch_; }
+  const Schedule& schedule() const { return schedule_; }
   bool done() const { return log_.step == log_.total_steps; }
   // Returns the log of the latest step; it is all zeros before the first one.
   const StepLog& log() const { return log_; }
@@ -76,6 +77,9 @@ class Trainer {
   Schedule schedule_;
   StepLog log_;
 };
+
+// Returns the number of optimizer steps that a Trainer makes.
+int64_t TotalSteps(const Objective& objective, const TrainOptions& options);
 
 // Returns the number of tokens in the largest forward pass of the first epoch.
 int64_t LargestPass(const Objective& objective, const TrainOptions& options);

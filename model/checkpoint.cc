@@ -47,19 +47,27 @@ void AddStopTokens(const Tokenizer& tokenizer, std::vector<int64_t>& stops) {
   }
 }
 
-// Copies the small files that a loader may read, except config.json and the index of shards.
-void CopySideFiles(const fs::path& origin, const fs::path& folder) {
+// Lists the small files that a loader may read, except config.json and the index of shards.
+std::vector<fs::directory_entry> SideFiles(const fs::path& origin) {
   static constexpr std::string_view kExtensions[] = {".json", ".model", ".tiktoken",
                                                      ".txt",  ".jinja", ".py"};
-  std::error_code error;
-  if (fs::equivalent(origin, folder, error)) return;
+  std::vector<fs::directory_entry> files;
   for (const auto& entry : fs::directory_iterator(origin)) {
     const std::string name = entry.path().filename().string();
-    if (!entry.is_regular_file() || name == "config.json" || name.ends_with(".index.json") ||
-        std::ranges::find(kExtensions, entry.path().extension().string()) == std::end(kExtensions))
-      continue;
-    fs::copy_file(entry.path(), folder / name, fs::copy_options::overwrite_existing, error);
-    if (error) Fail("{}: cannot be written: {}", (folder / name).string(), error.message());
+    if (entry.is_regular_file() && name != "config.json" && !name.ends_with(".index.json") &&
+        std::ranges::find(kExtensions, entry.path().extension().string()) != std::end(kExtensions))
+      files.push_back(entry);
+  }
+  return files;
+}
+
+void CopySideFiles(const fs::path& origin, const fs::path& folder) {
+  std::error_code error;
+  if (fs::equivalent(origin, folder, error)) return;
+  for (const auto& entry : SideFiles(origin)) {
+    const fs::path to = folder / entry.path().filename();
+    fs::copy_file(entry.path(), to, fs::copy_options::overwrite_existing, error);
+    if (error) Fail("{}: cannot be written: {}", to.string(), error.message());
   }
 }
 
@@ -182,6 +190,14 @@ void SaveCheckpoint(const PhiModel& model, const fs::path& origin, const fs::pat
   const auto dtype = c10::typeMetaToScalarType(model.options().dtype());
   CopyPhiConfig(model.config(), origin, std::string(kDTypes.Name(dtype)), folder);
   SaveWeights(model, folder, max_shard_bytes);
+}
+
+int64_t SavedBytes(const PhiModel& model, const fs::path& origin) {
+  int64_t bytes = 0;
+  for (const auto& [name, tensor] : model.parameters())
+    bytes += static_cast<int64_t>(tensor.nbytes());
+  for (const auto& entry : SideFiles(origin)) bytes += static_cast<int64_t>(entry.file_size());
+  return bytes;
 }
 
 std::string WeightsFingerprint(const fs::path& folder) {

@@ -63,6 +63,9 @@ void SaveCheckpoint(const PhiModel& model, const std::filesystem::path& origin,
                     const std::filesystem::path& folder,
                     int64_t max_shard_bytes = kDefaultShardBytes);
 
+// Returns the bytes that SaveCheckpoint writes, but for the headers of weight files.
+int64_t SavedBytes(const PhiModel& model, const std::filesystem::path& origin);
+
 // Returns the SHA-256 of a folder's weight file, or of the list of names and sums of its shards.
 std::string WeightsFingerprint(const std::filesystem::path& folder);
 

@@ -29,7 +29,8 @@ fs::path OfStep(const fs::path& run, std::string_view prefix, int64_t step) {
 // Returns the folders <prefix><step> of a run by step.
 std::map<int64_t, fs::path> Numbered(const fs::path& run, std::string_view prefix) {
   std::map<int64_t, fs::path> found;
-  for (const auto& entry : fs::directory_iterator(run)) {
+  std::error_code ignored;
+  for (const auto& entry : fs::directory_iterator(run, ignored)) {
     const std::string name = entry.path().filename().string();
     if (!name.starts_with(prefix)) continue;
     int64_t step = 0;
@@ -155,6 +156,13 @@ std::optional<TrainCheckpoint> FindTrainCheckpoint(const fs::path& run) {
   return std::nullopt;
 }
 
+int64_t CountCheckpoints(const fs::path& run) { return std::ssize(Numbered(run, kCheckpoint)); }
+
+std::string NewestCheckpoint(const fs::path& run) {
+  const auto all = Numbered(run, kCheckpoint);
+  return all.empty() ? "" : all.rbegin()->second.filename().string();
+}
+
 void SaveBest(int64_t step, const SaveWeightsInto& weights, const fs::path& run) {
   WriteFolder(OfStep(run, kBest, step), weights);
   KeepNewest(run, kBest, 1);
@@ -164,6 +172,7 @@ fs::path BestFolder(const fs::path& run, int64_t step) { return OfStep(run, kBes
 
 TrainLog::TrainLog(fs::path path, int64_t step) : path_(std::move(path)) {
   CutBack(path_, step);
+  written_ = fs::file_size(path_);
   file_.open(path_, std::ios::app);
 }
 
@@ -183,8 +192,31 @@ void TrainLog::Add(int64_t step, const std::map<std::string, double>& measured) 
 }
 
 void TrainLog::Write(const std::string& line) {
-  file_ << line << std::endl;
-  if (!file_) Fail("{}: cannot be written; is the disk full?", path_.string());
+  const bool first = waiting_.empty();
+  waiting_ += line + "\n";
+  if (!Flush() && first)
+    spdlog::warn("{}: cannot be written; is the disk full? Training goes on, its lines wait",
+                 path_.string());
+}
+
+void TrainLog::Finish() {
+  if (!Flush()) spdlog::warn("{}: lacks its last lines; is the disk full?", path_.string());
+}
+
+bool TrainLog::Flush() {
+  file_ << waiting_ << std::flush;
+  if (file_) {
+    written_ += waiting_.size();
+    waiting_.clear();
+    return true;
+  }
+  // A part may have been written. Without it, the file ends with a whole line.
+  file_.close();
+  std::error_code ignored;
+  fs::resize_file(path_, written_, ignored);
+  file_.clear();
+  file_.open(path_, std::ios::app);
+  return false;
 }
 
 ordered_json TrainingSeries(const std::string& name, const fs::path& folder) {

@@ -38,27 +38,38 @@ void SaveTrainCheckpoint(const dpo::TrainState& state, const BestEvaluation& bes
 // newest intact one was written.
 std::optional<TrainCheckpoint> FindTrainCheckpoint(const std::filesystem::path& run);
 
+// Returns how many checkpoints a run has, whole or damaged; 0 for a folder that does not exist.
+int64_t CountCheckpoints(const std::filesystem::path& run);
+// Returns the name of the newest one, "checkpoint-<step>"; "" if there is none.
+std::string NewestCheckpoint(const std::filesystem::path& run);
+
 // Writes the weights into RUN/best-<step> and removes the folder of an earlier best step.
 void SaveBest(int64_t step, const SaveWeightsInto& weights, const std::filesystem::path& run);
 std::filesystem::path BestFolder(const std::filesystem::path& run, int64_t step);
 
 // Writes log.jsonl, one JSON object per line. Each line is flushed, so that a killed run keeps what
-// it has logged.
+// it has logged. Lines that a full disk does not take wait for the next one: a log is no reason to
+// lose what is trained.
 class TrainLog {
  public:
   // Opens `path` to continue after `step`; removes lines of later steps and an incomplete last
   // line.
   TrainLog(std::filesystem::path path, int64_t step);
-  // Adds the line of an optimizer step. Throws Error if it cannot be written.
+  // Adds the line of an optimizer step. Warns if it cannot be written, unless others wait already.
   void Add(const StepLog& log);
-  // Adds the line of an evaluation after `step`. Throws Error if it cannot be written.
+  // Adds the line of an evaluation after `step`. Warns as above.
   void Add(int64_t step, const std::map<std::string, double>& measured);
+  // Tries to write the lines that wait. Warns if there still are some.
+  void Finish();
 
  private:
   void Write(const std::string& line);
+  bool Flush();
 
   std::filesystem::path path_;
   std::ofstream file_;
+  std::uintmax_t written_ = 0;  // size of the file
+  std::string waiting_;         // lines that could not be written
 };
 
 // Reads FOLDER/log.jsonl and returns its numbers for a report's page: {"name", "series"}, see

@@ -3,14 +3,19 @@
 
 #include <spdlog/spdlog.h>
 
+#include <exception>
 #include <optional>
+#include <utility>
 
+#include "data/base/disk_room.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/run_lock.h"
 #include "experiments/settings/loading.h"
+#include "experiments/train/disk_plan.h"
 #include "experiments/train/memory_plan.h"
 #include "experiments/train/train_data.h"
+#include "experiments/train/weight_change.h"
 #include "model/memory.h"
 #include "model/phi_model.h"
 
@@ -68,10 +73,17 @@ class Job {
     if (phi().adapter() != nullptr) return phi().set_adapter(model::LoadAdapter(folder, phi()));
     model::LoadWeights(folder, phi());
   }
-  // Writes the result of the run: merges the adapter first if the settings say so.
+  // Writes the result of the run: merges the adapter first if the settings say so. If that fails,
+  // the model has its adapter again, so that a checkpoint can keep it.
   void SaveResult(const fs::path& folder) const {
+    const auto adapter = phi().adapter();
     if (settings_.merge) model::MergeAdapter(phi());
-    Save(folder);
+    try {
+      Save(folder);
+    } catch (...) {
+      if (adapter != nullptr) phi().set_adapter(adapter);
+      throw;
+    }
   }
 
  private:
@@ -109,11 +121,20 @@ TrainOptions OptionsOf(const TrainSettings& settings) {
   return options;
 }
 
+DiskPlan PlanDisk(const Job& job, int64_t step, const fs::path& output) {
+  const int64_t steps = dpo::TotalSteps(job.objective(), job.settings().options) - step;
+  return DiskPlanOf(job.settings(), job.phi(), steps, output);
+}
+
 // Runs the loop of a training run: optimizer steps, evaluations, checkpoints, and the result.
+//
+// A file that cannot be written does not lose what is trained: rank 0 keeps the reason in trouble_,
+// and the next turn of the loop ends the run on all ranks, with a checkpoint if one can be written.
 class Run {
  public:
   // Continues from `start`; the model already has its weights. `lock` is the lock of the output
-  // folder on rank 0, which alone writes files, and null on other ranks.
+  // folder on rank 0, which alone writes files, and null on other ranks. Keeps room on the disk for
+  // the result.
   Run(const Job& job, const TrainCheckpoint& start, const fs::path& output,
       const data::RunLock* lock, Progress& progress, dpo::Ranks& ranks)
       : job_(job),
@@ -125,7 +146,11 @@ class Run {
         trainer_(job.phi(), job.objective(), OptionsOf(settings_), ranks),
         best_(start.best),
         saved_(start.state.step) {
-    if (lock_ != nullptr) log_.emplace(output / "log.jsonl", start.state.step);
+    if (lock_ != nullptr) {
+      log_.emplace(output / "log.jsonl", start.state.step);
+      room_ = data::DiskRoom(output, PlanDisk(job, start.state.step, output).result);
+      WarnOfWarmUp();
+    }
     if (start.state.step > 0) trainer_.Restore(start.state);
     if (ranks.Any(best_.step > 0 && !fs::exists(BestFolder(output, best_.step))))
       best_.step = 0;  // a later evaluation replaced that folder; the run will repeat it
@@ -137,28 +162,82 @@ class Run {
       const int64_t step = trainer_.log().step;
       const bool stop = ranks_.Any(progress_.StopRequested());
       if (!stop && EvaluationDue()) Evaluate();
+      EndIfInTrouble();
       if (trainer_.done() || EndsEarly()) break;
-      if (stop || (settings_.save_steps > 0 && step % settings_.save_steps == 0)) SaveCheckpoint();
+      if (stop || (settings_.save_steps > 0 && step % settings_.save_steps == 0)) {
+        SaveCheckpoint();
+        EndIfInTrouble();
+      }
       if (stop) Interrupt(fmt::format("stopped after step {} of {}", step, trainer_.total_steps()));
       model::WithMemoryFor("training",
                            "take a lower --batch-size, --activation-checkpointing, --lora-rank or "
                            "a narrower --dtype",
                            [&] { trainer_.Step(); });
-      if (log_) log_->Add(trainer_.log());
+      if (log_) Write([&] { log_->Add(trainer_.log()); });
       progress_.Update(trainer_.log().step, Detail());
     }
     EndSteps();
+    // An adapter is merged below; weights are compared once they are safe.
+    std::optional<double> change = settings_.Adapts() ? Change() : std::nullopt;
+    room_.Release();
     Write([&] { job_.SaveResult(output_); });
-    return {trainer_.log(), best_, !trainer_.done()};
+    EndIfInTrouble();
+    if (log_) log_->Finish();
+    if (!settings_.Adapts()) change = Change();
+    return {trainer_.log(), best_, !trainer_.done(), change};
   }
 
  private:
-  // Runs f() on rank 0 only. Throws Error if the folder's lock is no longer held.
+  // Runs f() on rank 0 only, if the folder's lock is still held. Keeps the reason in trouble_ if
+  // something fails.
   template <typename F>
   void Write(F f) {
-    if (lock_ == nullptr) return;
-    lock_->Check();
-    f();
+    if (lock_ == nullptr || !trouble_.empty()) return;
+    try {
+      lock_->Check();
+      f();
+    } catch (const std::exception& error) {
+      trouble_ = error.what();
+    }
+  }
+
+  // Ends the run on all ranks if rank 0 could not write a file: tries to write a checkpoint, for
+  // which it frees the room of the result, and throws Error that says what is kept.
+  void EndIfInTrouble() {
+    if (!ranks_.Any(!trouble_.empty())) return;
+    EndSteps();
+    const std::string why = std::exchange(trouble_, "");
+    room_.Release();
+    if (log_) log_->Finish();
+    SaveCheckpoint();
+    if (lock_ == nullptr) throw Interrupted("rank 0 could not write its files");
+    const std::string newest = NewestCheckpoint(output_);
+    const std::string resume = fmt::format("pivotal train --resume {}", output_.string());
+    if (trouble_.empty() && saved_ > 0)
+      Fail("{}; all {} steps are in {}: once this is put right, {} goes on from there", why, saved_,
+           (output_ / newest).string(), resume);
+    Fail("{}; {}: once this is put right, {} {}", why,
+         newest.empty() ? "no checkpoint could be written"
+                        : (output_ / newest).string() + " is kept",
+         resume, newest.empty() ? "begins again" : "goes on from there");
+  }
+
+  std::optional<double> Change() const {
+    if (lock_ == nullptr) return std::nullopt;
+    try {
+      return WeightChange(job_.phi(), settings_.model);
+    } catch (const std::exception&) {  // the folder is not there any more
+      return std::nullopt;
+    }
+  }
+
+  void WarnOfWarmUp() const {
+    const int64_t warmup = trainer_.schedule().warmup, steps = trainer_.total_steps();
+    if (warmup < steps || warmup <= 1) return;
+    spdlog::warn(
+        "the learning rate never leaves its warm-up: it rises for {} steps, and training has {}. "
+        "The last step has {:.3g}% of --learning-rate; lower --warmup-steps or --warmup-ratio",
+        warmup, steps, 100 * trainer_.schedule().Factor(steps - 1));
   }
 
   void ShowSteps() {
@@ -185,21 +264,24 @@ class Run {
       measured = job_.held_out()->Measure(progress_);
     } catch (const Interrupted& stop) {
       SaveCheckpoint();
+      EndIfInTrouble();
       Interrupt(stop.what());
     }
-    if (log_) log_->Add(step, measured);
     const std::string metric = settings_.held_out.Metric();
     const double value = ranks_.Sum(lock_ != nullptr ? measured.at(metric) : 0.0);
+    BestEvaluation best = best_;
     if (best_.step == 0 || IsBetter(metric, value, best_.value)) {
       Write([&] {
         SaveBest(
             step, [this](const fs::path& folder) { job_.Save(folder); }, output_);
       });
-      best_ = {step, value, 0, step};
+      best = {step, value, 0, step};
     } else {
-      ++best_.since;
-      best_.evaluated = step;
+      ++best.since;
+      best.evaluated = step;
     }
+    if (log_) Write([&] { log_->Add(step, measured); });
+    if (trouble_.empty()) best_ = best;  // else a resumed run repeats this evaluation
     evaluation_ = fmt::format(", {} {:.4g} (best {:.4g})", metric, value, best_.value);
     if (!trainer_.done()) ShowSteps();
   }
@@ -209,14 +291,14 @@ class Run {
   }
 
   void SaveCheckpoint() {
-    if (trainer_.log().step == saved_) return;
+    if (!ranks_.Any(trainer_.log().step != saved_)) return;
     const dpo::TrainState state = trainer_.State();
     Write([&] {
       SaveTrainCheckpoint(
           state, best_, [this](const fs::path& folder) { job_.Save(folder); }, output_,
           settings_.keep);
     });
-    saved_ = trainer_.log().step;
+    if (trouble_.empty()) saved_ = trainer_.log().step;
   }
 
   [[noreturn]] void Interrupt(const std::string& why) const {
@@ -245,6 +327,8 @@ class Run {
   std::optional<TrainLog> log_;  // on rank 0 only
   BestEvaluation best_;
   int64_t saved_;             // step of the latest checkpoint
+  data::DiskRoom room_;       // for the result
+  std::string trouble_;       // on rank 0: why a file could not be written; "": nothing failed
   std::string evaluation_;    // text about the latest evaluation
   bool shows_steps_ = false;  // whether progress_ is in the phase "train"
 };
@@ -292,6 +376,7 @@ TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, P
   const Job job(settings, std::move(base), inputs, progress, ranks);
   std::optional<data::RunLock> lock;
   if (ranks.rank() == 0) {
+    RequireDiskFits(PlanDisk(job, 0, output), output);
     data::CreateOutputFolder(output);
     lock.emplace(output);
     data::RequireAbsent(output / "train.toml");  // another process may have been quicker
@@ -312,6 +397,7 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   const auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
   RequireSame(inputs, found.state.step, ranks);
   const Job job(settings, LoadBase(settings, ranks), inputs, progress, ranks);
+  if (ranks.rank() == 0) RequireDiskFits(PlanDisk(job, found.state.step, output), output);
   if (found.state.step > 0) job.Load(found.folder);
   return Run(job, found, output, lock ? &*lock : nullptr, progress, ranks).Finish();
 }

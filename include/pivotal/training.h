@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -85,7 +86,8 @@ struct TrainOptions {
   int64_t gradient_accumulation = 1;  // forward passes per optimizer step
   int64_t max_steps = 0;              // 0: as many as the epochs hold
   ScheduleType schedule = ScheduleType::kCosine;
-  double warmup_ratio = 0.1;           // share of the steps in which the learning rate rises
+  double warmup_ratio = 0.1;           // share of the steps in which the learning rate rises: the
+                                       // first of n steps has 1/n of the peak, the n-th the peak
   int64_t warmup_steps = 0;            // takes the place of the ratio; 0: by the ratio
   double min_learning_rate_ratio = 0;  // share of the peak at which line and cosine end
   DataOrder order = DataOrder::kShuffled;
@@ -177,14 +179,18 @@ struct TrainResult {
   StepLog last;         // the last step
   BestEvaluation best;  // step 0 without held-out data
   bool early = false;   // ended by HeldOutSettings::patience
+  // How far the trained weights are from those that training began with: the norm of their change,
+  // divided by their norm before. Nothing where the model's folder cannot be read again.
+  std::optional<double> weight_change;
 };
 
 // Trains and writes the folder `output`: the Hugging Face folder of the trained model, or the
 // trained adapter alone (PEFT's files; its reference is the model without it), train.toml with
 // every setting, log.jsonl with a line a step and a line an evaluation, best-<step> with the
 // weights of the best evaluation, and checkpoint-<step>. Throws Error before anything is written if
-// a setting, the data or the model is bad or the folder is not empty. On a stop request it writes a
-// checkpoint and throws Interrupted.
+// a setting, the data or the model is bad, the folder is not empty or the disk has no room. On a
+// stop request it writes a checkpoint and throws Interrupted. If a file cannot be written it tries
+// to write a checkpoint, too; the Error names the newest one.
 TrainResult Train(const TrainSettings& settings, const std::filesystem::path& output,
                   Progress& progress);
 
