@@ -67,7 +67,7 @@ void CopySideFiles(const fs::path& origin, const fs::path& folder) {
   for (const auto& entry : SideFiles(origin)) {
     const fs::path to = folder / entry.path().filename();
     fs::copy_file(entry.path(), to, fs::copy_options::overwrite_existing, error);
-    if (error) Fail("{}: cannot be written: {}", to.string(), error.message());
+    if (error) Fail("{}: can't write: {}", to.string(), data::ErrnoText(error.value()));
   }
 }
 

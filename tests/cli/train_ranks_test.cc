@@ -40,7 +40,7 @@ class TrainRanks : public testing::CliTest {
   std::string Train(const std::string& arguments) const {
     return std::string(PIVOTAL_BINARY) + " train --model " + kTinyModel + " --data " +
            Path("pairs.jsonl") +
-           " --learning-rate 1e-3 --batch-size 4 --epochs 2 --rpo-alpha 0.1 " + arguments +
+           " --learning-rate 3e-4 --batch-size 4 --epochs 2 --rpo-alpha 0.1 " + arguments +
            " --output ";
   }
   std::vector<nlohmann::json> Log(const std::string& output) const {
