@@ -3,6 +3,7 @@
 
 #include <c10/core/CachingDeviceAllocator.h>
 #include <c10/util/Exception.h>
+#include <c10/util/Logging.h>
 #include <fmt/format.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -173,6 +174,8 @@ bool IsOutOfMemory(const std::exception& error) {
          (dynamic_cast<const c10::Error*>(&error) != nullptr &&
           std::string_view(error.what()).find("can't allocate memory") != std::string_view::npos);
 }
+
+void LetAllocationsThrow() { FLAGS_caffe2_use_fatal_for_enforce = false; }
 
 std::string BytesText(int64_t bytes) {
   const auto number = static_cast<double>(bytes);

@@ -62,10 +62,15 @@ int64_t GroupFree(const std::filesystem::path& groups, const std::filesystem::pa
 // Returns whether `error` reports that memory ran out: that of C++, or of LibTorch on any device.
 bool IsOutOfMemory(const std::exception& error);
 
+// Lets LibTorch throw where memory runs out, instead of ending the process, as some builds of it
+// do.
+void LetAllocationsThrow();
+
 // Returns f(). Where memory runs out in it, throws Error that says so, with what was being done
 // ("loading the model") and the remedy ("take --dtype bfloat16").
 template <typename F>
 auto WithMemoryFor(const std::string& doing, const std::string& remedy, F&& f) {
+  LetAllocationsThrow();
   try {
     return f();
   } catch (const std::exception& error) {

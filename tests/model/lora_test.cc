@@ -312,7 +312,7 @@ TEST(Lora, KeysMayHaveTheNameOfPeftsDefaultAdapter) {
 TEST(Lora, TakesUpdatesOfMergedLayersOneByOne) {
   const c10::NoGradGuard no_grad;
   const testing::TempDir temp;
-  const auto model = testing::InDouble(*testing::SmallPhi());
+  const auto model = testing::SmallPhi();
   std::map<std::string, data::TensorView> views;
   std::deque<std::vector<float>> values;
   std::map<std::string, at::Tensor> deltas;  // of a projection: its whole update
