@@ -190,9 +190,9 @@ TEST_F(BadInput, PointersOfGitLfs) {
 }
 
 TEST_F(BadInput, TooLittleMemory) {
-  const auto result =
-      testing::RunCommand("ulimit -v 900000; OMP_NUM_THREADS=1 " + std::string(PIVOTAL_BINARY) +
-                          " generate --kv-memory 30GB --max-new-tokens 8 --model " + model_ + " x");
+  const auto result = testing::RunCommand(
+      "ulimit -v 4000000; OMP_NUM_THREADS=1 " + std::string(PIVOTAL_BINARY) +
+      " generate --batch 60000 --kv-memory 30GB --max-new-tokens 8 --model " + model_ + " x");
   EXPECT_EQ(result.code, 1) << result.output;
   EXPECT_THAT(result.output,
               ::testing::MatchesRegex("pivotal: memory ran out while [^\n]*; [^\n]*\n"));
