@@ -98,6 +98,9 @@ bool ChangesValue(std::string_view word) {
       "half", "halves", "third", "thirds", "fourth", "fourths", "fifth", "fifths", "sixth",
       "sixths", "seventh", "sevenths", "eighth", "eighths", "ninth", "ninths", "tenth", "tenths",
       "hundredth", "hundredths", "thousandth", "thousandths",
+      // dates
+      "january", "february", "march", "april", "may", "june", "july", "august", "september",
+      "october", "november", "december",
       // directions and times
       "north", "south", "east", "west", "clockwise", "counterclockwise", "noon", "midnight", "bc",
       "bce", "ad", "ce",

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cctype>
 
 #include "pts/oracles/math/notation.h"
@@ -268,6 +269,10 @@ Math MathGrammar::Factors(Math first, std::size_t begin) {
       const bool sets = IsSet(above) && Is(below, MathKind::kSet);
       factors = {Node(sets ? MathKind::kDifference : MathKind::kQuotient,
                       {std::move(above), std::move(below)})};
+    } else if (Lower(Peek().text) == "choose" && Peek().kind != TokenKind::kCommand) {
+      Take();
+      Math above = product();
+      factors = {Node(MathKind::kFunction, {std::move(above), Unary()}, "binomial")};
     } else if (StartsFactor()) {
       const Token& token = Peek();
       // "1 2" is no product, but "2^4 3^2" and "\sqrt2 3" are.
@@ -380,7 +385,10 @@ bool MathGrammar::EatUnit(bool has_number, std::vector<std::string>* words) {
   std::vector<std::string> found = {word};
   if (token.kind == TokenKind::kText) {
     found = UnitWords(token.text);
-    if (found.empty()) return false;
+    const auto is_symbol = [](const std::string& w) {
+      return !GreekSymbol(w).empty() || w == "x" || w == "y" || w == "z" || w == "n";
+    };
+    if (found.empty() || std::ranges::any_of(found, is_symbol)) return false;
   } else if (token.kind == TokenKind::kWord && has_number) {
     if (word == "percent" || word == "pct" || !GreekSymbol(token.text).empty() ||
         !FunctionName(token.text).empty() || word == "sqrt")

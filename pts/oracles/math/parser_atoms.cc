@@ -251,7 +251,7 @@ Math MathGrammar::Bracket(const std::string& open) {
     Need(EatCommand("rangle"));
   } else {
     close = Take().text;
-    if (close == "[") close = ")";  // "[1,2[" is [1,2)
+    if (close == "[") close.assign(1, ')');  // "[1,2[" is [1,2)
     Need(close == ")" || close == "]");
   }
   if (!Is(inside, MathKind::kList)) {

@@ -218,7 +218,7 @@ TEST_F(CommandOracle, OneThatCannotStartIsFoundAtOnce) {
   EXPECT_THAT(ErrorText([] { MakeOracle("command:/nonexistent/judge --fast"); }),
               AllOf(HasSubstr("/nonexistent/judge --fast"), HasSubstr("ended with code 127"),
                     HasSubstr("not found")));
-  EXPECT_THAT(ErrorText([] { MakeOracle("command:"); }), HasSubstr("is unknown"));
+  EXPECT_THAT(ErrorText([] { MakeOracle("command:"); }), HasSubstr("a program is missing"));
 }
 
 TEST_F(CommandOracle, SeveralThreadsShareAFewProcesses) {
