@@ -120,7 +120,7 @@ TEST_F(Grade, ALineWithoutVerdictIsWrongAndCounted) {
   EXPECT_EQ(lines.at(1)["success"], true);
   EXPECT_FALSE(lines.at(1).contains("oracle_failed"));
   std::filesystem::remove(out_);
-  ExpectFailure(bad + good, "--max-oracle-failures 0 --oracle 'regex:^(a+)+$'",
+  ExpectFailure(bad + good, "--threads 1 --max-oracle-failures 0 --oracle 'regex:^(a+)+$'",
                 "in.jsonl:1: 1 of 1 verdicts failed: 1 limit reached, more than "
                 "--max-oracle-failures 0 allows; the last: oracle regex: match limit");
   std::string many;

@@ -69,19 +69,19 @@ std::string RolloutsOf(const fs::path& run) {
   return text;
 }
 
-// The judge crashes on one response of five while the file `broken` is there. Once it is gone,
-// resume asks anew, alone or with others, and finds what a search finds whose judge never failed.
+// The judge crashes on every other right response while the file `broken` is there. Once it is
+// gone, resume asks anew, alone or with others, and finds what a search finds whose judge never
+// failed.
 TEST_F(OracleFailures, ResumeAsksAgainAndFindsWhatASoundJudgeFinds) {
-  temp_.Write(
-      "judge.py",
-      "import json, os, sys\n"
-      "for line in sys.stdin:\n"
-      "    d = json.loads(line)\n"
-      "    if os.path.exists('" +
-          Path("broken") +
-          "') and sum(map(ord, d['response'])) % 5 == 0: sys.exit(3)\n"
-          "    said, want = (d[k].split('####')[-1].strip() for k in ('response', 'answer'))\n"
-          "    print(json.dumps({'success': said == want}), flush=True)\n");
+  temp_.Write("judge.py",
+              "import json, os, sys\n"
+              "for line in sys.stdin:\n"
+              "    d = json.loads(line)\n"
+              "    said, want = (d[k].split('####')[-1].strip() for k in ('response', 'answer'))\n"
+              "    if os.path.exists('" +
+                  Path("broken") +
+                  "') and said == want and sum(map(ord, d['response'])) % 2: sys.exit(3)\n"
+                  "    print(json.dumps({'success': said == want}), flush=True)\n");
   const std::string judge =
       " --max-oracle-failures 1 --oracle 'command:exec /usr/bin/python3 " + Path("judge.py") + "'";
   ASSERT_EQ(Pivotal(search_ + Path("sound") + judge).code, 0);

@@ -57,15 +57,17 @@ TEST_F(TraceFile, FilesOfOlderVersionsHaveNoFailedVerdicts) {
   for (auto* flags : {&queries.searched, &queries.complete}) flags->push_back(1);
   queries.prefilled_tokens.push_back(0);
   queries.seconds.push_back(0);
-  Hdf5ColumnWriter writer;
-  writer.SetAttribute("schema", kTraceSchema);
-  tables.VisitTables([&](const std::string& name, auto& table) {
-    writer.AddGroup(name);
-    table.Visit([&](const std::string& column, auto& values) {
-      if (column != "failed_verdicts") writer.Add(name + "/" + column, values);
+  {
+    Hdf5ColumnWriter writer;
+    writer.SetAttribute("schema", kTraceSchema);
+    tables.VisitTables([&](const std::string& name, auto& table) {
+      writer.AddGroup(name);
+      table.Visit([&](const std::string& column, auto& values) {
+        if (column != "failed_verdicts") writer.Add(name + "/" + column, values);
+      });
     });
-  });
-  WriteFile(path_, writer.Finish());
+    WriteFile(path_, writer.Finish());
+  }
   EXPECT_EQ(LoadTraces(path_).at(0).failed_verdicts, 0);
   EXPECT_THAT(ReadTraceIds(path_, TraceIds::kJudged), ElementsAre("a"));
 }
@@ -132,6 +134,7 @@ void WriteTables(const fs::path& path, int32_t schema,
   tables.queries.prompt.Push({});
   tables.queries.samples = tables.queries.successes = {0};
   tables.queries.searched = tables.queries.complete = {0};
+  tables.queries.failed_verdicts = {0};
   tables.queries.prefilled_tokens = {0};
   tables.queries.seconds = {0};
   tables.responses.query = {0};

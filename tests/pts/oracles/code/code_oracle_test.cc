@@ -173,7 +173,7 @@ OracleOptions WithoutBubblewrap() {
 
 TEST(CodeOracleWithoutBubblewrap, IsRefusedWithTheRemedy) {
   EXPECT_THAT(ErrorText([] { MakeOracle("code", WithoutBubblewrap()); }),
-              AllOf(HasSubstr("/nonexistent/bwrap"), HasSubstr("no such file"),
+              AllOf(HasSubstr("/nonexistent/bwrap"), HasSubstr("o such file"),
                     HasSubstr("install bubblewrap"), HasSubstr("--allow-unsandboxed")));
 }
 

@@ -162,7 +162,7 @@ TEST_F(CommandOracle, OneThatNeverAnswersGivesNoVerdict) {
 }
 
 TEST_F(CommandOracle, OneThatCannotBeStartedAgainGivesNoVerdict) {
-  const auto oracle = Make("say(True)\n");  // each process answers once
+  const auto oracle = Make("sys.stdin.readline()\nsay(True)\n");  // each process answers once
   EXPECT_TRUE(Judge(*oracle, "a"));
   const auto error =
       testing::ErrorWhereScarce(RLIMIT_NPROC, 0, [&] { EXPECT_TRUE(Judge(*oracle, "a")); });
