@@ -195,7 +195,8 @@ TEST_F(BadInput, PointersOfGitLfs) {
 TEST_F(BadInput, TooLittleMemory) {
   const auto result = testing::RunCommand(
       "ulimit -v 4000000; OMP_NUM_THREADS=1 " + std::string(PIVOTAL_BINARY) +
-      " generate --batch 60000 --kv-memory 30GB --max-new-tokens 8 --model " + model_ + " x");
+      " eval --batch 60000 --kv-memory 30GB --limit 1 --max-new-tokens 8 --problems " + train_ +
+      " --model " + model_);
   EXPECT_EQ(result.code, 1) << result.output;
   EXPECT_THAT(result.output,
               ::testing::MatchesRegex("pivotal: memory ran out while [^\n]*; [^\n]*\n"));
