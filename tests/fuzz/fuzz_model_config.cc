@@ -48,7 +48,7 @@ void Attend(const model::PhiConfig& c) {
   const int32_t blocks[] = {2, 0, 1};
   const kernels::KvPiece piece = {blocks, length};
   const kernels::AttentionRow row = {query.data(), out.data(), &piece, 1, length};
-  kernels::Kernels().attend({&shape, &layer, &row, 1, 0, work.data()});
+  kernels::kPortableKernels.attend({&shape, &layer, &row, 1, 0, work.data()});
 }
 
 }  // namespace
