@@ -243,7 +243,7 @@ std::optional<Value> DictMethod(const Mapping& dict, const std::string& name,
     return found != nullptr ? *found : bound.Has(1) ? bound[1] : Value(None{});
   }
   if (name != "items" && name != "keys" && name != "values") return std::nullopt;
-  Bound(name, arguments, {});
+  const Bound none(name, arguments, {});
   if (name == "items") return Value::List(Pairs(dict, budget), Flavor::kView);
   budget.Charge(dict.entries.size() * sizeof(Value));
   Values items;
@@ -397,7 +397,7 @@ std::optional<Value> TextFilter(const std::string& name, const Value& value,
     const int64_t count = bound.Has(2) && !bound[2].IsNone() ? bound.Integer(2, -1) : -1;
     return Value(Replace(text, ToText(bound[0], budget), ToText(bound[1], budget), count, budget));
   }
-  Bound(name, arguments, {});
+  const Bound none(name, arguments, {});
   if (name == "string") return Value(text);
   if (name == "title") return Value(TitleFilter(text));
   return TextMethod(text, name, {}, budget);
@@ -493,7 +493,7 @@ Value ApplyFilter(const std::string& name, const Value& value, const Arguments& 
     return ToInt(value, bound.Has(0) ? bound[0] : Value(int64_t{0}));
   }
   if (name == "items") {
-    Bound(name, arguments, {});
+    const Bound none(name, arguments, {});
     if (value.Dict() == nullptr && !value.IsUndefined()) throw Fault("items: a dict is needed");
     return Value::List(value.Dict() != nullptr ? Pairs(*value.Dict(), budget) : Values(),
                        Flavor::kGenerator);

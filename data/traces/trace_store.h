@@ -23,8 +23,8 @@ class TraceStore {
   // Writes a finished group of queries as a new shard, shards/NUMBER.h5 or
   // shards/NUMBER-WORKER.h5. RUN must exist.
   void Append(const std::vector<QueryTrace>& queries);
-  // Returns the ids of all stored queries, or of those that are stored without a failed verdict. For
-  // a process that writes RUN: they make sure that an NFS client does not answer from memory.
+  // Returns the ids of all stored queries, or of those that are stored without a failed verdict.
+  // For a process that writes RUN: they make sure that an NFS client does not answer from memory.
   std::unordered_set<std::string> FinishedIds() const;
   std::unordered_set<std::string> JudgedIds() const;
   // Returns all stored queries: those of traces.h5, then those of the shards in the order in which

@@ -87,7 +87,8 @@ TEST_F(OracleFailures, ResumeAsksAgainAndFindsWhatASoundJudgeFinds) {
   ASSERT_EQ(Pivotal(search_ + Path("sound") + judge).code, 0);
   const std::string want = RolloutsOf(Path("sound"));
   temp_.Write("broken", "");
-  for (const std::string run : {Path("alone"), Path("shared")}) {
+  for (const char* name : {"alone", "shared"}) {
+    const std::string run = Path(name);
     const auto failing = Pivotal(search_ + run + judge);
     EXPECT_EQ(failing.code, 0) << failing.output;
     EXPECT_THAT(failing.output, AllOf(HasSubstr("failed verdicts"), HasSubstr("crashes")));

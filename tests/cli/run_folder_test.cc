@@ -120,8 +120,9 @@ TEST_F(RunFolder, ASecondSearchIsRefusedAndReadersSeeWhatIsStored) {
           const std::string output = (temp_.path() / std::to_string(i)).string();
           for (const std::string command : {"pairs ", "curve "}) {
             const auto read = Pivotal(command + run_.string() + " --output " + output + command[0]);
-            if (read.output.find("has stored nothing so far") == std::string::npos)
+            if (read.output.find("has stored nothing so far") == std::string::npos) {
               EXPECT_EQ(read.code, 0) << read.output;
+            }
           }
         }
       },

@@ -36,12 +36,12 @@ inline const std::string kTinyModel = kTiny + "/model";
 
 // Runs the program under test with these arguments.
 inline CommandResult Pivotal(const std::string& arguments) {
-  return RunCommand(std::string(PIVOTAL_BINARY) + " " + arguments);
+  return RunCommand(PIVOTAL_BINARY " " + arguments);
 }
 
 // Runs the Python that CMake was given, whose packages the parity tests compare with.
 inline CommandResult Python(const std::string& arguments) {
-  return RunCommand(std::string(PIVOTAL_PYTHON) + " " + arguments);
+  return RunCommand(PIVOTAL_PYTHON " " + arguments);
 }
 
 // A tool from outside this repository that some tests need. The environment variable

@@ -83,6 +83,12 @@ inline bool IsSymbol(const Math& m, std::string_view name) {
   return m->kind == MathKind::kSymbol && m->name == name;
 }
 
+// Returns 1 for infinity, -1 for its negative, 0 for anything else.
+inline int InfinitySign(const Math& m) {
+  if (IsSymbol(m, "\\infty")) return 1;
+  return Is(m, MathKind::kNegate) ? -InfinitySign(m->args[0]) : 0;
+}
+
 // Returns true if some node of the tree satisfies `test`.
 template <typename Test>
 bool AnyNode(const Math& m, const Test& test) {

@@ -18,11 +18,6 @@ constexpr std::size_t kMaxBounds = 24;
 
 bool IsReals(const Math& m) { return IsSymbol(m, "\\mathbb R"); }
 
-int InfinitySign(const Math& m) {
-  if (IsSymbol(m, "\\infty")) return 1;
-  return Is(m, MathKind::kNegate) ? -InfinitySign(m->args[0]) : 0;
-}
-
 // All bounds of both sets cut the real line into regions: below the first bound, the first bound
 // itself, between the first and the second, and so on. A set is the regions that it covers.
 using Regions = std::vector<char>;

@@ -421,11 +421,6 @@ bool AtRealOrComplexPoints(const Math& a, const Math& b, const MakeAgree& make) 
 }
 
 // Returns 1 for infinity, -1 for minus infinity, else 0.
-int InfinitySign(const Math& m) {
-  if (IsSymbol(m, "\\infty")) return 1;
-  return Is(m, MathKind::kNegate) ? -InfinitySign(m->args[0]) : 0;
-}
-
 bool SameBare(const Math& a, const Math& b) {
   if (InfinitySign(a) != 0 || InfinitySign(b) != 0) return InfinitySign(a) == InfinitySign(b);
   const auto x = ExactValue(a), y = ExactValue(b);
