@@ -60,7 +60,7 @@ TEST(Generate, EndsBeforeAStopString) {
       RunCommand(Generate(testing::kTinyModel, "--stop '####' --stop nowhere '" + kBoxes + "'"));
   EXPECT_EQ(cut.code, 0);
   EXPECT_EQ(cut.output, whole.output.substr(0, whole.output.find("####")) + "\n");
-  EXPECT_EQ(RunCommand(Generate(testing::kTinyModel, "--stop '' '" + kBoxes + "'")).code, 1);
+  EXPECT_EQ(RunCommand(Generate(testing::kTinyModel, "--stop '' '" + kBoxes + "'")).code, 2);
 }
 
 TEST(Chat, AnswersEachLineAndForgetsOnReset) {
