@@ -162,7 +162,7 @@ void GradientExchange::Send(const Message& message) {
   const at::Tensor flat = Flat(message.tensors, message.elements);
   ranks_.Reduce(flat, message.owner);
   int64_t offset = 0;
-  for (at::Tensor tensor : message.tensors) {
+  for (const at::Tensor& tensor : message.tensors) {
     if (message.owner == ranks_.rank()) {
       tensor.mutable_grad() = flat.narrow(0, offset, tensor.numel()).view(tensor.sizes());
     } else {

@@ -80,9 +80,10 @@ void Fill(const fs::path& folder, const dpo::TrainState& state, const BestEvalua
 json ReadState(const fs::path& folder) {
   const json file = json::parse(data::ReadFile(folder / "state.json"));
   const json& body = file.at("state");
-  if (data::Sha256OfText(body.dump()) != file.at("sha256")) Fail("state.json has changed");
+  if (data::Sha256OfText(body.dump()) != file.at("sha256").get<std::string>())
+    Fail("state.json has changed");
   for (const auto& [name, sum] : body.at("files").items())
-    if (data::Sha256OfFile(folder / name) != sum) Fail("{} has changed", name);
+    if (data::Sha256OfFile(folder / name) != sum.get<std::string>()) Fail("{} has changed", name);
   return body;
 }
 

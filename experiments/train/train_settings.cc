@@ -19,6 +19,8 @@ struct Choice {
   std::string_view (*name)(std::remove_const_t<T>);
   std::remove_const_t<T> (*parse)(const std::string&);
 };
+template <typename T, typename Name, typename Parse>
+Choice(T&, Name, Parse) -> Choice<T>;
 
 // Calls f(section, key, value) for every setting; `value` of an enum is a Choice. One visitor
 // serves writing and reading.

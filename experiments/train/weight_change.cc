@@ -7,10 +7,13 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <string>
+#include <vector>
 
 #include "data/weights/safetensors.h"
 #include "model/lora.h"
 #include "model/tensor_transfer.h"
+#include "model/weight_files.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -32,11 +35,19 @@ struct Squares {
 
 Squares OfWeights(const model::PhiModel& model, const std::filesystem::path& folder) {
   const data::SafetensorsReader reader(folder);
-  Squares squares;
-  for (const auto& [name, weight] : model.Trainable()) {
-    const at::Tensor before =
+  const auto read = [&](const std::string& name, const at::Tensor& weight) {
+    const at::Tensor tensor =
         model::ToTensor(reader.Get(name), weight.device(), weight.scalar_type()).to(at::kFloat);
     reader.Release(name);
+    return tensor;
+  };
+  Squares squares;
+  for (const auto& [name, weight] : model.Trainable()) {
+    std::vector<at::Tensor> parts;  // of a weight that the file has in parts, as a Llama does
+    if (!reader.Contains(name))
+      for (const model::WeightPart& part : model::PartsOf(name, model.config()))
+        parts.push_back(read(part.name, weight));
+    const at::Tensor before = parts.empty() ? read(name, weight) : at::cat(parts);
     squares.change += Square(weight.detach().to(at::kFloat) - before);
     squares.before += Square(before);
   }

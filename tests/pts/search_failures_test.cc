@@ -53,7 +53,9 @@ TEST(SearchFailures, AResponseWithoutVerdictIsNotRightAndMarksItsQuery) {
   for (const RolloutTrace& rollout : traces[1].rollouts) {
     const std::size_t before =
         static_cast<std::size_t>(rollout.position) + (rollout.forced >= 0 ? 1 : 0);
-    if ((before + rollout.tokens.size()) % 2 == 0) EXPECT_FALSE(rollout.success);
+    if ((before + rollout.tokens.size()) % 2 == 0) {
+      EXPECT_FALSE(rollout.success);
+    }
   }
   EXPECT_EQ(found.summary.failed_verdicts, traces[1].failed_verdicts);
   EXPECT_EQ(found.summary.verdicts.Failed(), traces[1].failed_verdicts);

@@ -49,7 +49,11 @@ TEST(SuccessTrie, ARolloutCountsWhereItLeavesTheResponses) {
   EXPECT_EQ(trie[first[2]].branches.at(9).estimate.samples, 1);
   EXPECT_EQ(trie[second[2]].left.samples, 0);
 
-  RolloutTrace fresh{.kind = RolloutKind::kChosen, .response = 0, .position = 1, .forced = 2};
+  RolloutTrace fresh;
+  fresh.kind = RolloutKind::kChosen;
+  fresh.response = 0;
+  fresh.position = 1;
+  fresh.forced = 2;
   fresh.tokens = {3};
   fresh.logprobs = Halves(1);
   AddRollout(fresh, false,
