@@ -49,6 +49,10 @@ target_compile_options(pivotal_flags INTERFACE -Wall -Wextra -Wpedantic)
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CCACHE_PROGRAM AND NOT CMAKE_DISABLE_PRECOMPILE_HEADERS)
   target_compile_options(pivotal_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-fpch-preprocess>)
 endif()
+if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_UNITY_BUILD)
+  # GCC takes a file that another includes for a header, whose types should not hold unnamed ones.
+  target_compile_options(pivotal_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:-Wno-subobject-linkage>)
+endif()
 if(PIVOTAL_SANITIZE)
   target_compile_options(pivotal_flags INTERFACE -fsanitize=${PIVOTAL_SANITIZE}
                                                  -fno-omit-frame-pointer -fno-sanitize-recover=all)

@@ -79,9 +79,9 @@ class QuerySearch {
   void PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token);
   RatedRequest RequestFor(const PlannedRollouts& plan) const;
 
-  // Adds the answer to the trace and the trie.
   // Returns true for a right response; counts a failed verdict.
   bool IsRight(Verdict verdict);
+  // Adds the answer to the trace and the trie.
   void Record(const PlannedRollouts& plan, JudgedRollouts answer);
   void ChooseResponses();
   void FinishAlternatives();
