@@ -167,7 +167,7 @@ std::string JoinedLetters(std::string_view text, std::size_t end) {
 
 std::string SortedLetters(std::string letters) {
   std::ranges::sort(letters);
-  letters.erase(std::ranges::unique(letters).begin(), letters.end());
+  letters.erase(std::unique(letters.begin(), letters.end()), letters.end());
   return letters;
 }
 
