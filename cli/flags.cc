@@ -59,9 +59,13 @@ std::string SizeFault(const std::string& text) {
   return WholeNumberFault<uint64_t>(text.substr(0, text.find_first_not_of("+-.0123456789")));
 }
 
+std::string EmptyFault(const std::string& text) {
+  return text.empty() ? "the value is empty; give one, or leave the option out" : std::string();
+}
+
 }  // namespace
 
-void RequireWholeNumbers(CLI::App& app) {
+void CheckAllOptions(CLI::App& app) {
   for (CLI::Option* option : app.get_options()) {
     const std::string type = option->get_type_name();
     if (type.find("SIZE") != std::string::npos)  // its unit is read before other checks
@@ -70,8 +74,10 @@ void RequireWholeNumbers(CLI::App& app) {
       option->check(CLI::Validator(WholeNumberFault<uint64_t>, ""));
     else if (type.starts_with("INT"))
       option->check(CLI::Validator(WholeNumberFault<int64_t>, ""));
+    // Only an empty system message means something: none.
+    if (!option->check_name("--system")) option->check(CLI::Validator(EmptyFault, ""));
   }
-  for (CLI::App* sub : app.get_subcommands({})) RequireWholeNumbers(*sub);
+  for (CLI::App* sub : app.get_subcommands({})) CheckAllOptions(*sub);
 }
 
 void AddModelFlags(CLI::App& app, ModelSettings& model) {

@@ -24,10 +24,12 @@ void AddSamplingFlags(CLI::App& app, SamplingSettings& sampling);
 // Adds --max-shard-size.
 void AddShardSizeFlag(CLI::App& app, int64_t& bytes);
 
-// Makes every option of a whole number, of `app` and its commands, refuse what CLI11 takes for
-// another number: "-1" where none may be negative, numbers that do not fit, and "010", which it
-// reads as octal. Call it once all options are added.
-void RequireWholeNumbers(CLI::App& app);
+// Makes every option of `app` and its commands refuse an empty value, which scripts give by
+// accident
+// (--output "$UNSET"); and every option of a whole number what CLI11 takes for another number: "-1"
+// where none may be negative, numbers that do not fit, and "010", which it reads as octal. Call it
+// once all options are added.
+void CheckAllOptions(CLI::App& app);
 
 // The help text of --oracle, which lists the names.
 extern const char* const kOracleHelp;

@@ -17,20 +17,6 @@
 #include "kernels/cpu_kernels.h"
 #include "pivotal/version.h"
 
-// Makes all commands refuse an empty value, which scripts give by accident (--output "$UNSET").
-// Only an empty system message means something: none.
-static void RefuseEmptyValues(CLI::App& app) {
-  for (CLI::App* command : app.get_subcommands({}))
-    for (CLI::Option* option : command->get_options())
-      if (!option->check_name("--system"))
-        option->check(
-            [](const std::string& value) {
-              return value.empty() ? "the value is empty; give one, or leave the option out"
-                                   : std::string();
-            },
-            "");
-}
-
 int main(int argc, char** argv) {
   CLI::App app(
       "Pivotal: finds the tokens that decide whether a language model solves a problem, and "
@@ -63,8 +49,7 @@ int main(int argc, char** argv) {
   pivotal::cli::AddBench(app);
   pivotal::cli::AddInfo(app);
   pivotal::cli::AddTokenize(app);
-  pivotal::cli::RequireWholeNumbers(app);
-  RefuseEmptyValues(app);
+  pivotal::cli::CheckAllOptions(app);
   pivotal::cli::InstallLogger();
   pivotal::cli::InstallStopHandler();
   std::signal(SIGXFSZ, SIG_IGN);  // makes writes beyond a file-size limit fail, like a full disk

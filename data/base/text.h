@@ -12,7 +12,12 @@ inline constexpr std::string_view kWhiteSpace = " \t\r\n\f\v";
 
 // Digits and letters of ASCII.
 inline constexpr bool IsDigit(char c) { return c >= '0' && c <= '9'; }
-inline constexpr bool IsLetter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
+inline constexpr bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
+inline constexpr bool IsUpper(char c) { return c >= 'A' && c <= 'Z'; }
+inline constexpr bool IsLetter(char c) { return IsLower(c) || IsUpper(c); }
+// Returns the letter in the other case; any other character as it is.
+inline constexpr char Upper(char c) { return IsLower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
+inline constexpr char Lower(char c) { return IsUpper(c) ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // Returns `text` without leading and trailing characters that are in `drop`.
 std::string_view Trim(std::string_view text, std::string_view drop = kWhiteSpace);

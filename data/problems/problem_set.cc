@@ -12,6 +12,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
+#include "data/base/text.h"
 #include "pivotal/problem.h"
 
 namespace pivotal {
@@ -44,8 +45,7 @@ std::string TaskId(const json& object, std::string_view where) {
 }
 
 bool IsNameByte(char c) {
-  return c == '_' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-         static_cast<unsigned char>(c) >= 0x80;
+  return c == '_' || data::IsDigit(c) || data::IsLetter(c) || static_cast<unsigned char>(c) >= 0x80;
 }
 
 // Returns the names of the functions and classes at the top level of a Python program.

@@ -17,7 +17,7 @@ namespace {
 
 using Kind = Token::Kind;
 
-bool IsNameStart(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
+bool IsNameStart(char c) { return IsLetter(c) || c == '_'; }
 bool IsName(char c) { return IsNameStart(c) || IsDigit(c); }
 
 // Turns all line ends into "\n" and drops the last one (keep_trailing_newline is off).

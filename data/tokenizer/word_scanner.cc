@@ -7,6 +7,7 @@
 #include <memory>
 #include <utility>
 
+#include "data/base/text.h"
 #include "data/base/utf8.h"
 
 namespace pivotal::data {
@@ -103,7 +104,7 @@ std::size_t ContractionAt(std::string_view text, std::size_t at, bool any_case) 
   if (text[at] != '\'' || at + 1 == text.size()) return 0;
   const auto letter = [&](std::size_t i) -> char {
     const char c = at + i < text.size() ? text[at + i] : '\0';
-    return any_case && c >= 'A' && c <= 'Z' ? static_cast<char>(c + ('a' - 'A')) : c;
+    return any_case ? data::Lower(c) : c;
   };
   const char first = letter(1), second = letter(2);
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return 2;

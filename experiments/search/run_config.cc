@@ -46,14 +46,21 @@ void ForEachSetting(Config& config, F&& f) {
 
 constexpr const char* kWriter = "pivotal search";
 
-RunConfig ConfigOf(const SettingsFile& file) {
-  RunConfig config;
-  file.Get("model", "folder", config.model.folder);
-  file.Get("problems", "file", config.problems.file);
+// Reads the settings that the file has into `config`. Returns section and key of all that there can
+// be.
+std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file, RunConfig& config) {
+  std::set<std::pair<std::string, std::string>> settings;
   ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
+    settings.emplace(section, key);
     if (file.Contains(section, key)) file.Get(section, key, value);
   });
-  return config;
+  return settings;
+}
+
+// Reads where model and problems are, which every run.toml says.
+void ReadPlaces(const SettingsFile& file, RunConfig& config) {
+  file.Get("model", "folder", config.model.folder);
+  file.Get("problems", "file", config.problems.file);
 }
 
 }  // namespace
@@ -79,19 +86,21 @@ void SaveRunConfig(const RunConfig& config, const RunStart& start,
 }
 
 RunConfig LoadRunConfig(const std::filesystem::path& run) {
-  return ConfigOf(SettingsFile(run / "run.toml", kWriter));
+  const SettingsFile file(run / "run.toml", kWriter);
+  RunConfig config;
+  ReadPlaces(file, config);
+  Read(file, config);
+  return config;
 }
 
 RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start) {
   const SettingsFile file(run / "run.toml", kWriter);
-  const RunConfig config = ConfigOf(file);
+  RunConfig config;
+  ReadPlaces(file, config);
+  auto settings = Read(file, config);
   file.Get("model", "weights_sha256", start.weights_sha256);
   start.files = InputFiles(file);
   if (file.Contains("launch", "id")) file.Get("launch", "id", start.launch);
-  std::set<std::pair<std::string, std::string>> settings;
-  ForEachSetting(config, [&](const char* section, const char* key, const auto&) {
-    settings.emplace(section, key);
-  });
   file.WarnOfMissing(settings);
   settings.merge(start.files.Keys());
   settings.insert({{"", "pivotal_version"},
@@ -104,14 +113,10 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start) {
 }
 
 void ApplySettings(const SettingsFile& file, RunConfig& config) {
-  std::set<std::pair<std::string, std::string>> known;
-  const auto apply = [&](const char* section, const char* key, auto& value) {
-    known.emplace(section, key);
-    if (file.Contains(section, key)) file.Get(section, key, value);
-  };
-  apply("model", "folder", config.model.folder);
-  apply("problems", "file", config.problems.file);
-  ForEachSetting(config, apply);
+  if (file.Contains("model", "folder")) file.Get("model", "folder", config.model.folder);
+  if (file.Contains("problems", "file")) file.Get("problems", "file", config.problems.file);
+  auto known = Read(file, config);
+  known.insert({{"model", "folder"}, {"problems", "file"}});
   file.RequireKnown(known);
 }
 

@@ -167,8 +167,10 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
   // Read once the queue is locked, so that nobody stores problems afterwards that it then misses.
   std::optional<std::unordered_set<std::string>> stored;
   const auto is_stored = [&](int64_t i) {
-    const data::TraceStore before(run);
-    if (!stored) stored = again ? before.JudgedIds() : before.FinishedIds();
+    if (!stored) {
+      const data::TraceStore before(run);
+      stored = again ? before.JudgedIds() : before.FinishedIds();
+    }
     return stored->contains(queries[static_cast<std::size_t>(i)].id);
   };
   data::WorkQueue share(run / "work", std::ssize(queries), is_stored,

@@ -8,18 +8,19 @@
 #include "pts/oracles/math/notation.h"
 
 namespace pivotal::pts {
+using data::IsDigit;
 using data::IsLetter;
+using data::IsLower;
+using data::Upper;
 
 namespace {
 
-bool IsLower(char c) { return c >= 'a' && c <= 'z'; }
 bool IsChoice(char c) { return (c >= 'A' && c <= 'J') || (c >= 'a' && c <= 'j'); }
-char Upper(char c) { return IsLower(c) ? static_cast<char>(c - 'a' + 'A') : c; }
 
 // Returns true for a byte of a word: letters, digits, "_", and every byte of a character beyond
 // ASCII.
 bool IsWord(char c) {
-  return IsLetter(c) || (c >= '0' && c <= '9') || c == '_' || static_cast<unsigned char>(c) >= 0x80;
+  return IsLetter(c) || IsDigit(c) || c == '_' || static_cast<unsigned char>(c) >= 0x80;
 }
 
 // Returns true for quotes, dashes and their like: U+2000 to U+206F, in UTF-8 E2 80 xx and E2 81 80

@@ -29,9 +29,7 @@ std::size_t Indent(std::string_view line) {
 
 bool IsBlank(std::string_view text) { return data::Trim(text).empty(); }
 
-bool IsNameLetter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
-}
+bool IsNameLetter(char c) { return data::IsLetter(c) || data::IsDigit(c) || c == '_'; }
 
 // Returns the letters, digits and "_" that `text` begins with.
 std::string_view FirstName(std::string_view text) {
@@ -221,8 +219,7 @@ std::optional<Fence> ReadFence(std::string_view line) {
   line.remove_prefix(fence.size);
   if (fence.size < 3 || line.find(fence.sign) != std::string_view::npos) return std::nullopt;
   line.remove_prefix(Indent(line));
-  for (const char c : line.substr(0, line.find_first_of(" \t{:,")))
-    fence.mark += c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+  for (const char c : line.substr(0, line.find_first_of(" \t{:,"))) fence.mark += data::Lower(c);
   return fence;
 }
 
@@ -398,9 +395,8 @@ void AddReading(std::vector<std::string>& readings, std::string_view text) {
 
 // Returns true for a line of words alone. Such a line may compile ("Sure"), but it is no code.
 bool IsWords(std::string_view line) {
-  return !LooksLikeCode(line) && std::ranges::all_of(line, [](char c) {
-    return c == ' ' || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
-  });
+  return !LooksLikeCode(line) &&
+         std::ranges::all_of(line, [](char c) { return c == ' ' || data::IsLetter(c); });
 }
 
 // Returns `text` without the chunks at both ends whose first line satisfies `drop`.

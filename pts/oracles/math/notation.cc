@@ -4,6 +4,8 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "data/base/text.h"
+
 namespace pivotal::pts {
 namespace {
 
@@ -142,8 +144,7 @@ bool IsLeadWord(std::string_view word) {
 
 std::string Lower(std::string_view text) {
   std::string lower(text);
-  for (char& c : lower)
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  for (char& c : lower) c = data::Lower(c);
   return lower;
 }
 
