@@ -2,7 +2,9 @@
 #include "model/gpu_decoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/embedding.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/zeros.h>
 
 #include <algorithm>
@@ -11,6 +13,7 @@
 #include <utility>
 
 #include "data/base/error.h"
+#include "kernels/cuda/layer_parts.h"
 #include "kernels/cuda/sample_rows.h"
 #include "model/phi_model.h"
 
@@ -19,9 +22,9 @@ namespace {
 
 using kernels::cuda::ElementType;
 
-// Tokens of one part of a piece. A prefill uses parts of a quarter of its longest row, if longer.
-constexpr int64_t kPartTokens = 256;
-constexpr int64_t kLeastTiles = 16;
+// Tokens of a tile. A prefill uses tiles of a quarter of its longest row, if longer.
+constexpr int64_t kTileTokens = 256;
+constexpr int64_t kSpanTokens = 128;
 constexpr int64_t kRoom = 1 << 14;  // initial elements of arrays that grow
 
 ElementType TypeOf(at::ScalarType type) {
@@ -42,8 +45,16 @@ int64_t PaddedRows(int64_t rows) {
       std::max<int64_t>(8, static_cast<int64_t>(std::bit_floor(static_cast<uint64_t>(rows))) / 8));
 }
 
-int64_t PaddedTiles(std::size_t tiles) {
-  return std::max(kLeastTiles, static_cast<int64_t>(std::bit_ceil(tiles)));
+// Rounds up the number of spans or tiles, to sizes a quarter apart. None stay none.
+int64_t PaddedWork(std::size_t count) {
+  const auto step = static_cast<int64_t>(std::bit_floor(count) / 4);
+  return RoundedUp(static_cast<int64_t>(count), std::max<int64_t>(16, step));
+}
+
+// Phi-3 and Phi-4, and what is built like them.
+bool HasFusedLayers(const PhiConfig& config) {
+  return config.norm == PhiConfig::Norm::kRms && config.qkv == PhiConfig::Qkv::kFused &&
+         config.mlp == PhiConfig::Mlp::kSwiGlu && !config.parallel;
 }
 
 bool Same(const SamplingParams& a, const SamplingParams& b) {
@@ -93,6 +104,7 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
     : model_(model),
       stream_(std::move(stream)),
       type_(TypeOf(c10::typeMetaToScalarType(model.options().dtype()))),
+      fused_(HasFusedLayers(model.config())),
       records_(model.config().mlp != PhiConfig::Mlp::kExperts),
       shape_(AttentionShapeOf(model.config())),
       inputs_(model.options().device()) {
@@ -102,8 +114,9 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
   slots_ = inputs_.Add<int64_t>();
   is_long_ = inputs_.Add<bool>();
   uniforms_ = inputs_.Add<double>();
+  spans_ = inputs_.Add<kernels::cuda::AttentionSpan>();
   tiles_ = inputs_.Add<kernels::cuda::AttentionTile>();
-  num_tiles_ = inputs_.Add<int32_t>();
+  num_work_ = inputs_.Add<int32_t>();
   blocks_ = inputs_.Add<int32_t>();
   counts_ = inputs_.Add<int32_t>();
   lengths_ = inputs_.Add<int32_t>();
@@ -117,7 +130,7 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
     const int64_t rows = PaddedRows(options.max_rows);
     logits_ = at::empty({rows, config.vocab_size}, model.options().dtype(at::kFloat));
     const int64_t more = std::max(kRoom, 4 * rows);
-    Reserve({rows, rows, rows, rows, rows, more, 1, more, more, rows, rows + 1},
+    Reserve({rows, rows, rows, rows, rows, more, more, 2, more, more, rows, rows + 1},
             rows * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
   });
 }
@@ -127,8 +140,8 @@ void GpuDecoder::Prefill(std::span<const DecodeRow> rows) {
   stream_->Run([&] {
     int64_t longest = 0;
     for (const DecodeRow& row : rows) longest = std::max(longest, row.position + 1);
-    Fill(rows, std::ssize(rows), {}, std::max(kPartTokens, RoundedUp(longest / 4, kPartTokens)));
-    Hidden(std::ssize(rows), std::ssize(plan_.tiles));
+    Fill(rows, std::ssize(rows), {}, std::max(kTileTokens, RoundedUp(longest / 4, kTileTokens)));
+    Hidden({std::ssize(rows), std::ssize(plan_.spans), std::ssize(plan_.tiles)});
   });
 }
 
@@ -143,9 +156,9 @@ void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
   stream_->Run([&] {
     const bool is_step = drawn > 0;  // calls without draws rarely repeat their size
     const int64_t padded = is_step ? PaddedRows(count) : count;
-    Fill(rows, padded, draws, kPartTokens);
-    const int64_t tiles = PaddedTiles(plan_.tiles.size());
-    is_step ? RunStep(padded, tiles) : Logits(padded, tiles);
+    Fill(rows, padded, draws, kTileTokens);
+    const StepSize size = {padded, PaddedWork(plan_.spans.size()), PaddedWork(plan_.tiles.size())};
+    is_step ? RunStep(size) : Logits(size);
     const int64_t vocab = logits_.size(1);
     int32_t* const results = drawn_.mutable_data_ptr<int32_t>();
     for (int64_t first = 0, end = 0; first < drawn; first = end) {
@@ -184,13 +197,18 @@ void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t work
 }
 
 void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
-                      std::span<const RowDraw> draws, int64_t part_tokens) {
+                      std::span<const RowDraw> draws, int64_t tile_tokens) {
   pieces_.assign(static_cast<std::size_t>(padded), {});
   for (std::size_t i = 0; i < rows.size(); ++i) pieces_[i] = rows[i].pieces;
-  plan_.Make(pieces_, {shape_.group(), shape_.window, part_tokens});
+  plan_.Make(pieces_, {.group = shape_.group(),
+                       .window = shape_.window,
+                       .tiles = type_ != ElementType::kFloat32,
+                       .tile_tokens = tile_tokens,
+                       .span_tokens = kSpanTokens});
   if (std::exchange(uploading_, true)) stream_->Wait();  // the last upload may still run
-  Reserve({padded, padded, padded, padded, padded, PaddedTiles(plan_.tiles.size()), 1,
-           std::ssize(plan_.blocks), std::ssize(plan_.counts), padded, padded + 1},
+  Reserve({padded, padded, padded, padded, padded, PaddedWork(plan_.spans.size()),
+           PaddedWork(plan_.tiles.size()), 2, std::ssize(plan_.blocks), std::ssize(plan_.counts),
+           padded, padded + 1},
           plan_.parts() * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
   auto* const tokens = inputs_.host<int64_t>(tokens_);
   auto* const positions = inputs_.host<int64_t>(positions_);
@@ -204,8 +222,10 @@ void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
     is_long[i] = row.is_long;
   }
   std::ranges::transform(draws, inputs_.host<double>(uniforms_), &RowDraw::uniform);
+  std::ranges::copy(plan_.spans, inputs_.host<kernels::cuda::AttentionSpan>(spans_));
   std::ranges::copy(plan_.tiles, inputs_.host<kernels::cuda::AttentionTile>(tiles_));
-  *inputs_.host<int32_t>(num_tiles_) = static_cast<int32_t>(plan_.tiles.size());
+  inputs_.host<int32_t>(num_work_)[0] = static_cast<int32_t>(plan_.spans.size());
+  inputs_.host<int32_t>(num_work_)[1] = static_cast<int32_t>(plan_.tiles.size());
   std::ranges::copy(plan_.blocks, inputs_.host<int32_t>(blocks_));
   std::ranges::copy(plan_.counts, inputs_.host<int32_t>(counts_));
   std::ranges::copy(plan_.lengths, inputs_.host<int32_t>(lengths_));
@@ -213,42 +233,99 @@ void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
   inputs_.Upload();
 }
 
-at::Tensor GpuDecoder::Hidden(int64_t rows, int64_t max_tiles) {
-  const at::Tensor tokens = inputs_.tensor(tokens_, at::kLong, rows).unsqueeze(1);
-  const at::Tensor positions = inputs_.tensor(positions_, at::kLong, rows).unsqueeze(1);
-  const at::Tensor slots = inputs_.tensor(slots_, at::kLong, rows);
+at::Tensor GpuDecoder::Hidden(const StepSize& size) {
+  const at::Tensor tokens = inputs_.tensor(tokens_, at::kLong, size.rows);
+  const at::Tensor positions = inputs_.tensor(positions_, at::kLong, size.rows).unsqueeze(1);
   const bool has_long = model_.config().rope.original_length > 0;
   const RopeAngles angles = model_.rope().Angles(
-      positions, has_long ? inputs_.tensor(is_long_, at::kBool, rows) : at::Tensor());
+      positions, has_long ? inputs_.tensor(is_long_, at::kBool, size.rows) : at::Tensor());
+  if (fused_) return FusedHidden(tokens, angles, size);
+  const at::Tensor slots = inputs_.tensor(slots_, at::kLong, size.rows);
   return model_
-      .Hidden(tokens, angles,
+      .Hidden(tokens.unsqueeze(1), angles,
               [&](int64_t layer, const at::Tensor& query, const at::Tensor& key,
                   const at::Tensor& value) {
                 kv_->Write(layer, slots, key, value);
-                return Attend(layer, query, max_tiles);
+                return Attend(layer, query.contiguous(), size).unsqueeze(1);
               })
       .select(1, 0);
 }
 
-at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t max_tiles) {
-  const at::Tensor queries = query.contiguous();
-  const at::Tensor out =
-      at::empty({query.size(0), 1, shape_.heads * shape_.head_dim}, query.options());
+at::Tensor GpuDecoder::FusedHidden(const at::Tensor& tokens, const RopeAngles& angles,
+                                   const StepSize& size) {
+  const PhiConfig& config = model_.config();
+  const Weights& weights = model_.weights();
+  at::Tensor x = at::embedding(weights.embedding, tokens);
+  if (config.embedding_multiplier != 1.0) x = x * config.embedding_multiplier;
+  const at::Tensor cos = angles.cos.contiguous(), sin = angles.sin.contiguous();
+  const auto add_and_norm = [&](const at::Tensor& update, const Norm& norm) {
+    const at::Tensor out = at::empty_like(x);
+    kernels::cuda::LaunchAddAndNorm({.type = type_,
+                                     .rows = size.rows,
+                                     .size = config.hidden_size,
+                                     .epsilon = static_cast<float>(config.norm_eps),
+                                     .x = x.mutable_data_ptr(),
+                                     .update = update.defined() ? update.const_data_ptr() : nullptr,
+                                     .weight = norm.weight.const_data_ptr(),
+                                     .out = out.mutable_data_ptr()},
+                                    stream_->handle());
+    return out;
+  };
+  at::Tensor normed = add_and_norm({}, weights.layers.front().input_norm);
+  for (int64_t i = 0; i < config.num_hidden_layers; ++i) {
+    const LayerWeights& layer = weights.layers[static_cast<std::size_t>(i)];
+    const at::Tensor qkv = Apply(layer.qkv, normed);
+    const at::Tensor query = at::empty({size.rows, shape_.heads, shape_.head_dim}, x.options());
+    kernels::cuda::LaunchRotateAndStore({.type = type_,
+                                         .rows = size.rows,
+                                         .heads = shape_.heads,
+                                         .kv_heads = shape_.kv_heads,
+                                         .head_dim = shape_.head_dim,
+                                         .rotary_dim = config.rotary_dim(),
+                                         .qkv = qkv.const_data_ptr(),
+                                         .cos = cos.const_data_ptr(),
+                                         .sin = sin.const_data_ptr(),
+                                         .slots = inputs_.device<int64_t>(slots_),
+                                         .unused_slot = kv_->spare_slot(),
+                                         .queries = query.mutable_data_ptr(),
+                                         .keys = kv_->keys[i].mutable_data_ptr(),
+                                         .values = kv_->values[i].mutable_data_ptr()},
+                                        stream_->handle());
+    normed = add_and_norm(Apply(layer.output, Attend(i, query, size)), layer.post_norm);
+    const at::Tensor up = Apply(layer.up, normed);
+    const at::Tensor gated = at::empty({size.rows, config.intermediate_size}, x.options());
+    kernels::cuda::LaunchSwiGlu({.type = type_,
+                                 .rows = size.rows,
+                                 .size = config.intermediate_size,
+                                 .x = up.const_data_ptr(),
+                                 .out = gated.mutable_data_ptr()},
+                                stream_->handle());
+    const bool is_last = i + 1 == config.num_hidden_layers;
+    normed = add_and_norm(Apply(layer.down, gated),
+                          is_last ? weights.final_norm : weights.layers[i + 1].input_norm);
+  }
+  return normed;
+}
+
+at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, const StepSize& size) {
+  const at::Tensor out = at::empty({size.rows, shape_.heads * shape_.head_dim}, query.options());
   kernels::cuda::DecodeAttention task;
   task.type = type_;
-  task.rows = query.size(0);
+  task.rows = size.rows;
   task.heads = shape_.heads;
   task.kv_heads = shape_.kv_heads;
   task.head_dim = shape_.head_dim;
   task.scale = shape_.scale;
   task.window = shape_.window;
-  task.queries = queries.const_data_ptr();
+  task.queries = query.const_data_ptr();
   task.keys = kv_->keys[layer].const_data_ptr();
   task.values = kv_->values[layer].const_data_ptr();
   task.out = out.mutable_data_ptr();
+  task.spans = inputs_.device<kernels::cuda::AttentionSpan>(spans_);
   task.tiles = inputs_.device<kernels::cuda::AttentionTile>(tiles_);
-  task.num_tiles = inputs_.device<int32_t>(num_tiles_);
-  task.max_tiles = max_tiles;
+  task.num_work = inputs_.device<int32_t>(num_work_);
+  task.max_spans = size.spans;
+  task.max_tiles = size.tiles;
   task.blocks = inputs_.device<int32_t>(blocks_);
   task.counts = inputs_.device<int32_t>(counts_);
   task.lengths = inputs_.device<int32_t>(lengths_);
@@ -258,20 +335,20 @@ at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, int64_t ma
   return out;
 }
 
-void GpuDecoder::Logits(int64_t rows, int64_t max_tiles) {
-  logits_.narrow(0, 0, rows).copy_(model_.Logits(Hidden(rows, max_tiles)));
+void GpuDecoder::Logits(const StepSize& size) {
+  logits_.narrow(0, 0, size.rows).copy_(model_.Logits(Hidden(size)));
 }
 
-void GpuDecoder::RunStep(int64_t rows, int64_t max_tiles) {
-  Step& step = steps_[{rows, max_tiles}];
+void GpuDecoder::RunStep(const StepSize& size) {
+  Step& step = steps_[size];
   // The first step is not recorded: libraries allocate workspaces in it, which can't be recorded.
   if (step.recording == nullptr && records_ && step.done > 0) {
-    step.recording = stream_->Record([this, rows, max_tiles] { Logits(rows, max_tiles); });
+    step.recording = stream_->Record([this, size] { Logits(size); });
     records_ = step.recording != nullptr;
   }
   ++step.done;
   if (step.recording == nullptr) {
-    Logits(rows, max_tiles);
+    Logits(size);
   } else {
     step.recording->Replay();
   }

@@ -5,19 +5,20 @@
 #include <ATen/core/Tensor.h>
 
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "kernels/cuda/attention_plan.h"
 #include "kernels/cuda/decode_attention.h"
 #include "model/cuda_stream.h"
 #include "model/decoder.h"
+#include "model/layers.h"
 #include "model/tensor_decoder.h"
 
 namespace pivotal::model {
@@ -68,9 +69,11 @@ class StepBuffer {
 };
 
 // A step copies its inputs to the device in one transfer, computes its rows, samples their tokens,
-// and copies the tokens back; it waits only for that last copy. The number of rows is rounded up to
-// one of few sizes. From the second step of a size on, the step is recorded and replayed, except
-// for models with experts, whose routing waits for the device.
+// and copies the tokens back; it waits only for that last copy. In Phi-3 and its like a layer is
+// its four matrix products and seven launches of kernels/cuda at most; other models run LibTorch's
+// operators around the kernels of attention. The number of rows is rounded up to one of few sizes.
+// From the second step of a size on, the step is recorded and replayed, except for models with
+// experts, whose routing waits for the device.
 class GpuDecoder : public Decoder {
  public:
   // Returns false for what the kernels can't do: block-sparse attention, heads wider than 128,
@@ -88,29 +91,38 @@ class GpuDecoder : public Decoder {
   int threads() const override { return 1; }
 
  private:
+  // What the launches of a step depend on: its rows, and how many spans and tiles there is room
+  // for.
+  struct StepSize {
+    int64_t rows, spans, tiles;
+    auto operator<=>(const StepSize&) const = default;
+  };
   // Steps of one size.
   struct Step {
     int64_t done = 0;
     std::unique_ptr<Recording> recording;
   };
-  static constexpr std::size_t kInputs = 11;
+  static constexpr std::size_t kInputs = 12;
   // Makes room for sizes[i] elements of input i, and `workspace` floats for attention.
   void Reserve(const std::array<int64_t, kInputs>& sizes, int64_t workspace);
   // Uploads the inputs of a step: `rows`, followed by empty rows up to `padded`.
+  // `tile_tokens` is AttentionPlanOptions'.
   void Fill(std::span<const DecodeRow> rows, int64_t padded, std::span<const RowDraw> draws,
-            int64_t part_tokens);
-  // Returns the hidden states [rows, hidden] of the uploaded rows. The attention plan has room for
-  // `max_tiles`.
-  at::Tensor Hidden(int64_t rows, int64_t max_tiles);
-  at::Tensor Attend(int64_t layer, const at::Tensor& query, int64_t max_tiles);
+            int64_t tile_tokens);
+  // Returns the hidden states [rows, hidden] of the uploaded rows.
+  at::Tensor Hidden(const StepSize& size);
+  at::Tensor FusedHidden(const at::Tensor& tokens, const RopeAngles& angles, const StepSize& size);
+  // Computes attention of `query` [rows, heads, D] -> [rows, heads * D].
+  at::Tensor Attend(int64_t layer, const at::Tensor& query, const StepSize& size);
   // Computes the logits of the uploaded rows, into logits_.
-  void Logits(int64_t rows, int64_t max_tiles);
+  void Logits(const StepSize& size);
   // Does what Logits() does; replays a recording where there is one.
-  void RunStep(int64_t rows, int64_t max_tiles);
+  void RunStep(const StepSize& size);
 
   const PhiModel& model_;
   std::unique_ptr<DeviceStream> stream_;
   kernels::cuda::ElementType type_;
+  bool fused_;  // whether the layers are FusedHidden()'s
   bool records_;
   kernels::AttentionShape shape_;
   std::optional<KvTensors> kv_;
@@ -119,12 +131,12 @@ class GpuDecoder : public Decoder {
   StepBuffer inputs_;
   bool uploading_ = false;  // the device may still read the host's side of inputs_
   // Indices of arrays in inputs_.
-  int tokens_, positions_, slots_, is_long_, uniforms_, tiles_, num_tiles_, blocks_, counts_,
+  int tokens_, positions_, slots_, is_long_, uniforms_, spans_, tiles_, num_work_, blocks_, counts_,
       lengths_, part_ends_;
   at::Tensor workspace_;              // attention's scratch memory
   at::Tensor logits_;                 // [max rows, V] float32
   at::Tensor drawn_, drawn_on_host_;  // [2, max rows] int32: tokens; bits of log-probabilities
-  std::map<std::pair<int64_t, int64_t>, Step> steps_;  // by rows and tiles
+  std::map<StepSize, Step> steps_;
 };
 
 }  // namespace pivotal::model

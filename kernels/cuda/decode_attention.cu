@@ -8,26 +8,8 @@
 namespace pivotal::kernels::cuda {
 namespace {
 
-constexpr int kWarps = 4;
-constexpr int kThreads = kWarps * kWarp;
-constexpr int kQueriesOfWarp = kAttentionQueries / kWarps;
-constexpr int kChunk = kAttentionChunk;         // tokens in shared memory; each lane scores one
 constexpr int kLaneDims = kMaxHeadDim / kWarp;  // elements of an output row that a lane sums up
 constexpr int kMergeWarps = 4;
-static_assert(kChunk == kWarp);
-
-// Tokens [low, high) of a piece.
-struct Span {
-  int64_t low, high;
-};
-
-// Returns the tokens of a tile's piece that a query attends to.
-__device__ Span VisibleTokens(const DecodeAttention& task, const AttentionTile& tile,
-                              int64_t query) {
-  const int64_t group = task.heads / task.kv_heads, row = query / group;
-  const int64_t low = task.window > 0 ? task.lengths[row] - task.window - tile.depth : 0;
-  return {Max(low, 0), task.counts[tile.counts + row - tile.first_query / group]};
-}
 
 // Returns where the result of a part for one query lies: the largest score m, the sum of the
 // weights exp(score - m), and the weighted sum of values [head_dim].
@@ -35,109 +17,301 @@ __device__ float* Partial(const DecodeAttention& task, int64_t row, int64_t head
   return task.workspace + ((task.part_ends[row] + part) * task.heads + head) * (task.head_dim + 2);
 }
 
-// Computes one tile for one KV head in each block of threads, with an online softmax over chunks.
-template <typename T>
-__global__ void __launch_bounds__(kThreads) AttendPart(DecodeAttention task) {
-  if (static_cast<int64_t>(blockIdx.x) >= task.num_tiles[0]) return;
-  const AttentionTile tile = task.tiles[blockIdx.x];
-  const int32_t* const blocks = task.blocks + tile.blocks;
-  const int64_t group = task.heads / task.kv_heads;
-  const int dim = static_cast<int>(task.head_dim),
-            key_stride = dim + 1;  // lanes at different banks
-  const int64_t kv_head = blockIdx.y;
-  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
-  SharedArena arena;
-  float* const queries = arena.Take<float>(kAttentionQueries * dim);
-  float* const keys = arena.Take<float>(kChunk * key_stride);
-  float* const values = arena.Take<float>(kChunk * dim);
+// Returns the place of a token's key, or value, among all of them.
+__device__ int64_t Offset(const DecodeAttention& task, const int32_t* blocks, int64_t token,
+                          int64_t kv_head) {
+  const int64_t slot = blocks[token / kBlockTokens] * kBlockTokens + token % kBlockTokens;
+  return (slot * task.kv_heads + kv_head) * task.head_dim;
+}
 
-  Span all = {tile.to, tile.from};
-  for (int64_t q = tile.first_query; q < tile.last_query; ++q) {
-    const Span span = VisibleTokens(task, tile, q);
-    all = {Min(all.low, span.low), Max(all.high, span.high)};
-  }
-  // Chunks begin at the same tokens in any company.
-  const int64_t from = Max(tile.from, all.low / kChunk * kChunk);
-  const int64_t to = Min(tile.to, all.high);
+// NaN counts as +inf, which makes the weights NaN: exp(inf - inf).
+__device__ float Shown(float score) { return score == score ? score : kInfinity; }
 
-  Span visible[kQueriesOfWarp];
-  for (int j = 0; j < kQueriesOfWarp; ++j) {
-    const int index = warp * kQueriesOfWarp + j;
-    const int64_t q = tile.first_query + index;
-    const bool is_query = q < tile.last_query;
-    const int64_t row = q / group, head = kv_head * group + q % group;
-    visible[j] = is_query ? VisibleTokens(task, tile, q) : Span{0, 0};
-    const T* query = static_cast<const T*>(task.queries) + (row * task.heads + head) * dim;
-    for (int d = lane; d < dim; d += kWarp)
-      queries[index * dim + d] = is_query ? ToFloat(query[d]) : 0.0f;
-  }
+// ---- Spans: a warp for a row ----
 
-  float max[kQueriesOfWarp], sum[kQueriesOfWarp], mixed[kQueriesOfWarp][kLaneDims];
-  for (int j = 0; j < kQueriesOfWarp; ++j) {
-    max[j] = -kInfinity;
-    sum[j] = 0;
-    for (int i = 0; i < kLaneDims; ++i) mixed[j][i] = 0;
+constexpr int kSpanWarps = 4;
+
+// Computes one span in each warp, for up to kHeads query heads of a KV head. kLanes lanes have one
+// token: each reads 16 bytes of its key and of its value.
+template <typename T, int kHeads, int kLanes>
+__global__ void __launch_bounds__(kSpanWarps* kWarp) AttendSpans(DecodeAttention task) {
+  constexpr int kVector = Vector<T>::kSize, kTokens = kWarp / kLanes;
+  constexpr int kUnroll = kHeads < 4 ? 4 : 2;  // keys and values that a lane reads at once
+  const int64_t index = static_cast<int64_t>(blockIdx.x) * kSpanWarps + threadIdx.x / kWarp;
+  if (index >= task.num_work[0]) return;
+  const AttentionSpan span = task.spans[index];
+  const int32_t* const blocks = task.blocks + span.blocks;
+  const int64_t group = task.heads / task.kv_heads, splits = Parts(group, kHeads);
+  const int64_t kv_head = blockIdx.y / splits, first = blockIdx.y % splits * kHeads;
+  const int heads = static_cast<int>(Min(kHeads, group - first));
+  const int dim = static_cast<int>(task.head_dim), lane = threadIdx.x % kWarp;
+  const int slot = lane / kLanes, begin = lane % kLanes * kVector;
+  const int count = static_cast<int>(Max(0, Min(kVector, dim - begin)));  // elements of this lane
+
+  float query[kHeads][kVector], max[kHeads], sum[kHeads], mixed[kHeads][kVector];
+  for (int h = 0; h < kHeads; ++h) {
+    const int64_t head = kv_head * group + first + h;
+    const Vector<T> read = LoadVector(
+        static_cast<const T*>(task.queries) + (span.row * task.heads + head) * dim + begin,
+        h < heads ? count : 0, dim);
+    for (int i = 0; i < kVector; ++i) {
+      query[h][i] = ToFloat(read.at[i]) * task.scale;
+      mixed[h][i] = 0;
+    }
+    max[h] = -kInfinity;
+    sum[h] = 0;
   }
-  for (int64_t start = from; start < to; start += kChunk) {
-    __syncthreads();  // nobody reads the previous chunk any more
-    for (int t = warp; t < kChunk; t += kWarps) {
-      const int64_t token = start + t;
-      if (token < to) {
-        const int64_t slot = blocks[token / kBlockTokens] * kBlockTokens + token % kBlockTokens;
-        const int64_t offset = (slot * task.kv_heads + kv_head) * dim;
-        for (int d = lane; d < dim; d += kWarp) {
-          keys[t * key_stride + d] = ToFloat(static_cast<const T*>(task.keys)[offset + d]);
-          values[t * dim + d] = ToFloat(static_cast<const T*>(task.values)[offset + d]);
-        }
-      } else {
-        for (int d = lane; d < dim; d += kWarp) keys[t * key_stride + d] = values[t * dim + d] = 0;
-      }
+  for (int64_t start = span.from; start < span.to; start += kTokens * kUnroll) {
+    Vector<T> key[kUnroll], value[kUnroll];
+    for (int u = 0; u < kUnroll; ++u) {
+      const int64_t token = start + u * kTokens + slot;
+      const int64_t offset = token < span.to ? Offset(task, blocks, token, kv_head) + begin : 0;
+      const int here = token < span.to ? count : 0;
+      key[u] = LoadVector(static_cast<const T*>(task.keys) + offset, here, dim);
+      value[u] = LoadVector(static_cast<const T*>(task.values) + offset, here, dim);
     }
-    __syncthreads();  // the chunk is whole
-    float weight[kQueriesOfWarp] = {};
-    for (int d = 0; d < dim; ++d) {
-      const float key = keys[lane * key_stride + d];
-      for (int j = 0; j < kQueriesOfWarp; ++j)
-        weight[j] += queries[(warp * kQueriesOfWarp + j) * dim + d] * key;
-    }
-    for (int j = 0; j < kQueriesOfWarp; ++j) {
-      const int64_t token = start + lane;
-      const bool is_visible = token >= visible[j].low && token < visible[j].high;
-      const float score = weight[j] * task.scale;
-      // NaN counts as +inf, which makes the weights NaN: exp(inf - inf).
-      const float shown = score == score ? score : kInfinity;
-      const float top = fmaxf(max[j], WarpMax(is_visible ? shown : -kInfinity));
-      if (top == -kInfinity) {  // no token was visible yet, in all lanes alike
-        weight[j] = 0;
-        continue;
+    for (int h = 0; h < kHeads; ++h) {
+      float score[kUnroll], top = max[h];
+      for (int u = 0; u < kUnroll; ++u) {
+        float product = 0;
+        for (int i = 0; i < kVector; ++i) product += query[h][i] * ToFloat(key[u].at[i]);
+        for (int step = kLanes / 2; step > 0; step /= 2)
+          product += __shfl_xor_sync(kAllLanes, product, step);
+        const bool is_there = start + u * kTokens + slot < span.to;
+        score[u] = is_there ? product : -kInfinity;
+        top = fmaxf(top, is_there ? Shown(product) : -kInfinity);
       }
-      weight[j] = is_visible ? expf(score - top) : 0.0f;
-      const float shrink = expf(max[j] - top);
-      sum[j] = sum[j] * shrink + WarpSum(weight[j]);
-      for (int i = 0; i < kLaneDims; ++i) mixed[j][i] *= shrink;
-      max[j] = top;
-    }
-    for (int t = 0; t < kChunk; ++t)
-      for (int j = 0; j < kQueriesOfWarp; ++j) {
-        const float w = __shfl_sync(kAllLanes, weight[j], t);
-        for (int i = 0; i < kLaneDims; ++i) {
-          const int d = i * kWarp + lane;
-          if (d < dim) mixed[j][i] += w * values[t * dim + d];
-        }
+      if (top == -kInfinity) continue;  // no token yet, for all lanes of a token alike
+      const float shrink = expf(max[h] - top);
+      sum[h] *= shrink;
+      for (int i = 0; i < kVector; ++i) mixed[h][i] *= shrink;
+      for (int u = 0; u < kUnroll; ++u) {
+        const float weight = expf(score[u] - top);
+        sum[h] += weight;
+        for (int i = 0; i < kVector; ++i) mixed[h][i] += weight * ToFloat(value[u].at[i]);
       }
+      max[h] = top;
+    }
   }
-  for (int j = 0; j < kQueriesOfWarp; ++j) {
-    const int64_t q = tile.first_query + warp * kQueriesOfWarp + j;
-    if (q >= tile.last_query) break;
-    float* const partial = Partial(task, q / group, kv_head * group + q % group, tile.part);
+  for (int h = 0; h < kHeads; ++h) {
+    // Lanes that have other tokens but the same elements add up.
+    for (int step = kLanes; step < kWarp; step *= 2) {
+      const float other = __shfl_xor_sync(kAllLanes, max[h], step);
+      const float top = fmaxf(max[h], other);
+      const bool any = top != -kInfinity;
+      const float shrink = any ? expf(max[h] - top) : 0.0f, grow = any ? expf(other - top) : 0.0f;
+      sum[h] = sum[h] * shrink + __shfl_xor_sync(kAllLanes, sum[h], step) * grow;
+      for (int i = 0; i < kVector; ++i)
+        mixed[h][i] = mixed[h][i] * shrink + __shfl_xor_sync(kAllLanes, mixed[h][i], step) * grow;
+      max[h] = top;
+    }
+    if (h >= heads || slot > 0) continue;
+    float* const partial = Partial(task, span.row, kv_head * group + first + h, span.part);
     if (lane == 0) {
-      partial[0] = max[j];
-      partial[1] = sum[j];
+      partial[0] = max[h];
+      partial[1] = sum[h];
     }
-    for (int i = 0; i < kLaneDims; ++i)
-      if (i * kWarp + lane < dim) partial[2 + i * kWarp + lane] = mixed[j][i];
+    for (int i = 0; i < count; ++i) partial[2 + begin + i] = mixed[h][i];
   }
 }
+
+// ---- Tiles: a block of threads for the rows that have tokens in common ----
+
+constexpr int kTileWarps = 8;
+constexpr int kTileThreads = kTileWarps * kWarp;
+constexpr int kQueries = kAttentionQueries;
+constexpr int kWarpQueries = kQueries / kTileWarps;
+constexpr int kChunk = kAttentionChunk;  // tokens in shared memory; each lane has one
+constexpr int kFragment = 16;            // rows and columns that tensor cores multiply at once
+// Elements that pad a row in shared memory, so that rows begin in different banks.
+constexpr int kPad = 8;
+constexpr int kScoreStride = kChunk + kPad;
+static_assert(kChunk == kWarp);
+
+__host__ __device__ constexpr int PaddedDim(int64_t dim) {
+  return static_cast<int>(Parts(dim, kFragment) * kFragment);
+}
+
+// Tokens [low, high) of a piece.
+struct Visible {
+  int64_t low, high;
+};
+
+// Returns the tokens of a tile's piece that a row attends to.
+__device__ Visible VisibleTokens(const DecodeAttention& task, const AttentionTile& tile,
+                                 int64_t row) {
+  const int64_t group = task.heads / task.kv_heads;
+  const int64_t low = task.window > 0 ? task.lengths[row] - task.window - tile.depth : 0;
+  return {Max(low, 0), task.counts[tile.counts + row - tile.first_query / group]};
+}
+
+// Starts to copy the keys and values of tokens [start, start + kChunk) to shared memory. Tokens
+// from `to` on become zeros.
+template <typename T>
+__device__ void Fetch(const DecodeAttention& task, const int32_t* blocks, int64_t kv_head,
+                      int64_t start, int64_t to, T* keys, T* values) {
+  constexpr int kVector = Vector<T>::kSize;
+  const int dim = static_cast<int>(task.head_dim), stride = PaddedDim(dim) + kPad;
+  const int vectors = static_cast<int>(Parts(dim, kVector));
+  for (int i = threadIdx.x; i < kChunk * vectors; i += kTileThreads) {
+    const int t = i / vectors, begin = i % vectors * kVector;
+    T *const key = keys + t * stride + begin, *const value = values + t * stride + begin;
+    const bool is_there = start + t < to;
+    const int64_t offset = is_there ? Offset(task, blocks, start + t, kv_head) + begin : 0;
+    const T* const from_key = static_cast<const T*>(task.keys) + offset;
+    const T* const from_value = static_cast<const T*>(task.values) + offset;
+    if (is_there && dim % kVector == 0) {
+      __pipeline_memcpy_async(key, from_key, sizeof(Vector<T>));
+      __pipeline_memcpy_async(value, from_value, sizeof(Vector<T>));
+    } else {
+      for (int j = 0; j < kVector && begin + j < dim; ++j) {
+        Store(key + j, is_there ? ToFloat(from_key[j]) : 0.0f);
+        Store(value + j, is_there ? ToFloat(from_value[j]) : 0.0f);
+      }
+    }
+  }
+}
+
+// Computes one tile for one KV head in each block of threads.
+template <typename T>
+__global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task) {
+  namespace wmma = nvcuda::wmma;
+  if (static_cast<int64_t>(blockIdx.x) >= task.num_work[1]) return;
+  const AttentionTile tile = task.tiles[blockIdx.x];
+  const int32_t* const blocks = task.blocks + tile.blocks;
+  const int64_t kv_head = blockIdx.y, group = task.heads / task.kv_heads;
+  const int dim = static_cast<int>(task.head_dim), padded = PaddedDim(dim), stride = padded + kPad;
+  const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
+  const int num_queries = tile.last_query - tile.first_query;
+  const int query_tiles = static_cast<int>(Parts(num_queries, kFragment));
+  SharedArena arena;
+  T* const queries = arena.Take<T>(kQueries * stride);
+  T* const keys = arena.Take<T>(2 * kChunk * stride);  // of this chunk and of the next
+  T* const values = arena.Take<T>(2 * kChunk * stride);
+  float* const scores = arena.Take<float>(kQueries * kScoreStride);
+  T* const weights = arena.Take<T>(kQueries * kScoreStride);
+  float* const mixed = arena.Take<float>(kQueries * stride);  // weighted sums of values
+
+  // The tokens that any of the rows attends to. Chunks begin at multiples of kChunk.
+  float low = static_cast<float>(tile.to), high = 0;
+  const int64_t last_row = (tile.last_query - 1) / group;
+  for (int64_t row = tile.first_query / group + lane; row <= last_row; row += kWarp) {
+    const Visible visible = VisibleTokens(task, tile, row);
+    low = fminf(low, static_cast<float>(visible.low));
+    high = fmaxf(high, static_cast<float>(visible.high));
+  }
+  const int64_t from = Max(tile.from, static_cast<int64_t>(-WarpMax(-low)) / kChunk * kChunk);
+  const int64_t to = Min(tile.to, static_cast<int64_t>(WarpMax(high)));
+
+  if (from < to) Fetch(task, blocks, kv_head, from, to, keys, values);
+  __pipeline_commit();
+  for (int i = threadIdx.x; i < 2 * kChunk * (padded - dim); i += kTileThreads) {
+    const int at = i / (padded - dim) * stride + dim + i % (padded - dim);
+    Store(keys + at, 0.0f);
+    Store(values + at, 0.0f);
+  }
+  for (int i = threadIdx.x; i < query_tiles * kFragment * padded; i += kTileThreads) {
+    const int q = i / padded, d = i % padded;
+    const int64_t query = tile.first_query + q;
+    const bool is_there = q < num_queries && d < dim;
+    const int64_t at =
+        is_there ? (query / group * task.heads + kv_head * group + query % group) * dim + d : 0;
+    Store(queries + q * stride + d,
+          is_there ? ToFloat(static_cast<const T*>(task.queries)[at]) : 0.0f);
+    mixed[q * stride + d] = 0;
+  }
+  // Query warp + i * kTileWarps is this warp's i-th.
+  Visible visible[kWarpQueries];
+  float max[kWarpQueries], sum[kWarpQueries];
+  for (int i = 0; i < kWarpQueries; ++i) {
+    const int q = warp + i * kTileWarps;
+    visible[i] =
+        q < num_queries ? VisibleTokens(task, tile, (tile.first_query + q) / group) : Visible{0, 0};
+    max[i] = -kInfinity;
+    sum[i] = 0;
+  }
+
+  int stage = 0;
+  for (int64_t start = from; start < to; start += kChunk, stage = 1 - stage) {
+    T* const key = keys + stage * kChunk * stride;
+    T* const value = values + stage * kChunk * stride;
+    if (start + kChunk < to)
+      Fetch(task, blocks, kv_head, start + kChunk, to, keys + (1 - stage) * kChunk * stride,
+            values + (1 - stage) * kChunk * stride);
+    __pipeline_commit();
+    __pipeline_wait_prior(1);
+    __syncthreads();  // the chunk is whole
+    for (int i = warp; i < query_tiles * (kChunk / kFragment); i += kTileWarps) {
+      const int q = i / (kChunk / kFragment) * kFragment;
+      const int t = i % (kChunk / kFragment) * kFragment;
+      wmma::fragment<wmma::accumulator, kFragment, kFragment, kFragment, float> score;
+      wmma::fill_fragment(score, 0.0f);
+      for (int d = 0; d < padded; d += kFragment) {
+        wmma::fragment<wmma::matrix_a, kFragment, kFragment, kFragment, T, wmma::row_major> a;
+        wmma::fragment<wmma::matrix_b, kFragment, kFragment, kFragment, T, wmma::col_major> b;
+        wmma::load_matrix_sync(a, queries + q * stride + d, stride);
+        wmma::load_matrix_sync(b, key + t * stride + d, stride);
+        wmma::mma_sync(score, a, b, score);
+      }
+      wmma::store_matrix_sync(scores + q * kScoreStride + t, score, kScoreStride,
+                              wmma::mem_row_major);
+    }
+    __syncthreads();  // the scores are there
+    for (int i = 0; i < kWarpQueries; ++i) {
+      const int q = warp + i * kTileWarps;
+      if (q >= query_tiles * kFragment) continue;
+      const int64_t token = start + lane;
+      const bool is_visible = token >= visible[i].low && token < visible[i].high && token < tile.to;
+      const float score = scores[q * kScoreStride + lane] * task.scale;
+      const float top = fmaxf(max[i], WarpMax(is_visible ? Shown(score) : -kInfinity));
+      // Without a token so far, all weights are 0.
+      const float weight = is_visible ? expf(score - top) : 0.0f;
+      const float shrink = top == -kInfinity ? 1.0f : expf(max[i] - top);
+      sum[i] = sum[i] * shrink + WarpSum(weight);
+      max[i] = top;
+      Store(weights + q * kScoreStride + lane, weight);
+      if (shrink != 1.0f)
+        for (int d = lane; d < padded; d += kWarp) mixed[q * stride + d] *= shrink;
+    }
+    __syncthreads();  // the weights are there
+    for (int i = warp; i < query_tiles * (padded / kFragment); i += kTileWarps) {
+      const int q = i / (padded / kFragment) * kFragment;
+      const int d = i % (padded / kFragment) * kFragment;
+      wmma::fragment<wmma::accumulator, kFragment, kFragment, kFragment, float> out;
+      wmma::load_matrix_sync(out, mixed + q * stride + d, stride, wmma::mem_row_major);
+      for (int t = 0; t < kChunk; t += kFragment) {
+        wmma::fragment<wmma::matrix_a, kFragment, kFragment, kFragment, T, wmma::row_major> a;
+        wmma::fragment<wmma::matrix_b, kFragment, kFragment, kFragment, T, wmma::row_major> b;
+        wmma::load_matrix_sync(a, weights + q * kScoreStride + t, kScoreStride);
+        wmma::load_matrix_sync(b, value + t * stride + d, stride);
+        wmma::mma_sync(out, a, b, out);
+      }
+      wmma::store_matrix_sync(mixed + q * stride + d, out, stride, wmma::mem_row_major);
+    }
+    __syncthreads();  // nobody reads the chunk any more
+  }
+  for (int i = 0; i < kWarpQueries; ++i) {
+    const int q = warp + i * kTileWarps;
+    if (q >= num_queries || visible[i].high <= tile.from) continue;
+    const int64_t query = tile.first_query + q;
+    float* const partial = Partial(task, query / group, kv_head * group + query % group, tile.part);
+    if (lane == 0) {
+      partial[0] = max[i];
+      partial[1] = sum[i];
+    }
+    for (int d = lane; d < dim; d += kWarp) partial[2 + d] = mixed[q * stride + d];
+  }
+}
+
+template <typename T>
+std::size_t TileSharedBytes(int64_t dim) {
+  const std::size_t stride = PaddedDim(dim) + kPad;
+  return SharedBytes<T>(kQueries * stride) + 2 * SharedBytes<T>(2 * kChunk * stride) +
+         SharedBytes<float>(kQueries * kScoreStride) + SharedBytes<T>(kQueries * kScoreStride) +
+         SharedBytes<float>(kQueries * stride);
+}
+
+// ---- Merging ----
 
 // Merges the parts of one row and head in each warp.
 template <typename T>
@@ -165,15 +339,31 @@ __global__ void __launch_bounds__(kMergeWarps* kWarp) MergeParts(DecodeAttention
       Store(out + i * kWarp + lane, sum == 0 ? 0.0f : mixed[i] / sum);
 }
 
+// ---- Launches ----
+
+template <typename T, int kHeads>
+void StartSpans(const DecodeAttention& task, void* stream) {
+  constexpr int kFew = 64 / Vector<T>::kSize, kMany = 128 / Vector<T>::kSize;
+  const dim3 grid(static_cast<unsigned>(Parts(task.max_spans, kSpanWarps)),
+                  static_cast<unsigned>(task.kv_heads * Parts(task.heads / task.kv_heads, kHeads)));
+  const auto kernel =
+      task.head_dim <= 64 ? AttendSpans<T, kHeads, kFew> : AttendSpans<T, kHeads, kMany>;
+  Launch("AttendSpans", kernel, grid, dim3(kSpanWarps * kWarp), 0, stream, task);
+}
+
 template <typename T>
 void StartKernels(const DecodeAttention& task, void* stream) {
-  const std::size_t shared = SharedBytes<float>(kAttentionQueries * task.head_dim) +
-                             SharedBytes<float>(kChunk * (task.head_dim + 1)) +
-                             SharedBytes<float>(kChunk * task.head_dim);
-  if (task.max_tiles > 0)
-    Launch("AttendPart", AttendPart<T>,
-           dim3(static_cast<unsigned>(task.max_tiles), static_cast<unsigned>(task.kv_heads)),
-           dim3(kThreads), shared, stream, task);
+  const int64_t group = task.heads / task.kv_heads;
+  if (task.max_spans > 0)
+    group == 1   ? StartSpans<T, 1>(task, stream)
+    : group == 2 ? StartSpans<T, 2>(task, stream)
+                 : StartSpans<T, 4>(task, stream);
+  if (task.max_tiles > 0) {
+    if constexpr (sizeof(T) == 2)
+      Launch("AttendTile", AttendTile<T>,
+             dim3(static_cast<unsigned>(task.max_tiles), static_cast<unsigned>(task.kv_heads)),
+             dim3(kTileThreads), TileSharedBytes<T>(task.head_dim), stream, task);
+  }
   Launch("MergeParts", MergeParts<T>,
          dim3(static_cast<unsigned>(Parts(task.rows * task.heads, kMergeWarps))),
          dim3(kMergeWarps * kWarp), 0, stream, task);
@@ -186,6 +376,8 @@ void LaunchDecodeAttention(const DecodeAttention& task, void* stream) {
     throw Error("attention: a head must have 1 to 128 elements");
   if (task.kv_heads < 1 || task.heads % task.kv_heads != 0)
     throw Error("attention: the number of heads must be a multiple of the number of KV heads");
+  if (task.max_tiles > 0 && task.type == ElementType::kFloat32)
+    throw Error("attention: tiles need a 16-bit type");
   if (task.rows == 0) return;
   switch (task.type) {
     case ElementType::kFloat32: return StartKernels<float>(task, stream);

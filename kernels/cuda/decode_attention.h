@@ -6,33 +6,40 @@
 
 namespace pivotal::kernels::cuda {
 
-// Type in which the elements of a tensor are stored. Products and sums are float32 for all types.
+// Type in which the elements of a tensor are stored. Sums are float32 for all types.
 enum class ElementType { kFloat32, kBfloat16, kFloat16 };
 
 inline constexpr int64_t kMaxHeadDim = 128;
 // Largest number of queries (rows times query heads per KV head) of a tile.
-inline constexpr int64_t kAttentionQueries = 16;
+inline constexpr int64_t kAttentionQueries = 64;
 // Part lengths are multiples of this many tokens.
 inline constexpr int64_t kAttentionChunk = 32;
 
-// The work of one block of threads: neighbouring queries attend to one part of a piece
-// (kernels/paged_attention.h). The rows of these queries have all pieces up to this one in common.
-// Query q belongs to row q / group.
+// One part of a piece (kernels/paged_attention.h) that one row alone attends to.
+struct AttentionSpan {
+  int32_t row;
+  int32_t blocks;    // index into DecodeAttention::blocks of the piece's first block
+  int32_t from, to;  // tokens [from, to) of the piece, all of which the row attends to
+  int32_t part;      // index of this part among the parts of the row
+};
+
+// One part of a piece that the queries of several neighbouring rows attend to. These rows have all
+// pieces up to this one in common. Query q belongs to row q / group.
 struct AttentionTile {
   int32_t first_query, last_query;  // [first, last), at most kAttentionQueries
-  int32_t blocks;                   // index into DecodeAttention::blocks of the piece's first block
+  int32_t blocks;                   // as in AttentionSpan
   int32_t depth;                    // number of tokens of the sequence before the piece
   int32_t from, to;                 // tokens [from, to) of the piece; `from` is a multiple of 32
   // Index into DecodeAttention::counts: counts[counts + i] is the number of tokens of the piece
-  // that belong to the i-th row of this tile.
+  // that belong to the i-th row of this tile. A row with at most `from` tokens has no such part.
   int32_t counts;
   int32_t part;  // index of this part among the parts of each of these rows
 };
 
 // One launch of attention. Keys and values lie as [slots, kv_heads, head_dim], in blocks of
 // kernels::kBlockTokens: token i of block b is in slot 16 b + i. All pointers are to device memory.
-// AttentionPlan makes tiles, blocks, counts, lengths and part_ends. A launch depends only on the
-// sizes given here, not on what the pointers hold, so that a recorded launch can be repeated.
+// AttentionPlan makes spans, tiles, blocks, counts, lengths and part_ends. A launch depends only on
+// the sizes given here, not on what the pointers hold, so that a recorded launch can be repeated.
 struct DecodeAttention {
   ElementType type = ElementType::kFloat32;  // of queries, keys, values and out
   int64_t rows = 0, heads = 1, kv_heads = 1, head_dim = 1;
@@ -41,11 +48,11 @@ struct DecodeAttention {
   const void* queries = nullptr;  // [rows, heads, head_dim]
   const void* keys = nullptr;
   const void* values = nullptr;
-  void* out = nullptr;  // [rows, heads, head_dim]; zeros for a row without tokens
-  const AttentionTile* tiles =
-      nullptr;                         // [max_tiles], of which the first num_tiles[0] are computed
-  const int32_t* num_tiles = nullptr;  // [1]
-  int64_t max_tiles = 0;
+  void* out = nullptr;                   // [rows, heads, head_dim]; zeros for a row without tokens
+  const AttentionSpan* spans = nullptr;  // [max_spans], the first num_work[0] are computed
+  const AttentionTile* tiles = nullptr;  // [max_tiles], the first num_work[1] are computed
+  const int32_t* num_work = nullptr;     // [2]
+  int64_t max_spans = 0, max_tiles = 0;  // tiles need a 16-bit type
   const int32_t* blocks = nullptr;
   const int32_t* counts = nullptr;
   const int32_t* lengths = nullptr;    // [rows] tokens of each sequence; read if window > 0
@@ -57,10 +64,15 @@ inline int64_t DecodeAttentionWorkspace(int64_t heads, int64_t head_dim) {
   return heads * (head_dim + 2);
 }
 
-// Computes attention. Each part is read once for sixteen queries, with an online softmax (Milakov
-// and Gimelshein, arXiv 1805.02867); then the parts of each row are merged, as in flash decoding.
-// The result of a row is the same to the bit in any company. Throws Error for an unsupported
-// shape, and if CUDA refuses the launch.
+// Computes attention in three launches, of which the first two may have nothing to do. A warp
+// computes the heads of a span that have a KV head in common, and reads each key and value once. A
+// block of threads computes a tile: it reads each key and value once for up to 64 queries,
+// multiplies by tensor cores, and fetches the next tokens meanwhile; weights are rounded to `type`
+// before they multiply values, as in FlashAttention-2 (arXiv 2307.08691). Both have an online
+// softmax (Milakov and Gimelshein, arXiv 1805.02867). Then the parts of each row are merged, as in
+// flash decoding. The order of additions is fixed; by spans alone the
+// result of a row is the same to the bit in any company. Throws Error for an unsupported shape, and
+// if CUDA refuses the launch.
 void LaunchDecodeAttention(const DecodeAttention& task, void* stream);
 
 }  // namespace pivotal::kernels::cuda

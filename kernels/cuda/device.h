@@ -7,7 +7,9 @@
 
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
+#include <cuda_pipeline.h>
 #include <cuda_runtime.h>
+#include <mma.h>
 
 #include <cstddef>
 #include <string>
@@ -16,24 +18,34 @@
 
 namespace pivotal::kernels::cuda {
 
+// Bytes of shared memory that every kernel may have.
+constexpr std::size_t kSharedBytes = 48 << 10;
+
 // Queues `kernel` on `stream`, a cudaStream_t. Throws Error if CUDA refuses.
 template <typename... Params, typename... Args>
 void Launch(const char* name, void (*kernel)(Params...), dim3 grid, dim3 block,
             std::size_t shared_bytes, void* stream, Args... args) {
-  kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(args...);
-  const cudaError_t error = cudaGetLastError();
+  cudaError_t error = cudaSuccess;
+  if (shared_bytes > kSharedBytes)  // a kernel must ask for more
+    error = cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize,
+                                 static_cast<int>(shared_bytes));
+  if (error == cudaSuccess) {
+    kernel<<<grid, block, shared_bytes, static_cast<cudaStream_t>(stream)>>>(args...);
+    error = cudaGetLastError();
+  }
   if (error != cudaSuccess) throw Error(std::string(name) + ": " + cudaGetErrorString(error));
 }
 
-// Hands out arrays in the shared memory of a block. All threads take the same arrays in the same
-// order. The launch must give the SharedBytes() of all of them. The memory is not initialized.
+// Hands out arrays in the shared memory of a block, aligned to 32 bytes. All threads take the same
+// arrays in the same order. The launch must give the SharedBytes() of all of them. The memory is
+// not initialized.
 class SharedArena {
  public:
   template <typename T>
   __device__ T* Take(int count) {
-    extern __shared__ __align__(16) unsigned char pivotal_shared_memory[];
+    extern __shared__ __align__(32) unsigned char pivotal_shared_memory[];
     T* const array = reinterpret_cast<T*>(pivotal_shared_memory + used_);
-    used_ += (count * static_cast<int>(sizeof(T)) + 15) / 16 * 16;
+    used_ += (count * static_cast<int>(sizeof(T)) + 31) / 32 * 32;
     return array;
   }
 
@@ -55,7 +67,7 @@ namespace pivotal::kernels::cuda {
 // Returns the bytes of shared memory that an array of SharedArena takes.
 template <typename T>
 constexpr std::size_t SharedBytes(std::size_t count) {
-  return (count * sizeof(T) + 15) / 16 * 16;
+  return (count * sizeof(T) + 31) / 32 * 32;
 }
 
 namespace {
@@ -71,6 +83,24 @@ __device__ inline float ToFloat(__half x) { return __half2float(x); }
 __device__ inline void Store(float* p, float x) { *p = x; }
 __device__ inline void Store(__nv_bfloat16* p, float x) { *p = __float2bfloat16(x); }
 __device__ inline void Store(__half* p, float x) { *p = __float2half(x); }
+
+// Elements that one instruction reads: 16 bytes.
+template <typename T>
+struct alignas(16) Vector {
+  static constexpr int kSize = 16 / sizeof(T);
+  T at[kSize];
+};
+
+// Reads the elements of a vector from rows of `row` elements: `count` of them, and zeros after
+// them. Where rows are a multiple of vectors, `p` must be aligned to one and `count` be all or 0.
+template <typename T>
+__device__ inline Vector<T> LoadVector(const T* p, int count, int row) {
+  Vector<T> vector;
+  if (count == Vector<T>::kSize && row % Vector<T>::kSize == 0)
+    return *reinterpret_cast<const Vector<T>*>(p);
+  for (int i = 0; i < Vector<T>::kSize; ++i) Store(vector.at + i, i < count ? ToFloat(p[i]) : 0.0f);
+  return vector;
+}
 
 // Returns the sum over the lanes of a warp, in all lanes. All lanes must call it. Additions have a
 // fixed order.
@@ -96,7 +126,7 @@ __device__ inline T WarpScan(T x, int lane) {
 }
 
 // Returns whole / part, rounded up.
-__host__ __device__ inline int64_t Parts(int64_t whole, int64_t part) {
+__host__ __device__ constexpr int64_t Parts(int64_t whole, int64_t part) {
   return (whole + part - 1) / part;
 }
 __host__ __device__ inline int64_t Min(int64_t a, int64_t b) { return a < b ? a : b; }

@@ -25,11 +25,19 @@ namespace pivotal::kernels::cuda_on_cpu {
 namespace {
 
 constexpr int kMaxThreads = 1024;
-constexpr std::size_t kMaxShared = 48 << 10;  // what a launch may take unless it asks for more
+constexpr std::size_t kMaxShared = 163 << 10;  // of a block on an A100
 
 enum class State { kReady, kAtBarrier, kAtWarp, kReturned };
 
+struct Copy {
+  void* to;
+  const void* from;
+  std::size_t bytes;
+};
+
 struct Fiber : Flow {
+  std::vector<Copy> copies;          // that have not come
+  std::vector<std::size_t> batches;  // how many copies had started at each commit
   State state = State::kReady;
   Site site;
   WarpOperation operation;
@@ -88,6 +96,12 @@ class Machine {
   uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width,
                     const Site& site);
   void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element);
+  void Copy(const struct Copy& copy);
+  void CommitCopies() { current_->batches.push_back(current_->copies.size()); }
+  void AwaitCopies(std::size_t batches);
+  void GatherMatrix(const float (&half_row)[8], Matrix& whole, const Site& site);
+  void CheckMatrix(const void* p, std::size_t stride, const Site& site);
+  int Lane() const { return Index() % kWarp; }
   void Segfault(const void* p);
   [[noreturn]] void Enter();
 
@@ -139,6 +153,7 @@ class Machine {
   Fiber* current_ = nullptr;
   uint32_t serial_ = 0, first_serial_ = 1, epoch_ = 0;
   std::array<uint32_t, kMaxThreads / kWarp> warp_epochs_ = {};
+  std::array<Matrix, kMaxThreads / kWarp> matrices_;
   std::optional<std::string> failure_;
 };
 
@@ -176,6 +191,8 @@ void Machine::Enter() {
   in_kernel = true;
   thread_(arguments_);
   in_kernel = false;
+  if (!current_->copies.empty())
+    Fail([] { return std::string("returns before copies that it started have come"); });
   current_->state = State::kReturned;
   Leave();
   std::abort();  // nobody resumes it
@@ -327,6 +344,51 @@ uint64_t Machine::Exchange(WarpOperation operation, unsigned mask, uint64_t bits
   return self.result;
 }
 
+void Machine::Copy(const struct Copy& copy) {
+  const auto address =
+      reinterpret_cast<std::uintptr_t>(copy.to) | reinterpret_cast<std::uintptr_t>(copy.from);
+  if ((copy.bytes != 4 && copy.bytes != 8 && copy.bytes != 16) || address % copy.bytes != 0)
+    Fail([&] {
+      return fmt::format("copies {} bytes from {} to {}; 4, 8 or 16 aligned bytes can be",
+                         copy.bytes, copy.from, copy.to);
+    });
+  current_->copies.push_back(copy);
+}
+
+void Machine::AwaitCopies(std::size_t batches) {
+  Fiber& self = *current_;
+  if (self.batches.size() <= batches) return;
+  const std::size_t done = self.batches[self.batches.size() - 1 - batches];
+  for (std::size_t i = 0; i < done; ++i) {
+    const auto& [to, from, bytes] = self.copies[i];
+    Watch(from, bytes, false, false);
+    Watch(to, bytes, true, false);
+    std::memcpy(to, from, bytes);
+  }
+  self.copies.erase(self.copies.begin(), self.copies.begin() + static_cast<std::ptrdiff_t>(done));
+  self.batches.erase(self.batches.begin(),
+                     self.batches.end() - static_cast<std::ptrdiff_t>(batches));
+  for (std::size_t& batch : self.batches) batch -= done;
+}
+
+void Machine::GatherMatrix(const float (&half_row)[8], Matrix& whole, const Site& site) {
+  Matrix& shared = matrices_[static_cast<std::size_t>(Index() / kWarp)];
+  std::memcpy(&shared[Lane() / 2][Lane() % 2 * 8], half_row, sizeof(half_row));
+  Exchange(WarpOperation::kSync, ~0u, 0, 0, kWarp, site);
+  std::memcpy(whole, shared, sizeof(Matrix));
+  Exchange(WarpOperation::kSync, ~0u, 0, 0, kWarp, site);
+}
+
+void Machine::CheckMatrix(const void* p, std::size_t stride, const Site& site) {
+  if (reinterpret_cast<std::uintptr_t>(p) % 32 != 0 || stride % 16 != 0)
+    Fail([&] {
+      return fmt::format(
+          "a matrix in {} begins at {}, its rows are {} bytes apart; they must be multiples of 32 "
+          "and of 16",
+          Name(site), p, stride);
+    });
+}
+
 void* Machine::TakeShared(std::size_t index, std::size_t bytes, std::size_t element) {
   if (index > taken_)
     Fail([] {
@@ -334,7 +396,7 @@ void* Machine::TakeShared(std::size_t index, std::size_t bytes, std::size_t elem
     });
   if (index == taken_) {  // this thread is the first to take it
     ++taken_;
-    taken_bytes_ += (bytes + 15) / 16 * 16;
+    taken_bytes_ += (bytes + 31) / 32 * 32;
     if (taken_bytes_ > shape_->shared_bytes)
       Fail([&] {
         return fmt::format("takes {} bytes of shared memory; the launch gave {}", taken_bytes_,
@@ -363,6 +425,8 @@ void Machine::RunBlock(Schedule schedule, std::size_t block, RandomStream& rando
   taken_ = taken_bytes_ = 0;
   for (int t = 0; t < threads_; ++t) {
     fibers_[t].state = State::kReady;
+    fibers_[t].copies.clear();
+    fibers_[t].batches.clear();
     fibers_[t].Begin(FiberMain);
   }
 
@@ -472,6 +536,30 @@ uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int arg
   return Machine::Get().Exchange(operation, mask, bits, argument, width, site);
 }
 
+int Lane() { return Machine::Get().Lane(); }
+
+void CheckMatrix(const void* p, std::size_t stride, const Site& site) {
+  const OutOfKernel out;
+  Machine::Get().CheckMatrix(p, stride, site);
+}
+
+void GatherMatrix(const float (&half_row)[8], Matrix& whole, const Site& site) {
+  const OutOfKernel out;
+  Machine::Get().GatherMatrix(half_row, whole, site);
+}
+
+void MultiplyMatrices(Matrix& out, const Matrix& a, const Matrix& b, const Matrix& c,
+                      const Site& site) {
+  const OutOfKernel out_of_kernel;
+  Machine::Get().Exchange(WarpOperation::kSync, ~0u, 0, 0, kWarp, site);
+  Matrix sum;
+  std::memcpy(sum, c, sizeof(Matrix));
+  for (int i = 0; i < 16; ++i)
+    for (int k = 0; k < 16; ++k)
+      for (int j = 0; j < 16; ++j) sum[i][j] += a[i][k] * b[k][j];
+  std::memcpy(out, sum, sizeof(Matrix));
+}
+
 void Touch(const void* p, std::size_t bytes, bool write, bool atomic) {
   if (!in_kernel) return;
   const OutOfKernel out;
@@ -483,4 +571,17 @@ void Touch(const void* p, std::size_t bytes, bool write, bool atomic) {
 void __syncthreads(const std::source_location& site) {
   const pivotal::kernels::cuda_on_cpu::OutOfKernel out;
   pivotal::kernels::cuda_on_cpu::Machine::Get().Barrier(site);
+}
+
+void __pipeline_memcpy_async(void* to, const void* from, std::size_t bytes) {
+  const pivotal::kernels::cuda_on_cpu::OutOfKernel out;
+  pivotal::kernels::cuda_on_cpu::Machine::Get().Copy({to, from, bytes});
+}
+void __pipeline_commit() {
+  const pivotal::kernels::cuda_on_cpu::OutOfKernel out;
+  pivotal::kernels::cuda_on_cpu::Machine::Get().CommitCopies();
+}
+void __pipeline_wait_prior(std::size_t batches) {
+  const pivotal::kernels::cuda_on_cpu::OutOfKernel out;
+  pivotal::kernels::cuda_on_cpu::Machine::Get().AwaitCopies(batches);
 }

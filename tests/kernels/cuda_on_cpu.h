@@ -12,7 +12,9 @@
 //  - not all threads of a block reach a barrier, or they reach different ones;
 //  - a lane in the mask of a shuffle or vote does not reach it, a lane outside the mask calls it,
 //  or a
-//    lane outside the mask is read.
+//    lane outside the mask is read;
+//  - a thread returns before asynchronous copies that it started have come. (Copies are made when
+//    the thread waits for them, so what reads them earlier reads garbage.)
 // Accesses are checked one by one if the source is compiled with -fsanitize=thread, whose calls
 // this library answers itself. Otherwise races are found only where they change the result, and
 // accesses out of bounds only behind an array, where a page that cannot be accessed follows.
@@ -126,6 +128,18 @@ class DeviceArray {
 };
 
 enum class WarpOperation { kShuffle, kShuffleXor, kShuffleUp, kShuffleDown, kBallot, kSync };
+// Work on matrices of 16 x 16 that the lanes of a warp share.
+using Matrix = float[16][16];
+// Exchanges the elements of a matrix: each lane gives half a row, in the order of lanes, and gets
+// all.
+void GatherMatrix(const float (&half_row)[8], Matrix& whole, const Site& site);
+// Computes out = a b + c.
+void MultiplyMatrices(Matrix& out, const Matrix& a, const Matrix& b, const Matrix& c,
+                      const Site& site);
+// Ends the launch if `p` or `stride`, in bytes, is not aligned as tensor cores want it.
+void CheckMatrix(const void* p, std::size_t stride, const Site& site);
+// Returns the lane of the running thread.
+int Lane();
 void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element);
 uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width,
                   const Site& site);
@@ -180,6 +194,11 @@ inline void __syncwarp(unsigned mask = 0xFFFFFFFFu,
   Exchange(WarpOperation::kSync, mask, 0, 0, 32, site);
 }
 
+// Copies of 4, 8 or 16 bytes that come when the thread waits for them.
+void __pipeline_memcpy_async(void* to, const void* from, std::size_t bytes);
+void __pipeline_commit();
+void __pipeline_wait_prior(std::size_t batches);
+
 // Return the value before.
 int atomicAdd(int* p, int x);
 unsigned long long atomicAdd(unsigned long long* p, unsigned long long x);
@@ -210,6 +229,81 @@ float __bfloat162float(__nv_bfloat16 x);
 float __half2float(__half x);
 __nv_bfloat16 __float2bfloat16(float x);
 __half __float2half(float x);
+
+namespace pivotal::kernels::cuda_on_cpu {
+
+inline float AsFloat(float x) { return x; }
+inline float AsFloat(__nv_bfloat16 x) { return __bfloat162float(x); }
+inline float AsFloat(__half x) { return __half2float(x); }
+
+}  // namespace pivotal::kernels::cuda_on_cpu
+
+// Tensor cores. Here every lane has the whole of a matrix.
+namespace nvcuda::wmma {
+
+struct matrix_a;
+struct matrix_b;
+struct accumulator;
+struct row_major;
+struct col_major;
+enum layout_t { mem_row_major, mem_col_major };
+
+template <typename Use, int kM, int kN, int kK, typename T, typename Layout = void>
+struct fragment {
+  static_assert(kM == 16 && kN == 16 && kK == 16);
+  pivotal::kernels::cuda_on_cpu::Matrix x;
+};
+
+// Reads row i of a matrix (column i of a col_major one) from p + i * stride.
+template <typename T>
+void ReadMatrix(pivotal::kernels::cuda_on_cpu::Matrix& x, const T* p, unsigned stride, bool by_rows,
+                const std::source_location& site) {
+  using namespace pivotal::kernels::cuda_on_cpu;
+  CheckMatrix(p, stride * sizeof(T), site);
+  const int line = Lane() / 2, begin = Lane() % 2 * 8;
+  float half_row[8];
+  for (int i = 0; i < 8; ++i) half_row[i] = AsFloat(p[line * stride + begin + i]);
+  Matrix read;
+  GatherMatrix(half_row, read, site);
+  for (int i = 0; i < 16; ++i)
+    for (int j = 0; j < 16; ++j) x[i][j] = by_rows ? read[i][j] : read[j][i];
+}
+
+template <typename Use, typename T, typename Layout>
+void load_matrix_sync(fragment<Use, 16, 16, 16, T, Layout>& f, const T* p, unsigned stride,
+                      const std::source_location& site = std::source_location::current()) {
+  ReadMatrix(f.x, p, stride, std::is_same_v<Layout, row_major>, site);
+}
+inline void load_matrix_sync(fragment<accumulator, 16, 16, 16, float>& f, const float* p,
+                             unsigned stride, layout_t layout,
+                             const std::source_location& site = std::source_location::current()) {
+  ReadMatrix(f.x, p, stride, layout == mem_row_major, site);
+}
+inline void store_matrix_sync(float* p, const fragment<accumulator, 16, 16, 16, float>& f,
+                              unsigned stride, layout_t layout,
+                              const std::source_location& site = std::source_location::current()) {
+  using namespace pivotal::kernels::cuda_on_cpu;
+  CheckMatrix(p, stride * sizeof(float), site);
+  __syncwarp(0xFFFFFFFFu, site);
+  const int line = Lane() / 2, begin = Lane() % 2 * 8;
+  for (int i = begin; i < begin + 8; ++i)
+    p[line * stride + i] = layout == mem_row_major ? f.x[line][i] : f.x[i][line];
+  __syncwarp(0xFFFFFFFFu, site);
+}
+inline void fill_fragment(fragment<accumulator, 16, 16, 16, float>& f, float value) {
+  for (auto& row : f.x)
+    for (float& x : row) x = value;
+}
+template <typename T, typename LayoutA, typename LayoutB>
+void mma_sync(fragment<accumulator, 16, 16, 16, float>& out,
+              const fragment<matrix_a, 16, 16, 16, T, LayoutA>& a,
+              const fragment<matrix_b, 16, 16, 16, T, LayoutB>& b,
+              const fragment<accumulator, 16, 16, 16, float>& c,
+              const std::source_location& site = std::source_location::current()) {
+  pivotal::kernels::cuda_on_cpu::MultiplyMatrices(out.x, a.x, b.x, c.x, site);
+}
+
+}  // namespace nvcuda::wmma
 
 namespace pivotal::kernels::cuda {
 

@@ -157,7 +157,7 @@ TEST(CudaOnCpu, SharedMemoryBeginsAsGarbage) {
     SharedArena arena;
     *to = *arena.Take<int>(1);
   };
-  EXPECT_THAT(Failure<int*>(read, dim3(1), dim3(1), 16, out.data()),
+  EXPECT_THAT(Failure<int*>(read, dim3(1), dim3(1), 32, out.data()),
               HasSubstr("depends on the order"));
 }
 
