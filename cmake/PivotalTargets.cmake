@@ -148,7 +148,7 @@ function(pivotal_test_executable target)
   if(ARG_PRECOMPILED)
     pivotal_use_precompiled(${target} ${ARG_PRECOMPILED})
   endif()
-  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST PROPERTIES
+  gtest_discover_tests(${target} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 120 PROPERTIES
     TIMEOUT 600
     ENVIRONMENT OMP_NUM_THREADS=1)  # tests run side by side; threads that spin would starve them
 endfunction()
