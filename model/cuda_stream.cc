@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "model/cuda_stream.h"
 
+#include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
@@ -17,6 +18,15 @@ class CudaRecording : public Recording {
   void Replay() override { graph.replay(); }
 
   at::cuda::CUDAGraph graph;
+};
+
+class CudaMoment : public Moment {
+ public:
+  explicit CudaMoment(const c10::cuda::CUDAStream& stream) { event_.record(stream); }
+  void Wait() override { event_.synchronize(); }
+
+ private:
+  at::cuda::CUDAEvent event_;
 };
 
 class CudaStream : public DeviceStream {
@@ -51,6 +61,7 @@ class CudaStream : public DeviceStream {
       return nullptr;
     }
   }
+  std::unique_ptr<Moment> Mark() override { return std::make_unique<CudaMoment>(stream_); }
   void Wait() override { stream_.synchronize(); }
 
  private:

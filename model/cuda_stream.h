@@ -16,6 +16,14 @@ class Recording {
   virtual void Replay() = 0;
 };
 
+// A moment of a stream: when the device has done all that was enqueued before.
+class Moment {
+ public:
+  virtual ~Moment() = default;
+  // Waits for the moment.
+  virtual void Wait() = 0;
+};
+
 // An interface, so that tests can run the GPU's decoder on the CPU and count its calls.
 class DeviceStream {
  public:
@@ -28,6 +36,8 @@ class DeviceStream {
   // Records what `work` enqueues, without running it. `work` must not wait for the stream. Returns
   // null, and logs one line, if recording fails.
   virtual std::unique_ptr<Recording> Record(const std::function<void()>& work) = 0;
+  // Returns the moment when what was enqueued so far is done.
+  virtual std::unique_ptr<Moment> Mark() = 0;
   // Waits until all enqueued work is done.
   virtual void Wait() = 0;
 };

@@ -22,7 +22,7 @@ class PhiModel;
 
 // One token to compute: its id, its position, and where its past lies.
 struct DecodeRow {
-  TokenId token;
+  TokenId token;                             // or Decoder::Pending()
   int64_t position;                          // in its sequence, from 0
   bool is_long;                              // rotated by LongRoPE's long factors
   std::span<const kernels::KvPiece> pieces;  // position + 1 tokens, this one the last
@@ -60,6 +60,21 @@ class Decoder {
   // (kernels::RowSampler).
   virtual void Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
                     const OnLogits& on_logits);
+
+  // Returns, as the token of a row, the one that the i-th draw of the latest started step gives.
+  static TokenId Pending(std::size_t i) { return -1 - static_cast<TokenId>(i); }
+  // Returns whether a step can be started before the step before it has been finished. At most two
+  // steps can be in progress.
+  virtual bool overlaps() const { return false; }
+  // Starts what Draw() does; Finish() ends the step that was started first. The arguments must live
+  // until then. A decoder that doesn't overlap computes all of the step here.
+  virtual void Start(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
+                     const OnLogits& on_logits) {
+    Draw(rows, draws, on_logits);
+  }
+  virtual void Finish() {}
+  // Forgets the steps that were started and not finished, after waiting for them.
+  virtual void Abandon() {}
 
   virtual int threads() const = 0;
   virtual PassTimes times() const { return {}; }

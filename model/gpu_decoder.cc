@@ -78,7 +78,8 @@ bool StepBuffer::Grow(std::span<const int64_t> sizes) {
     bytes += (static_cast<std::size_t>(array.capacity) * array.element + 63) / 64 * 64;
   }
   const auto options = at::TensorOptions(at::kByte);
-  host_ = at::empty({static_cast<int64_t>(bytes)}, options.pinned_memory(!device_.is_cpu()));
+  for (at::Tensor& host : host_)
+    host = at::empty({static_cast<int64_t>(bytes)}, options.pinned_memory(!device_.is_cpu()));
   copy_ = at::empty({static_cast<int64_t>(bytes)}, options.device(device_));
   return true;
 }
@@ -89,7 +90,16 @@ at::Tensor StepBuffer::tensor(int array, at::ScalarType type, int64_t size) cons
   return copy_.narrow(0, static_cast<int64_t>(declared.offset), bytes).view(type);
 }
 
-void StepBuffer::Upload() { copy_.copy_(host_, /*non_blocking=*/true); }
+void StepBuffer::Turn() {
+  turn_ = 1 - turn_;
+  if (transfers_[turn_]) transfers_[turn_]->Wait();
+  transfers_[turn_].reset();
+}
+
+void StepBuffer::Upload() {
+  copy_.copy_(host_[turn_], /*non_blocking=*/true);
+  transfers_[turn_] = stream_.Mark();
+}
 
 bool GpuDecoder::Supports(const PhiModel& model) {
   const PhiConfig& config = model.config();
@@ -107,7 +117,7 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
       fused_(HasFusedLayers(model.config())),
       records_(model.config().mlp != PhiConfig::Mlp::kExperts),
       shape_(AttentionShapeOf(model.config())),
-      inputs_(model.options().device()) {
+      inputs_(model.options().device(), *stream_) {
   const PhiConfig& config = model.config();
   tokens_ = inputs_.Add<int64_t>();
   positions_ = inputs_.Add<int64_t>();
@@ -124,9 +134,11 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
   stream_->Run([&] {
     kv_.emplace(model, options.blocks);
     const auto bits = at::TensorOptions(at::kInt);
-    drawn_ = at::zeros({2, options.max_rows}, bits.device(model.options().device()));
-    drawn_on_host_ =
-        at::zeros({2, options.max_rows}, bits.pinned_memory(!model.options().device().is_cpu()));
+    for (at::Tensor& drawn : drawn_)
+      drawn = at::zeros({2, options.max_rows}, bits.device(model.options().device()));
+    for (at::Tensor& drawn : drawn_on_host_)
+      drawn =
+          at::zeros({2, options.max_rows}, bits.pinned_memory(!model.options().device().is_cpu()));
     const int64_t rows = PaddedRows(options.max_rows);
     logits_ = at::empty({rows, config.vocab_size}, model.options().dtype(at::kFloat));
     const int64_t more = std::max(kRoom, 4 * rows);
@@ -151,16 +163,30 @@ void GpuDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logi
 
 void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
                       const OnLogits& on_logits) {
-  if (rows.empty()) return;
+  Start(rows, draws, on_logits);
+  Finish();
+}
+
+void GpuDecoder::Start(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
+                       const OnLogits& on_logits) {
   const auto count = std::ssize(rows), drawn = std::ssize(draws);
+  const int32_t* const before = drawn_[latest_].const_data_ptr<int32_t>();
+  latest_ = 1 - latest_;
+  Flight flight = {draws, &on_logits, latest_, {}, nullptr};
   stream_->Run([&] {
+    if (rows.empty()) return;
     const bool is_step = drawn > 0;  // calls without draws rarely repeat their size
     const int64_t padded = is_step ? PaddedRows(count) : count;
     Fill(rows, padded, draws, kTileTokens);
+    if (std::ranges::any_of(rows, [](const DecodeRow& row) { return row.token < 0; }))
+      kernels::cuda::LaunchTakeDrawn(
+          {.rows = count, .tokens = inputs_.mutable_device<int64_t>(tokens_), .drawn = before},
+          stream_->handle());
     const StepSize size = {padded, PaddedWork(plan_.spans.size()), PaddedWork(plan_.tiles.size())};
     is_step ? RunStep(size) : Logits(size);
     const int64_t vocab = logits_.size(1);
-    int32_t* const results = drawn_.mutable_data_ptr<int32_t>();
+    at::Tensor& results = drawn_[latest_];
+    int32_t* const tokens = results.mutable_data_ptr<int32_t>();
     for (int64_t first = 0, end = 0; first < drawn; first = end) {
       while (end < drawn && Same(*draws[end].params, *draws[first].params)) ++end;
       kernels::cuda::SampleRowsTask task;
@@ -169,21 +195,41 @@ void GpuDecoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
       task.vocab = task.stride = vocab;
       task.params = *draws[first].params;
       task.uniforms = inputs_.device<double>(uniforms_) + first;
-      task.tokens = results + first;
-      task.logprobs = reinterpret_cast<float*>(results + drawn_.size(1)) + first;
+      task.tokens = tokens + first;
+      task.logprobs = reinterpret_cast<float*>(tokens + results.size(1)) + first;
       kernels::cuda::LaunchSampleRows(task, stream_->handle());
     }
-    if (drawn > 0) drawn_on_host_.copy_(drawn_, /*non_blocking=*/true);
+    if (drawn > 0) drawn_on_host_[latest_].copy_(results, /*non_blocking=*/true);
+    if (drawn < count) {  // the next step overwrites the logits
+      const bool locked = is_step && !logits_.device().is_cpu();
+      flight.logits =
+          at::empty({count - drawn, vocab}, at::TensorOptions(at::kFloat).pinned_memory(locked));
+      flight.logits.copy_(logits_.slice(0, drawn, count), /*non_blocking=*/locked);
+    }
+    flight.done = stream_->Mark();
   });
-  stream_->Wait();
-  uploading_ = false;
-  const int32_t* const results = drawn_on_host_.const_data_ptr<int32_t>();
+  flights_.push_back(std::move(flight));
+}
+
+void GpuDecoder::Finish() {
+  const Flight flight = std::move(flights_.front());
+  flights_.pop_front();
+  if (flight.done) flight.done->Wait();
+  const at::Tensor& host = drawn_on_host_[flight.buffer];
+  const int32_t* const results = host.const_data_ptr<int32_t>();
+  const auto drawn = std::ssize(flight.draws);
   for (int64_t i = 0; i < drawn; ++i) {
-    draws[i].result.token = results[i];
-    std::memcpy(&draws[i].result.logprob, results + drawn_on_host_.size(1) + i, sizeof(float));
+    flight.draws[i].result.token = results[i];
+    std::memcpy(&flight.draws[i].result.logprob, results + host.size(1) + i, sizeof(float));
     if (results[i] < 0) Fail("sampling: a row of logits with NaN, +inf or only -inf");
   }
-  if (drawn < count) stream_->Run([&] { GiveRows(logits_, drawn, count, on_logits); });
+  if (flight.logits.defined()) GiveRows(flight.logits, drawn, *flight.on_logits);
+}
+
+void GpuDecoder::Abandon() {
+  if (flights_.empty()) return;
+  stream_->Wait();
+  flights_.clear();
 }
 
 void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t workspace) {
@@ -193,7 +239,9 @@ void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t work
                            at::TensorOptions(at::kFloat).device(model_.options().device()));
     moved = true;
   }
-  if (moved) steps_.clear();  // recordings read the old addresses
+  if (!moved || steps_.empty()) return;
+  stream_->Wait();  // a recording may be running
+  steps_.clear();   // they read the old addresses
 }
 
 void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
@@ -205,11 +253,11 @@ void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
                        .tiles = type_ != ElementType::kFloat32,
                        .tile_tokens = tile_tokens,
                        .span_tokens = kSpanTokens});
-  if (std::exchange(uploading_, true)) stream_->Wait();  // the last upload may still run
   Reserve({padded, padded, padded, padded, padded, PaddedWork(plan_.spans.size()),
            PaddedWork(plan_.tiles.size()), 2, std::ssize(plan_.blocks), std::ssize(plan_.counts),
            padded, padded + 1},
           plan_.parts() * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
+  inputs_.Turn();
   auto* const tokens = inputs_.host<int64_t>(tokens_);
   auto* const positions = inputs_.host<int64_t>(positions_);
   auto* const slots = inputs_.host<int64_t>(slots_);

@@ -8,6 +8,7 @@
 #include <compare>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -25,10 +26,11 @@ namespace pivotal::model {
 
 // The inputs of a step: several arrays in one buffer of page-locked memory, copied to the device in
 // one transfer. The device's addresses stay the same until Grow() moves them, so that recorded work
-// reads what the latest Upload() brought.
+// reads what the latest Upload() brought. The host has two such buffers, which take turns: one is
+// written while the other is in transfer.
 class StepBuffer {
  public:
-  explicit StepBuffer(c10::Device device) : device_(device) {}
+  StepBuffer(c10::Device device, DeviceStream& stream) : device_(device), stream_(stream) {}
 
   // Declares an array, before the first Grow(). Returns its index.
   template <typename T>
@@ -39,10 +41,13 @@ class StepBuffer {
   // Makes room for sizes[i] elements of array i. Returns true if the device's addresses changed.
   bool Grow(std::span<const int64_t> sizes);
 
-  // Returns the host's side of an array, to be written after the latest Upload() is done.
+  // Takes the host's other buffer, when its transfer is done. To be called before arrays are
+  // written.
+  void Turn();
+  // Returns the host's side of an array.
   template <typename T>
   T* host(int array) {
-    return reinterpret_cast<T*>(host_.mutable_data_ptr<uint8_t>() +
+    return reinterpret_cast<T*>(host_[turn_].mutable_data_ptr<uint8_t>() +
                                 arrays_[static_cast<std::size_t>(array)].offset);
   }
   // Return the device's side of an array: its address; its first `size` elements as a tensor
@@ -53,6 +58,10 @@ class StepBuffer {
                                       arrays_[static_cast<std::size_t>(array)].offset);
   }
   at::Tensor tensor(int array, at::ScalarType type, int64_t size) const;
+  template <typename T>
+  T* mutable_device(int array) {
+    return const_cast<T*>(device<T>(array));
+  }
 
   // Copies all arrays from host to device, on the current stream.
   void Upload();
@@ -64,12 +73,17 @@ class StepBuffer {
     std::size_t offset;   // bytes from the start of the buffer
   };
   c10::Device device_;
+  DeviceStream& stream_;
   std::vector<Array> arrays_;
-  at::Tensor host_, copy_;  // bytes
+  at::Tensor host_[2], copy_;             // bytes
+  std::unique_ptr<Moment> transfers_[2];  // when the transfer of a buffer is done
+  int turn_ = 0;
 };
 
 // A step copies its inputs to the device in one transfer, computes its rows, samples their tokens,
-// and copies the tokens back; it waits only for that last copy. In Phi-3 and its like a layer is
+// and copies the tokens back. The next step can start before these have come: it takes the tokens
+// where they are, on the device, so that the device goes on while the host plans and looks for
+// ends. In Phi-3 and its like a layer is
 // its four matrix products and seven launches of kernels/cuda at most; other models run LibTorch's
 // operators around the kernels of attention. The number of rows is rounded up to one of few sizes.
 // From the second step of a size on, the step is recorded and replayed, except for models with
@@ -88,6 +102,11 @@ class GpuDecoder : public Decoder {
   void Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) override;
   void Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
             const OnLogits& on_logits) override;
+  bool overlaps() const override { return true; }
+  void Start(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
+             const OnLogits& on_logits) override;
+  void Finish() override;
+  void Abandon() override;
   int threads() const override { return 1; }
 
  private:
@@ -103,6 +122,14 @@ class GpuDecoder : public Decoder {
     std::unique_ptr<Recording> recording;
   };
   static constexpr std::size_t kInputs = 12;
+  // A step that was started and not finished.
+  struct Flight {
+    std::span<RowDraw> draws;
+    const OnLogits* on_logits;
+    int buffer;                    // index into drawn_ and drawn_on_host_
+    at::Tensor logits;             // of the rows after the draws, on their way to the host
+    std::unique_ptr<Moment> done;  // when all results are on the host
+  };
   // Makes room for sizes[i] elements of input i, and `workspace` floats for attention.
   void Reserve(const std::array<int64_t, kInputs>& sizes, int64_t workspace);
   // Uploads the inputs of a step: `rows`, followed by empty rows up to `padded`.
@@ -129,13 +156,15 @@ class GpuDecoder : public Decoder {
   kernels::cuda::AttentionPlan plan_;
   std::vector<std::span<const kernels::KvPiece>> pieces_;
   StepBuffer inputs_;
-  bool uploading_ = false;  // the device may still read the host's side of inputs_
   // Indices of arrays in inputs_.
   int tokens_, positions_, slots_, is_long_, uniforms_, spans_, tiles_, num_work_, blocks_, counts_,
       lengths_, part_ends_;
-  at::Tensor workspace_;              // attention's scratch memory
-  at::Tensor logits_;                 // [max rows, V] float32
-  at::Tensor drawn_, drawn_on_host_;  // [2, max rows] int32: tokens; bits of log-probabilities
+  at::Tensor workspace_;  // attention's scratch memory
+  at::Tensor logits_;     // [max rows, V] float32
+  // [2, max rows] int32, of the latest two steps in turn: tokens; bits of log-probabilities
+  at::Tensor drawn_[2], drawn_on_host_[2];
+  int latest_ = 0;  // index of the latest step's
+  std::deque<Flight> flights_;
   std::map<StepSize, Step> steps_;
 };
 

@@ -76,7 +76,8 @@ RolloutBatch::RolloutBatch(const PhiConfig& config, const EngineOptions& options
 }
 
 RolloutBatch::~RolloutBatch() {
-  for (ActiveRollout& active : active_) Release(active);
+  if (!steps_.empty()) decoder_.Abandon();
+  for (const auto& active : active_) Release(*active);
   for (const OpenRequest& open : open_) {
     trunks_.blocks().Unreserve(open.planned * BlocksFor(requests_[open.request]));
     trunks_.Drop(open.place.trunk);
@@ -87,8 +88,12 @@ std::vector<std::vector<Rollout>> RolloutBatch::Run(const Progress& progress) {
   for (;;) {
     if (progress.StopRequested()) throw Interrupted("stopped while sampling rollouts");
     Admit(progress);
-    if (active_.empty() && open_.empty()) break;
-    Step(progress);
+    if (active_.empty() && open_.empty() && steps_.empty()) break;
+    const auto start = Clock::now();
+    const bool started = StartStep(progress);
+    if (steps_.size() > (started && decoder_.overlaps() ? 1 : 0)) FinishStep();
+    StartAllPlanned();
+    counters_.decode_seconds += Since(start);
   }
   return std::move(results_);
 }
@@ -146,60 +151,84 @@ bool RolloutBatch::Open(std::size_t index) {
         "--kv-memory",
         request.prefix.size(), request.max_new_tokens, BytesText(options_.kv_memory));
   if (!place) return false;
-  open_.push_back({static_cast<int32_t>(index), 0, 1, *place, {}});
+  open_.push_back({static_cast<int32_t>(index), 0, 1, *place, false, {}});
   Plan(open_.back());
   return true;
 }
 
-void RolloutBatch::Step(const Progress& progress) {
-  const auto start = Clock::now();
-  rows_.clear();
-  for (ActiveRollout& active : active_) {
-    if (config_.rope.IsLong(active.length + 1) && !active.is_long) BecomeLong(active, progress);
-    rows_.push_back(NextRow(active));
-  }
-  const auto active_rows = rows_.size();
-  std::vector<OpenRequest*> fresh;
-  std::vector<std::vector<kernels::KvPiece>> pieces;
-  for (OpenRequest& open : open_)
-    if (open.logits.empty()) fresh.push_back(&open);
-  for (const OpenRequest* open : fresh) {
-    const RolloutRequest& request = requests_[open->request];
-    pieces.push_back(open->place.trunk->Pieces(open->place.length));
-    rows_.push_back({request.prefix.back(), Size(request.prefix) - 1,
-                     config_.rope.IsLong(Size(request.prefix)), pieces.back()});
-  }
-  draws_.clear();
-  for (const ActiveRollout& active : active_)
-    draws_.push_back(
-        {&ParamsOf(requests_[active.request]), Uniform(active.request, active.rollout)});
-  ended_.assign(active_rows, false);
-  decoder_.Draw(rows_, draws_, [&](int64_t row, int, std::span<float> logits) {
-    fresh[row - active_rows]->logits.assign(logits.begin(), logits.end());
-  });
-  counters_.repeated_tokens += std::ssize(fresh);
-  for (ActiveRollout& active : active_) ++active.length;
-  for (std::size_t i = 0; i < active_rows; ++i) {
-    active_[i].pending = draws_[i].result.token;
-    ended_[i] = Record(active_[i].request, active_[i].rollout, draws_[i].result);
-  }
-  std::size_t kept = 0;
-  // Rollouts keep their order, because neighbours share a trunk.
-  for (std::size_t i = 0; i < active_rows; ++i) {
-    if (ended_[i]) {
-      Release(active_[i]);
-    } else if (kept++ != i) {
-      active_[kept - 1] = std::move(active_[i]);
+bool RolloutBatch::StartStep(const Progress& progress) {
+  auto step = std::make_unique<StepInProgress>();
+  for (const auto& active : active_) {
+    const bool has_all = active->drawn == requests_[active->request].max_new_tokens;
+    if (has_all) continue;  // the last one is on its way
+    if (config_.rope.IsLong(active->length + 1) && !active->is_long) {
+      if (!steps_.empty()) return false;  // all its tokens must be known first
+      BecomeLong(*active, progress);
     }
+    step->rollouts.push_back(active);
   }
-  active_.resize(kept);
-  for (OpenRequest& open : open_) StartPlanned(open);
+  for (const auto& active : step->rollouts) {
+    step->rows.push_back(NextRow(*active));
+    step->draws.push_back({&ParamsOf(requests_[active->request]),
+                           Uniform(active->request, active->rollout, active->drawn)});
+  }
+  for (OpenRequest& open : open_) {
+    if (std::exchange(open.asked, true)) continue;
+    const RolloutRequest& request = requests_[open.request];
+    step->prefixes.push_back(open.request);
+    step->pieces.push_back(open.place.trunk->Pieces(open.place.length));
+    step->rows.push_back({request.prefix.back(), Size(request.prefix) - 1,
+                          config_.rope.IsLong(Size(request.prefix)), step->pieces.back()});
+  }
+  if (step->rows.empty()) return false;
+  step->on_logits = [this, step = step.get()](int64_t row, int, std::span<float> logits) {
+    const int32_t request = step->prefixes[row - step->rollouts.size()];
+    const auto open = std::ranges::find(open_, request, &OpenRequest::request);
+    open->logits.assign(logits.begin(), logits.end());
+  };
+  counters_.repeated_tokens += std::ssize(step->prefixes);
+  StepInProgress& kept = *steps_.emplace_back(std::move(step));
+  decoder_.Start(kept.rows, kept.draws, kept.on_logits);
+  for (std::size_t i = 0; i < kept.rollouts.size(); ++i) {
+    ActiveRollout& active = *kept.rollouts[i];
+    active.pending = Decoder::Pending(i);
+    ++active.drawn;
+    ++active.length;
+  }
+  return true;
+}
+
+void RolloutBatch::FinishStep() {
+  decoder_.Finish();
+  const std::unique_ptr<StepInProgress> step = std::move(steps_.front());
+  steps_.pop_front();
+  for (std::size_t i = 0; i < step->rollouts.size(); ++i) {
+    ActiveRollout& active = *step->rollouts[i];
+    if (active.ended) {
+      ++counters_.discarded_tokens;
+      continue;
+    }
+    const kernels::Draw& draw = step->draws[i].result;
+    active.ended = Record(active.request, active.rollout, draw);
+    const bool is_latest =
+        std::ssize(results_[active.request][active.rollout].tokens) == active.drawn;
+    if (is_latest) active.pending = draw.token;
+  }
+  // Rollouts keep their order, because neighbours share a trunk.
+  std::erase_if(active_, [&](const auto& active) {
+    if (active->ended) Release(*active);
+    return active->ended;
+  });
+}
+
+void RolloutBatch::StartAllPlanned() {
+  for (OpenRequest& open : open_)
+    if (!open.logits.empty()) StartPlanned(open);
   std::erase_if(open_, [&](const OpenRequest& open) {
     if (open.started < requests_[open.request].count) return false;
     trunks_.Drop(open.place.trunk);
     return true;
   });
-  counters_.decode_seconds += Since(start);
 }
 
 DecodeRow RolloutBatch::NextRow(ActiveRollout& active) {
@@ -226,22 +255,24 @@ void RolloutBatch::StartPlanned(OpenRequest& open) {
   const bool is_long = config_.rope.IsLong(Size(request.prefix));
   for (; open.planned > 0; --open.planned) {
     const int32_t rollout = open.started++;
-    const kernels::Draw draw = sampler_.Sample(Uniform(open.request, rollout));
+    const kernels::Draw draw = sampler_.Sample(Uniform(open.request, rollout, 0));
     const int64_t reserved = BlocksFor(request);
     if (Record(open.request, rollout, draw)) {
       trunks_.blocks().Unreserve(reserved);
       continue;
     }
     trunks_.Hold(open.place.trunk);
-    active_.push_back({open.request,
-                       rollout,
-                       open.place,
-                       is_long,
-                       {},
-                       reserved,
-                       open.place.length,
-                       draw.token,
-                       {}});
+    active_.push_back(std::make_shared<ActiveRollout>(ActiveRollout{open.request,
+                                                                    rollout,
+                                                                    open.place,
+                                                                    is_long,
+                                                                    {},
+                                                                    reserved,
+                                                                    open.place.length,
+                                                                    draw.token,
+                                                                    1,
+                                                                    false,
+                                                                    {}}));
   }
 }
 
@@ -264,10 +295,10 @@ void RolloutBatch::BecomeLong(ActiveRollout& active, const Progress& progress) {
   trunks_.Prefill({&active.prefix.trunk, 1}, progress);
 }
 
-double RolloutBatch::Uniform(int32_t request, int32_t rollout) const {
+double RolloutBatch::Uniform(int32_t request, int32_t rollout, int64_t drawn) const {
   return kernels::Uniform(options_.seed, requests_[request].stream,
                           requests_[request].first_rollout + static_cast<uint32_t>(rollout),
-                          static_cast<uint32_t>(results_[request][rollout].tokens.size()));
+                          static_cast<uint32_t>(drawn));
 }
 
 bool RolloutBatch::Record(int32_t index, int32_t number, const kernels::Draw& draw) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <deque>
+#include <memory>
 #include <span>
 #include <vector>
 
@@ -16,7 +17,9 @@
 namespace pivotal::model {
 
 // Continuous batching (Orca, Yu et al., OSDI 2022): when a rollout ends, the next one starts in the
-// following step. Rollouts wait while memory is short. The destructor frees all blocks and trunks.
+// following step. Rollouts wait while memory is short. Where the decoder overlaps steps, the next
+// step starts before the tokens of this one are known: an end is noticed a step late, and the token
+// that the rollout drew after it is discarded. The destructor frees all blocks and trunks.
 class RolloutBatch {
  public:
   // References must outlive the batch. Throws Error for a bad request, see RolloutEngine::Sample.
@@ -40,7 +43,18 @@ class RolloutBatch {
     int64_t reserved;             // blocks that it may still take
     int64_t length;               // tokens of the sequence that have keys and values
     TokenId pending;              // the token that was sampled last; it has none yet
+    int64_t drawn;                // tokens that were drawn, those of steps in progress included
+    bool ended;                   // whether only steps in progress still know it
     std::vector<kernels::KvPiece> pieces;
+  };
+  // A step in progress, which decodes rollouts, then last tokens of prefixes.
+  struct StepInProgress {
+    std::vector<std::shared_ptr<ActiveRollout>> rollouts;
+    std::vector<int32_t> prefixes;  // requests
+    std::vector<std::vector<kernels::KvPiece>> pieces;
+    std::vector<DecodeRow> rows;
+    std::vector<RowDraw> draws;
+    Decoder::OnLogits on_logits;
   };
   // A request whose rollouts have not all started.
   struct OpenRequest {
@@ -48,7 +62,8 @@ class RolloutBatch {
     int32_t started;            // rollouts that have started
     int32_t planned;            // rollouts that start in the next step
     TrunkPlace place;           // the request's prefix
-    std::vector<float> logits;  // after the prefix; empty until they are computed
+    bool asked;                 // whether a step has computed its logits, or is computing them
+    std::vector<float> logits;  // after the prefix; empty until they are known
   };
 
   // Returns the most blocks that a rollout takes beside its trunk.
@@ -64,14 +79,19 @@ class RolloutBatch {
   void Plan(OpenRequest& open);
   // Opens a request and plans its first rollouts. Returns false if memory is short.
   bool Open(std::size_t index);
-  // Samples one token for every active rollout, and the first token of every planned rollout.
-  void Step(const Progress& progress);
+  // Starts a step that samples one token for every active rollout, and computes the logits after
+  // new prefixes. Returns false if there is nothing to do.
+  bool StartStep(const Progress& progress);
+  // Ends the step that was started first, and records its tokens.
+  void FinishStep();
+  // Samples the first token of planned rollouts, and closes requests whose rollouts have started.
+  void StartAllPlanned();
   DecodeRow NextRow(ActiveRollout& active);
   void StartPlanned(OpenRequest& open);
   // Recomputes a rollout that passes LongRoPE's limit, under the long factors, as a trunk.
   void BecomeLong(ActiveRollout& active, const Progress& progress);
-  // Returns the random number for a rollout's next token.
-  double Uniform(int32_t request, int32_t rollout) const;
+  // Returns the random number for a rollout's token after `drawn` others.
+  double Uniform(int32_t request, int32_t rollout, int64_t drawn) const;
   // Appends a token to rollout `number` of request `index`. Returns true if that ends it.
   bool Record(int32_t index, int32_t number, const kernels::Draw& draw);
   bool Stops(const RolloutRequest& request, const Rollout& rollout);
@@ -86,12 +106,10 @@ class RolloutBatch {
   const RolloutSink& finished_;
   std::vector<std::size_t> covers_;  // for each request, the request whose prefix covers its own
   std::vector<std::vector<Rollout>> results_;
-  std::vector<ActiveRollout> active_;
+  std::vector<std::shared_ptr<ActiveRollout>> active_;
+  std::deque<std::unique_ptr<StepInProgress>> steps_;
   std::deque<OpenRequest> open_;
   std::size_t next_request_ = 0;
-  std::vector<DecodeRow> rows_;
-  std::vector<RowDraw> draws_;
-  std::vector<uint8_t> ended_;
   kernels::RowSampler sampler_;    // samples first tokens
   std::vector<TokenId> response_;  // the argument of a stop rule
 };

@@ -38,16 +38,11 @@ void KvTensors::Write(int64_t layer, const at::Tensor& slots, const at::Tensor& 
   values[layer].index_copy_(0, slots, value.flatten(0, 1));
 }
 
-void GiveRows(const at::Tensor& logits, int64_t first, int64_t last,
-              const Decoder::OnLogits& on_logits) {
-  // `on_logits` may overwrite the rows, so they are copied.
-  const at::Tensor rows = logits.slice(0, first, last)
-                              .to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true)
-                              .contiguous();
-  const int64_t vocab = rows.size(1);
-  for (int64_t i = 0; i < rows.size(0); ++i)
+void GiveRows(const at::Tensor& logits, int64_t first, const Decoder::OnLogits& on_logits) {
+  const int64_t vocab = logits.size(1);
+  for (int64_t i = 0; i < logits.size(0); ++i)
     on_logits(first + i, 0,
-              {rows.mutable_data_ptr<float>() + i * vocab, static_cast<std::size_t>(vocab)});
+              {logits.mutable_data_ptr<float>() + i * vocab, static_cast<std::size_t>(vocab)});
 }
 
 TensorDecoder::TensorDecoder(const PhiModel& model, const DecoderOptions& options)
@@ -110,7 +105,11 @@ void TensorDecoder::Prefill(std::span<const DecodeRow> rows) {
 
 void TensorDecoder::Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) {
   if (rows.empty()) return;
-  GiveRows(model_.Logits(Hidden(rows)), 0, std::ssize(rows), on_logits);
+  // `on_logits` may overwrite the rows, so they are copied.
+  GiveRows(model_.Logits(Hidden(rows))
+               .to(at::kCPU, at::kFloat, /*non_blocking=*/false, /*copy=*/true)
+               .contiguous(),
+           0, on_logits);
 }
 
 }  // namespace pivotal::model

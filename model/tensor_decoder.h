@@ -26,9 +26,9 @@ struct KvTensors {
   std::vector<at::Tensor> keys, values;  // one a layer: [blocks * 16 + 1, KV heads, D]
 };
 
-// Calls `on_logits` for rows [first, last) of `logits` [B, V], of any type, on any device.
-void GiveRows(const at::Tensor& logits, int64_t first, int64_t last,
-              const Decoder::OnLogits& on_logits);
+// Calls `on_logits` for rows first, first + 1, ... of a step, whose logits are `logits` [B, V],
+// float32 on the CPU.
+void GiveRows(const at::Tensor& logits, int64_t first, const Decoder::OnLogits& on_logits);
 
 // Gathers the keys and values of each row's past into one tensor in every pass. The model must
 // outlive the decoder.

@@ -108,6 +108,13 @@ __global__ void __launch_bounds__(kThreads) GateVectors(SwiGlu task) {
   StoreVector(static_cast<T*>(task.out) + row * task.size + i * kSize, gate, count, task.size);
 }
 
+// Replaces one token in each thread.
+__global__ void __launch_bounds__(kThreads) TakeTokens(TakeDrawn task) {
+  const int64_t row = static_cast<int64_t>(blockIdx.x) * kThreads + threadIdx.x;
+  if (row >= task.rows || task.tokens[row] >= 0) return;
+  task.tokens[row] = Max(0, task.drawn[-1 - task.tokens[row]]);
+}
+
 dim3 Grid(int64_t blocks) { return dim3(static_cast<unsigned>(blocks)); }
 
 // Calls start(T()) for the type T of elements.
@@ -146,6 +153,12 @@ void LaunchSwiGlu(const SwiGlu& task, void* stream) {
     Launch("GateVectors", GateVectors<T>, Grid(Parts(vectors, kThreads)), dim3(kThreads), 0, stream,
            task);
   });
+}
+
+void LaunchTakeDrawn(const TakeDrawn& task, void* stream) {
+  if (task.rows == 0) return;
+  Launch("TakeTokens", TakeTokens, Grid(Parts(task.rows, kThreads)), dim3(kThreads), 0, stream,
+         task);
 }
 
 }  // namespace pivotal::kernels::cuda

@@ -54,4 +54,13 @@ struct SwiGlu {
 };
 void LaunchSwiGlu(const SwiGlu& task, void* stream);
 
+// Replaces each negative token -1 - i among `tokens` [rows] by drawn[i], or by 0 where that is
+// negative too: the mark of a draw that failed.
+struct TakeDrawn {
+  int64_t rows = 0;
+  int64_t* tokens = nullptr;
+  const int32_t* drawn = nullptr;
+};
+void LaunchTakeDrawn(const TakeDrawn& task, void* stream);
+
 }  // namespace pivotal::kernels::cuda

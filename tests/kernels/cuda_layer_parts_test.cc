@@ -150,6 +150,13 @@ TEST(CudaLayerParts, GatesBelowZeroGiveZero) {
   for (const float value : out.values()) EXPECT_EQ(value, 0);
 }
 
+TEST(CudaLayerParts, TakesTheTokensThatWereDrawn) {
+  DeviceArray<int64_t> tokens("tokens", std::vector<int64_t>{7, -1, -3, 0, -2, -1});
+  DeviceArray<int32_t> drawn("drawn", std::vector<int32_t>{11, -1, 13});
+  LaunchTakeDrawn({.rows = 6, .tokens = tokens.data(), .drawn = drawn.data()}, nullptr);
+  EXPECT_THAT(tokens.values(), ::testing::ElementsAre(7, 11, 13, 0, 0, 11));
+}
+
 #ifndef PIVOTAL_CUDA_ON_GPU
 TEST(CudaLayerParts, AMissingBarrierIsFound) {
   Elements x("x", ElementType::kFloat32, RandomFloats(600, 1, 1)),
