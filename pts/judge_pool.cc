@@ -68,4 +68,10 @@ void JudgePool::Work() {
   }
 }
 
+void RequireJudgeThreads(int32_t threads) {
+  const Judge none;  // nothing is judged
+  CountingJudge counting(none, /*limit=*/1);
+  const JudgePool pool(counting, threads);
+}
+
 }  // namespace pivotal::pts

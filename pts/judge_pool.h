@@ -52,4 +52,8 @@ class JudgePool {
   std::vector<std::jthread> threads_;
 };
 
+// Throws Error if the system does not start the threads of a JudgePool now. Callers ask before they
+// write anything, so that a search does not fail halfway.
+void RequireJudgeThreads(int32_t threads);
+
 }  // namespace pivotal::pts

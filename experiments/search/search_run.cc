@@ -25,6 +25,7 @@
 #include "experiments/settings/settings_file.h"
 #include "pivotal/oracle.h"
 #include "pivotal/problem.h"
+#include "pts/judge_pool.h"
 #include "pts/query_search.h"
 #include "pts/strategy.h"
 #include "pts/verdicts.h"
@@ -34,12 +35,14 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// The inputs of a search, loaded and checked before the run folder is touched.
+// The inputs of a search and what computes it, loaded, started and checked before the run folder is
+// touched.
 struct Prepared {
   LoadedModel model;
   std::unique_ptr<const Oracle> oracle;
   std::vector<Query> queries;
   SearchOptions options;
+  std::unique_ptr<model::RolloutEngine> engine;
 };
 
 // A `device` that is not empty takes the place of the setting.
@@ -59,7 +62,10 @@ Prepared Prepare(const RunConfig& config, const std::string& device) {
   options.stop = MakeStopRule(model.tokenizer(), config.sampling.stop);
   auto queries = MakeQueries(problems, model);
   CheckLengths(queries, options.max_new_tokens, model.phi().config());
-  return {std::move(model), std::move(oracle), std::move(queries), options};
+  auto engine =
+      std::make_unique<model::RolloutEngine>(model.phi(), EngineOptionsOf(config.sampling, model));
+  pts::RequireJudgeThreads(options.judge_threads);  // beside the threads that the engine has now
+  return {std::move(model), std::move(oracle), std::move(queries), options, std::move(engine)};
 }
 
 // Calls `write`, which changes the run folder. Adds to the text of an Error how to go on.
@@ -107,8 +113,7 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const
   std::vector<Query> queries;
   std::copy_if(prepared.queries.begin(), prepared.queries.end(), std::back_inserter(queries),
                [&](const Query& query) { return !finished.contains(query.id); });
-  model::RolloutEngine engine(prepared.model.phi(),
-                              EngineOptionsOf(config.sampling, prepared.model));
+  model::RolloutEngine& engine = *prepared.engine;
   SearchResult result;
   result.resumed = static_cast<int64_t>(finished.size());
   result.summary = Judged(run, [&] {
@@ -177,8 +182,7 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
                         [&](int64_t i) { return again && !is_stored(i); });
   for (int64_t i = 0; i < std::ssize(queries); ++i) result.resumed += is_stored(i);
   data::TraceStore store(run, share.worker());
-  model::RolloutEngine engine(prepared.model.phi(),
-                              EngineOptionsOf(config.sampling, prepared.model));
+  model::RolloutEngine& engine = *prepared.engine;
   // Verdicts are counted over all calls of Search(), which are short.
   pts::VerdictTally tally(prepared.options.max_oracle_failures);
   SearchOptions options = prepared.options;

@@ -36,10 +36,12 @@ class Scarce : public testing::CliTest {
         "OMP_NUM_THREADS=4 timeout 60 {}prlimit {} {} {} {}",
         kAsUser, limit, PIVOTAL_BINARY, testing::SearchArguments(2, 4, 1) + Path("run"), more));
   }
-  static void ExpectOneLine(const testing::CommandResult& result) {
+  // No run folder is left in the way of a second try.
+  void ExpectOneLine(const testing::CommandResult& result) const {
     EXPECT_EQ(result.code, 1) << result.output;
     EXPECT_THAT(result.output, StartsWith("pivotal: "));
     EXPECT_EQ(std::ranges::count(result.output, '\n'), 1) << result.output;
+    EXPECT_FALSE(fs::exists(Path("run")));
   }
 
   static inline const std::string kAsUser =
