@@ -20,6 +20,7 @@
 
 #include "bench/merged_rollouts.h"
 #include "data/base/error.h"
+#include "data/base/folders.h"
 #include "experiments/settings/loading.h"
 #include "kernels/philox.h"
 #include "model/checkpoint.h"
@@ -131,7 +132,7 @@ void Run(const std::filesystem::path& output) {
   truth.command = "tiny_truth tests/experiments/tiny/tiny_truth.jsonl";
   truth.weights_sha256 = model::WeightsFingerprint(tiny / "model");
   truth.seed = kSeed;
-  if (std::filesystem::exists(output)) {
+  if (data::Exists(output)) {
     const TinyTruth before = testing::LoadTinyTruth(output);
     if (before.weights_sha256 != truth.weights_sha256)
       Fail("{}: was measured on other weights; remove it", output.string());

@@ -8,11 +8,14 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
 
+#include "data/base/error.h"
+#include "data/base/file_sink.h"
 #include "data/base/text.h"
 
 namespace pivotal::cli {
@@ -58,7 +61,30 @@ void PrintStderr(const std::string& text) {
   std::fflush(stderr);
 }
 
-void PrintVisible(std::string_view text) { fmt::print("{}", data::Visible(text)); }
+void PrintVisible(std::string_view text) { PrintNow(data::Visible(text)); }
+
+void FlushStdout() {
+  errno = 0;
+  const bool flushed = std::fflush(stdout) == 0;
+  if (!flushed || std::ferror(stdout) != 0)
+    Fail("standard output: {}", data::ErrnoText(errno != 0 ? errno : EIO));
+}
+
+void PrintNow(std::string_view text) {
+  errno = 0;
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
+    Fail("standard output: {}", data::ErrnoText(errno != 0 ? errno : EIO));
+  FlushStdout();
+}
+
+void PrintResult(std::string_view text) {
+  try {
+    PrintNow(text);
+  } catch (const Error&) {
+    PrintStderr(std::string(text));
+    throw;
+  }
+}
 
 namespace {
 

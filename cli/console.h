@@ -26,6 +26,15 @@ void PrintStderr(const std::string& text);
 // obeyed.
 void PrintVisible(std::string_view text);
 
+// Throws Error if something that was written to stdout did not arrive.
+void FlushStdout();
+
+// Writes to stdout at once. Throws Error if that fails.
+void PrintNow(std::string_view text);
+
+// Writes a result to stdout. If that fails, nothing is lost: writes it to stderr and throws Error.
+void PrintResult(std::string_view text);
+
 // Makes spdlog write to stderr, each line after "pivotal: ", with control characters shown.
 void InstallLogger();
 

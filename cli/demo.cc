@@ -10,6 +10,7 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "data/base/folders.h"
 
 namespace pivotal::cli {
 namespace {
@@ -17,7 +18,7 @@ namespace {
 // Returns "pivotal-demo", or "pivotal-demo-2" and so on if that exists.
 std::filesystem::path FreeFolder() {
   std::filesystem::path folder = "pivotal-demo";
-  for (int i = 2; std::filesystem::exists(folder); ++i) folder = fmt::format("pivotal-demo-{}", i);
+  for (int i = 2; data::Exists(folder); ++i) folder = fmt::format("pivotal-demo-{}", i);
   return folder;
 }
 

@@ -11,9 +11,11 @@
 #include <algorithm>
 #include <cmath>
 #include <numbers>
+#include <system_error>
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/names.h"
 #include "data/weights/safetensors.h"
 #include "kernels/philox.h"
@@ -48,15 +50,17 @@ void AddStopTokens(const Tokenizer& tokenizer, std::vector<int64_t>& stops) {
 }
 
 // Lists the small files that a loader may read, except config.json and the index of shards.
-std::vector<fs::directory_entry> SideFiles(const fs::path& origin) {
+std::vector<fs::path> SideFiles(const fs::path& origin) {
   static constexpr std::string_view kExtensions[] = {".json", ".model", ".tiktoken",
                                                      ".txt",  ".jinja", ".py"};
-  std::vector<fs::directory_entry> files;
-  for (const auto& entry : fs::directory_iterator(origin)) {
-    const std::string name = entry.path().filename().string();
-    if (entry.is_regular_file() && name != "config.json" && !name.ends_with(".index.json") &&
-        std::ranges::find(kExtensions, entry.path().extension().string()) != std::end(kExtensions))
-      files.push_back(entry);
+  std::vector<fs::path> files;
+  for (const fs::path& path : data::PathsIn(origin)) {
+    const std::string name = path.filename().string();
+    std::error_code ignored;
+    if (fs::is_regular_file(path, ignored) && name != "config.json" &&
+        !name.ends_with(".index.json") &&
+        std::ranges::find(kExtensions, path.extension().string()) != std::end(kExtensions))
+      files.push_back(path);
   }
   return files;
 }
@@ -64,9 +68,9 @@ std::vector<fs::directory_entry> SideFiles(const fs::path& origin) {
 void CopySideFiles(const fs::path& origin, const fs::path& folder) {
   std::error_code error;
   if (fs::equivalent(origin, folder, error)) return;
-  for (const auto& entry : SideFiles(origin)) {
-    const fs::path to = folder / entry.path().filename();
-    fs::copy_file(entry.path(), to, fs::copy_options::overwrite_existing, error);
+  for (const fs::path& path : SideFiles(origin)) {
+    const fs::path to = folder / path.filename();
+    fs::copy_file(path, to, fs::copy_options::overwrite_existing, error);
     if (error) Fail("{}: can't write: {}", to.string(), data::ErrnoText(error.value()));
   }
 }
@@ -196,7 +200,8 @@ int64_t SavedBytes(const PhiModel& model, const fs::path& origin) {
   int64_t bytes = 0;
   for (const auto& [name, tensor] : model.parameters())
     bytes += static_cast<int64_t>(tensor.nbytes());
-  for (const auto& entry : SideFiles(origin)) bytes += static_cast<int64_t>(entry.file_size());
+  for (const fs::path& path : SideFiles(origin))
+    bytes += static_cast<int64_t>(data::FileSize(path));
   return bytes;
 }
 

@@ -16,6 +16,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/json_input.h"
 #include "data/base/text.h"
 #include "data/weights/safetensors.h"
@@ -350,19 +351,20 @@ void SaveAdapter(const Adapter& adapter, const fs::path& base, const fs::path& f
   }
   const TensorViews views(tensors);
   data::WriteSafetensors(folder / kWeightsFile, views.get());
-  const Json config = {{"peft_type", "LORA"},
-                       {"task_type", "CAUSAL_LM"},
-                       {"base_model_name_or_path", fs::absolute(base).lexically_normal().string()},
-                       {"r", adapter.options.rank},
-                       {"lora_alpha", adapter.options.alpha},
-                       {"use_rslora", adapter.options.rslora},
-                       {"target_modules", modules},
-                       {"lora_dropout", 0.0},
-                       {"bias", "none"},
-                       {"fan_in_fan_out", false},
-                       {"init_lora_weights", true},
-                       {"modules_to_save", nullptr},
-                       {"inference_mode", true}};
+  const Json config = {
+      {"peft_type", "LORA"},
+      {"task_type", "CAUSAL_LM"},
+      {"base_model_name_or_path", data::Absolute(base).lexically_normal().string()},
+      {"r", adapter.options.rank},
+      {"lora_alpha", adapter.options.alpha},
+      {"use_rslora", adapter.options.rslora},
+      {"target_modules", modules},
+      {"lora_dropout", 0.0},
+      {"bias", "none"},
+      {"fan_in_fan_out", false},
+      {"init_lora_weights", true},
+      {"modules_to_save", nullptr},
+      {"inference_mode", true}};
   // A path may be no UTF-8, which JSON has no place for.
   data::WriteFile(folder / kConfigFile,
                   config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -16,6 +16,7 @@
 
 #include "data/base/descriptor.h"
 #include "data/base/error.h"
+#include "data/base/folders.h"
 
 namespace pivotal::data {
 namespace {
@@ -157,8 +158,7 @@ void CreateOutputFolder(const fs::path& folder) {
 }
 
 void RequireAbsent(const fs::path& path) {
-  if (fs::exists(path))
-    Fail("{}: exists already; remove it or choose another --output", path.string());
+  if (Exists(path)) Fail("{}: exists already; remove it or choose another --output", path.string());
 }
 
 void RequireNoLfsPointer(std::string_view bytes, std::string_view where) {

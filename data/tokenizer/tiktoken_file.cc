@@ -114,10 +114,11 @@ void AddTokens(const TokenizerConfig& config, const fs::path& folder, BpeTokeniz
 fs::path FindTiktokenFile(const fs::path& folder) {
   fs::path found;
   std::error_code error;
-  for (const auto& entry : fs::directory_iterator(folder, error)) {
-    if (entry.path().extension() != ".tiktoken") continue;
+  fs::directory_iterator entry(folder, error);
+  for (; !error && entry != fs::directory_iterator(); entry.increment(error)) {
+    if (entry->path().extension() != ".tiktoken") continue;
     if (!found.empty()) Fail("{}: more than one *.tiktoken; keep one", folder.string());
-    found = entry.path();
+    found = entry->path();
   }
   return found;
 }

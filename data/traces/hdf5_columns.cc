@@ -7,6 +7,7 @@
 #include <type_traits>
 
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 
 namespace pivotal::data {
 namespace {
@@ -162,7 +163,7 @@ Hdf5ColumnReader::Hdf5ColumnReader(const fs::path& path)
       path_(path.string()),
       file_size_(0),
       file_(OpenForReading(path), H5Fclose) {
-  file_size_ = fs::file_size(path);
+  file_size_ = FileSize(path);
 }
 
 int32_t Hdf5ColumnReader::GetIntAttribute(const std::string& name) const {

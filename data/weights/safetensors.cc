@@ -19,6 +19,7 @@
 #include "data/base/descriptor.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/json_input.h"
 #include "data/base/utf8.h"
 
@@ -444,12 +445,12 @@ std::vector<Shard> SplitIntoShards(const std::map<std::string, TensorView>& tens
 
 // Removes weight files that `written` does not name: a reader would take them instead.
 void RemoveOtherWeights(const fs::path& folder, const std::vector<std::string>& written) {
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string name = entry.path().filename().string();
+  for (const fs::path& path : PathsIn(folder)) {
+    const std::string name = path.filename().string();
     const bool weights = name == kSingleFile || name == kIndexFile ||
                          (name.starts_with("model-") && name.ends_with(".safetensors"));
     if (weights && std::find(written.begin(), written.end(), name) == written.end())
-      fs::remove(entry.path());
+      RemoveAll(path);
   }
 }
 

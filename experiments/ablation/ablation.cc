@@ -15,6 +15,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/json_input.h"
 #include "data/base/run_lock.h"
 #include "data/base/temp_folder.h"
@@ -85,10 +86,10 @@ class Runner : public StepVisitor {
     const fs::path run = walk_.FolderOf(step);
     Do(step, [&] {
       SearchResult result;
-      if (fs::exists(run / "run.toml")) {
+      if (data::Exists(run / "run.toml")) {
         result = ResumeSearch(run, {}, progress_);
       } else {
-        fs::remove_all(run);
+        data::RemoveAll(run);
         result = RunSearch(config, run, progress_);
       }
       WarnOfFailures(step, result.summary.verdicts);
@@ -99,7 +100,7 @@ class Runner : public StepVisitor {
   void Pairs(const Step& step, const fs::path& run, const Stage& stage, uint64_t seed) override {
     const fs::path file = walk_.FolderOf(step) / "pairs.jsonl";
     Do(step, [&] {
-      fs::create_directories(file.parent_path());
+      data::CreateFolders(file.parent_path());
       const auto pivotal = PairsOfRun(run, stage.pairs);
       std::vector<PreferencePair> pairs;
       for (const PairsPart& part : stage.parts) {
@@ -125,11 +126,11 @@ class Runner : public StepVisitor {
     Do(step, [&] {
       TrainSettings resumed;
       if (HoldsResult(output)) return;
-      if (fs::exists(output / "train.toml")) {
+      if (data::Exists(output / "train.toml")) {
         ResumeTraining(output, resumed, progress_);
       } else {
-        fs::remove_all(output);
-        fs::create_directories(output.parent_path());
+        data::RemoveAll(output);
+        data::CreateFolders(output.parent_path());
         RunTraining(settings, output, progress_);
       }
     });
@@ -142,7 +143,7 @@ class Runner : public StepVisitor {
             uint64_t seed) override {
     const fs::path file = walk_.FolderOf(step) / "scores.jsonl";
     Do(step, [&] {
-      fs::create_directories(file.parent_path());
+      data::CreateFolders(file.parent_path());
       SamplingSettings sampling = recipe_.sampling;
       sampling.seed = seed;
       const Accuracy accuracy =
@@ -267,8 +268,8 @@ AblationRun RunAblation(const Recipe& recipe, const fs::path& steps, const fs::p
                         Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   const std::size_t total = PlanAblation(recipe, steps).size();
-  fs::create_directories(steps);
-  fs::create_directories(output);
+  data::CreateFolders(steps);
+  data::CreateFolders(output);
   const data::RunLock lock(steps);
   AblationWalk walk(recipe, steps);
   Runner runner(recipe, walk, total, progress);

@@ -11,6 +11,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "experiments/settings/settings_file.h"
 #include "experiments/train/train_settings.h"
 
@@ -222,7 +223,7 @@ class Reader {
 
   void Absolute(fs::path& path) const {
     if (!path.empty() && path.is_relative())
-      path = (fs::absolute(path_).parent_path() / path).lexically_normal();
+      path = (data::Absolute(path_).parent_path() / path).lexically_normal();
   }
 
   fs::path path_;

@@ -19,6 +19,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/json_input.h"
 #include "data/base/parallel.h"
 #include "data/base/text.h"
@@ -280,7 +281,7 @@ data::LineCounts TokenizeFile(const TokenizeSettings& settings) {
   if (settings.output != kStandard) data::RequireAbsent(settings.output);
   std::ifstream file;
   if (settings.input != kStandard) {
-    if (fs::is_directory(settings.input)) Fail("{}: is a folder", settings.input.string());
+    if (data::IsFolder(settings.input)) Fail("{}: is a folder", settings.input.string());
     errno = 0;
     file.open(settings.input, std::ios::binary);
     if (!file) Fail("{}: {}", settings.input.string(), data::ErrnoText(errno));

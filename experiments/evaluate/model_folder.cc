@@ -7,6 +7,7 @@
 #include <iterator>
 
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/weights/safetensors.h"
 #include "experiments/settings/loading.h"
 #include "model/checkpoint.h"
@@ -49,8 +50,8 @@ std::string ShapeText(const model::PhiConfig& c, const model::Footprint& f) {
 }
 
 bool HasWeights(const fs::path& folder) {
-  return fs::exists(folder / "model.safetensors") ||
-         fs::exists(folder / "model.safetensors.index.json");
+  return data::Exists(folder / "model.safetensors") ||
+         data::Exists(folder / "model.safetensors.index.json");
 }
 
 // Describes the weights, and reads them once to see that they are numbers.

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/names.h"
 #include "data/traces/trace_store.h"
 #include "experiments/report/report_page.h"
@@ -50,7 +51,7 @@ std::string Beginning(const std::string& text, std::size_t bytes) {
 
 // Returns the name of a folder, also for paths that end in "/" or "..".
 std::string NameOf(const std::filesystem::path& folder) {
-  const auto path = std::filesystem::absolute(folder).lexically_normal();
+  const auto path = data::Absolute(folder).lexically_normal();
   return path.filename().empty() ? path.parent_path().filename().string()
                                  : path.filename().string();
 }

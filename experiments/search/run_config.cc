@@ -4,6 +4,8 @@
 #include <set>
 #include <utility>
 
+#include "data/base/folders.h"
+
 namespace pivotal::experiments {
 namespace {
 
@@ -74,9 +76,9 @@ InputFiles InputFilesOf(const RunConfig& config) {
 void SaveRunConfig(const RunConfig& config, const RunStart& start,
                    const std::filesystem::path& run) {
   SettingsFile file(kWriter);
-  file.Set("model", "folder", std::filesystem::absolute(config.model.folder));
+  file.Set("model", "folder", data::Absolute(config.model.folder));
   file.Set("model", "weights_sha256", start.weights_sha256);
-  file.Set("problems", "file", std::filesystem::absolute(config.problems.file));
+  file.Set("problems", "file", data::Absolute(config.problems.file));
   ForEachSetting(config, [&](const char* section, const char* key, const auto& value) {
     file.Set(section, key, value);
   });

@@ -18,6 +18,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/run_lock.h"
 #include "data/traces/trace_store.h"
 #include "data/traces/work_queue.h"
@@ -252,7 +253,7 @@ std::unique_ptr<data::RunLock> AwaitRun(const fs::path& run, const SearchTeam& t
     const bool late = std::chrono::steady_clock::now() >= end;
     if (progress.StopRequested())
       throw Interrupted("search stopped before the first process had made the run");
-    if (fs::exists(run / "run.toml")) {
+    if (data::Exists(run / "run.toml")) {
       RequireOwn(run, team);
       try {
         return std::make_unique<data::RunLock>(run, data::RunLock::Kind::kShared);

@@ -12,6 +12,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "pivotal/version.h"
 
 namespace pivotal::experiments {
@@ -59,8 +60,7 @@ SettingsFile::SettingsFile(std::string by) : SettingsFile(std::string(), std::mo
 
 SettingsFile::SettingsFile(const std::filesystem::path& path, std::string by)
     : SettingsFile(path.string(), std::move(by)) {
-  if (!std::filesystem::exists(path))
-    Fail("{}: no such file; expected the output folder of {}", source_, by_);
+  if (!data::Exists(path)) Fail("{}: no such file; expected the output folder of {}", source_, by_);
   try {
     table_->root = toml::parse(data::ReadFile(path), source_);
   } catch (const toml::parse_error& error) {

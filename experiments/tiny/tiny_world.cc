@@ -7,6 +7,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/template/prompt_format.h"
 #include "experiments/tiny/tokenizer_training.h"
 #include "experiments/tiny/world.h"
@@ -37,14 +38,14 @@ std::vector<Problem> ToProblems(const std::vector<tiny::TinyProblem>& problems) 
 }
 
 void WriteProblems(const Flags& flags) {
-  fs::create_directories(flags.output);
+  data::CreateFolders(flags.output);
   const auto files = tiny::MakeProblems(kTrainProblems, kHeldoutProblems, kProblemSeed);
   SaveProblems(flags.output / "train.jsonl", ToProblems(files.train));
   SaveProblems(flags.output / "heldout.jsonl", ToProblems(files.heldout));
 }
 
 void WriteShifted(const Flags& flags) {
-  fs::create_directories(flags.output);
+  data::CreateFolders(flags.output);
   for (const auto& [shift, name] : {std::pair{tiny::Shift::kWording, "wording.jsonl"},
                                     std::pair{tiny::Shift::kLarger, "larger.jsonl"},
                                     std::pair{tiny::Shift::kLonger, "longer.jsonl"}})

@@ -13,6 +13,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "experiments/evaluate/accuracy.h"
 
 namespace pivotal::experiments {
@@ -47,7 +48,7 @@ Json CacheKey(std::span<const PreferencePair> pairs, const LoadedModel& loaded,
 // Reads the log-probabilities of `count` pairs, [count, 2]. Returns an undefined tensor if there is
 // no valid cache for `key`.
 at::Tensor ReadCache(const fs::path& path, const Json& key, int64_t count) {
-  if (!fs::exists(path)) return {};
+  if (!data::Exists(path)) return {};
   try {
     const Json cache = Json::parse(data::ReadFile(path));
     for (const auto& [name, value] : key.items()) {

@@ -10,6 +10,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/json_input.h"
 #include "model/checkpoint.h"
 
@@ -29,14 +30,14 @@ fs::path OfStep(const fs::path& run, std::string_view prefix, int64_t step) {
 // Returns the folders <prefix><step> of a run by step.
 std::map<int64_t, fs::path> Numbered(const fs::path& run, std::string_view prefix) {
   std::map<int64_t, fs::path> found;
-  std::error_code ignored;
-  for (const auto& entry : fs::directory_iterator(run, ignored)) {
-    const std::string name = entry.path().filename().string();
+  if (!data::Exists(run)) return found;
+  for (const fs::path& path : data::PathsIn(run)) {
+    const std::string name = path.filename().string();
     if (!name.starts_with(prefix)) continue;
     int64_t step = 0;
     const char* end = name.data() + name.size();
     const auto read = std::from_chars(name.data() + prefix.size(), end, step);
-    if (read.ec == std::errc() && read.ptr == end) found[step] = entry.path();
+    if (read.ec == std::errc() && read.ptr == end) found[step] = path;
   }
   return found;
 }
@@ -44,10 +45,9 @@ std::map<int64_t, fs::path> Numbered(const fs::path& run, std::string_view prefi
 // Returns the SHA-256 of each file of a checkpoint, except for state.json.
 json Checksums(const fs::path& folder) {
   json sums = json::object();
-  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
-    const std::string name = fs::relative(entry.path(), folder).string();
-    if (entry.is_regular_file() && name != "state.json")
-      sums[name] = data::Sha256OfFile(entry.path());
+  for (const fs::path& path : data::FilesUnder(folder)) {
+    const std::string name = path.lexically_relative(folder).string();
+    if (name != "state.json") sums[name] = data::Sha256OfFile(path);
   }
   return sums;
 }
@@ -58,7 +58,7 @@ std::string SettingsSum(const fs::path& run) { return data::Sha256OfFile(run / "
 void Fill(const fs::path& folder, const dpo::TrainState& state, const BestEvaluation& best,
           const SaveWeightsInto& weights, const fs::path& run) {
   weights(folder);
-  fs::create_directory(folder / "optimizer");
+  data::CreateFolders(folder / "optimizer");
   model::SaveTensors(state.optimizer, folder / "optimizer");
   json body = {{"step", state.step},
                {"tokens", state.tokens},
@@ -92,11 +92,11 @@ json ReadState(const fs::path& folder) {
 void WriteFolder(const fs::path& folder, const SaveWeightsInto& fill) {
   const fs::path partial = folder.string() + ".tmp";
   try {
-    fs::remove_all(partial);
-    fs::create_directory(partial);
+    data::RemoveAll(partial);
+    data::CreateFolders(partial);
     fill(partial);
-    fs::remove_all(folder);  // a damaged folder of the same name
-    fs::rename(partial, folder);
+    data::RemoveAll(folder);  // a damaged folder of the same name
+    data::Rename(partial, folder);
   } catch (const std::exception& error) {
     std::error_code ignored;
     fs::remove_all(partial, ignored);
@@ -107,7 +107,7 @@ void WriteFolder(const fs::path& folder, const SaveWeightsInto& fill) {
 // Removes all folders <prefix><step> of a run but the `keep` with the largest steps.
 void KeepNewest(const fs::path& run, std::string_view prefix, int64_t keep) {
   auto all = Numbered(run, prefix);
-  for (; std::ssize(all) > keep; all.erase(all.begin())) fs::remove_all(all.begin()->second);
+  for (; std::ssize(all) > keep; all.erase(all.begin())) data::RemoveAll(all.begin()->second);
 }
 
 // Removes the lines of `path` from the first one that is incomplete or of a step after `step`.
@@ -173,7 +173,7 @@ fs::path BestFolder(const fs::path& run, int64_t step) { return OfStep(run, kBes
 
 TrainLog::TrainLog(fs::path path, int64_t step) : path_(std::move(path)) {
   CutBack(path_, step);
-  written_ = fs::file_size(path_);
+  written_ = data::FileSize(path_);
   file_.open(path_, std::ios::app);
 }
 

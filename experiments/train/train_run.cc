@@ -10,6 +10,7 @@
 #include "data/base/disk_room.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "data/base/run_lock.h"
 #include "experiments/settings/loading.h"
 #include "experiments/train/disk_plan.h"
@@ -152,7 +153,7 @@ class Run {
       WarnOfWarmUp();
     }
     if (start.state.step > 0) trainer_.Restore(start.state);
-    if (ranks.Any(best_.step > 0 && !fs::exists(BestFolder(output, best_.step))))
+    if (ranks.Any(best_.step > 0 && !data::Exists(BestFolder(output, best_.step))))
       best_.step = 0;  // a later evaluation replaced that folder; the run will repeat it
   }
 
@@ -363,7 +364,7 @@ void RequireSame(const TrainInputs& inputs, int64_t step, dpo::Ranks& ranks) {
 bool HoldsResult(const fs::path& output) {
   for (const char* name :
        {"model.safetensors", "model.safetensors.index.json", "adapter_config.json"})
-    if (fs::exists(output / name)) return true;
+    if (data::Exists(output / name)) return true;
   return false;
 }
 

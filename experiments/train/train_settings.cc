@@ -3,6 +3,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/folders.h"
 #include "experiments/settings/settings_file.h"
 
 namespace pivotal::experiments {
@@ -107,7 +108,7 @@ std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file,
   return known;
 }
 
-fs::path Absolute(const fs::path& path) { return path.empty() ? path : fs::absolute(path); }
+fs::path Absolute(const fs::path& path) { return path.empty() ? path : data::Absolute(path); }
 
 }  // namespace
 

@@ -211,5 +211,20 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_FALSE(fs::exists(output_));
 }
 
+// What the system refuses is one line that names the path, for every folder that is made.
+TEST_F(Ablate, AFolderThatCannotBeMadeIsSaid) {
+  temp_.Write("recipe.toml", kRecipe);
+  temp_.Write("file", "");
+  const std::string under = Path("file") + "/under";
+  for (const std::string& where :
+       {" --output " + under, " --output " + Path("out") + " --steps " + under}) {
+    const auto result = Pivotal("ablate " + Path("recipe.toml") + where);
+    EXPECT_EQ(result.code, 1);
+    EXPECT_THAT(result.output, ::testing::StartsWith("pivotal: " + under));
+    EXPECT_THAT(result.output, HasSubstr(": can't create the folder: not a directory\n"));
+    EXPECT_THAT(result.output, Not(HasSubstr("filesystem error")));
+  }
+}
+
 }  // namespace
 }  // namespace pivotal

@@ -90,7 +90,8 @@ class Children {
 }  // namespace
 
 Kinship BestKinship() {
-  static const bool files = fs::exists("/proc/thread-self/children");
+  std::error_code ignored;
+  static const bool files = fs::exists("/proc/thread-self/children", ignored);
   return files ? Kinship::kChildrenFiles : Kinship::kParents;
 }
 
