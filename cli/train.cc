@@ -5,6 +5,7 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/console.h"
@@ -27,6 +28,7 @@ struct TrainFlags {
   std::string objective = "dpo", loss = "sigmoid", schedule = "cosine", order = "shuffled",
               half_update = "master";
   std::filesystem::path output, resume;
+  std::optional<double> max_oracle_failures;  // with --resume, if it is given
 };
 
 void ParseNames(TrainFlags& flags) {
@@ -69,7 +71,8 @@ void RunTrain(TrainFlags& flags) {
   const bool resume = !flags.resume.empty();
   try {
     const auto result =
-        resume ? experiments::ResumeTraining(flags.resume, flags.settings, progress, *ranks)
+        resume ? experiments::ResumeTraining(flags.resume, flags.settings, progress, *ranks,
+                                             flags.max_oracle_failures)
                : experiments::RunTraining(flags.settings, flags.output, progress, *ranks);
     if (first) Print(result, flags.settings, resume ? flags.resume : flags.output);
   } catch (const Interrupted&) {
@@ -280,9 +283,14 @@ void AddTrain(CLI::App& app) {
       sub->get_options([](const CLI::Option* option) { return !option->check_name("--help"); });
   auto* resume =
       sub->add_option("--resume", flags->resume,
-                      "continue this output folder under the settings of its train.toml");
-  for (CLI::Option* option : others) resume->excludes(option);
-  sub->callback([flags, sub] {
+                      "continue this output folder under the settings of its train.toml; only "
+                      "--max-oracle-failures can be changed");
+  auto* failures = sub->get_option("--max-oracle-failures");
+  for (CLI::Option* option : others)
+    if (option != failures) resume->excludes(option);
+  sub->callback([flags, sub, failures] {
+    if (!failures->empty())
+      flags->max_oracle_failures = flags->settings.held_out.problems.oracle_options.max_failures;
     if (flags->resume.empty()) {
       for (const char* name : {"--model", "--data", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);

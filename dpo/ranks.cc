@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstdlib>
+#include <exception>
 #include <initializer_list>
 
 #include "data/base/error.h"
@@ -56,14 +57,38 @@ bool Ranks::Same(const std::string& text) {
   return !Any(sum != here);
 }
 
+std::string Ranks::FirstText(const std::string& text) {
+  for (int root = 0; root < size(); ++root) {
+    const at::Tensor length =
+        at::full({}, static_cast<int64_t>(text.size()), at::TensorOptions(at::kLong));
+    Broadcast(length, root);
+    const auto bytes = length.item<int64_t>();
+    if (bytes == 0) continue;
+    std::string first = text;
+    first.resize(static_cast<std::size_t>(bytes));
+    Broadcast(at::from_blob(first.data(), {bytes}, at::TensorOptions(at::kByte)), root);
+    return first;
+  }
+  return "";
+}
+
 void Ranks::Together(const std::function<void()>& part) {
-  std::string why;
+  std::string stopped, failed;
+  std::exception_ptr failure;
   try {
     part();
   } catch (const Interrupted& stop) {
-    why = stop.what();
+    stopped = stop.what();
+  } catch (const std::exception& error) {
+    failure = std::current_exception();
+    failed = *error.what() != '\0' ? error.what() : "failed";
   }
-  if (Any(!why.empty())) throw Interrupted(why.empty() ? "stopped" : why);
+  if (Any(failure != nullptr)) {
+    const std::string first = FirstText(failed);
+    if (failure) std::rethrow_exception(failure);
+    throw Error(first);
+  }
+  if (Any(!stopped.empty())) throw Interrupted(stopped.empty() ? "stopped" : stopped);
 }
 
 Ranks& Alone() {

@@ -44,8 +44,11 @@ class Ranks {
   bool Any(bool here);
   // Returns on all ranks whether `text` is the same on all.
   bool Same(const std::string& text);
-  // Runs `part`, this rank's part of a job. If it throws Interrupted on one rank, all ranks throw
-  // Interrupted.
+  // Returns on all ranks the `text` of the first rank whose text is not empty; "" if all are.
+  std::string FirstText(const std::string& text);
+  // Runs `part`, this rank's part of a job. If it throws on one rank, all ranks throw: Interrupted
+  // for Interrupted; for other exceptions their own one, or Error with the text of the first rank
+  // that has one.
   void Together(const std::function<void()>& part);
 };
 

@@ -15,6 +15,7 @@
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "experiments/evaluate/accuracy.h"
+#include "pts/verdicts.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -164,10 +165,16 @@ std::map<std::string, double> HeldOut::Measure(Progress& progress) const {
     SamplingSettings sampling;
     sampling.max_new_tokens = settings_.held_out.max_new_tokens;
     int64_t solved = 0;
-    ranks_.Together([&] {
+    ranks_.Together([&] {  // fails on all ranks, so that all write the checkpoint together
       const double failures = settings_.held_out.problems.oracle_options.max_failures;
-      const Accuracy accuracy = Evaluate(model_, problems_, *oracle_, sampling,
-                                         {.samples = 0, .max_oracle_failures = failures}, progress);
+      Accuracy accuracy;
+      try {
+        accuracy = Evaluate(model_, problems_, *oracle_, sampling,
+                            {.samples = 0, .max_oracle_failures = failures}, progress);
+      } catch (const pts::TooManyFailures& error) {
+        Fail("{}; put the oracle right, or give --resume a larger --max-oracle-failures",
+             error.what());
+      }
       if (accuracy.verdicts.Failed() > 0)
         spdlog::warn("held-out problems: {}; these responses count as wrong",
                      accuracy.verdicts.Text());

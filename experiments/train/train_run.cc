@@ -129,8 +129,9 @@ DiskPlan PlanDisk(const Job& job, int64_t step, const fs::path& output) {
 
 // Runs the loop of a training run: optimizer steps, evaluations, checkpoints, and the result.
 //
-// A file that cannot be written does not lose what is trained: rank 0 keeps the reason in trouble_,
-// and the next turn of the loop ends the run on all ranks, with a checkpoint if one can be written.
+// A file that cannot be written, or an evaluation that fails, does not lose what is trained: rank 0
+// keeps the reason in trouble_, and EndIfInTrouble() ends the run on all ranks, with a checkpoint
+// if one can be written.
 class Run {
  public:
   // Continues from `start`; the model already has its weights. `lock` is the lock of the output
@@ -202,7 +203,7 @@ class Run {
     }
   }
 
-  // Ends the run on all ranks if rank 0 could not write a file: tries to write a checkpoint, for
+  // Ends the run on all ranks if rank 0 knows a reason: tries to write a checkpoint, for
   // which it frees the room of the result, and throws Error that says what is kept.
   void EndIfInTrouble() {
     if (!ranks_.Any(!trouble_.empty())) return;
@@ -211,7 +212,7 @@ class Run {
     room_.Release();
     if (log_) log_->Finish();
     SaveCheckpoint();
-    if (lock_ == nullptr) throw Interrupted("rank 0 could not write its files");
+    if (lock_ == nullptr) throw Interrupted("rank 0 ended the run");
     const std::string newest = NewestCheckpoint(output_);
     const std::string resume = fmt::format("pivotal train --resume {}", output_.string());
     if (trouble_.empty() && saved_ > 0)
@@ -267,6 +268,12 @@ class Run {
       SaveCheckpoint();
       EndIfInTrouble();
       Interrupt(stop.what());
+    } catch (const std::exception& error) {  // on all ranks
+      const std::string why = error.what();  // LibTorch adds lines with its own calls
+      Write([&] {
+        Fail("the evaluation after step {} failed: {}", step, why.substr(0, why.find('\n')));
+      });
+      EndIfInTrouble();
     }
     const std::string metric = settings_.held_out.Metric();
     const double value = ranks_.Sum(lock_ != nullptr ? measured.at(metric) : 0.0);
@@ -329,7 +336,7 @@ class Run {
   BestEvaluation best_;
   int64_t saved_;             // step of the latest checkpoint
   data::DiskRoom room_;       // for the result
-  std::string trouble_;       // on rank 0: why a file could not be written; "": nothing failed
+  std::string trouble_;       // on rank 0: why the run must end; "": nothing failed
   std::string evaluation_;    // text about the latest evaluation
   bool shows_steps_ = false;  // whether progress_ is in the phase "train"
 };
@@ -387,9 +394,11 @@ TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, P
 }
 
 TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Progress& progress,
-                           dpo::Ranks& ranks) {
+                           dpo::Ranks& ranks, std::optional<double> max_oracle_failures) {
   TrainInputs inputs;
   settings = LoadTrainSettings(output, inputs);
+  double& failures = settings.held_out.problems.oracle_options.max_failures;
+  failures = max_oracle_failures.value_or(failures);
   std::optional<data::RunLock> lock;
   if (ranks.rank() == 0) lock.emplace(output);
   if (HoldsResult(output))

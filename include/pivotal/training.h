@@ -189,8 +189,9 @@ struct TrainResult {
 // every setting, log.jsonl with a line a step and a line an evaluation, best-<step> with the
 // weights of the best evaluation, and checkpoint-<step>. Throws Error before anything is written if
 // a setting, the data or the model is bad, the folder is not empty or the disk has no room. On a
-// stop request it writes a checkpoint and throws Interrupted. If a file cannot be written it tries
-// to write a checkpoint, too; the Error names the newest one.
+// stop request it writes a checkpoint and throws Interrupted. If a file cannot be written, or an
+// evaluation fails (its oracle too often, for example), it tries to write a checkpoint, too; the
+// Error names the newest one.
 TrainResult Train(const TrainSettings& settings, const std::filesystem::path& output,
                   Progress& progress);
 

@@ -106,5 +106,48 @@ TEST_F(OracleFailures, ResumeAsksAgainAndFindsWhatASoundJudgeFinds) {
   }
 }
 
+// The judge fails at the first evaluation: the steps before it are kept, and resume goes on from
+// there, once the judge is sound or its failures are allowed. Evaluations do not change the
+// weights.
+TEST_F(OracleFailures, TrainingKeepsItsStepsWhenAnEvaluationFails) {
+  temp_.Write("pairs.jsonl", testing::ProductPairs(13));
+  temp_.Write("judge.sh", "while read -r line; do [ -e " + Path("broken") +
+                              " ] && exit 3; echo '{\"success\": true}'; done\n");
+  temp_.Write("broken", "");
+  const std::string run = Path("run");
+  const auto train = [&](const std::string& output, const std::string& more) {
+    return Pivotal("train --device cpu --model " + testing::kTinyModel + " --data " +
+                   Path("pairs.jsonl") + " --batch-size 4 --epochs 2 --output " + output + more);
+  };
+  const auto failed =
+      train(run, " --eval-steps 2 --eval-limit 8 --eval-max-new-tokens 16 --eval-problems " +
+                     testing::kTiny + "/problems/heldout.jsonl --eval-oracle 'command:sh " +
+                     Path("judge.sh") + "'");
+  EXPECT_EQ(failed.code, 1);
+  EXPECT_THAT(failed.output,
+              AllOf(HasSubstr("pivotal: the evaluation after step 2 failed: 6 of 6 verdicts "
+                              "failed: 6 crashes, more than --max-oracle-failures 0.02 allows"),
+                    HasSubstr("put the oracle right, or give --resume a larger"),
+                    HasSubstr("all 2 steps are in " + run + "/checkpoint-2"),
+                    HasSubstr("pivotal train --resume " + run + " goes on from there")));
+  const auto again = Pivotal("train --resume " + run);  // it is still broken
+  EXPECT_EQ(again.code, 1);
+  EXPECT_THAT(again.output, HasSubstr("all 2 steps are in " + run + "/checkpoint-2"));
+  fs::copy(run, Path("allowed"), fs::copy_options::recursive);
+  const auto allowed = Pivotal("train --max-oracle-failures 1 --resume " + Path("allowed"));
+  EXPECT_EQ(allowed.code, 0) << allowed.output;
+  EXPECT_THAT(allowed.output, HasSubstr("8 of 8 verdicts failed"));
+  fs::remove(Path("broken"));
+  const auto resumed = Pivotal("train --resume " + run);
+  EXPECT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_THAT(resumed.output, HasSubstr("best eval_accuracy 1 at step 2"));
+  ASSERT_EQ(train(Path("whole"), "").code, 0);
+  const auto sum = [](const fs::path& folder) {
+    return data::Sha256OfFile(folder / "model.safetensors");
+  };
+  EXPECT_EQ(sum(run), sum(Path("whole")));
+  EXPECT_EQ(sum(Path("allowed")), sum(Path("whole")));
+}
+
 }  // namespace
 }  // namespace pivotal

@@ -246,6 +246,24 @@ TEST(SeveralRanks, StopTogetherWhenOneIsAsked) {
   EXPECT_EQ(stopped, 3);
 }
 
+// Each rank can then do something about it together with the others.
+TEST(SeveralRanks, FailTogetherWhereOneFails) {
+  std::atomic<int> failed = 0;
+  testing::RunRanks(3, [&](Ranks& ranks) {
+    EXPECT_EQ(ranks.FirstText(""), "");
+    EXPECT_EQ(ranks.FirstText(ranks.rank() > 0 ? std::string(ranks.rank(), 'x') : ""), "x");
+    try {
+      ranks.Together([&] {
+        if (ranks.rank() == 1) throw Error("the disk is wet");
+        if (ranks.rank() == 2) throw Interrupted("stopped");
+      });
+    } catch (const Error& error) {
+      failed += std::string(error.what()) == "the disk is wet";
+    }
+  });
+  EXPECT_EQ(failed, 3);
+}
+
 TEST(LaunchedRank, IsReadFromTheEnvironment) {
   for (const char* name :
        {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS", "SLURM_NTASKS"})
