@@ -7,6 +7,7 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "data/base/text.h"
 #include "experiments/ablation/ablation.h"
 
 namespace pivotal::cli {
@@ -30,7 +31,7 @@ void RunAblate(const AblateFlags& flags) {
     return;
   }
   const auto run = experiments::RunAblation(recipe, steps, flags.output, progress);
-  PrintVisible(experiments::AblationTable(recipe, run.result));
+  PrintResult(data::Visible(experiments::AblationTable(recipe, run.result)));
   fmt::print("\n{} steps in {}, {} found done; {}\n", run.steps, experiments::TimeText(run.seconds),
              run.reused, (flags.output / "report.html").string());
 }

@@ -1,6 +1,4 @@
 // Apache-2.0. pivotal bench
-#include <fmt/format.h>
-
 #include <memory>
 
 #include "cli/console.h"
@@ -61,8 +59,7 @@ void AddBench(CLI::App& app) {
   sub->add_flag("--json", settings.json, "print one JSON object");
   sub->callback([flags] {
     ConsoleProgress progress;
-    fmt::print("{}",
-               experiments::BenchRollouts(flags->model, flags->sampling, flags->bench, progress));
+    PrintResult(experiments::BenchRollouts(flags->model, flags->sampling, flags->bench, progress));
   });
 }
 

@@ -3,10 +3,12 @@
 
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "experiments/evaluate/accuracy.h"
 
@@ -21,26 +23,47 @@ struct EvalFlags {
   std::filesystem::path output;
 };
 
-void PrintRow(const std::string& name, const experiments::MeanInterval& value) {
-  fmt::print("{:<28} {:5.1f}%  [{:.1f}, {:.1f}]\n", name, 100 * value.mean, 100 * value.low,
-             100 * value.high);
+std::string Row(const std::string& name, const experiments::MeanInterval& value) {
+  return fmt::format("{:<28} {:5.1f}%  [{:.1f}, {:.1f}]\n", name, 100 * value.mean, 100 * value.low,
+                     100 * value.high);
+}
+
+std::string SummaryText(const experiments::Accuracy& accuracy,
+                        const experiments::EvalOptions& options) {
+  std::string text =
+      fmt::format("{} problems, 95% intervals over problems\n", accuracy.problems.size());
+  text += Row(fmt::format("sampled ({} per problem)", options.samples), accuracy.Sampled());
+  text += Row("temperature 0", accuracy.Greedy());
+  if (!options.refusal.empty()) {
+    text += Row("answered", accuracy.Answered());
+    text += Row("right of the answered", accuracy.RightOfAnswered());
+  }
+  if (accuracy.verdicts.Failed() > 0)
+    text += fmt::format("{}; these responses count as wrong\n", accuracy.verdicts.Text());
+  return text;
+}
+
+// Writes the scores; prints them if that fails.
+void Save(const experiments::Accuracy& accuracy, data::FileSink& file) {
+  try {
+    experiments::SaveScores(accuracy, file);
+  } catch (const Error& error) {
+    file.Recall(PrintResult);
+    Fail("{}; the scores are on standard output instead", error.what());
+  }
 }
 
 void RunEval(const EvalFlags& flags) {
-  if (!flags.output.empty()) data::RequireAbsent(flags.output);
-  ConsoleProgress progress;
-  const auto accuracy =
-      experiments::EvaluateFile(flags.model, flags.problems, flags.sampling, flags.eval, progress);
-  fmt::print("{} problems, 95% intervals over problems\n", accuracy.problems.size());
-  PrintRow(fmt::format("sampled ({} per problem)", flags.eval.samples), accuracy.Sampled());
-  PrintRow("temperature 0", accuracy.Greedy());
-  if (!flags.eval.refusal.empty()) {
-    PrintRow("answered", accuracy.Answered());
-    PrintRow("right of the answered", accuracy.RightOfAnswered());
+  std::optional<data::FileSink> file;
+  if (!flags.output.empty()) {
+    data::RequireAbsent(flags.output);
+    file.emplace(flags.output);
   }
-  if (accuracy.verdicts.Failed() > 0)
-    fmt::print("{}; these responses count as wrong\n", accuracy.verdicts.Text());
-  if (!flags.output.empty()) experiments::SaveScores(accuracy, flags.output);
+  ConsoleProgress progress;
+  const auto accuracy = experiments::EvaluateFile(flags.model, flags.problems, flags.sampling,
+                                                  flags.eval, progress, file ? &*file : nullptr);
+  PrintResult(SummaryText(accuracy, flags.eval));
+  if (file) Save(accuracy, *file);
 }
 
 }  // namespace

@@ -59,8 +59,7 @@ void RunGenerate(const GenerateFlags& flags) {
   experiments::ConversationIo io;
   const bool terminal = isatty(STDOUT_FILENO) != 0;  // a file gets what the model wrote, as it is
   io.print = [=](std::string_view text) {
-    fmt::print("{}", terminal ? data::Visible(text, "\n\t") : std::string(text));
-    std::fflush(stdout);
+    PrintNow(terminal ? data::Visible(text, "\n\t") : text);
   };
   io.note = [](const std::string& text) { PrintStderr(fmt::format("pivotal: {}\n", text)); };
   io.read = [&](std::string& line) { return reader.Read(line); };

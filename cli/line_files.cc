@@ -7,6 +7,7 @@
 #include <cmath>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <thread>
 
 #include "cli/console.h"
@@ -34,25 +35,29 @@ double Percent(int64_t part, int64_t whole) {
   return whole == 0 ? 0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
 }
 
-void PrintAgreement(const std::string& label, const GradeSummary& summary) {
+std::string AgreementText(const std::string& label, const GradeSummary& summary) {
   const auto& [wrong, right] = summary.agreement;
-  fmt::print("{:<18}{:>12}{:>12}\n", label, "true", "false");
-  fmt::print("{:<18}{:>12}{:>12}\n", "graded right", right[1], wrong[1]);
-  fmt::print("{:<18}{:>12}{:>12}\n", "graded wrong", right[0], wrong[0]);
+  const auto row = [](std::string_view name, const auto& a, const auto& b) {
+    return fmt::format("{:<18}{:>12}{:>12}\n", name, a, b);
+  };
   const int64_t same = right[1] + wrong[0];
-  fmt::print("agreement {:.1f}% ({} of {})\n", Percent(same, summary.lines), same, summary.lines);
+  return row(label, "true", "false") + row("graded right", right[1], wrong[1]) +
+         row("graded wrong", right[0], wrong[0]) +
+         fmt::format("agreement {:.1f}% ({} of {})\n", Percent(same, summary.lines), same,
+                     summary.lines);
 }
 
 void RunGrade(const GradeSettings& settings) {
   ConsoleProgress progress;
   const GradeSummary summary = experiments::GradeFile(settings, progress);
-  fmt::print("{} lines graded, {} right ({:.1f}%)", summary.lines, summary.right,
-             Percent(summary.right, summary.lines));
-  fmt::print("{}\n", settings.output.empty() ? std::string()
-                                             : fmt::format("; in {}", settings.output.string()));
+  std::string text =
+      fmt::format("{} lines graded, {} right ({:.1f}%){}\n", summary.lines, summary.right,
+                  Percent(summary.right, summary.lines),
+                  settings.output.empty() ? "" : fmt::format("; in {}", settings.output.string()));
   if (summary.verdicts.Failed() > 0)
-    fmt::print("{}; these lines count as wrong\n", summary.verdicts.Text());
-  if (!settings.label_key.empty()) PrintAgreement(settings.label_key, summary);
+    text += fmt::format("{}; these lines count as wrong\n", summary.verdicts.Text());
+  if (!settings.label_key.empty()) text += AgreementText(settings.label_key, summary);
+  PrintResult(text);
 }
 
 void RunTokenize(const TokenizeSettings& settings) {

@@ -41,7 +41,7 @@ void RunSearch(const SearchFlags& flags) {
   const auto& run = resume ? flags.resume : flags.output;
   const auto result = resume ? experiments::ResumeSearch(run, flags.resume_options, progress, team)
                              : experiments::RunSearch(flags.config, run, progress, team);
-  if (rank.rank == 0) fmt::print("{}", experiments::SummaryText(result, run));
+  if (rank.rank == 0) PrintResult(experiments::SummaryText(result, run));
 }
 
 void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {

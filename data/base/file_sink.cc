@@ -104,31 +104,63 @@ FileSink::~FileSink() {
 
 void FileSink::Write(std::string_view bytes) {
   if (!file_) Fail("{}: written to after Commit()", path_.string());
-  while (!bytes.empty()) {
-    const std::size_t taken = std::min(bytes.size(), kBufferSize - buffer_.size());
-    buffer_.append(bytes.substr(0, taken));
-    bytes.remove_prefix(taken);
-    if (buffer_.size() == kBufferSize) Flush();
-  }
+  buffer_.append(bytes);
+  if (buffer_.size() >= kBufferSize) Flush();
 }
 
 void FileSink::Write(const void* bytes, std::size_t size) {
-  Write(std::string_view(static_cast<const char*>(bytes), size));
+  std::string_view left(static_cast<const char*>(bytes), size);
+  do {  // the buffer stays small
+    const std::string_view piece = left.substr(0, kBufferSize);
+    Write(piece);
+    left.remove_prefix(piece.size());
+  } while (!left.empty());
 }
 
 void FileSink::Flush() {
-  for (std::size_t done = 0; done < buffer_.size();) {
+  std::size_t done = 0;
+  int error = 0;
+  while (done < buffer_.size() && error == 0) {
     const ssize_t wrote = ::write(file_.get(), buffer_.data() + done, buffer_.size() - done);
-    if (wrote < 0 && errno == EINTR) continue;
-    if (wrote < 0) Fail("{}: can't write: {}", path_.string(), ErrnoText(errno));
-    done += static_cast<std::size_t>(wrote);
+    if (wrote >= 0) {
+      done += static_cast<std::size_t>(wrote);
+    } else if (errno != EINTR) {
+      error = errno;
+    }
   }
-  buffer_.clear();
+  buffer_.erase(0, done);
+  written_ += static_cast<int64_t>(done);
+  if (error != 0) Fail("{}: can't write: {}", path_.string(), ErrnoText(error));
+}
+
+void FileSink::Reserve(int64_t bytes) {
+  if (bytes <= 0) return;
+  if (::fallocate(file_.get(), 0, 0, static_cast<off_t>(bytes)) == 0) {
+    reserved_ = true;
+  } else if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG) {
+    Fail("{}: can't keep the room that it needs, {} bytes: {}; make room, or take another disk",
+         path_.string(), bytes, ErrnoText(errno));
+  }
+}
+
+void FileSink::Recall(const std::function<void(std::string_view)>& take) const {
+  const Descriptor in = OpenFile(partial_, O_RDONLY);
+  std::vector<char> chunk(kBufferSize);
+  for (int64_t left = written_; left > 0;) {
+    const std::size_t most = std::min(chunk.size(), static_cast<std::size_t>(left));
+    const std::size_t got = ReadSome(in.get(), chunk.data(), most, partial_);
+    if (got == 0) break;
+    take({chunk.data(), got});
+    left -= static_cast<int64_t>(got);
+  }
+  take(buffer_);
 }
 
 void FileSink::Commit() {
   if (!file_) Fail("{}: committed twice", path_.string());
   Flush();
+  if (reserved_ && ::ftruncate(file_.get(), written_) != 0)
+    Fail("{}: can't give back room: {}", path_.string(), ErrnoText(errno));
   if (!Sync(file_.get())) Fail("{}: can't sync: {}", path_.string(), ErrnoText(errno));
   RenameOver(partial_, path_);
   file_.Reset();

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -20,15 +22,23 @@ class FileSink {
   FileSink(const FileSink&) = delete;
   FileSink& operator=(const FileSink&) = delete;
 
+  // Keeps room for `bytes` in all, so that no other program can take it. Throws Error if the disk
+  // is too full. Keeps nothing where the file system cannot (NFS).
+  void Reserve(int64_t bytes);
   void Write(std::string_view bytes);
   void Write(const void* bytes, std::size_t size);
   void Commit();
+  // Gives `take` all that was written so far, in parts. Where Write() or Commit() has failed, this
+  // includes what they could not write.
+  void Recall(const std::function<void(std::string_view)>& take) const;
 
  private:
   void Flush();
 
   std::filesystem::path path_, partial_;
-  std::string buffer_;
+  std::string buffer_;   // what is not written yet
+  int64_t written_ = 0;  // bytes
+  bool reserved_ = false;
   Descriptor file_;  // of partial_; closed after Commit()
 };
 

@@ -146,10 +146,11 @@ class Runner : public StepVisitor {
       data::CreateFolders(file.parent_path());
       SamplingSettings sampling = recipe_.sampling;
       sampling.seed = seed;
+      data::FileSink scores(file);
       const Accuracy accuracy =
-          EvaluateFile(model, set.problems, sampling, recipe_.eval, progress_);
+          EvaluateFile(model, set.problems, sampling, recipe_.eval, progress_, &scores);
       WarnOfFailures(step, accuracy.verdicts);
-      SaveScores(accuracy, file);
+      SaveScores(accuracy, scores);
     });
     runs.push_back({arm_, set.name, seed, LoadScores(file), pairs_, tokens_});
   }

@@ -75,6 +75,22 @@ MeanInterval OverProblems(const std::vector<ProblemScore>& problems, Score score
   return BootstrapMean(values);
 }
 
+// Returns the line of a problem in a file of scores.
+std::string LineOf(const ProblemScore& p) {
+  const nlohmann::ordered_json line = {
+      {"id", p.id},         {"samples", p.samples},   {"successes", p.successes},
+      {"greedy", p.greedy}, {"refusals", p.refusals}, {"greedy_refused", p.greedy_refused}};
+  return line.dump() + "\n";
+}
+
+// Returns the size that a file of scores of these problems may have.
+int64_t MostBytes(const std::vector<Problem>& problems) {
+  int64_t bytes = 0;
+  for (const Problem& problem : problems)
+    bytes += std::ssize(LineOf({problem.id, INT32_MAX, INT32_MAX, false, INT32_MAX, false}));
+  return bytes;
+}
+
 }  // namespace
 
 MeanInterval BootstrapMean(std::span<const double> values, uint64_t seed) {
@@ -177,10 +193,11 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
 
 Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problems,
                       const SamplingSettings& sampling, const EvalOptions& options,
-                      Progress& progress) {
+                      Progress& progress, data::FileSink* scores) {
   const auto oracle = MakeOracle(problems.oracle, problems.oracle_options);
   const auto loaded = LoadProblems(problems.file, problems.options);
   CheckAnswers(*oracle, loaded, problems);
+  if (scores != nullptr) scores->Reserve(MostBytes(loaded));
   EvalOptions own = options;
   own.max_oracle_failures = problems.oracle_options.max_failures;
   return Evaluate(LoadModel(model, model::WeightUse::kRollouts), loaded, *oracle, sampling, own,
@@ -200,14 +217,10 @@ AccuracyChange Compare(const Accuracy& before, const Accuracy& after) {
   return {BootstrapMean(sampled), BootstrapMean(greedy)};
 }
 
-void SaveScores(const Accuracy& accuracy, const std::filesystem::path& path) {
-  data::FileSink file(path);
-  for (const ProblemScore& p : accuracy.problems) {
-    const nlohmann::ordered_json line = {
-        {"id", p.id},         {"samples", p.samples},   {"successes", p.successes},
-        {"greedy", p.greedy}, {"refusals", p.refusals}, {"greedy_refused", p.greedy_refused}};
-    file.Write(line.dump() + "\n");
-  }
+void SaveScores(const Accuracy& accuracy, data::FileSink& file) {
+  std::string lines;  // the file has all of them, to be recalled, even if it cannot write them
+  for (const ProblemScore& problem : accuracy.problems) lines += LineOf(problem);
+  file.Write(lines);
   file.Commit();
 }
 

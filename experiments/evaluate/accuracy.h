@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "data/base/file_sink.h"
 #include "pivotal/model.h"
 #include "pivotal/oracle.h"
 #include "pivotal/policy.h"
@@ -80,10 +81,11 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
 
 // Loads the model, the problems and their oracle, then evaluates; `problems` say how often the
 // oracle may fail. Throws Error before the model is
-// loaded if the oracle cannot read an answer.
+// loaded if the oracle cannot read an answer. Keeps the room of SaveScores() in `scores`, if it is
+// given, before it begins.
 Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problems,
                       const SamplingSettings& sampling, const EvalOptions& options,
-                      Progress& progress);
+                      Progress& progress, data::FileSink* scores = nullptr);
 
 // The accuracy after minus the accuracy before, over the same problems, paired.
 struct AccuracyChange {
@@ -91,9 +93,9 @@ struct AccuracyChange {
 };
 AccuracyChange Compare(const Accuracy& before, const Accuracy& after);
 
-// Writes one JSON object per problem under a temporary name, then renames the file: id, samples,
-// successes, greedy, refusals, greedy_refused.
-void SaveScores(const Accuracy& accuracy, const std::filesystem::path& path);
+// Writes one JSON object per problem: id, samples, successes, greedy, refusals, greedy_refused.
+// Then commits the file.
+void SaveScores(const Accuracy& accuracy, data::FileSink& file);
 // Reads the problems of such a file; refusals and greedy_refused may be absent. Throws Error that
 // names the file and the line.
 Accuracy LoadScores(const std::filesystem::path& path);

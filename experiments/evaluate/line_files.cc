@@ -46,7 +46,35 @@ struct LineJob {
   const char* name;
   std::size_t window;  // lines that are finished together; a stop request is heeded in between
   int64_t total;       // lines of `input`
+  int64_t bytes;       // about what `output` will hold
 };
+
+std::string Dump(const json& object) {
+  return object.dump(-1, ' ', false, json::error_handler_t::replace);
+}
+
+// Writes text to stdout: as it is into a file or a pipe, with control characters shown on a
+// terminal.
+void WriteStandard(std::string_view text) {
+  static const bool terminal = ::isatty(STDOUT_FILENO) != 0;
+  std::string visible;
+  if (terminal) text = visible = data::Visible(text, "\n\t");
+  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
+    Fail("standard output: {}", data::ErrnoText(errno));
+}
+
+// Calls `write`, which writes into `sink`. If that fails, nothing that was computed is lost: prints
+// the lines that are finished and throws Error that says so.
+template <typename Write>
+void WriteOrPrint(const data::FileSink& sink, int64_t finished, Write&& write) {
+  try {
+    write();
+  } catch (const Error& error) {
+    sink.Recall(WriteStandard);
+    Fail("{}; the {} lines that are finished are on standard output instead", error.what(),
+         finished);
+  }
+}
 
 // Reads `input` a window of lines at a time: read(object, where) makes a line of an object,
 // finish(lines) completes the lines' objects and returns a text for the progress. Then repeats the
@@ -55,7 +83,10 @@ template <typename Read, typename Finish>
 void RunJob(const LineJob& job, Progress& progress, Read&& read, Finish&& finish) {
   data::JsonLineReader reader(job.input);
   std::optional<data::FileSink> sink;
-  if (!job.output.empty()) sink.emplace(job.output);
+  if (!job.output.empty()) {
+    sink.emplace(job.output);
+    sink->Reserve(job.bytes);
+  }
   int64_t done = 0;
   progress.Begin(job.name, job.total, "lines");
   for (bool more = true; more;) {
@@ -63,17 +94,19 @@ void RunJob(const LineJob& job, Progress& progress, Read&& read, Finish&& finish
     for (json object; lines.size() < job.window && (more = reader.Next(object));)
       lines.push_back(read(std::move(object), reader.Where()));
     const std::string detail = finish(lines);
-    if (sink)
-      for (const auto& line : lines)
-        sink->Write(line.object.dump(-1, ' ', false, json::error_handler_t::replace) + "\n");
     done += std::ssize(lines);
+    if (sink) {
+      std::string text;
+      for (const auto& line : lines) text += Dump(line.object) + "\n";
+      WriteOrPrint(*sink, done, [&] { sink->Write(text); });
+    }
     progress.Update(done, detail);
     if (progress.StopRequested())
       throw Interrupted(
           fmt::format("stopped after {} of {} lines; nothing was written", done, job.total));
   }
-  if (sink) sink->Commit();
   progress.End();
+  if (sink) WriteOrPrint(*sink, done, [&] { sink->Commit(); });
 }
 
 struct GradedLine {
@@ -207,16 +240,6 @@ data::LineCounts Convert(const TokenizeSettings& settings, std::istream& in,
                          : data::EncodeLines(*tokenizer, settings.add_special, in, name, write);
 }
 
-// Writes text to stdout: as it is into a file or a pipe, with control characters shown on a
-// terminal.
-void WriteStandard(std::string_view text) {
-  static const bool terminal = ::isatty(STDOUT_FILENO) != 0;
-  std::string visible;
-  if (terminal) text = visible = data::Visible(text, "\n\t");
-  if (std::fwrite(text.data(), 1, text.size(), stdout) != text.size())
-    Fail("standard output: {}", data::ErrnoText(errno));
-}
-
 }  // namespace
 
 GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
@@ -224,10 +247,13 @@ GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
   const auto oracle = MakeOracle(settings.oracle, settings.oracle_options);
   const int64_t total = data::CountJsonLines(settings.input);
   if (total == 0) Fail("{}: no line in this file", settings.input.string());
+  constexpr int64_t kVerdictBytes = 48;  // of the keys that a line gets
+  const int64_t bytes =
+      static_cast<int64_t>(data::FileSize(settings.input)) + total * kVerdictBytes;
   pts::VerdictTally tally(settings.oracle_options.max_failures);
   GradeSummary summary;
   RunJob(
-      {settings.input, settings.output, "grade", 1024, total}, progress,
+      {settings.input, settings.output, "grade", 1024, total, bytes}, progress,
       [&](json object, const std::string& where) {
         return ReadGradedLine(std::move(object), settings, where);
       },
@@ -252,28 +278,38 @@ ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
   const int64_t total = data::CountJsonLines(settings.input);
   const LoadedModel model = LoadModel(settings.model);
   const c10::InferenceMode inference;
+  const auto read = [&](json object, const std::string& where) {
+    ScoredLine line{std::move(object), {}, {}};
+    line.item = data::ReadPromptCompletion(
+        line.object, {model.tokenizer(), model.prompt_format, /*adds_eos=*/false}, where);
+    dpo::RequireFits(model.phi(), line.length(), where);
+    return line;
+  };
+  // Lines that cannot be scored, and a disk without room for the result, are found before the work
+  // begins.
+  constexpr int64_t kKeyBytes = 40, kTokenBytes = 32;  // of an id and a log-probability
+  int64_t bytes = 0;
+  data::JsonLineReader lines(settings.input);
+  for (json object; lines.Next(object);) {
+    const ScoredLine line = read(std::move(object), lines.Where());
+    bytes += std::ssize(Dump(line.object)) + kKeyBytes +
+             kTokenBytes * std::ssize(line.item.completion_ids);
+    if (progress.StopRequested()) throw Interrupted("stopped; nothing was written");
+  }
   ScoreSummary summary;
-  RunJob(
-      {settings.input, settings.output, "score", 512, total}, progress,
-      [&](json object, const std::string& where) {
-        ScoredLine line{std::move(object), {}, {}};
-        line.item = data::ReadPromptCompletion(
-            line.object, {model.tokenizer(), model.prompt_format, /*adds_eos=*/false}, where);
-        dpo::RequireFits(model.phi(), line.length(), where);
-        return line;
-      },
-      [&](std::vector<ScoredLine>& lines) {
-        model::WithMemoryFor("scoring", "lower --batch-tokens or take a narrower --dtype",
-                             [&] { ScoreWindow(model.phi(), lines, settings.batch_tokens); });
-        for (ScoredLine& line : lines) {
-          for (float logprob : line.logprobs) summary.logprob += logprob;
-          ++summary.lines;
-          summary.tokens += static_cast<int64_t>(line.logprobs.size());
-          line.object["completion_ids"] = line.item.completion_ids;
-          line.object["logprobs"] = line.logprobs;
-        }
-        return fmt::format("{} tokens", summary.tokens);
-      });
+  RunJob({settings.input, settings.output, "score", 512, total, bytes}, progress, read,
+         [&](std::vector<ScoredLine>& lines) {
+           model::WithMemoryFor("scoring", "lower --batch-tokens or take a narrower --dtype",
+                                [&] { ScoreWindow(model.phi(), lines, settings.batch_tokens); });
+           for (ScoredLine& line : lines) {
+             for (float logprob : line.logprobs) summary.logprob += logprob;
+             ++summary.lines;
+             summary.tokens += static_cast<int64_t>(line.logprobs.size());
+             line.object["completion_ids"] = line.item.completion_ids;
+             line.object["logprobs"] = line.logprobs;
+           }
+           return fmt::format("{} tokens", summary.tokens);
+         });
   return summary;
 }
 

@@ -65,6 +65,43 @@ TEST(FileSink, WritesMoreThanItsBuffer) {
   EXPECT_EQ(ReadFile(folder.path() / "f"), expected);
 }
 
+TEST(FileSink, KeepsRoomAndGivesBackWhatItDoesNotNeed) {
+  const TempDir folder;
+  const fs::path path = folder.path() / "f";
+  FileSink sink(path);
+  sink.Reserve(100'000);
+  EXPECT_EQ(fs::file_size(folder.path() / "f.tmp"), 100'000u);
+  sink.Write("text");
+  sink.Commit();
+  EXPECT_EQ(ReadFile(path), "text");
+  FileSink large(path);
+  const FullDisk full(100'000);
+  large.Reserve(100'000);
+  EXPECT_THAT(ErrorText([&] { large.Reserve(100'001); }),
+              HasSubstr("can't keep the room that it needs, 100001 bytes: file too large"));
+}
+
+TEST(FileSink, RecallsWhatItCouldNotWrite) {
+  const TempDir folder;
+  FileSink sink(folder.path() / "f");
+  std::string expected, recalled;
+  const auto fill = [&] {
+    for (int i = 0; i < 400'000; ++i) {
+      const std::string line = fmt::format("line {}\n", i);
+      expected += line;
+      sink.Write(line);
+    }
+    sink.Commit();
+  };
+  {
+    const FullDisk full(1'500'000);
+    EXPECT_THAT(ErrorText(fill), HasSubstr("can't write: file too large"));
+    sink.Recall([&](std::string_view part) { recalled += part; });
+  }
+  EXPECT_GT(expected.size(), 1'500'000u);
+  EXPECT_EQ(recalled, expected);
+}
+
 TEST(FileSink, AFullDiskKeepsTheOldFile) {
   const TempDir folder;
   const fs::path path = folder.Write("f", "old");
