@@ -39,7 +39,6 @@ Purpose PurposeOf(RolloutKind kind) {
 
 QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, CountingJudge& judge)
     : query_(query), options_(options), judge_(judge) {
-  if (query.prompt.empty()) Fail("search: the prompt of problem \"{}\" has no tokens", query.id);
   trace_.id = query.id;
   trace_.question = query.question;
   trace_.answer = query.answer;
@@ -176,9 +175,6 @@ void QuerySearch::Record(const PlannedRollouts& plan, JudgedRollouts answer) {
   Estimate estimate;
   for (std::size_t i = 0; i < answer.rollouts.size(); ++i) {
     Rollout& rollout = answer.rollouts[i];
-    if (rollout.tokens.empty() || rollout.logprobs.size() != rollout.tokens.size())
-      Fail("search: the policy returned a rollout of {} tokens with {} log-probabilities",
-           rollout.tokens.size(), rollout.logprobs.size());
     whole = path;
     whole.insert(whole.end(), rollout.tokens.begin(), rollout.tokens.end());
     const bool success = IsRight(answer.verdicts[i]);

@@ -26,6 +26,15 @@ std::string WithCommas(int64_t value) {
 
 using Clock = std::chrono::steady_clock;
 
+// A log-probability above 0 by this much is a rounding error of a policy.
+constexpr float kLogProbRounding = 1e-3f;
+
+// Returns value * part / whole rounded down, also where the product does not fit. `value` is 0 or
+// more, `part` at most `whole`.
+int64_t PartOf(int64_t value, int64_t part, int64_t whole) {
+  return value / whole * part + value % whole * part / whole;
+}
+
 // What a policy has drawn for a search.
 struct Drawn {
   int64_t rollouts = 0, tokens = 0;
@@ -127,6 +136,7 @@ class Group {
     RatedRequest rated;
     bool granted = true;
     JudgedRollouts answer = {};
+    std::vector<char> submitted = {};  // 1 for a rollout that the judge has been asked about
   };
 
   // Collects the requests of all queries. A request that is not granted comes again in the next
@@ -175,18 +185,22 @@ class Group {
       if (!pending.granted) continue;
       pending.answer.verdicts.assign(static_cast<std::size_t>(pending.rated.request.count),
                                      Verdict::kWrong);
+      pending.submitted.assign(pending.answer.verdicts.size(), 0);
       granted.push_back(&pending);
     }
     const auto start = std::chrono::steady_clock::now();
     auto results = policy_.Sample(
         requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
-          if (i >= granted.size() || rollout >= std::ssize(granted[i]->answer.verdicts)) return;
-          Submit(*granted[i], rollout, ended);
+          if (i >= granted.size() || rollout < 0 || rollout >= std::ssize(granted[i]->submitted))
+            return;
+          Submit(*granted[i], static_cast<std::size_t>(rollout), ended);
         });
+    CheckResults(requests, results);
+    for (std::size_t i = 0; i < granted.size(); ++i)  // those that the policy did not report
+      for (std::size_t r = 0; r < results[i].size(); ++r) Submit(*granted[i], r, results[i][r]);
     pool_.Wait(progress);
     const double seconds =
         std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-    CheckResults(requests, results);
     for (const auto& rollouts : results) Count(rollouts);
     for (std::size_t i = 0; i < granted.size(); ++i)
       granted[i]->answer.rollouts = std::move(results[i]);
@@ -199,13 +213,14 @@ class Group {
     for (const Rollout& rollout : rollouts) drawn_.tokens += std::ssize(rollout.tokens);
   }
 
-  void Submit(PendingRequest& pending, int32_t rollout, const Rollout& ended) {
+  // Asks the judge about a rollout, once.
+  void Submit(PendingRequest& pending, std::size_t rollout, const Rollout& ended) {
+    if (std::exchange(pending.submitted[rollout], 1) == 1) return;
     const Query& query = pending.search->query();
     const auto& prefix = pending.rated.request.prefix;
     std::vector<TokenId> response(prefix.begin() + std::ssize(query.prompt), prefix.end());
     response.insert(response.end(), ended.tokens.begin(), ended.tokens.end());
-    pool_.Submit(query, std::move(response),
-                 pending.answer.verdicts[static_cast<std::size_t>(rollout)]);
+    pool_.Submit(query, std::move(response), pending.answer.verdicts[rollout]);
   }
 
   // Charges the wall time of a batch to its queries in proportion to the tokens generated.
@@ -240,11 +255,24 @@ class Group {
       if (results[i].size() != static_cast<std::size_t>(requests[i].count))
         Fail("search: the policy returned {} rollouts where {} were asked", results[i].size(),
              requests[i].count);
-      for (const Rollout& rollout : results[i])
-        if (std::ssize(rollout.tokens) > requests[i].max_new_tokens)
-          Fail("search: the policy returned a rollout of {} tokens where {} were the limit",
-               rollout.tokens.size(), requests[i].max_new_tokens);
+      for (const Rollout& rollout : results[i]) CheckRollout(rollout, requests[i].max_new_tokens);
     }
+  }
+
+  static void CheckRollout(const Rollout& rollout, int32_t most) {
+    if (std::ssize(rollout.tokens) > most)
+      Fail("search: the policy returned a rollout of {} tokens where {} were the limit",
+           rollout.tokens.size(), most);
+    if (rollout.tokens.empty() || rollout.logprobs.size() != rollout.tokens.size())
+      Fail("search: the policy returned a rollout of {} tokens with {} log-probabilities",
+           rollout.tokens.size(), rollout.logprobs.size());
+    if (rollout.finish == FinishReason::kCancelled)
+      Fail("search: the policy returned a cancelled rollout");
+    for (const TokenId token : rollout.tokens)
+      if (token < 0) Fail("search: the policy returned token {}", token);
+    for (const float logprob : rollout.logprobs)
+      if (!(logprob <= kLogProbRounding))
+        Fail("search: the policy returned log-probability {}, must be 0 or below", logprob);
   }
 
   Policy& policy_;
@@ -346,6 +374,10 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
                      const SearchOptions& options, const TraceSink& sink, Progress& progress,
                      int64_t spent_tokens) {
   options.Validate();
+  if (!judge) Fail("search: the judge is an empty function");
+  if (!sink) Fail("search: the sink of traces is an empty function");
+  for (const Query& query : queries)
+    if (query.prompt.empty()) Fail("search: the prompt of problem \"{}\" has no tokens", query.id);
   Meter meter(policy, progress, static_cast<int64_t>(queries.size()));
   CountingJudge counting(judge, options.max_oracle_failures);
   Drawn drawn;
@@ -358,8 +390,8 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
     // Tokens to keep for later groups: the rest of the budget less this group's part, which is in
     // proportion to its queries.
     const int64_t keep = budget.limited()
-                             ? budget.Left() - budget.Left() * static_cast<int64_t>(size) /
-                                                   static_cast<int64_t>(queries.size())
+                             ? budget.Left() - PartOf(budget.Left(), static_cast<int64_t>(size),
+                                                      static_cast<int64_t>(queries.size()))
                              : 0;
     bool more = true;
     while (more && !budget.Exhausted()) {

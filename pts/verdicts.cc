@@ -54,7 +54,7 @@ void VerdictTally::Note(const NoVerdict* failure) {
   const std::lock_guard lock(mutex_);
   ++counts_.verdicts;
   if (failure == nullptr) return;
-  ++counts_.failed[static_cast<std::size_t>(failure->cause())];
+  ++counts_.failed.at(static_cast<std::size_t>(failure->cause()));
   const double share = static_cast<double>(counts_.Failed()) /
                        static_cast<double>(std::max(counts_.verdicts, kEnough));
   if (share > limit_)

@@ -98,12 +98,14 @@ class Policy {
 
   // Runs all requests in one continuous batch. result[i] holds requests[i].count rollouts, in
   // order. Calls progress.StopRequested() between steps and throws Interrupted when it says so.
-  // `finished` may be empty.
+  // `finished` may be empty; otherwise the policy reports each rollout to it, so that responses are
+  // judged while others decode. A search judges what was not reported after the batch.
   virtual std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
                                                    const Progress& progress,
                                                    const RolloutSink& finished = {}) = 0;
 
-  // Scores continuation[i] given prefix + continuation[0..i-1].
+  // Returns the score of each continuation[i] given prefix + continuation[0..i-1]. The prefix is
+  // not empty.
   virtual std::vector<TokenScore> Score(std::span<const TokenId> prefix,
                                         std::span<const TokenId> continuation) = 0;
 
@@ -112,10 +114,12 @@ class Policy {
   virtual RolloutCounters counters() const { return {}; }
 };
 
+// Tokens that may come next, each with its probability.
+using TokenChoices = std::vector<std::pair<TokenId, double>>;
+
 // Returns the tokens that may follow `prefix` with their probabilities. They need not sum to 1: the
 // policy normalises them. Tokens that are not listed have probability 0.
-using NextTokenDistribution =
-    std::function<std::vector<std::pair<TokenId, double>>(std::span<const TokenId> prefix)>;
+using NextTokenDistribution = std::function<TokenChoices(std::span<const TokenId> prefix)>;
 
 struct PolicyOfOptions {
   std::vector<TokenId> end_tokens = {0};  // end a rollout (FinishReason::kEos)

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <set>
 #include <string>
 #include <string_view>
@@ -188,10 +189,19 @@ TEST(Search, ATimeBudgetEndsTheWaitForVerdicts) {
   EXPECT_LT(summary.seconds, 10) << "96 verdicts would take 30 seconds";
 }
 
-// A policy that loses a rollout or the log-probabilities of one, or makes one too long.
+// A policy that loses a rollout or the log-probabilities of one, makes one too long, cancels one,
+// or returns a number that cannot be right.
 class BrokenPolicy : public MarkovPolicy {
  public:
-  enum class Fault { kLosesRollout, kLosesLogProbs, kGoesOn };
+  enum class Fault {
+    kLosesRollout,
+    kLosesLogProbs,
+    kGoesOn,
+    kCancels,
+    kNegativeToken,
+    kNanLogProb,
+    kPositiveLogProb
+  };
   explicit BrokenPolicy(Fault fault) : MarkovPolicy(ForkChain(), 1), fault_(fault) {}
   std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
                                            const Progress& progress,
@@ -200,6 +210,10 @@ class BrokenPolicy : public MarkovPolicy {
     if (fault_ == Fault::kLosesRollout) results[0].pop_back();
     if (fault_ == Fault::kLosesLogProbs) results[0][0].logprobs.clear();
     if (fault_ == Fault::kGoesOn) results[0][0].tokens.resize(1000, 1);
+    if (fault_ == Fault::kCancels) results[0][0].finish = FinishReason::kCancelled;
+    if (fault_ == Fault::kNegativeToken) results[0][0].tokens[0] = -5;
+    if (fault_ == Fault::kNanLogProb) results[0][0].logprobs[0] = NAN;
+    if (fault_ == Fault::kPositiveLogProb) results[0][0].logprobs[0] = 0.5;
     return results;
   }
 
@@ -208,14 +222,80 @@ class BrokenPolicy : public MarkovPolicy {
 };
 
 TEST(Search, NoticesAPolicyThatBreaksItsContract) {
-  BrokenPolicy few(BrokenPolicy::Fault::kLosesRollout), bare(BrokenPolicy::Fault::kLosesLogProbs),
-      endless(BrokenPolicy::Fault::kGoesOn);
-  EXPECT_THAT(ErrorText([&] { Explore(Queries(1), few, Published()); }),
-              HasSubstr("31 rollouts where 32 were asked"));
-  EXPECT_THAT(ErrorText([&] { Explore(Queries(1), bare, Published()); }),
-              HasSubstr("0 log-probabilities"));
-  EXPECT_THAT(ErrorText([&] { Explore(Queries(1), endless, Published()); }),
+  const auto error = [](BrokenPolicy::Fault fault) {
+    BrokenPolicy policy(fault);
+    return ErrorText([&] { Explore(Queries(1), policy, Published()); });
+  };
+  using Fault = BrokenPolicy::Fault;
+  EXPECT_THAT(error(Fault::kLosesRollout), HasSubstr("31 rollouts where 32 were asked"));
+  EXPECT_THAT(error(Fault::kLosesLogProbs), HasSubstr("0 log-probabilities"));
+  EXPECT_THAT(error(Fault::kGoesOn),
               HasSubstr("a rollout of 1000 tokens where 256 were the limit"));
+  EXPECT_THAT(error(Fault::kCancels), HasSubstr("a cancelled rollout"));
+  EXPECT_THAT(error(Fault::kNegativeToken), HasSubstr("returned token -5"));
+  EXPECT_THAT(error(Fault::kNanLogProb), HasSubstr("log-probability nan"));
+  EXPECT_THAT(error(Fault::kPositiveLogProb), HasSubstr("log-probability 0.5"));
+}
+
+// A policy that reports no rollout as it ends, or each of them twice and some that are not there.
+class ReportingPolicy : public MarkovPolicy {
+ public:
+  explicit ReportingPolicy(int times) : MarkovPolicy(ForkChain(), 5), times_(times) {}
+  std::vector<std::vector<Rollout>> Sample(std::span<const RolloutRequest> requests,
+                                           const Progress& progress,
+                                           const RolloutSink& finished) override {
+    auto results = MarkovPolicy::Sample(requests, progress, {});
+    for (int t = 0; t < times_; ++t)
+      for (std::size_t i = 0; i < results.size(); ++i)
+        for (std::size_t r = 0; r < results[i].size(); ++r)
+          finished(i, static_cast<int32_t>(r), results[i][r]);
+    if (times_ > 0) finished(results.size(), 0, {}), finished(0, -1, {}), finished(0, 1 << 20, {});
+    return results;
+  }
+
+ private:
+  int times_;
+};
+
+TEST(Search, JudgesEachRolloutOnceHoweverAPolicyReportsThem) {
+  MarkovPolicy exact(ForkChain(), 5);
+  ReportingPolicy silent(0), loud(2);
+  const Found expected = Explore(Queries(3), exact, Wide());
+  EXPECT_GT(expected.summary.pivotal, 0);
+  for (MarkovPolicy* policy : {&silent, &loud}) {
+    const Found found = Explore(Queries(3), *policy, Wide());
+    EXPECT_EQ(Describe(found.All()), Describe(expected.All()));
+    EXPECT_EQ(found.summary.verdicts.verdicts, expected.summary.verdicts.verdicts);
+  }
+}
+
+TEST(Search, RefusesBadArgumentsBeforeItDraws) {
+  MarkovPolicy policy(ForkChain(), 5);
+  auto queries = Queries(3);
+  SearchOptions options = Wide();
+  options.group = 1;
+  Progress quiet;
+  const auto error = [&](const Judge& judge, const TraceSink& sink) {
+    return ErrorText([&] { Search(queries, policy, judge, options, sink, quiet); });
+  };
+  const TraceSink sink = [](const std::vector<QueryTrace>&) {};
+  EXPECT_THAT(error({}, sink), HasSubstr("judge is an empty function"));
+  EXPECT_THAT(error(JudgeOf(ForkChain()), {}), HasSubstr("sink of traces is an empty function"));
+  queries[2].prompt.clear();
+  EXPECT_THAT(error(JudgeOf(ForkChain()), sink), HasSubstr("prompt of problem \"q2\""));
+  EXPECT_EQ(policy.calls(), 0);
+}
+
+// The largest budget is as good as none.
+TEST(Search, ABudgetMayBeAnyNumber) {
+  MarkovPolicy policy(ForkChain(), 5);
+  SearchOptions options = Wide();
+  const auto without = Explore(Queries(5), policy, options);
+  options.budget_tokens = std::numeric_limits<int64_t>::max();
+  options.group = 3;
+  const auto found = Explore(Queries(5), policy, options);
+  EXPECT_EQ(found.summary.undone, 0);
+  EXPECT_EQ(Describe(found.All()), Describe(without.All()));
 }
 
 TEST(SearchOptions, NameTheBadField) {

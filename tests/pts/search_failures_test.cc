@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -72,6 +73,17 @@ TEST(SearchFailures, AJudgeThatNeverAnswersEndsTheSearch) {
   EXPECT_THAT(ErrorText([&] { SearchWith(Queries(3), always, 0.02); }),
               AllOf(HasSubstr("6 of 6 verdicts failed: 6 time-outs"),
                     HasSubstr("--max-oracle-failures 0.02"), HasSubstr("the judge sleeps")));
+}
+
+TEST(SearchFailures, ACauseThatIsNoneEndsTheSearch) {
+  MarkovPolicy policy(ForkChain(), 5);
+  const Judge judge = [](const Query&, std::span<const TokenId>) -> bool {
+    throw NoVerdict(static_cast<NoVerdictCause>(77), "no cause");
+  };
+  Progress quiet;
+  EXPECT_THROW(Search(
+                   Queries(1), policy, judge, Wide(), [](const std::vector<QueryTrace>&) {}, quiet),
+               std::out_of_range);
 }
 
 TEST(SearchFailures, OneFailureDoesNotEndTheSearch) {
