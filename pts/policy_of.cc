@@ -41,6 +41,7 @@ class DistributionPolicy : public Policy {
     for (std::size_t r = 0; r < requests.size(); ++r) {
       const RolloutRequest& request = requests[r];
       if (request.prefix.empty()) Fail("request {}: the prefix is empty", r);
+      if (request.count < 0) Fail("request {}: count {} is negative", r, request.count);
       if (request.max_new_tokens < 1)
         Fail("request {}: max_new_tokens {} is below 1", r, request.max_new_tokens);
       if (request.response_tokens < 0 || request.response_tokens > std::ssize(request.prefix))
@@ -63,6 +64,7 @@ class DistributionPolicy : public Policy {
 
   std::vector<TokenScore> Score(std::span<const TokenId> prefix,
                                 std::span<const TokenId> continuation) override {
+    if (prefix.empty()) Fail("PolicyOf: the prefix of a score is empty");
     std::vector<TokenId> sequence(prefix.begin(), prefix.end());
     std::vector<TokenScore> scores;
     for (const TokenId token : continuation) {
@@ -96,6 +98,7 @@ class DistributionPolicy : public Policy {
     std::sort(choices.begin(), choices.end());
     Row row;
     for (const auto& [token, p] : choices) {
+      if (token < 0) Fail("PolicyOf: token {} is negative, after {} tokens", token, prefix.size());
       if (!(p >= 0) || !std::isfinite(p))
         Fail("PolicyOf: token {} has probability {} after {} tokens", token, p, prefix.size());
       if (!row.tokens.empty() && row.tokens.back() == token)

@@ -130,7 +130,8 @@ struct PolicyOfOptions {
 // Makes a policy of a distribution. It draws with the seeds of the requests, excludes tokens from
 // first draws, applies sampling parameters, stops at end tokens, stop rules and length limits, and
 // keeps the counters. Sample and Score throw Error if the distribution is empty, repeats a token,
-// or holds a probability that is negative or not finite, or if nothing is left to draw.
+// or holds a negative token or a probability that is negative or not finite, if a prefix is empty
+// or if nothing is left to draw. They let through what the function throws.
 std::unique_ptr<Policy> PolicyOf(NextTokenDistribution next, PolicyOfOptions options = {});
 
 }  // namespace pivotal

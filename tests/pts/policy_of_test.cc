@@ -144,6 +144,10 @@ TEST(PolicyOf, RefusesWhatIsNoDistribution) {
   EXPECT_THAT(fails({{1, -0.5}, {2, 1.5}}), HasSubstr("token 1 has probability -0.5"));
   EXPECT_THAT(fails({{1, std::nan("")}}), HasSubstr("token 1 has probability nan"));
   EXPECT_THAT(fails({{4, 0.5}, {4, 0.5}}), HasSubstr("token 4 is listed twice"));
+  EXPECT_THAT(fails({{-1, 0.5}, {4, 0.5}}), HasSubstr("token -1 is negative"));
+  EXPECT_THAT(fails({{4, 1.0}}, {.prefix = {1}, .count = -1}), HasSubstr("count -1"));
+  EXPECT_THAT(testing::ErrorText([] { PolicyOf(Walk)->Score({}, std::vector<TokenId>{1}); }),
+              HasSubstr("prefix of a score is empty"));
   EXPECT_THAT(fails({{4, 1.0}}, {.prefix = {1}, .excluded = {4}}), HasSubstr("after 1 tokens"));
   EXPECT_THAT(fails({{4, 1.0}}, {.prefix = {}}), HasSubstr("prefix is empty"));
   EXPECT_THAT(fails({{4, 1.0}}, {.prefix = {1}, .max_new_tokens = 0}),
