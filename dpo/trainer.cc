@@ -211,6 +211,9 @@ namespace pivotal {
 void TrainOptions::Validate() const {
   if (!(optimizer.learning_rate > 0 && std::isfinite(optimizer.learning_rate)))
     Fail("learning rate must be above 0, got {}", optimizer.learning_rate);
+  for (const double beta : {optimizer.beta1, optimizer.beta2})
+    if (!(beta >= 0 && beta < 1)) Fail("AdamW's betas must be in [0, 1), got {}", beta);
+  if (!(optimizer.epsilon > 0)) Fail("AdamW's epsilon must be above 0, got {}", optimizer.epsilon);
   if (!(optimizer.weight_decay >= 0))
     Fail("weight decay must be 0 or larger, got {}", optimizer.weight_decay);
   if (!(optimizer.max_grad_norm >= 0))

@@ -1,6 +1,11 @@
 // Apache-2.0.
 #include "experiments/train/train_settings.h"
 
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iterator>
+
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
@@ -127,14 +132,21 @@ void HeldOutSettings::Validate() const {
   if (max_new_tokens < 1) Fail("eval max new tokens must be at least 1, got {}", max_new_tokens);
   if (!any() && (every > 0 || patience > 0 || !metric.empty()))
     Fail("--eval-steps, --eval-metric and --early-stop need --eval-data or --eval-problems");
+  constexpr std::string_view kMetrics[] = {"", "eval_loss", "eval_accuracy",
+                                           "eval_rewards/accuracies", "eval_rewards/margins"};
+  if (std::ranges::find(kMetrics, metric) == std::end(kMetrics))
+    Fail("--eval-metric {}: expected one of {}", metric,
+         fmt::join(std::begin(kMetrics) + 1, std::end(kMetrics), ", "));
 }
 
 void TrainSettings::Validate() const {
   options.Validate();
   if (!sft) loss.Validate();
+  if (lora.rank != 0) lora.Validate();
   held_out.Validate();
   if (save_steps < 0) Fail("save steps must be 0 (off) or larger, got {}", save_steps);
   if (keep < 1) Fail("keep must be at least 1, got {}", keep);
+  if (max_shard_bytes < 1) Fail("max shard bytes must be at least 1, got {}", max_shard_bytes);
   if (options.optimizer.half_update == HalfUpdate::kStochastic && model.dtype != "bfloat16")
     Fail("--bf16-update stochastic needs --dtype bfloat16, not {}", model.dtype);
   if (!model.adapter.empty() && lora.rank > 0)

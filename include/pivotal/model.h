@@ -36,7 +36,7 @@ struct SamplingSettings {
   int32_t batch = 256;            // rollouts that decode at once
   int64_t kv_memory = 0;          // bytes for keys and values; 0: by the memory that is free
   std::vector<std::string> stop;  // texts that end a response
-  std::string weights = "auto";   // storage type on a CPU: "float32", "bfloat16", "float16", "int8"
+  std::string weights = "auto";   // storage type on a CPU: "auto", "fp32", "bf16", "fp16" or "int8"
   uint64_t seed = 1;
 };
 

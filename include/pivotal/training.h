@@ -118,7 +118,8 @@ struct HeldOutSettings {
   ProblemSettings problems;      // problems solved at temperature 0; no file: none
   int32_t max_new_tokens = 256;  // of a response to these problems
   int64_t every = 0;             // steps between evaluations; 0: after each epoch
-  // Metric that decides which evaluation is best; "": eval_accuracy if it is measured, else
+  // Metric that decides which evaluation is best: "eval_loss", "eval_accuracy",
+  // "eval_rewards/accuracies" or "eval_rewards/margins"; "": eval_accuracy if it is measured, else
   // eval_loss.
   std::string metric;
   int64_t patience = 0;  // ends after so many evaluations without a better one; 0: never
