@@ -16,7 +16,7 @@ configure_package_config_file(cmake/PivotalConfig.cmake.in ${PROJECT_BINARY_DIR}
                               INSTALL_DESTINATION ${PIVOTAL_INSTALL_CMAKE})
 write_basic_package_version_file(${PROJECT_BINARY_DIR}/PivotalConfigVersion.cmake COMPATIBILITY SameMinorVersion)
 install(FILES ${PROJECT_BINARY_DIR}/PivotalConfig.cmake ${PROJECT_BINARY_DIR}/PivotalConfigVersion.cmake
-              cmake/SearchDependencies.cmake cmake/TorchDependencies.cmake cmake/LibTorch.cmake
+              cmake/Need.cmake cmake/SearchDependencies.cmake cmake/TorchDependencies.cmake cmake/LibTorch.cmake
         DESTINATION ${PIVOTAL_INSTALL_CMAKE})
 install(FILES README.md CHANGELOG.md LICENSE DESTINATION ${CMAKE_INSTALL_DOCDIR})
 if(PIVOTAL_SEARCH_ONLY)

@@ -5,7 +5,7 @@
 # The libraries are linked by path rather than through find_package(Torch), which fails without a
 # CUDA toolkit although the CPU part of the same wheel works.
 set(PIVOTAL_TORCH_VERSION 2.11.0)
-find_package(Python3 REQUIRED COMPONENTS Interpreter)
+pivotal_need(Python3 COMPONENTS Interpreter)
 
 function(pivotal_torch_of_python python out)
   execute_process(
@@ -56,13 +56,16 @@ if(NOT PIVOTAL_TORCH_ROOT OR NOT EXISTS ${PIVOTAL_TORCH_ROOT}/lib/libtorch_cpu.s
     if(NOT torch_root AND PROJECT_NAME STREQUAL "Pivotal")
       pivotal_install_torch(torch_root)
     elseif(NOT torch_root)
-      message(FATAL_ERROR "LibTorch is missing: set PIVOTAL_TORCH_ROOT or CMAKE_PREFIX_PATH to a LibTorch ${PIVOTAL_TORCH_VERSION}, "
-                          "or install torch==${PIVOTAL_TORCH_VERSION} for ${Python3_EXECUTABLE}.")
+      list(APPEND pivotal_missing "LibTorch (set PIVOTAL_TORCH_ROOT or CMAKE_PREFIX_PATH to a LibTorch ${PIVOTAL_TORCH_VERSION}, \
+or install torch==${PIVOTAL_TORCH_VERSION} for ${Python3_EXECUTABLE})")
+      return()
     endif()
   endif()
   set(PIVOTAL_TORCH_ROOT ${torch_root} CACHE PATH "Folder that holds LibTorch's lib and include" FORCE)
 endif()
-message(STATUS "LibTorch: ${PIVOTAL_TORCH_ROOT}")
+if(NOT Pivotal_FIND_QUIETLY)
+  message(STATUS "LibTorch: ${PIVOTAL_TORCH_ROOT}")
+endif()
 
 # CUDA is usable if libtorch_cuda.so and everything that it needs can be loaded.
 set(PIVOTAL_WITH_CUDA OFF)
@@ -76,7 +79,9 @@ if(NOT PIVOTAL_CUDA STREQUAL "OFF")
                         "Install torch with its dependencies (remove build/venv to have it done here).")
   endif()
 endif()
-message(STATUS "CUDA: ${PIVOTAL_WITH_CUDA} (PIVOTAL_CUDA=${PIVOTAL_CUDA})")
+if(NOT Pivotal_FIND_QUIETLY)
+  message(STATUS "CUDA: ${PIVOTAL_WITH_CUDA} (PIVOTAL_CUDA=${PIVOTAL_CUDA})")
+endif()
 
 # NCCL joins the GPUs of several ranks: the one that LibTorch's wheel brings, or the system's.
 set(PIVOTAL_WITH_NCCL OFF)

@@ -37,7 +37,9 @@ function(pivotal_optimize level)
   endforeach()
 endfunction()
 
-set(CMAKE_POSITION_INDEPENDENT_CODE ${BUILD_SHARED_LIBS})
+if(BUILD_SHARED_LIBS)
+  set(CMAKE_POSITION_INDEPENDENT_CODE ON)  # of the rooms too, whose objects the shared libraries are made of
+endif()
 include(GNUInstallDirs)
 set(PIVOTAL_INSTALL_CMAKE ${CMAKE_INSTALL_LIBDIR}/cmake/Pivotal)
 
@@ -109,6 +111,7 @@ endfunction()
 function(pivotal_installed name)
   cmake_parse_arguments(ARG "" "OUTPUT" "ROOMS;OBJECTS" ${ARGN})
   add_library(pivotal_${name}_library ${ARG_OBJECTS})
+  set(libraries "")
   foreach(room ${ARG_ROOMS})
     string(REPLACE "/" "_" room ${room})
     target_sources(pivotal_${name}_library PRIVATE $<TARGET_OBJECTS:pivotal_${room}>)
@@ -116,6 +119,7 @@ function(pivotal_installed name)
     list(APPEND libraries ${links})
   endforeach()
   list(REMOVE_DUPLICATES libraries)
+  list(REMOVE_ITEM libraries Boost::headers Eigen3::Eigen nlohmann_json::nlohmann_json)  # headers alone: there is nothing to link
   target_link_libraries(pivotal_${name}_library PRIVATE ${libraries})
   target_include_directories(pivotal_${name}_library PUBLIC
     $<BUILD_INTERFACE:${PROJECT_SOURCE_DIR}/include> $<INSTALL_INTERFACE:${CMAKE_INSTALL_INCLUDEDIR}>)

@@ -1,13 +1,10 @@
-# What the libraries without LibTorch need. From Debian's packages; scripts/setup installs them. Part of an install too.
-find_package(Threads REQUIRED)
-find_package(PkgConfig REQUIRED)
-find_package(nlohmann_json REQUIRED)
-find_package(fmt REQUIRED)
-find_package(OpenSSL REQUIRED COMPONENTS Crypto)
-pkg_check_modules(SENTENCEPIECE REQUIRED IMPORTED_TARGET sentencepiece)
-pkg_check_modules(HDF5 REQUIRED IMPORTED_TARGET hdf5)
-pkg_check_modules(ZLIB REQUIRED IMPORTED_TARGET zlib)
-pkg_check_modules(PCRE2 REQUIRED IMPORTED_TARGET libpcre2-8)
-pkg_check_modules(SECCOMP REQUIRED IMPORTED_TARGET libseccomp)
-find_package(Boost 1.74 REQUIRED)  # headers of Boost.Multiprecision alone
-find_package(Eigen3 REQUIRED)
+# What the libraries without LibTorch link. From Debian's packages; scripts/setup installs them. Part of an install too.
+pivotal_need(Threads)
+pivotal_need(PkgConfig)
+pivotal_need(fmt)
+pivotal_need(OpenSSL COMPONENTS Crypto)
+pivotal_need_module(SENTENCEPIECE sentencepiece)
+pivotal_need_module(HDF5 hdf5)
+pivotal_need_module(ZLIB zlib)
+pivotal_need_module(PCRE2 libpcre2-8)
+pivotal_need_module(SECCOMP libseccomp)

@@ -192,7 +192,8 @@ struct TrainResult {
 // a setting, the data or the model is bad, the folder is not empty or the disk has no room. On a
 // stop request it writes a checkpoint and throws Interrupted. If a file cannot be written, or an
 // evaluation fails (its oracle too often, for example), it tries to write a checkpoint, too; the
-// Error names the newest one.
+// Error names the newest one. Notes and warnings go to spdlog's default logger, which writes to
+// standard output unless the program sets another.
 TrainResult Train(const TrainSettings& settings, const std::filesystem::path& output,
                   Progress& progress);
 

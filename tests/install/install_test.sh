@@ -30,7 +30,7 @@ build/train "$tiny/model" pairs.jsonl trained > steps || { cat steps; exit 1; }
 tail -1 steps
 pivotal/bin/pivotal eval --model trained --problems "$tiny/problems/heldout.jsonl" --limit 2 --samples 1 --max-new-tokens 64 > eval 2>&1 ||
   { cat eval; exit 1; }
-# Without the search's component the config asks for no LibTorch.
+# Without the search's component the config asks for no LibTorch. What is not there is not found, and configuring goes on.
 mkdir search && cat > search/CMakeLists.txt <<END
 cmake_minimum_required(VERSION 3.25)
 project(SearchAlone LANGUAGES CXX)
@@ -38,5 +38,30 @@ find_package(Pivotal 0.1 REQUIRED COMPONENTS search)
 if(TARGET Pivotal::libtorch OR TARGET Pivotal::pivotal)
   message(FATAL_ERROR "LibTorch was asked for")
 endif()
+find_package(Pivotal 99 QUIET)
+if(Pivotal_FOUND)
+  message(FATAL_ERROR "version 99 was found")
+endif()
+set(CMAKE_DISABLE_FIND_PACKAGE_spdlog ON)
+find_package(Pivotal QUIET)
+if(Pivotal_FOUND OR NOT Pivotal_NOT_FOUND_MESSAGE MATCHES "missing here: spdlog")
+  message(FATAL_ERROR "found without spdlog: \${Pivotal_NOT_FOUND_MESSAGE}")
+endif()
+find_package(Pivotal REQUIRED COMPONENTS search OPTIONAL_COMPONENTS pivotal)
+if(Pivotal_pivotal_FOUND)
+  message(FATAL_ERROR "the models were found without spdlog")
+endif()
 END
 cmake -S search -B search/build -DCMAKE_PREFIX_PATH="$work/pivotal" > log 2>&1 || { cat log; exit 1; }
+# Several folders of a project may look for it, each as often as they like.
+mkdir twice twice/a twice/b
+echo 'find_package(Pivotal REQUIRED)' | tee twice/a/CMakeLists.txt > twice/b/CMakeLists.txt
+cat > twice/CMakeLists.txt <<END
+cmake_minimum_required(VERSION 3.25)
+project(Twice LANGUAGES CXX)
+add_subdirectory(a)
+add_subdirectory(b)
+find_package(Pivotal REQUIRED)
+find_package(Pivotal REQUIRED COMPONENTS pivotal)
+END
+cmake -S twice -B twice/build -DCMAKE_PREFIX_PATH="$work/pivotal" > log 2>&1 || { cat log; exit 1; }
