@@ -39,6 +39,8 @@ endfunction()
 
 if(BUILD_SHARED_LIBS)
   set(CMAKE_POSITION_INDEPENDENT_CODE ON)  # of the rooms too, whose objects the shared libraries are made of
+  set(CMAKE_CXX_VISIBILITY_PRESET default)  # exports.map chooses what the libraries show, whatever a parent project hides
+  set(CMAKE_VISIBILITY_INLINES_HIDDEN OFF)
 endif()
 include(GNUInstallDirs)
 set(PIVOTAL_INSTALL_CMAKE ${CMAKE_INSTALL_LIBDIR}/cmake/Pivotal)

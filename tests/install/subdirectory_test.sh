@@ -1,7 +1,7 @@
 #!/bin/sh
 # The sources as part of another project, by add_subdirectory: shared libraries without LibTorch. They show the public interface and
 # nothing else; the example runs in that build, and on an install of it.
-# A parent's variable named like one of Pivotal's does no harm. Static libraries are position independent
+# A parent's variable named like one of Pivotal's does no harm, nor does what it hides. Static libraries are position independent
 # where the parent asks for it.
 #   subdirectory_test.sh SOURCE_FOLDER
 set -eu
@@ -11,7 +11,7 @@ trap 'rm -rf "$work"' EXIT
 cd "$work"
 build_and_install() {
   cmake -S "$source/examples" -B build -G Ninja -DPIVOTAL_SOURCE="$source" -DPIVOTAL_SEARCH_ONLY=ON -DPIVOTAL_INSTALL=ON \
-    -DBUILD_SHARED_LIBS=ON -Dlibraries=of_the_parent \
+    -DBUILD_SHARED_LIBS=ON -Dlibraries=of_the_parent -DCMAKE_CXX_VISIBILITY_PRESET=hidden \
     -DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS_DEBUG=-O1 \
     -DCMAKE_UNITY_BUILD=ON -DCMAKE_UNITY_BUILD_BATCH_SIZE=4 &&
     cmake --build build -j 2 && cmake --install build --prefix "$work/pivotal" &&
