@@ -91,17 +91,26 @@ at::Tensor NormalTensor(at::IntArrayRef shape, double stddev, kernels::RandomStr
   return tensor;
 }
 
+// Prepares this process for computing on `gpu`, and returns it. On Hopper LibTorch gives attention
+// of 16 bits with a mask to cuDNN, which plans anew for every shape, for up to a second
+// (modelscope/ FunASR issue 3704). Shapes differ from step to step here, so that training spent its
+// time planning.
+at::Device Prepare(at::Device gpu) {
+  at::globalContext().setSDPUseCuDNN(false);
+  return gpu;
+}
+
 }  // namespace
 
 at::Device ParseDevice(const std::string& name) {
   const bool has_cuda = at::hasCUDA();
-  if (name == "auto") return has_cuda ? at::Device(at::kCUDA, 0) : at::Device(at::kCPU);
+  if (name == "auto") return has_cuda ? Prepare(at::Device(at::kCUDA, 0)) : at::Device(at::kCPU);
   try {
     const at::Device device(name);
     if (device.is_cpu()) return device;
     if (device.is_cuda()) {
       if (!has_cuda) Fail("--device {}: no CUDA device is usable here; use --device cpu", name);
-      return device.has_index() ? device : at::Device(at::kCUDA, 0);
+      return Prepare(device.has_index() ? device : at::Device(at::kCUDA, 0));
     }
   } catch (const c10::Error&) {  // not the name of a device; reported below
   }
