@@ -67,8 +67,8 @@ at::Tensor Attend(const PhiConfig& config, const at::Tensor& query, const at::Te
       .reshape({batch, time, heads * dim});
 }
 
-ForestAttention::ForestAttention(const PhiConfig& config, const TokenForest& forest,
-                                 std::span<const int64_t> sources)
+SegmentAttention::SegmentAttention(const PhiConfig& config, const TokenForest& forest,
+                                   std::span<const int64_t> sources)
     : config_(config) {
   std::set<int64_t> parents;
   for (const auto& segment : forest.segments) parents.insert(segment.parent);
@@ -114,8 +114,8 @@ ForestAttention::ForestAttention(const PhiConfig& config, const TokenForest& for
   }
 }
 
-at::Tensor ForestAttention::operator()(const at::Tensor& query, const at::Tensor& key,
-                                       const at::Tensor& value, bool sparse) const {
+at::Tensor SegmentAttention::operator()(const at::Tensor& query, const at::Tensor& key,
+                                        const at::Tensor& value, bool sparse) const {
   const auto queries = query.split_with_sizes(queries_);
   const auto keys = key.split_with_sizes(keys_), values = value.split_with_sizes(keys_);
   const auto whole = [](const std::vector<at::Tensor>& parts, const Block& block) {
@@ -136,6 +136,30 @@ at::Tensor ForestAttention::operator()(const at::Tensor& query, const at::Tensor
                       .flatten(0, 1));
   }
   return out.size() == 1 ? out.front() : at::cat(out);
+}
+
+ForestAttention::ForestAttention(const PhiConfig& config, const TokenForest& forest,
+                                 std::span<const int64_t> sources, const RaggedKernel& kernel)
+    : config_(config) {
+  if (!sources.empty()) sources_ = ToDevice(sources, forest.tokens.device());
+  if (kernel != nullptr) ragged_.emplace(config, forest, kernel);
+  if (kernel != nullptr && config.block_sparse.block == 0) return;
+  everywhere_.emplace(config, forest, std::span<const int64_t>());
+  if (!sources.empty()) at_sources_.emplace(config, forest, sources);
+}
+
+at::Tensor ForestAttention::operator()(int64_t layer, const at::Tensor& query,
+                                       const at::Tensor& key, const at::Tensor& value) const {
+  const bool some = sources_.defined() && layer + 1 == config_.num_hidden_layers;
+  const bool sparse = config_.IsBlockSparse(layer);
+  if (ragged_ && !sparse) {
+    // Sources lie anywhere in their segments, but the queries of a ragged batch are the last
+    // tokens. Computing one layer for all nodes costs less than a path's keys for each source.
+    const at::Tensor out = (*ragged_)(query, key, value);
+    return some ? out.index_select(0, sources_) : out;
+  }
+  return some ? (*at_sources_)(query.index_select(0, sources_), key, value, sparse)
+              : (*everywhere_)(query, key, value, sparse);
 }
 
 }  // namespace pivotal::model

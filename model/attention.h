@@ -4,11 +4,13 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "model/phi_config.h"
 #include "model/token_forest.h"
+#include "model/whole_forest_attention.h"
 
 namespace pivotal::model {
 
@@ -25,12 +27,12 @@ at::Tensor Attend(const PhiConfig& config, const at::Tensor& query, const at::Te
                   const at::Tensor& value, const at::Tensor& mask);
 
 // Attention over a forest, one segment at a time. A segment computes scores only for its own tokens
-// and those of its ancestors.
-class ForestAttention {
+// and those of its ancestors. Serves every type, device and kind of attention.
+class SegmentAttention {
  public:
   // `sources` are the nodes to compute outputs for, ascending; empty means all nodes.
-  ForestAttention(const PhiConfig& config, const TokenForest& forest,
-                  std::span<const int64_t> sources);
+  SegmentAttention(const PhiConfig& config, const TokenForest& forest,
+                   std::span<const int64_t> sources);
 
   // Computes query [U, H, D] of the sources, key and value [N, KV heads, D] of all nodes -> [U,
   // H * D].
@@ -48,6 +50,29 @@ class ForestAttention {
   const PhiConfig& config_;
   std::vector<Block> blocks_;
   std::vector<int64_t> keys_, queries_;  // numbers of keys and queries of each block
+};
+
+// Attention of all layers over a forest. What it needs on the device is sent there once.
+class ForestAttention {
+ public:
+  // `sources` are the nodes to compute outputs for in the last layer, ascending; empty means all.
+  // `kernel`, if it is not null, computes a dense layer in one call.
+  ForestAttention(const PhiConfig& config, const TokenForest& forest,
+                  std::span<const int64_t> sources, const RaggedKernel& kernel = nullptr);
+
+  // Computes query [N, H, D], key and value [N, KV heads, D] of all nodes -> [N, H * D], or of the
+  // sources in the last layer -> [U, H * D].
+  at::Tensor operator()(int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                        const at::Tensor& value) const;
+
+  // The sources [U] (int64); undefined if they are all nodes.
+  const at::Tensor& sources() const { return sources_; }
+
+ private:
+  const PhiConfig& config_;
+  at::Tensor sources_;
+  std::optional<RaggedAttention> ragged_;
+  std::optional<SegmentAttention> everywhere_, at_sources_;
 };
 
 }  // namespace pivotal::model

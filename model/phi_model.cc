@@ -156,18 +156,12 @@ at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> 
     pass->angles = rope_.Angles(positions, std::span(lengths).first(1));
   }
   pass->outputs = outputs;
-  const auto everywhere = std::make_shared<ForestAttention>(config_, forest, std::span<int64_t>());
-  auto at_sources = everywhere;
-  if (!sources.empty()) {
-    at_sources = std::make_shared<ForestAttention>(config_, forest, sources);
-    pass->sources = ToDevice(sources, forest.tokens.device());
-  }
-  pass->attend = [this, everywhere, at_sources](int64_t layer, const at::Tensor& query,
-                                                const at::Tensor& key, const at::Tensor& value) {
-    const bool last = layer + 1 == config_.num_hidden_layers;
-    return (last ? *at_sources : *everywhere)(query.squeeze(0), key.squeeze(0), value.squeeze(0),
-                                              config_.IsBlockSparse(layer))
-        .unsqueeze(0);
+  const auto attention =
+      std::make_shared<ForestAttention>(config_, forest, sources, FlashKernel(config_, options()));
+  pass->sources = attention->sources();
+  pass->attend = [attention](int64_t layer, const at::Tensor& query, const at::Tensor& key,
+                             const at::Tensor& value) {
+    return (*attention)(layer, query.squeeze(0), key.squeeze(0), value.squeeze(0)).unsqueeze(0);
   };
   return Decode(forest.tokens.unsqueeze(0), pass).squeeze(0);
 }
@@ -222,13 +216,12 @@ at::Tensor PhiModel::Layer(int64_t index, const at::Tensor& x, const Pass& pass)
   at::Tensor residual = x, normed = Normed(layer.input_norm, x);
   const auto [query_key, value] = Project(normed, layer);
   const auto rotated = rope_.Rotate(query_key, pass.angles).split_with_sizes({heads, kv_heads}, 2);
-  at::Tensor query = rotated[0];
   if (pass.sources.defined() && index + 1 == config_.num_hidden_layers) {
-    query = query.index_select(1, pass.sources);
     residual = residual.index_select(1, pass.sources);
     if (config_.parallel) normed = normed.index_select(1, pass.sources);
   }
-  const at::Tensor attended = Apply(layer.output, pass.attend(index, query, rotated[1], value));
+  const at::Tensor attended =
+      Apply(layer.output, pass.attend(index, rotated[0], rotated[1], value));
   if (config_.parallel) return attended + Mlp(normed, layer, config_) + residual;
   residual = residual + attended;
   return residual + Mlp(Normed(layer.post_norm, residual), layer, config_);
