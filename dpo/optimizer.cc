@@ -3,7 +3,11 @@
 
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/_foreach_copy.h>
+#include <ATen/ops/_foreach_mul.h>
+#include <ATen/ops/_foreach_norm.h>
 #include <ATen/ops/_fused_adamw.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linalg_vector_norm.h>
 #include <ATen/ops/randint.h>
@@ -13,10 +17,13 @@
 #include <c10/core/GradMode.h>
 
 #include <cmath>
+#include <utility>
 
 #include "data/base/error.h"
 #include "data/base/names.h"
 #include "kernels/philox.h"
+#include "model/memory.h"
+#include "model/tensor_transfer.h"
 
 namespace pivotal::dpo {
 namespace {
@@ -52,6 +59,20 @@ at::Tensor StochasticRound(const at::Tensor& x, uint64_t seed) {
   return bits.view(at::kFloat).to(at::kBFloat16);
 }
 
+std::vector<std::size_t> Runs(std::span<const int64_t> elements, int64_t limit) {
+  std::vector<std::size_t> runs;
+  int64_t sum = 0;
+  for (int64_t count : elements) {
+    if (runs.empty() || sum + count > limit) {
+      runs.push_back(0);
+      sum = 0;
+    }
+    ++runs.back();
+    sum += count;
+  }
+  return runs;
+}
+
 AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options, Ranks& ranks)
     : options_(options), ranks_(ranks), step_(at::zeros({}, model.options().dtype(at::kFloat))) {
   const model::ParameterMap trainable = model.Trainable();
@@ -68,6 +89,11 @@ AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options, Rank
     slot.weight_decay = tensor.dim() >= 2 ? options.weight_decay : 0.0;
     if (Owns(slot)) MakeState(slot);
   }
+  std::map<std::pair<at::ScalarType, double>, std::vector<std::size_t>> groups;
+  for (std::size_t i = 0; i < slots_.size(); ++i)
+    if (Owns(slots_[i]))
+      groups[{slots_[i].parameter.scalar_type(), slots_[i].weight_decay}].push_back(i);
+  for (auto& [kind, slots] : groups) groups_.push_back(std::move(slots));
   exchange_ = std::make_unique<GradientExchange>(trainable, buckets, ranks);
 }
 
@@ -139,57 +165,94 @@ void AdamW::CountSteps(int64_t steps) {
   step_.fill_(steps);
 }
 
-void AdamW::Update(Slot& slot, const at::Tensor& gradient, double learning_rate,
-                   uint64_t rounding_seed) {
-  const at::Tensor master = slot.master.defined() ? slot.master : slot.parameter.to(at::kFloat);
-  at::_fused_adamw_({master}, {gradient}, {slot.first_moment}, {slot.second_moment}, {}, {step_},
-                    learning_rate, options_.beta1, options_.beta2, slot.weight_decay,
-                    options_.epsilon, /*amsgrad=*/false, /*maximize=*/false);
-  if (!slot.master.defined()) {
-    slot.parameter.copy_(StochasticRound(master, rounding_seed));
-  } else if (IsHalf(slot.parameter)) {
-    slot.parameter.copy_(master);
+void AdamW::Update(std::span<const std::size_t> slots, const Change& change) {
+  std::vector<at::Tensor> masters, gradients, first, second;
+  for (std::size_t i : slots) {
+    Slot& slot = slots_[i];
+    const at::Tensor gradient = slot.parameter.grad();
+    gradients.push_back(gradient.defined() ? gradient.to(slot.first_moment.scalar_type())
+                                           : at::zeros_like(slot.first_moment));
+    slot.parameter.mutable_grad().reset();
+    masters.push_back(slot.master.defined() ? slot.master : slot.parameter.to(at::kFloat));
+    first.push_back(slot.first_moment);
+    second.push_back(slot.second_moment);
+  }
+  if (change.clip.defined()) at::_foreach_mul_(gradients, change.clip.to(first[0].scalar_type()));
+  at::_fused_adamw_(masters, gradients, first, second, {}, std::vector(slots.size(), step_),
+                    change.learning_rate, options_.beta1, options_.beta2,
+                    slots_[slots[0]].weight_decay, options_.epsilon, /*amsgrad=*/false,
+                    /*maximize=*/false, /*grad_scale=*/{}, /*found_inf=*/change.nothing);
+  // What has not changed is rounded to what it was.
+  if (!slots_[slots[0]].master.defined()) {
+    const uint64_t seed = kernels::MixStream(options_.rounding_seed, steps_);
+    for (std::size_t k = 0; k < slots.size(); ++k)
+      slots_[slots[k]].parameter.copy_(
+          StochasticRound(masters[k], kernels::MixStream(seed, slots[k])));
+  } else if (IsHalf(slots_[slots[0]].parameter)) {
+    std::vector<at::Tensor> parameters;
+    for (std::size_t i : slots) parameters.push_back(slots_[i].parameter);
+    at::_foreach_copy_(parameters, masters);
   }
 }
 
-double AdamW::GradNorm() const {
-  std::vector<at::Tensor> norms;
-  for (const Slot& slot : slots_) {
-    const at::Tensor& gradient = slot.parameter.grad();
-    norms.push_back(gradient.defined() ? at::linalg_vector_norm(gradient, 2, {}, false,
-                                                                slot.first_moment.scalar_type())
-                                             .to(at::kFloat)
-                                       : at::zeros_like(step_));
+at::Tensor AdamW::GradNorm(const at::Tensor& values) const {
+  std::vector<at::Tensor> norms(slots_.size(), at::zeros_like(step_));
+  for (const auto& group : groups_) {
+    std::vector<std::size_t> slots;
+    std::vector<at::Tensor> gradients;
+    for (std::size_t i : group) {
+      if (!slots_[i].parameter.grad().defined()) continue;
+      slots.push_back(i);
+      gradients.push_back(slots_[i].parameter.grad());
+    }
+    if (slots.empty()) continue;
+    const auto found = at::_foreach_norm(gradients, 2, WideType(slots_[slots[0]].parameter));
+    for (std::size_t k = 0; k < slots.size(); ++k) norms[slots[k]] = found[k].to(at::kFloat);
   }
   const at::Tensor all = at::stack(norms);
+  // Zero times a loss that is not finite is not a number.
+  if (values.defined()) all.select(0, 0).add_((values.select(1, 0) * 0).sum());
   ranks_.Sum(all);  // for each weight, only its owner has a norm above 0
-  return at::linalg_vector_norm(all).item<double>();
+  return at::linalg_vector_norm(all);
 }
 
 double AdamW::Step(double factor) {
+  at::Tensor none;
+  return Step(factor, none);
+}
+
+double AdamW::Step(double factor, at::Tensor& values) {
   const c10::NoGradGuard no_grad;
   exchange_->Finish();
-  const double norm = GradNorm();
-  const bool finite = std::isfinite(norm);
-  const double clip = options_.max_grad_norm > 0 && norm > options_.max_grad_norm
-                          ? options_.max_grad_norm / norm
-                          : 1.0;
-  if (finite) CountSteps(steps_ + 1);
-  for (std::size_t i = 0; i < slots_.size(); ++i) {
-    Slot& slot = slots_[i];
-    if (finite && Owns(slot)) {
-      at::Tensor gradient = slot.parameter.grad().defined()
-                                ? slot.parameter.grad().to(slot.first_moment.scalar_type())
-                                : at::zeros_like(slot.first_moment);
-      if (clip < 1.0) gradient.mul_(clip);
-      Update(slot, gradient, factor * options_.learning_rate,
-             kernels::MixStream(kernels::MixStream(options_.rounding_seed, steps_), i));
-    }
-    slot.parameter.mutable_grad().reset();
+  const at::Tensor norm = GradNorm(values), wide_norm = norm.to(at::kDouble);
+  // Everything is decided on the device: it goes on with the update while the host waits for this.
+  model::HostCopy numbers(values.defined() ? at::cat({wide_norm.view(1), values.flatten()})
+                                           : wide_norm.view(1));
+  Change change{factor * options_.learning_rate, {}, norm.isfinite().logical_not().to(at::kFloat)};
+  if (options_.max_grad_norm > 0) {
+    change.clip = (options_.max_grad_norm / wide_norm).clamp_max(1);
+    // The CPU has this number already.
+    if (norm.is_cpu() && change.clip.item<double>() == 1) change.clip.reset();
   }
-  if (finite)
-    for (const Slot& slot : slots_) ranks_.Broadcast(slot.parameter, slot.owner);
-  return norm;
+  CountSteps(steps_ + 1);
+  for (std::span<const std::size_t> group : groups_) {
+    std::vector<int64_t> widened;
+    for (std::size_t i : group)
+      widened.push_back(IsHalf(slots_[i].parameter) ? slots_[i].parameter.numel() : 0);
+    for (std::size_t count : Runs(widened, model::kWideElements)) {
+      Update(group.first(count), change);
+      group = group.subspan(count);
+    }
+  }
+  for (Slot& slot : slots_) {
+    slot.parameter.mutable_grad().reset();
+    ranks_.Broadcast(slot.parameter, slot.owner);
+  }
+  const at::Tensor read = numbers.Wait();
+  if (values.defined()) values = read.slice(0, 1).view(values.sizes());
+  const double result = read.const_data_ptr<double>()[0];
+  if (!std::isfinite(result)) CountSteps(steps_ - 1);
+  return result;
 }
 
 }  // namespace pivotal::dpo

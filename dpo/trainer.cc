@@ -42,8 +42,8 @@ std::vector<std::span<const int64_t>> Passes(std::span<const int64_t> step, int6
   return passes;
 }
 
-// Collects the losses and metrics of forward passes and reads them all at once, so that the program
-// waits for a GPU only once.
+// Collects the losses and metrics of forward passes, which stay where they were computed until they
+// are read all at once.
 class PassMetrics {
  public:
   void Add(const LossTerms& terms) {
@@ -55,25 +55,22 @@ class PassMetrics {
     }
     passes_.push_back(at::stack(values));
   }
+  // Returns all numbers [passes, n], a loss first in each row; undefined without passes.
+  at::Tensor Values() const { return passes_.empty() ? at::Tensor() : at::stack(passes_); }
   // Returns the sum over passes of the loss ("loss") and of each metric; empty without passes.
-  std::map<std::string, double> Sums() {
+  // `values`: Values() on the CPU.
+  std::map<std::string, double> Sums(const at::Tensor& values) const {
     std::map<std::string, double> sums;
     if (passes_.empty()) return sums;
-    values_ = at::stack(passes_).cpu();
-    const at::Tensor totals = values_.sum(0);
+    const at::Tensor totals = values.sum(0);
     for (std::size_t i = 0; i < names_.size(); ++i)
       sums[names_[i]] = totals.const_data_ptr<double>()[i];
     return sums;
-  }
-  // Returns the loss of a pass. Call Sums() first.
-  double Loss(std::size_t pass) const {
-    return values_.const_data_ptr<double>()[pass * names_.size()];
   }
 
  private:
   std::vector<std::string> names_;
   std::vector<at::Tensor> passes_;
-  at::Tensor values_;  // [passes, names]
 };
 
 // Replaces `sums` on rank 0 by their sums over ranks. A rank with an empty share has no names and
@@ -133,13 +130,16 @@ const StepLog& Trainer::Step() {
     if (&batch.back() == &share.back()) optimizer_.BeginExchange();
     terms.loss.backward();
   }
-  std::map<std::string, double> sums = metrics.Sums();
-  for (std::size_t i = 0; i < passes.size(); ++i)
-    if (const double loss = metrics.Loss(i); !std::isfinite(loss)) FailAt("loss", loss, passes[i]);
   const double factor = schedule_.Factor(log_.step);
   log_.learning_rate = factor * options_.optimizer.learning_rate;
-  log_.grad_norm = optimizer_.Step(factor);
+  at::Tensor values = metrics.Values();
+  log_.grad_norm = optimizer_.Step(factor, values);
+  for (std::size_t i = 0; i < passes.size(); ++i) {
+    const double loss = values[static_cast<int64_t>(i)][0].item<double>();
+    if (!std::isfinite(loss)) FailAt("loss", loss, passes[i]);
+  }
   if (!std::isfinite(log_.grad_norm)) FailAt("gradient norm", log_.grad_norm, step);
+  std::map<std::string, double> sums = metrics.Sums(values);
   SumOverRanks(sums, ranks_);
   log_.loss = sums["loss"];
   sums.erase("loss");
@@ -198,7 +198,8 @@ std::map<std::string, double> Measure(const Objective& objective, int64_t batch,
       if (progress.StopRequested()) throw Interrupted("stopped while measuring held-out examples");
       metrics.Add(objective.Compute(pass, all));
     }
-    sums = metrics.Sums();
+    const at::Tensor values = metrics.Values();
+    if (values.defined()) sums = metrics.Sums(values.cpu());
   });
   SumOverRanks(sums, ranks);
   return sums;

@@ -127,7 +127,8 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   f.gradients = shape.trained * shape.trained_element;
   f.optimizer = shape.trained * (2 * 4 + (shape.master ? 4 : 0)) / shape.ranks;
   f.activations = shape.tokens * kept * shape.element * 6 / 5;  // a fifth for temporaries
-  f.working = kLogits + kLibTorch + 2 * 4 * std::min(largest, shape.trained);
+  const int64_t wide = shape.trained_element < 4 ? std::max(largest, kWideElements) : largest;
+  f.working = kLogits + kLibTorch + 2 * 4 * std::min(wide, shape.trained);
   return f;
 }
 

@@ -39,12 +39,16 @@ struct TrainingShape {
   bool activation_checkpointing = false;
 };
 
+// The optimizer holds gradients of 16-bit weights in float32 for so many elements at once, or for
+// one larger tensor: 64 MiB.
+constexpr int64_t kWideElements = int64_t{1} << 24;
+
 // Peak bytes of training with AdamW on one rank. Activations are estimated from what each layer
 // keeps for the backward pass. With 91M weights on the CPU the measured peak was 0.8 to 1.1 of this
 // estimate.
 struct TrainingFootprint {
   int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0;
-  // The largest gradient in float32, the logits of a few positions, and LibTorch itself.
+  // The gradients that are in float32 at once, the logits of a few positions, and LibTorch itself.
   int64_t working = 0;
   int64_t Total() const { return weights + gradients + optimizer + activations + working; }
 };

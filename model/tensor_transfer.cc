@@ -3,6 +3,7 @@
 
 #include <ATen/ops/empty.h>
 #include <ATen/ops/from_blob.h>
+#include <c10/core/impl/VirtualGuardImpl.h>
 
 #include <algorithm>
 #include <cstddef>
@@ -43,6 +44,19 @@ at::Tensor ToDevice(std::span<const int64_t> values, c10::Device device) {
       at::empty({std::ssize(values)}, at::TensorOptions(at::kLong).pinned_memory(!device.is_cpu()));
   std::ranges::copy(values, host.mutable_data_ptr<int64_t>());
   return ToDevice(host, device);
+}
+
+HostCopy::HostCopy(const at::Tensor& tensor)
+    : host_(tensor.to(at::kCPU, /*non_blocking=*/true)) {  // LibTorch takes page-locked memory
+  if (tensor.is_cpu()) return;
+  const c10::Device device = tensor.device();
+  there_.emplace(device.type());
+  there_->record(c10::impl::VirtualGuardImpl(device.type()).getStream(device));
+}
+
+const at::Tensor& HostCopy::Wait() const {
+  if (there_) there_->synchronize();
+  return host_;
 }
 
 at::ScalarType ToScalarType(data::DType type) {

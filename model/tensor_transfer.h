@@ -2,10 +2,12 @@
 #pragma once
 
 #include <ATen/core/Tensor.h>
+#include <c10/core/Event.h>
 
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 
@@ -18,6 +20,19 @@ namespace pivotal::model {
 at::Tensor ToDevice(const at::Tensor& tensor, c10::Device device);
 // Returns `values` as an int64 tensor [values.size()] on `device`.
 at::Tensor ToDevice(std::span<const int64_t> values, c10::Device device);
+
+// A copy of a tensor on its way to the host.
+class HostCopy {
+ public:
+  // Begins to copy; does not wait for a GPU.
+  explicit HostCopy(const at::Tensor& tensor);
+  // Waits until the copy is there, but not for work that was given to the GPU later.
+  const at::Tensor& Wait() const;
+
+ private:
+  at::Tensor host_;
+  std::optional<c10::Event> there_;
+};
 
 at::ScalarType ToScalarType(data::DType type);
 

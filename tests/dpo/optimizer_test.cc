@@ -5,10 +5,14 @@
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/ones_like.h>
+#include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
 #include <limits>
+#include <map>
+#include <string>
+#include <vector>
 
 #include "data/base/error.h"
 #include "model/lora.h"
@@ -72,6 +76,65 @@ TEST(AdamW, LeavesWeightsAloneWhenTheGradientIsNotFinite) {
   EXPECT_FALSE(std::isfinite(optimizer.Step(1)));
   EXPECT_TRUE(norm.detach().equal(before));
   EXPECT_FALSE(norm.grad().defined());
+}
+
+// Returns copies of a model's weights and of the optimizer's state.
+std::map<std::string, at::Tensor> Everything(const model::PhiModel& model, const AdamW& optimizer) {
+  std::map<std::string, at::Tensor> all = optimizer.State();
+  for (const auto& [name, tensor] : model.parameters()) all[name] = tensor.detach();
+  for (auto& [name, tensor] : all) tensor = tensor.clone();
+  return all;
+}
+
+void ExpectEqual(const std::map<std::string, at::Tensor>& got,
+                 const std::map<std::string, at::Tensor>& want) {
+  ASSERT_EQ(got.size(), want.size());
+  for (const auto& [name, tensor] : want) EXPECT_TRUE(got.at(name).equal(tensor)) << name;
+}
+
+// A step with a loss that is not finite changes nothing: what follows it is what follows without
+// it.
+void ExpectAStepCanFail(at::ScalarType type, HalfUpdate update) {
+  const auto model = testing::InType(*testing::SmallPhi(), type);
+  const auto other = testing::InType(*model, type);
+  const OptimizerOptions options{.learning_rate = 1e-2, .weight_decay = 0.1, .half_update = update};
+  AdamW optimizer(*model, options), never_failed(*other, options);
+  for (int t = 0; t < 2; ++t) {
+    SetGradients(*model, t);
+    SetGradients(*other, t);
+    EXPECT_EQ(optimizer.Step(1), never_failed.Step(1));
+    const auto before = Everything(*model, optimizer);
+    SetGradients(*model, 5);
+    // Two passes, each with its loss and a metric. A metric may be anything.
+    const double infinity = std::numeric_limits<double>::infinity();
+    at::Tensor values = at::tensor({0.5, infinity, infinity, 2.0}).to(at::kDouble).view({2, 2});
+    const at::Tensor given = values.clone();
+    EXPECT_FALSE(std::isfinite(optimizer.Step(1, values)));
+    EXPECT_TRUE(values.equal(given));
+    ExpectEqual(Everything(*model, optimizer), before);
+    SetGradients(*model, 7);
+    SetGradients(*other, 7);
+    values = given.slice(0, 0, 1);  // its loss is finite
+    EXPECT_EQ(optimizer.Step(1, values), never_failed.Step(1));
+    EXPECT_TRUE(values.equal(given.slice(0, 0, 1)));
+    ExpectEqual(Everything(*model, optimizer), Everything(*other, never_failed));
+  }
+}
+
+TEST(AdamW, LeavesWeightsAndStateAloneWhenALossIsNotFinite) {
+  ExpectAStepCanFail(at::kFloat, HalfUpdate::kMaster);
+  ExpectAStepCanFail(at::kDouble, HalfUpdate::kMaster);
+  ExpectAStepCanFail(at::kBFloat16, HalfUpdate::kMaster);
+  ExpectAStepCanFail(at::kBFloat16, HalfUpdate::kStochastic);
+}
+
+TEST(AdamW, RunsAreAsLongAsTheLimitAllows) {
+  const auto runs = [](std::vector<int64_t> elements) { return Runs(elements, 10); };
+  using Lengths = std::vector<std::size_t>;
+  EXPECT_EQ(runs({}), Lengths());
+  EXPECT_EQ(runs({4, 6, 1}), (Lengths{2, 1}));
+  EXPECT_EQ(runs({11, 3, 20, 20, 3, 7, 1}), (Lengths{1, 1, 1, 1, 2, 1}));
+  EXPECT_EQ(runs({0, 0, 0}), (Lengths{3}));
 }
 
 TEST(AdamW, StopsAskingForGradientsWhenItEnds) {

@@ -10,6 +10,7 @@
 #include <new>
 
 #include "tests/support/error_text.h"
+#include "tests/support/small_phi.h"
 #include "tests/support/temp_dir.h"
 
 namespace pivotal::model {
@@ -88,6 +89,18 @@ TEST(WithMemoryFor, SaysWhatNeededTheMemory) {
   EXPECT_EQ(text_of([] { throw Error("another"); }), "another");
   EXPECT_THROW(WithMemoryFor("", "", [] { throw std::runtime_error("x"); }), std::runtime_error);
   EXPECT_EQ(WithMemoryFor("", "", [] { return 3; }), 3);
+}
+
+TEST(TrainingFootprint, CountsTheGradientsThatAreWidenedTogether) {
+  // No tensor of this model has as many elements as the optimizer widens at once.
+  const PhiConfig config = testing::SmallConfig();
+  const auto working = [&](int64_t trained, int64_t element) {
+    return TrainingFootprintOf(config, {.trained = trained, .trained_element = element}).working;
+  };
+  const int64_t largest = 2 * config.intermediate_size * config.hidden_size;
+  EXPECT_EQ(working(kWideElements * 2, 2) - working(kWideElements * 2, 4),
+            2 * 4 * (kWideElements - largest));
+  EXPECT_EQ(working(100, 2), working(100, 4));  // no more than all
 }
 
 }  // namespace
