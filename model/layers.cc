@@ -6,14 +6,17 @@
 #include <ATen/core/ivalue.h>
 #include <ATen/ops/arange.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/gelu.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
+#include <ATen/ops/mul.h>
 #include <ATen/ops/pow.h>
 #include <ATen/ops/rms_norm.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/silu.h>
+#include <ATen/ops/silu_backward.h>
 #include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/where.h>
@@ -114,6 +117,48 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   }
 };
 
+struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x) {
+    context->save_for_backward({x});
+    const auto halves = x.chunk(2, -1);
+    return at::silu(halves[0]).mul_(halves[1]);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const at::Tensor x = context->get_saved_variables()[0];
+    const auto halves = x.chunk(2, -1);
+    at::Tensor gradient = at::empty_like(x);
+    auto parts = gradient.chunk(2, -1);
+    at::silu_backward_out(parts[0], gradients[0] * halves[1], halves[0]);
+    at::mul_out(parts[1], gradients[0], at::silu(halves[0]));
+    return {gradient};
+  }
+};
+
+at::Tensor Rotated(const at::Tensor& x, const at::Tensor& cos, const at::Tensor& sin) {
+  at::Tensor out = x * cos;
+  const auto xs = x.chunk(2, -1), sins = sin.chunk(2, -1);
+  const auto outs = out.chunk(2, -1);
+  outs[0].addcmul_(xs[1], sins[0]);
+  outs[1].addcmul_(xs[0], sins[1]);
+  return out;
+}
+
+// The gradient of a rotation is the rotation back.
+struct RotateFunction : torch::autograd::Function<RotateFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& cos,
+                            const at::Tensor& sin) {
+    context->save_for_backward({cos, sin});
+    return Rotated(x, cos, sin);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    return {Rotated(gradients[0], saved[0], -saved[1]), at::Tensor(), at::Tensor()};
+  }
+};
+
+// Returns whether a backward pass through `x` may come.
+bool Recorded(const at::Tensor& x) { return at::GradMode::is_enabled() && x.requires_grad(); }
+
 using TensorFunction = std::function<at::Tensor(const at::Tensor&)>;
 
 // Carries `f` from the forward to the backward pass.
@@ -152,10 +197,7 @@ at::Tensor Apply(const Linear& linear, const at::Tensor& x) {
 
 at::Tensor Mlp(const at::Tensor& x, const LayerWeights& layer, const PhiConfig& config) {
   switch (config.mlp) {
-    case PhiConfig::Mlp::kSwiGlu: {
-      const auto halves = Apply(layer.up, x).chunk(2, -1);
-      return Apply(layer.down, at::silu(halves[0]) * halves[1]);
-    }
+    case PhiConfig::Mlp::kSwiGlu: return Apply(layer.down, SwiGlu(Apply(layer.up, x)));
     case PhiConfig::Mlp::kGelu: return Apply(layer.down, at::gelu(Apply(layer.up, x), "tanh"));
     case PhiConfig::Mlp::kGegelu:
       return Apply(layer.down, Gegelu(Apply(layer.up, x), config.gegelu_limit));
@@ -169,6 +211,17 @@ at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon
   const bool wants = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
   if (x.is_cpu() && wide && wants && x.dim() > 1) return RmsNormFunction::apply(x, weight, epsilon);
   return at::rms_norm(x, weight.sizes(), weight, epsilon);
+}
+
+at::Tensor SwiGlu(const at::Tensor& x) {
+  if (Recorded(x)) return SwiGluFunction::apply(x);
+  const auto halves = x.chunk(2, -1);
+  return at::silu(halves[0]).mul_(halves[1]);
+}
+
+at::Tensor RotateHalves(const at::Tensor& x, const RopeAngles& angles) {
+  return Recorded(x) ? RotateFunction::apply(x, angles.cos, angles.sin)
+                     : Rotated(x, angles.cos, angles.sin);
 }
 
 Rope::Rope(const PhiConfig& config, const at::TensorOptions& options)
@@ -214,6 +267,7 @@ RopeAngles Rope::Finish(const at::Tensor& positions, const at::Tensor& frequency
 
 at::Tensor Rope::Rotate(const at::Tensor& x, const RopeAngles& angles) const {
   const auto rotate = [&](const at::Tensor& part) {
+    if (part.is_cuda()) return RotateHalves(part, angles);
     return part * angles.cos + part.roll(rotary_dim_ / 2, -1) * angles.sin;
   };
   if (rotary_dim_ == x.size(-1)) return rotate(x);

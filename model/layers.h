@@ -22,15 +22,24 @@ at::Tensor Mlp(const at::Tensor& x, const LayerWeights& layer, const PhiConfig& 
 
 // Computes root-mean-square normalisation (arXiv 1910.07467): x [..., H] / sqrt(mean(x^2) +
 // epsilon)
-// * weight [H]. Values equal at::rms_norm to the bit. On the CPU in float32 or float64 the backward
-// pass takes fewer operators than LibTorch's.
+// * weight [H]. Values equal at::rms_norm to the bit; on a GPU that is one fused kernel, and so is
+// its backward pass. On the CPU in float32 or float64 the backward pass takes fewer operators than
+// LibTorch's.
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
+
+// Computes silu(gate) * up of x [..., 2 I], which holds gate, then up -> [..., I]. Keeps only x for
+// the backward pass. Values and gradients equal those of LibTorch's operators to the bit.
+at::Tensor SwiGlu(const at::Tensor& x);
 
 // Cosine and sine by position and rotated dimension, in the model's type: [B or 1, T, 1, R]. Both
 // halves of R have the same frequencies; the first half of `sin` is negated.
 struct RopeAngles {
   at::Tensor cos, sin;
 };
+
+// Rotates [B, T, heads, R] as Rope::Rotate does, in half as many passes over memory. Rounds less,
+// so that bits differ; used on GPUs.
+at::Tensor RotateHalves(const at::Tensor& x, const RopeAngles& angles);
 
 // Rotary positions (arXiv 2104.09864), with LongRoPE's factors where a config has them.
 class Rope {

@@ -1,11 +1,14 @@
-// Apache-2.0. Compares RmsNorm with LibTorch's, and recomputed gradients with plain ones.
+// Apache-2.0. Compares parts of a layer with LibTorch's operators, and recomputed gradients with
+// plain ones.
 #include "model/layers.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/cat.h>
 #include <ATen/ops/equal.h>
 #include <ATen/ops/rand.h>
 #include <ATen/ops/rms_norm.h>
+#include <ATen/ops/silu.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -48,6 +51,47 @@ TEST(RmsNorm, AFrozenWeightHasNoGradient) {
   RmsNorm(x, weight, 1e-5).sum().backward();
   EXPECT_TRUE(x.grad().defined());
   EXPECT_FALSE(weight.grad().defined());
+}
+
+TEST(SwiGlu, EqualsLibTorchsOperatorsWithTheirGradient) {
+  for (at::ScalarType type : {at::kFloat, at::kDouble, at::kBFloat16}) {
+    const at::Tensor x = Leaf({2, 5, 2 * 37}, type);
+    const at::Tensor x2 = x.detach().clone().requires_grad_(true);
+    const at::Tensor weights = at::rand({2, 5, 37}, x.options().requires_grad(false));
+    const at::Tensor got = SwiGlu(x);
+    const auto halves = x2.chunk(2, -1);
+    const at::Tensor want = at::silu(halves[0]) * halves[1];
+    EXPECT_TRUE(at::equal(got, want)) << type;
+    EXPECT_TRUE(at::equal(SwiGlu(x.detach()), want)) << type;
+    Backward(got, weights);
+    Backward(want, weights);
+    EXPECT_TRUE(at::equal(x.grad(), x2.grad())) << type;
+  }
+}
+
+TEST(Rope, RotatesHalvesByTheFormulaWithItsGradient) {
+  for (const double partial : {1.0, 0.5}) {
+    auto config = testing::SmallConfig();
+    config.head_dim = 12;
+    config.rope.partial = partial;
+    const auto half = config.rotary_dim() / 2;
+    const Rope rope(config, at::TensorOptions(at::kDouble));
+    const at::Tensor positions = at::arange(7, at::kLong).unsqueeze(0) * 3;
+    const RopeAngles angles = rope.Angles(positions, at::Tensor());
+    const at::Tensor x = Leaf({1, 7, 3, 2 * half}, at::kDouble);
+    const at::Tensor weights = at::rand(x.sizes(), at::TensorOptions(at::kDouble));
+    Backward(RotateHalves(x, angles), weights);
+    const at::Tensor x2 = x.detach().clone().requires_grad_(true);
+    const at::Tensor cos = angles.cos.slice(-1, 0, half), sin = angles.sin.slice(-1, half);
+    const auto halves = x2.chunk(2, -1);
+    const at::Tensor want =
+        at::cat({halves[0] * cos - halves[1] * sin, halves[1] * cos + halves[0] * sin}, -1);
+    Backward(want, weights);
+    EXPECT_TRUE(RotateHalves(x, angles).allclose(want, 1e-14, 1e-14));
+    EXPECT_TRUE(RotateHalves(x.detach(), angles).allclose(want, 1e-14, 1e-14));
+    EXPECT_TRUE(rope.Rotate(x, angles).allclose(want, 1e-14, 1e-14));
+    EXPECT_TRUE(x.grad().allclose(x2.grad(), 1e-14, 1e-14));
+  }
 }
 
 TEST(Recompute, RunsAgainInTheBackwardPass) {
