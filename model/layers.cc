@@ -5,6 +5,7 @@
 #include <ATen/core/grad_mode.h>
 #include <ATen/core/ivalue.h>
 #include <ATen/ops/arange.h>
+#include <ATen/ops/argsort.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/empty_like.h>
 #include <ATen/ops/full.h>
@@ -68,16 +69,24 @@ at::Tensor Experts(const at::Tensor& x, const LayerWeights& layer, const PhiConf
   const ExpertChoice second = BestExpert(others, scores, config.router_jitter);
   const at::Tensor chosen = at::cat({first.expert, second.expert}, -1);  // [N, 2]
   const at::Tensor weight = at::cat({first.weight, second.weight}, -1);
+  // Places in `chosen`, those of each expert together. The program waits for a GPU once, for their
+  // numbers.
+  const at::Tensor places = at::argsort(chosen.flatten(), /*stable=*/true, 0, false);
+  const auto count = std::ssize(layer.experts);
+  const at::Tensor numbers =
+      chosen.flatten().unsqueeze(0).eq(at::arange(count, chosen.options()).unsqueeze(1)).sum(1);
+  const at::Tensor lengths = numbers.to(at::kCPU, at::kLong);
+  const auto of_expert = places.split_with_sizes(
+      at::IntArrayRef(lengths.const_data_ptr<int64_t>(), static_cast<std::size_t>(count)));
   at::Tensor out = at::zeros_like(rows);
   for (std::size_t i = 0; i < layer.experts.size(); ++i) {
-    const auto where = chosen.eq(static_cast<int64_t>(i)).nonzero().unbind(-1);  // row, 0 or 1
-    if (where[0].numel() == 0) continue;
+    if (of_expert[i].numel() == 0) continue;
     const Expert& expert = layer.experts[i];
-    const at::Tensor input = rows.index_select(0, where[0]);
+    const at::Tensor row = of_expert[i].floor_divide(2);
+    const at::Tensor input = rows.index_select(0, row);
     const at::Tensor inner = at::silu(Apply(expert.gate, input)) * Apply(expert.up, input);
-    const at::Tensor row_weight =
-        weight.flatten().index_select(0, where[0] * 2 + where[1]).unsqueeze(-1);
-    out = out.index_add(0, where[0], Apply(expert.down, inner) * row_weight);
+    const at::Tensor row_weight = weight.flatten().index_select(0, of_expert[i]).unsqueeze(-1);
+    out = out.index_add(0, row, Apply(expert.down, inner) * row_weight);
   }
   return out.view_as(x);
 }
