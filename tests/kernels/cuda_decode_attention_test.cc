@@ -46,9 +46,13 @@ class Attention {
  public:
   Attention(const Shape& shape, ElementType type, const std::vector<Path>& rows,
             int64_t part_tokens, int64_t idle = 2)
+      : Attention(shape, type, rows, part_tokens, idle,
+                  RandomFloats(std::ssize(rows) * shape.heads * shape.head_dim, 1, 1)) {}
+  Attention(const Shape& shape, ElementType type, const std::vector<Path>& rows,
+            int64_t part_tokens, int64_t idle, const std::vector<float>& queries)
       : shape_(shape),
         rows_(rows),
-        queries_("queries", type, RandomFloats(Size() * shape.heads * shape.head_dim, 1, 1)),
+        queries_("queries", type, queries),
         keys_("keys", type, RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 2)),
         values_("values", type,
                 RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 3)),
@@ -110,7 +114,6 @@ class Attention {
   const DecodeAttention& task() const { return task_; }
   // [rows, heads * head_dim]
   std::vector<float> out() const { return out_.values(); }
-  void SetQuery(std::size_t i, float x) { static_cast<float*>(queries_.data())[i] = x; }
 
   // Compares the result with the reference and records the largest difference.
   void Check(double bound) const {
@@ -320,8 +323,10 @@ TEST(CudaDecodeAttention, CompanyChangesNoBit) {
 }
 
 TEST(CudaDecodeAttention, NanStaysNan) {
-  Attention attention({2, 1, 16}, ElementType::kFloat32, Leave({{40, 3}, {40, 3}}), 32);
-  attention.SetQuery(3, NAN);
+  std::vector<float> queries = RandomFloats(2 * 2 * 16, 1, 1);
+  queries[3] = NAN;
+  Attention attention({2, 1, 16}, ElementType::kFloat32, Leave({{40, 3}, {40, 3}}), 32,
+                      /*idle_tiles=*/2, queries);
   LaunchDecodeAttention(attention.task(), nullptr);
   const auto out = attention.out();
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isnan(out[i]), i < 16) << i;

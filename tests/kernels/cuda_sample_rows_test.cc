@@ -269,10 +269,20 @@ TEST(CudaSampleRows, TwoCutsAtOneTie) {
     }
 }
 
+// Devices round the weight exp(-1) to other floats nearby. Half a float apart, the largest min_p
+// that keeps a token is its weight, a float; it would lie between two if equality did not count.
 TEST(CudaSampleRows, MinPKeepsWhatHasJustAsMuch) {
-  const double fraction = std::exp(-1.0f);  // in float32, as the kernel computes it
-  EXPECT_EQ(SampleOne({1, 0}, {.min_p = fraction}, 0.99).tokens[0], 1);
-  EXPECT_EQ(SampleOne({1, 0}, {.min_p = std::nextafter(fraction, 1.0)}, 0.99).tokens[0], 0);
+  const double near = std::exp(-1.0f), step = 0x1p-26;  // floats in [0.25, 0.5) are 2^-25 apart
+  std::vector<double> kept;
+  for (int i = -8; i <= 8; ++i) {
+    const double min_p = near + i * step;
+    if (SampleOne({1, 0}, {.min_p = min_p}, 0.99).tokens[0] == 1) kept.push_back(min_p);
+  }
+  ASSERT_FALSE(kept.empty());
+  EXPECT_EQ(std::ssize(kept), 1 + std::lround((kept.back() - kept.front()) / step));
+  EXPECT_EQ(kept.front(), near - 8 * step);
+  EXPECT_LT(kept.back(), near + 8 * step);
+  EXPECT_EQ(kept.back(), static_cast<float>(kept.back()));
 }
 
 TEST(CudaSampleRows, NeverDrawsImpossibleTokens) {

@@ -4,6 +4,8 @@
 #include "model/gpu_decoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/zeros.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -333,6 +335,55 @@ TEST(StepBuffer, ArraysAreAligned) {
                 reinterpret_cast<const char*>(buffer.device<bool>(odd)),
             13);
 }
+
+#ifdef PIVOTAL_CUDA_ON_GPU
+// Records work that adds 1 to `x` at each replay.
+std::unique_ptr<Recording> AddsOne(DeviceStream& stream, const at::Tensor& x) {
+  return stream.Record([x] { x.add_(x.new_ones({1})); });
+}
+
+TEST(CudaStream, RecordsAgainOnceAllRecordingsHaveGone) {
+  const at::Tensor x = at::zeros({4}, at::TensorOptions(kDevice));
+  const auto stream = Stream();
+  for (int round = 0; round < 3; ++round) {
+    auto one = AddsOne(*stream, x), other = AddsOne(*stream, x);
+    ASSERT_TRUE(one && other) << "round " << round;
+    stream->Run([&] { one->Replay(), other->Replay(); });
+    stream->Wait();
+  }
+  EXPECT_EQ(x.sum().item<float>(), 4 * 6);
+}
+
+TEST(CudaStream, RecordsAgainAfterARecordingThatFails) {
+  const at::Tensor x = at::zeros({4}, at::TensorOptions(kDevice));
+  const auto stream = Stream();
+  for (int round = 0; round < 2; ++round) {
+    const auto fails = [&] { return stream->Record([&] { Fail("on purpose"); }); };
+    const auto waits = [&] { return stream->Record([&] { stream->Wait(); }); };
+    EXPECT_EQ(fails(), nullptr);
+    EXPECT_EQ(waits(), nullptr);
+    const auto one = AddsOne(*stream, x);
+    ASSERT_TRUE(one);
+    EXPECT_EQ(fails(), nullptr);  // while the pool has a recording
+    stream->Run([&] { one->Replay(); });
+    stream->Wait();
+    c10::getDeviceAllocator(at::kCUDA)->emptyCache();  // refuses while it thinks that one records
+  }
+  EXPECT_EQ(x.sum().item<float>(), 4 * 2);
+}
+
+TEST(CudaStream, RecordingsMayOutliveIt) {
+  const at::Tensor x = at::zeros({4}, at::TensorOptions(kDevice));
+  auto stream = Stream();
+  const auto one = AddsOne(*stream, x);
+  stream.reset();
+  ASSERT_TRUE(one);
+  stream = Stream();
+  stream->Run([&] { one->Replay(); });
+  stream->Wait();
+  EXPECT_EQ(x.sum().item<float>(), 4);
+}
+#endif
 
 }  // namespace
 }  // namespace pivotal::model
