@@ -1,9 +1,10 @@
 """Trains with TRL's DPOTrainer on pairs of token ids (data/FORMATS.md) and times its steps.
 
 usage: trl_train.py FOLDER PAIRS STEPS [--warm-up N] [--batch-size N] [--threads N] [--reference precomputed|each-step]
+                    [--device cpu|cuda] [--dtype float32|bfloat16] [--lora-rank N]
 Prints one line of JSON at the end: pairs per second over the steps after the warm-up, and the peak of the resident
-memory of the process. Trains in float32 on the CPU without gradient checkpointing; other settings are those of
-`pivotal train`.
+memory of the process, on a GPU that of its tensors there. Trains without gradient checkpointing; other settings are
+those of `pivotal train`.
 """
 import argparse
 import json
@@ -33,9 +34,17 @@ def load_pairs(path):
     return datasets.Dataset.from_list([{k: row[k] for k in keys} for row in rows])
 
 
-def load_model(folder):
+def load_model(folder, dtype=torch.float32, device="cpu"):
     tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
-    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32), tokenizer
+    return transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=dtype).to(device), tokenizer
+
+
+def adapter(rank):
+    """Returns PEFT's settings of LoRA on every linear layer, as `pivotal train --lora-rank` has it; None for rank 0."""
+    if rank == 0:
+        return None
+    import peft
+    return peft.LoraConfig(r=rank, lora_alpha=rank, target_modules="all-linear", task_type="CAUSAL_LM")
 
 
 def settings(output, **more):
@@ -49,6 +58,8 @@ class Stopwatch(transformers.TrainerCallback):
         self.ends = []
 
     def on_step_end(self, *_, **__):
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         self.ends.append(time.perf_counter())
 
 
@@ -65,21 +76,26 @@ def main():
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--reference", choices=["precomputed", "each-step"], default="precomputed")
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
+    parser.add_argument("--lora-rank", type=int, default=0)
     a = parser.parse_args()
     torch.set_num_threads(a.threads)
-    model, tokenizer = load_model(a.folder)
+    on_cpu = a.device == "cpu"
+    model, tokenizer = load_model(a.folder, getattr(torch, a.dtype), a.device)
     with tempfile.TemporaryDirectory() as output:
         config = trl.DPOConfig(**settings(
             output, max_steps=a.steps, per_device_train_batch_size=a.batch_size, learning_rate=1e-5,
-            precompute_ref_log_probs=a.reference == "precomputed"))
+            use_cpu=on_cpu, bf16=a.dtype == "bfloat16", precompute_ref_log_probs=a.reference == "precomputed"))
         watch = Stopwatch()
         loaded = resident_mb()
         trainer = IdTrainer(model, args=config, train_dataset=load_pairs(a.pairs), processing_class=tokenizer,
-                            callbacks=[watch])
+                            callbacks=[watch], peft_config=adapter(a.lora_rank))
         trainer.train()
     assert len(watch.ends) == a.steps, f"{len(watch.ends)} steps of {a.steps}: too few pairs"
     timed = watch.ends[-1] - watch.ends[a.warm_up - 1]
-    print(json.dumps({"pairs_per_second": (a.steps - a.warm_up) * a.batch_size / timed, "peak_mb": resident_mb(),
+    peak = resident_mb() if on_cpu else torch.cuda.max_memory_allocated() / 2**20
+    print(json.dumps({"pairs_per_second": (a.steps - a.warm_up) * a.batch_size / timed, "peak_mb": peak,
                       "loaded_mb": loaded}))
 
 
