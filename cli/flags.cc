@@ -163,8 +163,11 @@ void AddSamplingFlags(CLI::App& app, SamplingSettings& sampling) {
   app.add_option("--max-new-tokens", sampling.max_new_tokens, "longest response, in tokens")
       ->check(CLI::Range(1, kMany))
       ->capture_default_str();
-  app.add_option("--batch", sampling.batch, "number of rollouts that decode at once")
-      ->check(CLI::Range(1, 65536))
+  app.add_option(
+         "--batch", sampling.batch,
+         "number of rollouts that decode at once; 0: by the device, 256 on a CPU, on a GPU up to "
+         "1024 as its memory allows")
+      ->check(CLI::Range(0, 65536))
       ->capture_default_str();
   app.add_option("--kv-memory", sampling.kv_memory,
                  "memory for keys and values, e.g. 4GB; rollouts wait while it is full; 0: half of "

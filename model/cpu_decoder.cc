@@ -110,7 +110,7 @@ CpuDecoder::CpuDecoder(const PhiModel& model, const DecoderOptions& options)
                     team_)),
       weight_bytes_(weights_.bytes()),
       kv_(std::make_unique<KvMemory>(shape_, config_.num_hidden_layers, options.blocks)),
-      max_rows_(options.max_rows) {
+      max_rows_(std::max(options.max_rows, options.max_prefill)) {
   const PhiConfig& c = config_;
   const int64_t heads = c.num_attention_heads + 2 * c.num_key_value_heads;
   const bool experts = c.mlp == PhiConfig::Mlp::kExperts;

@@ -2,6 +2,7 @@
 #include "model/cuda_stream.h"
 
 #include <ATen/core/CachingHostAllocator.h>
+#include <ATen/cuda/CUDAContextLight.h>
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -29,13 +30,16 @@ struct CudaRecording : Recording {
   at::cuda::CUDAGraph graph;
 };
 
-class CudaMoment : public Moment {
- public:
-  explicit CudaMoment(const c10::cuda::CUDAStream& stream) { event_.record(stream); }
-  void Wait() override { event_.synchronize(); }
+struct CudaMoment : Moment {
+  explicit CudaMoment(const c10::cuda::CUDAStream& stream) { event.record(stream); }
+  void Wait() override { event.synchronize(); }
+  double SecondsUntil(Moment& later) const override {
+    const at::cuda::CUDAEvent& end = static_cast<const CudaMoment&>(later).event;
+    end.synchronize();
+    return event.elapsed_time(end) * 1e-3;
+  }
 
- private:
-  at::cuda::CUDAEvent event_;
+  at::cuda::CUDAEvent event{cudaEventDefault};  // keeps the time
 };
 
 template <typename F>
@@ -78,6 +82,10 @@ class CudaStream : public DeviceStream {
     }
   }
   std::unique_ptr<Moment> Mark() override { return std::make_unique<CudaMoment>(stream_); }
+  bool HasFlashAttention(c10::ScalarType type, int64_t head_dim) const override {
+    return head_dim % 8 == 0 && (type == at::kHalf || type == at::kBFloat16) &&
+           at::cuda::getDeviceProperties(stream_.device_index())->major >= 8;
+  }
   void Wait() override { stream_.synchronize(); }
 
  private:

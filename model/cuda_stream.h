@@ -1,8 +1,10 @@
-// Apache-2.0. A stream of GPU work, and work that is recorded once and replayed.
+// Apache-2.0. A stream of GPU work, work that is recorded once and replayed, and the time it takes.
 #pragma once
 
 #include <c10/core/Device.h>
+#include <c10/core/ScalarType.h>
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 
@@ -22,6 +24,9 @@ class Moment {
   virtual ~Moment() = default;
   // Waits for the moment.
   virtual void Wait() = 0;
+  // Returns the seconds, by the device's clock, until a later moment of the same stream, for which
+  // it waits.
+  virtual double SecondsUntil(Moment& later) const = 0;
 };
 
 // An interface, so that tests can run the GPU's decoder on the CPU and count its calls.
@@ -38,6 +43,8 @@ class DeviceStream {
   virtual std::unique_ptr<Recording> Record(const std::function<void()>& work) = 0;
   // Returns the moment when what was enqueued so far is done.
   virtual std::unique_ptr<Moment> Mark() = 0;
+  // Returns whether LibTorch's flash attention runs in this type, with heads of this size.
+  virtual bool HasFlashAttention(c10::ScalarType, int64_t /*head_dim*/) const { return false; }
   // Waits until all enqueued work is done.
   virtual void Wait() = 0;
 };

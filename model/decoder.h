@@ -38,6 +38,14 @@ struct RowDraw {
   kernels::Draw result = {};
 };
 
+// Times of a decoder's passes by the clock of its device.
+struct DeviceTimes {
+  int64_t steps = 0, rows = 0;  // passes that sample, and the rows that they sample from
+  double step_seconds = 0;      // in those
+  double other_seconds = 0;     // in other passes: prefills, scores
+  double idle_seconds = 0;      // from the end of a pass to the beginning of the next
+};
+
 // Computes rows with a copy of the model's weights, made once: later changes of the weights are not
 // seen.
 class Decoder {
@@ -78,6 +86,9 @@ class Decoder {
 
   virtual int threads() const = 0;
   virtual PassTimes times() const { return {}; }
+  // Returns nothing if the decoder was not asked for times (DecoderOptions) or its device has no
+  // clock.
+  virtual std::optional<DeviceTimes> device_times() const { return {}; }
   // Returns the bytes of the copied weights; 0 if the decoder reads the model's own.
   virtual std::size_t weight_bytes() const { return 0; }
 
@@ -87,8 +98,10 @@ class Decoder {
 
 struct DecoderOptions {
   int64_t blocks = 0;                          // capacity for keys and values
-  int64_t max_rows = 0;                        // rows of one call, at most
+  int64_t max_rows = 0;                        // rows of a call that computes logits, at most
+  int64_t max_prefill = 0;                     // rows of a prefill, at most
   std::optional<kernels::WeightType> weights;  // storage of weights; nothing: the model's type
+  bool timed = false;                          // keeps Decoder::device_times()
 };
 
 // Makes the fastest decoder for the model: on a CPU, kernels/cpu_kernels.h; on a GPU, kernels/cuda

@@ -116,8 +116,11 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
       type_(TypeOf(c10::typeMetaToScalarType(model.options().dtype()))),
       fused_(HasFusedLayers(model.config())),
       records_(model.config().mlp != PhiConfig::Mlp::kExperts),
+      has_flash_(stream_->HasFlashAttention(c10::typeMetaToScalarType(model.options().dtype()),
+                                            model.config().head_dim)),
       shape_(AttentionShapeOf(model.config())),
       inputs_(model.options().device(), *stream_) {
+  if (options.timed) clock_ = std::make_unique<StepClock>(*stream_);
   const PhiConfig& config = model.config();
   tokens_ = inputs_.Add<int64_t>();
   positions_ = inputs_.Add<int64_t>();
@@ -141,19 +144,24 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
           at::zeros({2, options.max_rows}, bits.pinned_memory(!model.options().device().is_cpu()));
     const int64_t rows = PaddedRows(options.max_rows);
     logits_ = at::empty({rows, config.vocab_size}, model.options().dtype(at::kFloat));
-    const int64_t more = std::max(kRoom, 4 * rows);
-    Reserve({rows, rows, rows, rows, rows, more, more, 2, more, more, rows, rows + 1},
-            rows * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
+    const int64_t inputs = std::max(rows, options.max_prefill);
+    const int64_t more = std::max(kRoom, 4 * inputs);
+    Reserve({inputs, inputs, inputs, inputs, inputs, more, more, 2, more, more, inputs, inputs + 1},
+            inputs * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
   });
 }
 
 void GpuDecoder::Prefill(std::span<const DecodeRow> rows) {
   if (rows.empty()) return;
   stream_->Run([&] {
+    auto plan = has_flash_ ? PrefillPlan::Of(rows) : std::nullopt;
+    prefill_.reset();
+    if (plan) prefill_.emplace(*std::move(plan), model_.options().device());
     int64_t longest = 0;
     for (const DecodeRow& row : rows) longest = std::max(longest, row.position + 1);
     Fill(rows, std::ssize(rows), {}, std::max(kTileTokens, RoundedUp(longest / 4, kTileTokens)));
     Hidden({std::ssize(rows), std::ssize(plan_.spans), std::ssize(plan_.tiles)});
+    if (clock_) clock_->End(0);
   });
 }
 
@@ -173,6 +181,7 @@ void GpuDecoder::Start(std::span<const DecodeRow> rows, std::span<RowDraw> draws
   const int32_t* const before = drawn_[latest_].const_data_ptr<int32_t>();
   latest_ = 1 - latest_;
   Flight flight = {draws, &on_logits, latest_, {}, nullptr};
+  prefill_.reset();
   stream_->Run([&] {
     if (rows.empty()) return;
     const bool is_step = drawn > 0;  // calls without draws rarely repeat their size
@@ -206,6 +215,7 @@ void GpuDecoder::Start(std::span<const DecodeRow> rows, std::span<RowDraw> draws
           at::empty({count - drawn, vocab}, at::TensorOptions(at::kFloat).pinned_memory(locked));
       flight.logits.copy_(logits_.slice(0, drawn, count), /*non_blocking=*/locked);
     }
+    if (clock_) clock_->End(drawn);
     flight.done = stream_->Mark();
   });
   flights_.push_back(std::move(flight));
@@ -232,6 +242,13 @@ void GpuDecoder::Abandon() {
   flights_.clear();
 }
 
+std::optional<DeviceTimes> GpuDecoder::device_times() const {
+  if (!clock_) return {};
+  const DeviceTimes& times = clock_->Times();
+  if (times.steps == 0) return {};
+  return times;
+}
+
 void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t workspace) {
   bool moved = inputs_.Grow(sizes);
   if (!workspace_.defined() || workspace_.numel() < workspace) {
@@ -247,7 +264,7 @@ void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t work
 void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
                       std::span<const RowDraw> draws, int64_t tile_tokens) {
   pieces_.assign(static_cast<std::size_t>(padded), {});
-  for (std::size_t i = 0; i < rows.size(); ++i) pieces_[i] = rows[i].pieces;
+  for (std::size_t i = 0; i < rows.size() && !prefill_; ++i) pieces_[i] = rows[i].pieces;
   plan_.Make(pieces_, {.group = shape_.group(),
                        .window = shape_.window,
                        .tiles = type_ != ElementType::kFloat32,
@@ -278,6 +295,7 @@ void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
   std::ranges::copy(plan_.counts, inputs_.host<int32_t>(counts_));
   std::ranges::copy(plan_.lengths, inputs_.host<int32_t>(lengths_));
   std::ranges::copy(plan_.part_ends, inputs_.host<int32_t>(part_ends_));
+  if (clock_) clock_->Begin();
   inputs_.Upload();
 }
 
@@ -294,7 +312,7 @@ at::Tensor GpuDecoder::Hidden(const StepSize& size) {
               [&](int64_t layer, const at::Tensor& query, const at::Tensor& key,
                   const at::Tensor& value) {
                 kv_->Write(layer, slots, key, value);
-                return Attend(layer, query.contiguous(), size).unsqueeze(1);
+                return Attend(layer, query.contiguous().squeeze(1), size).unsqueeze(1);
               })
       .select(1, 0);
 }
@@ -356,6 +374,8 @@ at::Tensor GpuDecoder::FusedHidden(const at::Tensor& tokens, const RopeAngles& a
 }
 
 at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, const StepSize& size) {
+  if (prefill_)
+    return prefill_->Attend(shape_, query, kv_->keys[layer], kv_->values[layer]).flatten(1);
   const at::Tensor out = at::empty({size.rows, shape_.heads * shape_.head_dim}, query.options());
   kernels::cuda::DecodeAttention task;
   task.type = type_;

@@ -20,6 +20,8 @@
 #include "model/cuda_stream.h"
 #include "model/decoder.h"
 #include "model/layers.h"
+#include "model/prefill_attention.h"
+#include "model/step_clock.h"
 #include "model/tensor_decoder.h"
 
 namespace pivotal::model {
@@ -108,6 +110,7 @@ class GpuDecoder : public Decoder {
   void Finish() override;
   void Abandon() override;
   int threads() const override { return 1; }
+  std::optional<DeviceTimes> device_times() const override;
 
  private:
   // What the launches of a step depend on: its rows, and how many spans and tiles there is room
@@ -148,14 +151,17 @@ class GpuDecoder : public Decoder {
 
   const PhiModel& model_;
   std::unique_ptr<DeviceStream> stream_;
+  std::unique_ptr<StepClock> clock_;  // null: not timed
   kernels::cuda::ElementType type_;
-  bool fused_;  // whether the layers are FusedHidden()'s
-  bool records_;
+  bool fused_;                        // whether the layers are FusedHidden()'s
+  bool records_, has_flash_;
   kernels::AttentionShape shape_;
   std::optional<KvTensors> kv_;
   kernels::cuda::AttentionPlan plan_;
   std::vector<std::span<const kernels::KvPiece>> pieces_;
   StepBuffer inputs_;
+  // Of the latest pass, where it takes the place of plan_.
+  std::optional<PrefillAttention> prefill_;
   // Indices of arrays in inputs_.
   int tokens_, positions_, slots_, is_long_, uniforms_, spans_, tiles_, num_work_, blocks_, counts_,
       lengths_, part_ends_;

@@ -18,7 +18,7 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-double Since(Clock::time_point start) {
+double SecondsSince(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
@@ -30,9 +30,14 @@ float Entropy(std::span<const float> weights, double sum) {
   return static_cast<float>(std::log(sum) - total / sum);
 }
 
+// Returns the rows of one pass that computes logits; scores of many tokens take several.
+int64_t LogitRows(const EngineOptions& options) {
+  return std::max(options.batch, std::min(options.prefill_tokens, 512));
+}
+
 constexpr const char* kLessMemory = "lower --kv-memory or --batch, or take --weights int8";
 
-int64_t Size(std::span<const TokenId> tokens) { return static_cast<int64_t>(tokens.size()); }
+int64_t TokenCount(std::span<const TokenId> tokens) { return static_cast<int64_t>(tokens.size()); }
 
 }  // namespace
 
@@ -43,6 +48,10 @@ void EngineOptions::Validate() const {
   if (kv_memory < 0) Fail("kv_memory must be 0 (by what is free) or larger, got {}", kv_memory);
 }
 
+int64_t KvShare(c10::Device device, int64_t free) {
+  return device.is_cpu() ? free / 2 : free / 5 * 4;
+}
+
 RolloutEngine::RolloutEngine(const PhiModel& model, EngineOptions options, const MakesDecoder& make)
     : model_(model), options_(std::move(options)) {
   options_.Validate();
@@ -50,12 +59,13 @@ RolloutEngine::RolloutEngine(const PhiModel& model, EngineOptions options, const
   const PhiConfig& config = model.config();
   DecoderOptions decoder;
   decoder.weights = options_.weights;
-  decoder.max_rows = std::max(options_.batch, options_.prefill_tokens);
+  decoder.timed = options_.timed;
+  decoder.max_rows = LogitRows(options_);
+  decoder.max_prefill = options_.prefill_tokens;
   const c10::Device device = model.options().device();
   const int64_t block = kernels::kBlockTokens * KvBytesPerToken(config, KvElementBytes(model));
-  const int64_t memory = options_.kv_memory > 0 ? options_.kv_memory
-                         : device.is_cpu()      ? FreeMemory(device) / 2
-                                                : FreeMemory(device) / 5 * 4;
+  const int64_t memory =
+      options_.kv_memory > 0 ? options_.kv_memory : KvShare(device, FreeMemory(device));
   // The most blocks that are ever used: as many trunks as rollouts, all of the greatest length.
   const int64_t most =
       (2 * int64_t{options_.batch} + 2) * KvBlocks::CountFor(config.max_position_embeddings);
@@ -82,7 +92,7 @@ std::vector<std::vector<Rollout>> RolloutEngine::Sample(std::span<const RolloutR
                         finished)
         .Run(progress);
   });
-  counters_.seconds += Since(start);
+  counters_.seconds += SecondsSince(start);
   counters_.times = decoder_->times();
   return results;
 }
@@ -104,32 +114,34 @@ std::vector<TokenScore> RolloutEngine::ScoreTokens(std::span<const TokenId> pref
   if (continuation.empty()) return scores;
   std::vector<TokenId> tokens(prefix.begin(), prefix.end());
   tokens.insert(tokens.end(), continuation.begin(), continuation.end() - 1);
-  if (Size(tokens) >= config.max_position_embeddings + 1)
+  if (TokenCount(tokens) >= config.max_position_embeddings + 1)
     Fail("{} tokens are more than the model's {} positions", tokens.size(),
          config.max_position_embeddings);
   std::vector<kernels::RowSampler> samplers(static_cast<std::size_t>(decoder_->threads()));
   // Decoding computes tokens up to LongRoPE's limit under the short factors, although more tokens
   // follow. Scoring does the same, so the short and the long part are computed separately.
   for (const bool is_long : {false, true}) {
-    const auto in_part = [&](int64_t i) { return config.rope.IsLong(Size(prefix) + i) == is_long; };
+    const auto in_part = [&](int64_t i) {
+      return config.rope.IsLong(TokenCount(prefix) + i) == is_long;
+    };
     std::vector<int64_t> wanted;
     for (int64_t i = 0; i < std::ssize(continuation); ++i)
       if (in_part(i)) wanted.push_back(i);
     if (wanted.empty()) continue;
     const auto path =
-        std::span(tokens).first(static_cast<std::size_t>(Size(prefix) + wanted.back()));
+        std::span(tokens).first(static_cast<std::size_t>(TokenCount(prefix) + wanted.back()));
     const auto place = trunks_->HoldPrefix(path, path, is_long, 0);
     if (!place)
       Fail("{} tokens don't fit in the memory for keys and values; raise --kv-memory", path.size());
     try {
       trunks_->Prefill({&place->trunk, 1}, Progress());
-      const auto pass = static_cast<std::size_t>(std::max(options_.batch, options_.prefill_tokens));
+      const auto pass = static_cast<std::size_t>(LogitRows(options_));
       for (std::size_t first = 0; first < wanted.size(); first += pass) {
         const auto now = std::span(wanted).subspan(first, std::min(pass, wanted.size() - first));
         std::vector<DecodeRow> rows;
         std::vector<std::vector<kernels::KvPiece>> pieces(now.size());
         for (std::size_t i = 0; i < now.size(); ++i) {
-          const int64_t length = Size(prefix) + now[i];
+          const int64_t length = TokenCount(prefix) + now[i];
           pieces[i] = place->trunk->At(length).Pieces(length);
           rows.push_back({tokens[length - 1], length - 1, is_long, pieces[i]});
         }

@@ -2,6 +2,8 @@
 // shared prefixes.
 #pragma once
 
+#include <c10/core/Device.h>
+
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -26,11 +28,15 @@ struct EngineOptions {
   int64_t kv_memory = 0;
   // How weights are stored; none: in the model's type.
   std::optional<kernels::WeightType> weights = {};
+  bool timed = false;  // takes times on the device: Decoder::device_times()
   // Receives every sampled token at once: (request, rollout, token).
   std::function<void(int32_t, int32_t, TokenId)> on_token = {};
   // Throws Error that names the field and its range.
   void Validate() const;
 };
+
+// Returns the part of a device's free memory that keys and values take.
+int64_t KvShare(c10::Device device, int64_t free);
 
 // The policy of a PhiModel. The engine copies the weights once; later changes are not seen. It
 // computes common beginnings of prefixes once and keeps them, for later calls too, while

@@ -66,9 +66,9 @@ class Answerer {
   }
 
  private:
-  model::EngineOptions Options(const SamplingSettings& sampling) {
+  model::EngineOptions Options(SamplingSettings sampling) {
+    sampling.batch = 1;
     auto options = EngineOptionsOf(sampling, model_);
-    options.batch = 1;
     options.on_token = [this](int32_t, int32_t, TokenId token) {
       const auto& ends = model_.phi().config().eos_token_ids;
       if (std::find(ends.begin(), ends.end(), token) != ends.end()) return;

@@ -10,6 +10,7 @@
 #include <cmath>
 #include <iterator>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <utility>
 #include <vector>
 
@@ -17,6 +18,7 @@
 #include "experiments/settings/loading.h"
 #include "kernels/cpu_kernels.h"
 #include "kernels/philox.h"
+#include "model/decode_products.h"
 #include "model/memory.h"
 #include "model/rollout_engine.h"
 #include "pivotal/policy.h"
@@ -29,6 +31,7 @@ constexpr uint64_t kSeed = 1;
 struct BenchRun {
   double seconds = 0;
   RolloutCounters counters;
+  std::optional<model::DeviceTimes> device;
   double tokens_per_second() const {
     return static_cast<double>(counters.decoded_tokens) / seconds;
   }
@@ -44,6 +47,10 @@ struct Bench {
   // type, over `compared` tokens.
   double mean_change = 0, largest_change = 0;
   int64_t compared = 0;
+  int32_t batch = 0, prefill_tokens = 0;
+  // Of a decode step's products alone, with as many rows as the median run's steps have on average;
+  // none on a CPU.
+  std::optional<double> products_seconds;
 
   // Returns the run with the median time.
   const BenchRun& Median() const {
@@ -53,6 +60,23 @@ struct Bench {
     return *order[order.size() / 2];
   }
 };
+
+// Returns the mean number of rows of a step.
+int64_t RowsOfStep(const model::DeviceTimes& times) {
+  return (times.rows + times.steps / 2) / times.steps;
+}
+
+// How a step's time on a GPU compares with its products alone, in milliseconds.
+struct StepShares {
+  double step, idle, products = 0, share = 0;
+};
+StepShares SharesOf(const model::DeviceTimes& times, std::optional<double> products_seconds) {
+  const auto steps = static_cast<double>(times.steps);
+  StepShares shares{1e3 * times.step_seconds / steps, 1e3 * times.idle_seconds / steps};
+  if (products_seconds) shares.products = 1e3 * *products_seconds;
+  shares.share = shares.products / (shares.step + shares.idle);
+  return shares;
+}
 
 int64_t WeightBytes(const model::PhiModel& phi) {
   int64_t bytes = 0;
@@ -117,10 +141,15 @@ Bench Measure(const LoadedModel& model, const SamplingSettings& sampling,
               const RolloutBenchSettings& settings, Progress& progress) {
   const model::PhiModel phi = Endless(model);
   const auto requests = Requests(settings, phi.config().vocab_size);
-  const model::EngineOptions options = EngineOptionsOf(sampling, model);
+  SamplingSettings asked = sampling;
+  asked.max_new_tokens = settings.trunks == 0 ? settings.new_tokens : 2 * settings.new_tokens;
+  model::EngineOptions options = EngineOptionsOf(asked, model);
+  options.timed = true;
   SamplingSettings as_loaded = sampling;
   as_loaded.weights = "auto";
   Bench bench;
+  bench.batch = options.batch;
+  bench.prefill_tokens = options.prefill_tokens;
   const c10::Device device = phi.options().device();
   bench.isa = device.is_cpu() ? kernels::IsaName(kernels::Kernels().isa) : device.str();
   progress.Begin("rollouts", settings.repeats, "runs");
@@ -131,7 +160,7 @@ Bench Measure(const LoadedModel& model, const SamplingSettings& sampling,
     first = engine.Sample(requests, progress)[0][0];
     bench.runs.push_back(
         {std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(),
-         engine.counters()});
+         engine.counters(), engine.decoder().device_times()});
     bench.threads = engine.decoder().threads();
     bench.weight_bytes = static_cast<int64_t>(engine.decoder().weight_bytes());
     if (bench.weight_bytes == 0) bench.weight_bytes = WeightBytes(phi);
@@ -141,6 +170,8 @@ Bench Measure(const LoadedModel& model, const SamplingSettings& sampling,
   rusage usage;
   getrusage(RUSAGE_SELF, &usage);
   bench.peak_rss = usage.ru_maxrss * 1024;
+  if (const auto& device_times = bench.Median().device)
+    bench.products_seconds = model::ProductsSeconds(phi, RowsOfStep(*device_times), /*repeats=*/7);
   if (settings.compare && sampling.weights != "auto")
     CompareLogProbs(phi, EngineOptionsOf(as_loaded, model), requests[0], first, bench);
   return bench;
@@ -163,6 +194,20 @@ std::string JsonText(const Bench& bench, const RolloutBenchSettings& settings) {
                     {"repeated", c.repeated_tokens}};
   json["prefill_seconds"] = c.prefill_seconds;
   json["decode_seconds"] = c.decode_seconds;
+  json["batch"] = bench.batch;
+  json["prefill_pass"] = bench.prefill_tokens;
+  if (run.device) {
+    const StepShares shares = SharesOf(*run.device, bench.products_seconds);
+    json["device"] = {{"steps", run.device->steps},
+                      {"rows", RowsOfStep(*run.device)},
+                      {"step_ms", shares.step},
+                      {"idle_ms", shares.idle},
+                      {"prefill_seconds", run.device->other_seconds}};
+    if (bench.products_seconds) {
+      json["device"]["products_ms"] = shares.products;
+      json["device"]["products_share"] = shares.share;
+    }
+  }
   json["thread_seconds"] = {{"products", c.times.products},
                             {"attention", c.times.attention},
                             {"sampling", c.times.sampling},
@@ -199,6 +244,15 @@ std::string PlainText(const Bench& bench) {
     line("threads' time", "{:.1f}% products, {:.1f}% attention, {:.1f}% sampler, {:.1f}% the rest",
          percent(c.times.products), percent(c.times.attention), percent(c.times.sampling),
          percent(c.times.rest));
+  if (run.device) {
+    const StepShares shares = SharesOf(*run.device, bench.products_seconds);
+    line("a step on the device", "{:.2f} ms for {} rows, then {:.2f} ms idle", shares.step,
+         RowsOfStep(*run.device), shares.idle);
+    if (bench.products_seconds)
+      line("its products alone", "{:.2f} ms, {:.0f}% of a step with the time after it",
+           shares.products, 100 * shares.share);
+  }
+  line("batch", "{} rollouts; prefixes by {} tokens", bench.batch, bench.prefill_tokens);
   line("on", "{} threads, {}, weights {}, peak of the process {}", bench.threads, bench.isa,
        model::BytesText(bench.weight_bytes), model::BytesText(bench.peak_rss));
   if (bench.compared > 0)

@@ -43,6 +43,7 @@ struct Prepared {
   std::unique_ptr<const Oracle> oracle;
   std::vector<Query> queries;
   SearchOptions options;
+  int32_t batch;  // of the engine
   std::unique_ptr<model::RolloutEngine> engine;
 };
 
@@ -63,10 +64,11 @@ Prepared Prepare(const RunConfig& config, const std::string& device) {
   options.stop = MakeStopRule(model.tokenizer(), config.sampling.stop);
   auto queries = MakeQueries(problems, model);
   CheckLengths(queries, options.max_new_tokens, model.phi().config());
-  auto engine =
-      std::make_unique<model::RolloutEngine>(model.phi(), EngineOptionsOf(config.sampling, model));
+  const model::EngineOptions rollouts = EngineOptionsOf(config.sampling, model);
+  auto engine = std::make_unique<model::RolloutEngine>(model.phi(), rollouts);
   pts::RequireJudgeThreads(options.judge_threads);  // beside the threads that the engine has now
-  return {std::move(model), std::move(oracle), std::move(queries), options, std::move(engine)};
+  return {std::move(model), std::move(oracle), std::move(queries),
+          options,          rollouts.batch,    std::move(engine)};
 }
 
 // Calls `write`, which changes the run folder. Adds to the text of an Error how to go on.
@@ -299,15 +301,19 @@ void CheckSame(const fs::path& first, const fs::path& other) {
 
 }  // namespace
 
-SearchResult RunSearch(const RunConfig& config, const fs::path& run, Progress& progress,
+SearchResult RunSearch(const RunConfig& asked, const fs::path& run, Progress& progress,
                        const SearchTeam& team) {
-  const Prepared prepared = Prepare(config, team.device);
+  const Prepared prepared = Prepare(asked, team.device);
+  RunConfig config = asked;
+  config.sampling.batch = prepared.batch;
   const RunStart start = {ModelFingerprint(config.model), InputFilesOf(config), team.launch};
   if (team.shared && !team.first) {
     const auto lock = AwaitRun(run, team, progress);
     RunStart found;
     const RunConfig other = LoadRunConfig(run, found);
     start.files.RequireUnchanged(found.files, run);
+    // Each process has chosen for its own device; the folder keeps the first one's choice.
+    if (asked.sampling.batch == 0) config.sampling.batch = other.sampling.batch;
     if (found.weights_sha256 != start.weights_sha256 || SettingsText(other) != SettingsText(config))
       Fail("{}: this run has another model or other settings", run.string());
     return ShareInto(config, prepared, run, *lock, progress, /*again=*/false);

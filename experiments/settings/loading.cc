@@ -3,6 +3,7 @@
 
 #include <ATen/Parallel.h>
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <memory>
@@ -17,6 +18,7 @@
 #include "model/lora.h"
 #include "model/memory.h"
 #include "model/packed_weights.h"
+#include "model/step_sizes.h"
 
 namespace pivotal::experiments {
 
@@ -40,6 +42,24 @@ LoadedModel Load(const ModelSettings& settings, model::WeightUse use) {
     model::MergeAdapter(phi);
   }
   return loaded;
+}
+
+// Chooses what the settings leave to a GPU, by the memory that it has free, and says so.
+void SizeByMemory(const SamplingSettings& settings, const model::PhiModel& phi,
+                  model::EngineOptions& options) {
+  const c10::Device device = phi.options().device();
+  model::RolloutMemory memory;
+  const int64_t free = model::FreeMemory(device);
+  memory.element = model::KvElementBytes(phi);
+  memory.keys = settings.kv_memory > 0 ? settings.kv_memory : model::KvShare(device, free);
+  memory.rest = std::max<int64_t>(0, free - memory.keys);
+  memory.max_new_tokens = settings.max_new_tokens;
+  const model::StepSizes sizes = model::SizesFor(phi.config(), memory);
+  options.prefill_tokens = sizes.prefill_tokens;
+  if (settings.batch != 0) return;
+  options.batch = sizes.batch;
+  spdlog::info("batch: {} rollouts decode at once, by the {} that {} has free (--batch)",
+               options.batch, model::BytesText(free), device.str());
 }
 
 }  // namespace
@@ -75,7 +95,7 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings) {
   model::EngineOptions options;
   options.sampling = settings.params;
   options.seed = settings.seed;
-  options.batch = settings.batch;
+  if (settings.batch != 0) options.batch = settings.batch;
   options.kv_memory = settings.kv_memory;
   if (settings.weights != "auto") {
     options.weights = kernels::FindWeightType(settings.weights);
@@ -91,6 +111,7 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const Loa
   model::EngineOptions options = EngineOptionsOf(settings);
   if (!options.weights && model.phi().options().device().is_cpu())
     options.weights = model::WeightTypeOf(model::ParseDType(model.dtype));
+  if (!model.phi().options().device().is_cpu()) SizeByMemory(settings, model.phi(), options);
   return options;
 }
 

@@ -37,7 +37,8 @@ LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use = mode
 // Returns a SHA-256 that changes with the weights and with the adapter.
 std::string ModelFingerprint(const ModelSettings& settings);
 
-// Returns the options of a rollout engine. With `model`, its weight type stands for "auto". Throws
+// Returns the options of a rollout engine. With `model`, its weight type stands for "auto", and
+// on a GPU what the settings leave open is chosen by the memory that is free. Throws
 // Error that names the setting that is out of range.
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings);
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const LoadedModel& model);

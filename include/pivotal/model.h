@@ -32,8 +32,10 @@ struct ModelSettings {
 
 struct SamplingSettings {
   SamplingParams params;
-  int32_t max_new_tokens = 256;   // of one response
-  int32_t batch = 256;            // rollouts that decode at once
+  int32_t max_new_tokens = 256;  // of one response
+  // Rollouts that decode at once; 0: by the device, 256 on a CPU, up to 1,024 on a GPU that has the
+  // memory.
+  int32_t batch = 0;
   int64_t kv_memory = 0;          // bytes for keys and values; 0: by the memory that is free
   std::vector<std::string> stop;  // texts that end a response
   std::string weights = "auto";   // storage type on a CPU: "auto", "fp32", "bf16", "fp16" or "int8"

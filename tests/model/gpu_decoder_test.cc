@@ -4,11 +4,13 @@
 #include "model/gpu_decoder.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/randn.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/CachingDeviceAllocator.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -18,6 +20,7 @@
 #include "tests/kernels/cuda_on_cpu.h"
 #include "tests/support/full_forward.h"
 #include "tests/support/small_phi.h"
+#include "tests/support/timed_stream.h"
 
 namespace pivotal::model {
 namespace {
@@ -30,6 +33,7 @@ struct Uses {
   int recordings = 0, replays = 0;
   int moments = 0;     // that were marked
   int idle_waits = 0;  // waits after which the device has nothing to do
+  bool flash = false;  // prefills take flash attention; on a GPU they do in 16 bits
 };
 
 // Counts calls, and passes them to `stream`. Without a stream it runs work at once.
@@ -48,6 +52,9 @@ class CountedStream : public DeviceStream {
   std::unique_ptr<Moment> Mark() override {
     return std::make_unique<CountedMoment>(uses_, stream_ ? stream_->Mark() : nullptr);
   }
+  bool HasFlashAttention(c10::ScalarType type, int64_t head_dim) const override {
+    return stream_ ? stream_->HasFlashAttention(type, head_dim) : uses_.flash;
+  }
   void Wait() override {
     ++uses_.idle_waits;
     if (stream_) stream_->Wait();
@@ -61,6 +68,9 @@ class CountedStream : public DeviceStream {
     void Wait() override {
       if (number_ == uses_.moments) ++uses_.idle_waits;
       if (moment_) moment_->Wait();
+    }
+    double SecondsUntil(Moment& later) const override {
+      return moment_ ? moment_->SecondsUntil(*static_cast<CountedMoment&>(later).moment_) : 0;
     }
 
    private:
@@ -175,17 +185,30 @@ TEST_P(GpuDecoderTest, RolloutsAreThoseOfTheFullForwardPass) {
 
 TEST_P(GpuDecoderTest, ScoresAreThoseOfTheFullForwardPass) {
   const auto model = testing::SmallPhi(GetParam().config), there = There(*model);
-  std::vector<TokenId> tokens = {3, 1, 8}, continuation;
-  for (int i = 0; i < 20; ++i) continuation.push_back(11 + 2 * i);
-  Uses uses;
-  const auto scores = Engine(*there, {.prefill_tokens = 6}, uses).Score(tokens, continuation);
-  for (std::size_t i = 0; i < continuation.size(); ++i) {
-    const at::Tensor want = NextLogProbs(*model, tokens);
-    ASSERT_NEAR(scores[i].logprob, want[continuation[i]].item<float>(), 1e-4) << "token " << i;
-    ASSERT_NEAR(scores[i].entropy, -(want.exp() * want.clamp_min(-1e30)).sum().item<float>(), 1e-3)
-        << "token " << i;
-    tokens.push_back(continuation[i]);
+  for (const bool flash : {false, true}) {
+    std::vector<TokenId> tokens = {3, 1, 8}, continuation;
+    for (int i = 0; i < 20; ++i) continuation.push_back(11 + 2 * i);
+    Uses uses{.flash = flash};
+    const auto scores = Engine(*there, {.prefill_tokens = 6}, uses).Score(tokens, continuation);
+    for (std::size_t i = 0; i < continuation.size(); ++i) {
+      const at::Tensor want = NextLogProbs(*model, tokens);
+      ASSERT_NEAR(scores[i].logprob, want[continuation[i]].item<float>(), 1e-4) << "token " << i;
+      ASSERT_NEAR(scores[i].entropy, -(want.exp() * want.clamp_min(-1e30)).sum().item<float>(),
+                  1e-3)
+          << "token " << i;
+      tokens.push_back(continuation[i]);
+    }
   }
+}
+
+TEST_P(GpuDecoderTest, FlashPrefillsGiveTheSameRollouts) {
+  const auto model = testing::SmallPhi(GetParam().config), there = There(*model);
+  const auto requests = MixedRequests();
+  Uses uses{.flash = true};
+  RolloutEngine engine = Engine(*there, {.batch = 5, .prefill_tokens = 30}, uses);
+  const auto results = engine.Sample(requests, kQuiet);
+  testing::ExpectLogProbsOfFullForward(*model, {requests.begin(), requests.end() - 1},
+                                       {results.begin(), results.end() - 1});
 }
 
 INSTANTIATE_TEST_SUITE_P(Phi, GpuDecoderTest, ::testing::ValuesIn(Supported()),
@@ -253,22 +276,65 @@ TEST(GpuDecoder, TokensAfterAnEndAreDiscarded) {
   EXPECT_LE(engine.counters().discarded_tokens, request.count);
 }
 
+// Every step and prefill has its time, on whatever clock there is.
+TEST(GpuDecoder, TakesTimesIfAsked) {
+  const Once once;
+  const auto model = There(*testing::SmallPhi());
+  RolloutRequest request;
+  request.prefix = {5, 6, 7};
+  request.count = 4;
+  request.max_new_tokens = 12;
+  for (const bool timed : {false, true}) {
+    RolloutEngine engine(*model, {.batch = 4, .timed = timed},
+                         [](const PhiModel& of, const DecoderOptions& decoder) {
+#ifdef PIVOTAL_CUDA_ON_GPU
+                           return std::make_unique<GpuDecoder>(of, decoder, Stream());
+#else
+          static testing::StreamUses uses;
+          return std::make_unique<GpuDecoder>(of, decoder,
+                                              std::make_unique<testing::TimedStream>(uses));
+#endif
+                         });
+    const auto results = engine.Sample(std::vector{request}, kQuiet);
+    const auto times = engine.decoder().device_times();
+    ASSERT_EQ(times.has_value(), timed);
+    if (!timed) continue;
+    std::size_t drawn = 0, steps = 0;
+    for (const Rollout& rollout : results[0]) {
+      drawn += rollout.tokens.size() - 1;  // the first tokens are sampled on the host
+      steps = std::max(steps, rollout.tokens.size() - 1);
+    }
+    const int64_t discarded = engine.counters().discarded_tokens;
+    EXPECT_EQ(times->rows, static_cast<int64_t>(drawn) + discarded);
+    EXPECT_GE(times->steps, static_cast<int64_t>(steps));
+    EXPECT_LE(times->steps, static_cast<int64_t>(steps) + 1);
+    EXPECT_GE(times->step_seconds, 0);
+    EXPECT_GE(times->idle_seconds, 0);
+  }
+}
+
 // With 16-bit weights, keys and values, log-probabilities equal those of LibTorch's operators in
 // that type, up to rounding.
 TEST(GpuDecoder, SixteenBits) {
   const Once once;
-  const auto wide = testing::SmallPhi();
-  for (const auto type : {at::kBFloat16, at::kHalf}) {
-    const auto model = testing::InType(*wide, type);
-    Uses uses;
-    std::vector<TokenId> tokens = {3, 1, 8}, continuation = {11, 13, 15, 17, 19, 21};
-    const auto there = There(*model);
-    const auto scores = Engine(*there, {}, uses).Score(tokens, continuation);
-    for (std::size_t i = 0; i < continuation.size(); ++i) {
-      EXPECT_NEAR(scores[i].logprob, NextLogProbs(*model, tokens)[continuation[i]].item<float>(),
-                  type == at::kHalf ? 0.02 : 0.15)
-          << "token " << i;
-      tokens.push_back(continuation[i]);
+  PhiConfig flash = testing::SmallConfig();  // heads that a GPU's flash attention takes
+  flash.head_dim = 8;
+  PhiConfig window = flash;
+  window.sliding_window = 5;
+  for (const PhiConfig& config : {testing::SmallConfig(), flash, window}) {
+    const auto wide = testing::SmallPhi(config);
+    for (const auto type : {at::kBFloat16, at::kHalf}) {
+      const auto model = testing::InType(*wide, type);
+      Uses uses{.flash = config.head_dim == 8};
+      std::vector<TokenId> tokens = {3, 1, 8}, continuation = {11, 13, 15, 17, 19, 21};
+      const auto there = There(*model);
+      const auto scores = Engine(*there, {}, uses).Score(tokens, continuation);
+      for (std::size_t i = 0; i < continuation.size(); ++i) {
+        EXPECT_NEAR(scores[i].logprob, NextLogProbs(*model, tokens)[continuation[i]].item<float>(),
+                    type == at::kHalf ? 0.02 : 0.15)
+            << "token " << i << ", heads of " << config.head_dim;
+        tokens.push_back(continuation[i]);
+      }
     }
   }
 }
@@ -370,6 +436,37 @@ TEST(CudaStream, RecordsAgainAfterARecordingThatFails) {
     c10::getDeviceAllocator(at::kCUDA)->emptyCache();  // refuses while it thinks that one records
   }
   EXPECT_EQ(x.sum().item<float>(), 4 * 2);
+}
+
+// Flash attention on the GPU, and the definition on the CPU: two sequences, the second one with 20
+// of its 60 tokens as queries.
+TEST(PrefillAttention, FlashIsTheDefinition) {
+  PrefillPlan plan;
+  plan.query_ends = {0, 50, 70};
+  plan.key_ends = {0, 50, 110};
+  for (int64_t i = 0; i < 110; ++i) plan.slots.push_back((37 * i) % 128);
+  plan.most_queries = 50;
+  plan.most_keys = 60;
+  kernels::AttentionShape shape;
+  shape.heads = 4;
+  shape.kv_heads = 2;
+  shape.scale = 0.2f;
+  for (const int64_t dim : {64, 96, 128})
+    for (const int64_t window : {0, 9})
+      for (const auto type : {at::kBFloat16, at::kHalf}) {
+        shape.head_dim = dim;
+        shape.window = window;
+        const at::Tensor query = at::randn({70, 4, dim}).to(type),
+                         keys = at::randn({128, 2, dim}).to(type),
+                         values = at::randn({128, 2, dim}).to(type);
+        const at::Tensor want = PrefillAttention(plan, at::kCPU).Attend(shape, query, keys, values);
+        const at::Tensor got =
+            PrefillAttention(plan, kDevice)
+                .Attend(shape, query.to(kDevice), keys.to(kDevice), values.to(kDevice));
+        EXPECT_LT((got.cpu().to(at::kFloat) - want.to(at::kFloat)).abs().max().item<float>(),
+                  type == at::kHalf ? 0.01 : 0.05)
+            << "heads of " << dim << ", window " << window;
+      }
 }
 
 TEST(CudaStream, RecordingsMayOutliveIt) {
