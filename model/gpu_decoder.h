@@ -153,7 +153,7 @@ class GpuDecoder : public Decoder {
   std::unique_ptr<DeviceStream> stream_;
   std::unique_ptr<StepClock> clock_;  // null: not timed
   kernels::cuda::ElementType type_;
-  bool fused_;                        // whether the layers are FusedHidden()'s
+  bool fused_;  // whether the layers are FusedHidden()'s
   bool records_, has_flash_;
   kernels::AttentionShape shape_;
   std::optional<KvTensors> kv_;

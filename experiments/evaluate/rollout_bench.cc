@@ -191,7 +191,8 @@ std::string JsonText(const Bench& bench, const RolloutBenchSettings& settings) {
   json["tokens"] = {{"decoded", c.decoded_tokens},
                     {"prefilled", c.prefilled_tokens},
                     {"reused", c.reused_tokens},
-                    {"repeated", c.repeated_tokens}};
+                    {"repeated", c.repeated_tokens},
+                    {"discarded", c.discarded_tokens}};
   json["prefill_seconds"] = c.prefill_seconds;
   json["decode_seconds"] = c.decode_seconds;
   json["batch"] = bench.batch;
