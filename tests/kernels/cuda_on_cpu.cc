@@ -361,8 +361,10 @@ void Machine::AwaitCopies(std::size_t batches) {
   const std::size_t done = self.batches[self.batches.size() - 1 - batches];
   for (std::size_t i = 0; i < done; ++i) {
     const auto& [to, from, bytes] = self.copies[i];
-    Watch(from, bytes, false, false);
-    Watch(to, bytes, true, false);
+    if (WatchesAccesses()) {
+      Watch(from, bytes, false, false);
+      Watch(to, bytes, true, false);
+    }
     std::memcpy(to, from, bytes);
   }
   self.copies.erase(self.copies.begin(), self.copies.begin() + static_cast<std::ptrdiff_t>(done));
