@@ -86,8 +86,7 @@ class Decoder {
 
   virtual int threads() const = 0;
   virtual PassTimes times() const { return {}; }
-  // Returns nothing if the decoder was not asked for times (DecoderOptions) or its device has no
-  // clock.
+  // Returns nothing if the decoder was not asked for times (DecoderOptions), or has none yet.
   virtual std::optional<DeviceTimes> device_times() const { return {}; }
   // Returns the bytes of the copied weights; 0 if the decoder reads the model's own.
   virtual std::size_t weight_bytes() const { return 0; }

@@ -56,19 +56,6 @@ TEST(StepClock, AsksForOldTimesOnly) {
   EXPECT_DOUBLE_EQ(clock.Times().idle_seconds, 999);
 }
 
-TEST(StepClock, WithoutAClockThereAreNoTimes) {
-  struct NoClock : TimedStream {
-    using TimedStream::TimedStream;
-    std::unique_ptr<Moment> Mark() override { return nullptr; }
-  };
-  StreamUses uses;
-  NoClock stream(uses);
-  StepClock clock(stream);
-  clock.Begin();
-  clock.End(3);
-  EXPECT_EQ(clock.Times().steps, 0);
-}
-
 TEST(DecodeProducts, AreRecordedOnceAndTimedByTheDevice) {
   const auto model = testing::SmallPhi();
   struct Ticks : TimedStream {

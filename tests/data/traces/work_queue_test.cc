@@ -127,6 +127,9 @@ TEST_F(WorkQueueTest, AWorkerThatComesBackToAnEndedJobDoesNothing) {
 
 // Only a lock that can be taken shows that a worker is dead: a file that cannot be opened does not.
 TEST_F(WorkQueueTest, AWorkerWhoseFileCannotBeOpenedIsNotTakenForDead) {
+#if defined(__SANITIZE_ADDRESS__)
+  GTEST_SKIP() << "UndefinedBehaviorSanitizer needs descriptors to look at objects";
+#endif
   const auto a = Join(4), b = Join(4);
   EXPECT_THAT(a->Take(1), ElementsAre(0));
   rlimit old{};
@@ -201,7 +204,8 @@ TEST_F(WorkQueueTest, ItemsOfTheDeadAreDoneByOthers) {
         WorkQueue queue(folder_, kItems, [](int64_t) { return false; });
         for (int round = 0; queue.finished() < kItems; ++round) {
           const auto items = queue.Take(3);
-          if (w % 3 != 0 && round == w) raise(SIGKILL);
+          // Those who die hold items. (If others have left before it dies, nobody is the last.)
+          if (w % 3 != 0 && round >= w && !items.empty()) raise(SIGKILL);
           usleep(2000);
           if (!items.empty())
             queue.Finish(items, [&] {
