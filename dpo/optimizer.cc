@@ -248,7 +248,7 @@ double AdamW::Step(double factor, at::Tensor& values) {
     slot.parameter.mutable_grad().reset();
     ranks_.Broadcast(slot.parameter, slot.owner);
   }
-  const at::Tensor read = numbers.Wait();
+  const at::Tensor& read = numbers.Wait();
   if (values.defined()) values = read.slice(0, 1).view(values.sizes());
   const double result = read.const_data_ptr<double>()[0];
   if (!std::isfinite(result)) CountSteps(steps_ - 1);
