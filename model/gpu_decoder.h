@@ -62,7 +62,8 @@ class StepBuffer {
   at::Tensor tensor(int array, at::ScalarType type, int64_t size) const;
   template <typename T>
   T* mutable_device(int array) {
-    return const_cast<T*>(device<T>(array));
+    return reinterpret_cast<T*>(copy_.mutable_data_ptr<uint8_t>() +
+                                arrays_[static_cast<std::size_t>(array)].offset);
   }
 
   // Copies all arrays from host to device, on the current stream.

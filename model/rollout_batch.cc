@@ -34,8 +34,6 @@ void CheckRequest(const RolloutRequest& request, const PhiConfig& config) {
   if (request.sampling) request.sampling->Validate();
 }
 
-int64_t Size(std::span<const TokenId> tokens) { return static_cast<int64_t>(tokens.size()); }
-
 // Finds for each request a request whose prefix begins with its own and is as long as possible, so
 // that requests along one sequence get one trunk. Prefixes on different sides of LongRoPE's limit
 // do not cover each other, because their keys differ.
@@ -49,7 +47,8 @@ std::vector<std::size_t> Covers(std::span<const RolloutRequest> requests, const 
     if (i + 1 == order.size()) continue;
     const auto &prefix = requests[order[i]].prefix, &next = requests[order[i + 1]].prefix;
     if (next.size() >= prefix.size() && std::equal(prefix.begin(), prefix.end(), next.begin()) &&
-        rope.IsLong(Size(prefix)) == rope.IsLong(Size(requests[cover[order[i + 1]]].prefix)))
+        rope.IsLong(std::ssize(prefix)) ==
+            rope.IsLong(std::ssize(requests[cover[order[i + 1]]].prefix)))
       cover[order[i]] = cover[order[i + 1]];
   }
   return cover;
@@ -101,7 +100,7 @@ std::vector<std::vector<Rollout>> RolloutBatch::Run(const Progress& progress) {
 // The last sampled token needs no keys. A rollout that becomes long needs blocks for all its
 // tokens.
 int64_t RolloutBatch::BlocksFor(const RolloutRequest& request) const {
-  const int64_t prefix = Size(request.prefix), last = prefix + request.max_new_tokens - 1;
+  const int64_t prefix = std::ssize(request.prefix), last = prefix + request.max_new_tokens - 1;
   const bool becomes_long = config_.rope.IsLong(last) && !config_.rope.IsLong(prefix);
   return KvBlocks::CountFor(request.max_new_tokens - 1) +
          (becomes_long ? KvBlocks::CountFor(config_.rope.original_length) : 0);
@@ -109,6 +108,10 @@ int64_t RolloutBatch::BlocksFor(const RolloutRequest& request) const {
 
 const SamplingParams& RolloutBatch::ParamsOf(const RolloutRequest& request) const {
   return request.sampling ? *request.sampling : options_.sampling;
+}
+
+int64_t RolloutBatch::Drawn(const ActiveRollout& active) const {
+  return active.length + 1 - std::ssize(requests_[active.request].prefix);
 }
 
 int64_t RolloutBatch::FreeRows() const {
@@ -144,7 +147,7 @@ bool RolloutBatch::Open(std::size_t index) {
   const RolloutRequest& request = requests_[index];
   const auto place =
       trunks_.HoldPrefix(request.prefix, requests_[covers_[index]].prefix,
-                         config_.rope.IsLong(Size(request.prefix)), BlocksFor(request));
+                         config_.rope.IsLong(std::ssize(request.prefix)), BlocksFor(request));
   if (!place && active_.empty() && open_.empty())
     Fail(
         "a prefix of {} tokens and a rollout of {} don't fit in the {} for keys and values; raise "
@@ -159,7 +162,7 @@ bool RolloutBatch::Open(std::size_t index) {
 bool RolloutBatch::StartStep(const Progress& progress) {
   auto step = std::make_unique<StepInProgress>();
   for (const auto& active : active_) {
-    const bool has_all = active->drawn == requests_[active->request].max_new_tokens;
+    const bool has_all = Drawn(*active) == requests_[active->request].max_new_tokens;
     if (has_all) continue;  // the last one is on its way
     if (config_.rope.IsLong(active->length + 1) && !active->is_long) {
       if (!steps_.empty()) return false;  // all its tokens must be known first
@@ -170,15 +173,15 @@ bool RolloutBatch::StartStep(const Progress& progress) {
   for (const auto& active : step->rollouts) {
     step->rows.push_back(NextRow(*active));
     step->draws.push_back({&ParamsOf(requests_[active->request]),
-                           Uniform(active->request, active->rollout, active->drawn)});
+                           Uniform(active->request, active->rollout, Drawn(*active))});
   }
   for (OpenRequest& open : open_) {
     if (std::exchange(open.asked, true)) continue;
     const RolloutRequest& request = requests_[open.request];
     step->prefixes.push_back(open.request);
     step->pieces.push_back(open.place.trunk->Pieces(open.place.length));
-    step->rows.push_back({request.prefix.back(), Size(request.prefix) - 1,
-                          config_.rope.IsLong(Size(request.prefix)), step->pieces.back()});
+    step->rows.push_back({request.prefix.back(), std::ssize(request.prefix) - 1,
+                          config_.rope.IsLong(std::ssize(request.prefix)), step->pieces.back()});
   }
   if (step->rows.empty()) return false;
   step->on_logits = [this, step = step.get()](int64_t row, int, std::span<float> logits) {
@@ -192,7 +195,6 @@ bool RolloutBatch::StartStep(const Progress& progress) {
   for (std::size_t i = 0; i < kept.rollouts.size(); ++i) {
     ActiveRollout& active = *kept.rollouts[i];
     active.pending = Decoder::Pending(i);
-    ++active.drawn;
     ++active.length;
   }
   return true;
@@ -211,7 +213,7 @@ void RolloutBatch::FinishStep() {
     const kernels::Draw& draw = step->draws[i].result;
     active.ended = Record(active.request, active.rollout, draw);
     const bool is_latest =
-        std::ssize(results_[active.request][active.rollout].tokens) == active.drawn;
+        std::ssize(results_[active.request][active.rollout].tokens) == Drawn(active);
     if (is_latest) active.pending = draw.token;
   }
   // Rollouts keep their order, because neighbours share a trunk.
@@ -252,7 +254,7 @@ void RolloutBatch::StartPlanned(OpenRequest& open) {
   const RolloutRequest& request = requests_[open.request];
   std::vector<float> weights = open.logits;
   sampler_.Take(weights, ParamsOf(request), request.excluded);
-  const bool is_long = config_.rope.IsLong(Size(request.prefix));
+  const bool is_long = config_.rope.IsLong(std::ssize(request.prefix));
   for (; open.planned > 0; --open.planned) {
     const int32_t rollout = open.started++;
     const kernels::Draw draw = sampler_.Sample(Uniform(open.request, rollout, 0));
@@ -270,7 +272,6 @@ void RolloutBatch::StartPlanned(OpenRequest& open) {
                                                                     reserved,
                                                                     open.place.length,
                                                                     draw.token,
-                                                                    1,
                                                                     false,
                                                                     {}}));
   }

@@ -43,7 +43,6 @@ class RolloutBatch {
     int64_t reserved;             // blocks that it may still take
     int64_t length;               // tokens of the sequence that have keys and values
     TokenId pending;              // the token that was sampled last; it has none yet
-    int64_t drawn;                // tokens that were drawn, those of steps in progress included
     bool ended;                   // whether only steps in progress still know it
     std::vector<kernels::KvPiece> pieces;
   };
@@ -69,6 +68,8 @@ class RolloutBatch {
   // Returns the most blocks that a rollout takes beside its trunk.
   int64_t BlocksFor(const RolloutRequest& request) const;
   const SamplingParams& ParamsOf(const RolloutRequest& request) const;
+  // Returns how many tokens a rollout has drawn, those of steps in progress included.
+  int64_t Drawn(const ActiveRollout& active) const;
   // Returns the number of rollouts that may still be planned for the next step.
   int64_t FreeRows() const;
   // Returns whether some rollouts of a request are neither started nor planned.

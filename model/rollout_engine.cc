@@ -37,8 +37,6 @@ int64_t LogitRows(const EngineOptions& options) {
 
 constexpr const char* kLessMemory = "lower --kv-memory or --batch, or take --weights int8";
 
-int64_t TokenCount(std::span<const TokenId> tokens) { return static_cast<int64_t>(tokens.size()); }
-
 }  // namespace
 
 void EngineOptions::Validate() const {
@@ -114,7 +112,7 @@ std::vector<TokenScore> RolloutEngine::ScoreTokens(std::span<const TokenId> pref
   if (continuation.empty()) return scores;
   std::vector<TokenId> tokens(prefix.begin(), prefix.end());
   tokens.insert(tokens.end(), continuation.begin(), continuation.end() - 1);
-  if (TokenCount(tokens) >= config.max_position_embeddings + 1)
+  if (std::ssize(tokens) >= config.max_position_embeddings + 1)
     Fail("{} tokens are more than the model's {} positions", tokens.size(),
          config.max_position_embeddings);
   std::vector<kernels::RowSampler> samplers(static_cast<std::size_t>(decoder_->threads()));
@@ -122,14 +120,14 @@ std::vector<TokenScore> RolloutEngine::ScoreTokens(std::span<const TokenId> pref
   // follow. Scoring does the same, so the short and the long part are computed separately.
   for (const bool is_long : {false, true}) {
     const auto in_part = [&](int64_t i) {
-      return config.rope.IsLong(TokenCount(prefix) + i) == is_long;
+      return config.rope.IsLong(std::ssize(prefix) + i) == is_long;
     };
     std::vector<int64_t> wanted;
     for (int64_t i = 0; i < std::ssize(continuation); ++i)
       if (in_part(i)) wanted.push_back(i);
     if (wanted.empty()) continue;
     const auto path =
-        std::span(tokens).first(static_cast<std::size_t>(TokenCount(prefix) + wanted.back()));
+        std::span(tokens).first(static_cast<std::size_t>(std::ssize(prefix) + wanted.back()));
     const auto place = trunks_->HoldPrefix(path, path, is_long, 0);
     if (!place)
       Fail("{} tokens don't fit in the memory for keys and values; raise --kv-memory", path.size());
@@ -141,7 +139,7 @@ std::vector<TokenScore> RolloutEngine::ScoreTokens(std::span<const TokenId> pref
         std::vector<DecodeRow> rows;
         std::vector<std::vector<kernels::KvPiece>> pieces(now.size());
         for (std::size_t i = 0; i < now.size(); ++i) {
-          const int64_t length = TokenCount(prefix) + now[i];
+          const int64_t length = std::ssize(prefix) + now[i];
           pieces[i] = place->trunk->At(length).Pieces(length);
           rows.push_back({tokens[length - 1], length - 1, is_long, pieces[i]});
         }

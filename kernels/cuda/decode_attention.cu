@@ -172,6 +172,23 @@ __device__ void Fetch(const DecodeAttention& task, const int32_t* blocks, int64_
   }
 }
 
+using Sums =
+    nvcuda::wmma::fragment<nvcuda::wmma::accumulator, kFragment, kFragment, kFragment, float>;
+
+// Adds a b to `sums`, a [16, depth], b [depth, 16]. Fragments of b are `b_step` elements apart.
+template <typename LayoutB, typename T>
+__device__ void AddProduct(Sums& sums, const T* a, int a_stride, const T* b, int b_stride,
+                           int b_step, int depth) {
+  namespace wmma = nvcuda::wmma;
+  for (int k = 0; k < depth; k += kFragment, b += b_step) {
+    wmma::fragment<wmma::matrix_a, kFragment, kFragment, kFragment, T, wmma::row_major> left;
+    wmma::fragment<wmma::matrix_b, kFragment, kFragment, kFragment, T, LayoutB> right;
+    wmma::load_matrix_sync(left, a + k, a_stride);
+    wmma::load_matrix_sync(right, b, b_stride);
+    wmma::mma_sync(sums, left, right, sums);
+  }
+}
+
 // Computes one tile for one KV head in each block of threads.
 template <typename T>
 __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task) {
@@ -244,15 +261,10 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
     for (int i = warp; i < query_tiles * (kChunk / kFragment); i += kTileWarps) {
       const int q = i / (kChunk / kFragment) * kFragment;
       const int t = i % (kChunk / kFragment) * kFragment;
-      wmma::fragment<wmma::accumulator, kFragment, kFragment, kFragment, float> score;
+      Sums score;
       wmma::fill_fragment(score, 0.0f);
-      for (int d = 0; d < padded; d += kFragment) {
-        wmma::fragment<wmma::matrix_a, kFragment, kFragment, kFragment, T, wmma::row_major> a;
-        wmma::fragment<wmma::matrix_b, kFragment, kFragment, kFragment, T, wmma::col_major> b;
-        wmma::load_matrix_sync(a, queries + q * stride + d, stride);
-        wmma::load_matrix_sync(b, key + t * stride + d, stride);
-        wmma::mma_sync(score, a, b, score);
-      }
+      AddProduct<wmma::col_major>(score, queries + q * stride, stride, key + t * stride, stride,
+                                  kFragment, padded);
       wmma::store_matrix_sync(scores + q * kScoreStride + t, score, kScoreStride,
                               wmma::mem_row_major);
     }
@@ -277,15 +289,10 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
     for (int i = warp; i < query_tiles * (padded / kFragment); i += kTileWarps) {
       const int q = i / (padded / kFragment) * kFragment;
       const int d = i % (padded / kFragment) * kFragment;
-      wmma::fragment<wmma::accumulator, kFragment, kFragment, kFragment, float> out;
+      Sums out;
       wmma::load_matrix_sync(out, mixed + q * stride + d, stride, wmma::mem_row_major);
-      for (int t = 0; t < kChunk; t += kFragment) {
-        wmma::fragment<wmma::matrix_a, kFragment, kFragment, kFragment, T, wmma::row_major> a;
-        wmma::fragment<wmma::matrix_b, kFragment, kFragment, kFragment, T, wmma::row_major> b;
-        wmma::load_matrix_sync(a, weights + q * kScoreStride + t, kScoreStride);
-        wmma::load_matrix_sync(b, value + t * stride + d, stride);
-        wmma::mma_sync(out, a, b, out);
-      }
+      AddProduct<wmma::row_major>(out, weights + q * kScoreStride, kScoreStride, value + d, stride,
+                                  kFragment * stride, kChunk);
       wmma::store_matrix_sync(mixed + q * stride + d, out, stride, wmma::mem_row_major);
     }
     __syncthreads();  // nobody reads the chunk any more
