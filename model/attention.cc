@@ -7,6 +7,7 @@
 #include <ATen/ops/scaled_dot_product_attention.h>
 
 #include <algorithm>
+#include <cmath>
 #include <optional>
 #include <set>
 #include <utility>
@@ -142,7 +143,13 @@ ForestAttention::ForestAttention(const PhiConfig& config, const TokenForest& for
                                  std::span<const int64_t> sources, const RaggedKernel& kernel)
     : config_(config) {
   if (!sources.empty()) sources_ = ToDevice(sources, forest.tokens.device());
-  if (kernel != nullptr) ragged_.emplace(config, forest, kernel);
+  if (kernel != nullptr) {
+    const double scale = config.attention_scale == 0
+                             ? 1 / std::sqrt(static_cast<double>(config.head_dim))
+                             : config.attention_scale;
+    ragged_.emplace(PlanRagged(forest.segments), scale, config.sliding_window,
+                    forest.tokens.device(), kernel);
+  }
   if (kernel != nullptr && config.block_sparse.block == 0) return;
   everywhere_.emplace(config, forest, std::span<const int64_t>());
   if (!sources.empty()) at_sources_.emplace(config, forest, sources);

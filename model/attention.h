@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "model/phi_config.h"
+#include "model/ragged_attention.h"
 #include "model/token_forest.h"
-#include "model/whole_forest_attention.h"
 
 namespace pivotal::model {
 

@@ -2,7 +2,6 @@
 #include "model/cuda_stream.h"
 
 #include <ATen/core/CachingHostAllocator.h>
-#include <ATen/cuda/CUDAContextLight.h>
 #include <ATen/cuda/CUDAEvent.h>
 #include <ATen/cuda/CUDAGraph.h>
 #include <c10/cuda/CUDACachingAllocator.h>
@@ -82,10 +81,6 @@ class CudaStream : public DeviceStream {
     }
   }
   std::unique_ptr<Moment> Mark() override { return std::make_unique<CudaMoment>(stream_); }
-  bool HasFlashAttention(c10::ScalarType type, int64_t head_dim) const override {
-    return head_dim % 8 == 0 && (type == at::kHalf || type == at::kBFloat16) &&
-           at::cuda::getDeviceProperties(stream_.device_index())->major >= 8;
-  }
   void Wait() override { stream_.synchronize(); }
 
  private:

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <c10/core/Device.h>
-#include <c10/core/ScalarType.h>
 
 #include <cstdint>
 #include <functional>
@@ -43,8 +42,6 @@ class DeviceStream {
   virtual std::unique_ptr<Recording> Record(const std::function<void()>& work) = 0;
   // Returns the moment when what was enqueued so far is done.
   virtual std::unique_ptr<Moment> Mark() = 0;
-  // Returns whether LibTorch's flash attention runs in this type, with heads of this size.
-  virtual bool HasFlashAttention(c10::ScalarType, int64_t /*head_dim*/) const { return false; }
   // Waits until all enqueued work is done.
   virtual void Wait() = 0;
 };

@@ -32,7 +32,8 @@ std::unique_ptr<Decoder> MakeDecoder(const PhiModel& model, const DecoderOptions
          kernels::WeightTypeName(*options.weights));
 #ifdef PIVOTAL_CUDA_DECODER
   if (model.options().device().is_cuda() && GpuDecoder::Supports(model))
-    return std::make_unique<GpuDecoder>(model, options, MakeCudaStream(model.options().device()));
+    return std::make_unique<GpuDecoder>(model, options, MakeCudaStream(model.options().device()),
+                                        FlashKernel(model.config(), model.options()));
 #endif
   return std::make_unique<TensorDecoder>(model, options);
 }

@@ -16,6 +16,7 @@
 #include "kernels/cuda/layer_parts.h"
 #include "kernels/cuda/sample_rows.h"
 #include "model/phi_model.h"
+#include "model/prefill_plan.h"
 
 namespace pivotal::model {
 namespace {
@@ -110,14 +111,13 @@ bool GpuDecoder::Supports(const PhiModel& model) {
 }
 
 GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
-                       std::unique_ptr<DeviceStream> stream)
+                       std::unique_ptr<DeviceStream> stream, RaggedKernel flash)
     : model_(model),
       stream_(std::move(stream)),
       type_(TypeOf(c10::typeMetaToScalarType(model.options().dtype()))),
       fused_(HasFusedLayers(model.config())),
       records_(model.config().mlp != PhiConfig::Mlp::kExperts),
-      has_flash_(stream_->HasFlashAttention(c10::typeMetaToScalarType(model.options().dtype()),
-                                            model.config().head_dim)),
+      flash_(std::move(flash)),
       shape_(AttentionShapeOf(model.config())),
       inputs_(model.options().device(), *stream_) {
   if (options.timed) clock_ = std::make_unique<StepClock>(*stream_);
@@ -154,9 +154,10 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
 void GpuDecoder::Prefill(std::span<const DecodeRow> rows) {
   if (rows.empty()) return;
   stream_->Run([&] {
-    auto plan = has_flash_ ? PrefillPlan::Of(rows) : std::nullopt;
     prefill_.reset();
-    if (plan) prefill_.emplace(*std::move(plan), model_.options().device());
+    if (const auto plan = flash_ ? PlanPrefill(rows) : std::nullopt)
+      prefill_.emplace(*plan, double{shape_.scale}, shape_.window, model_.options().device(),
+                       flash_);
     int64_t longest = 0;
     for (const DecodeRow& row : rows) longest = std::max(longest, row.position + 1);
     Fill(rows, std::ssize(rows), {}, std::max(kTileTokens, RoundedUp(longest / 4, kTileTokens)));
@@ -374,8 +375,7 @@ at::Tensor GpuDecoder::FusedHidden(const at::Tensor& tokens, const RopeAngles& a
 }
 
 at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, const StepSize& size) {
-  if (prefill_)
-    return prefill_->Attend(shape_, query, kv_->keys[layer], kv_->values[layer]).flatten(1);
+  if (prefill_) return (*prefill_)(query, kv_->keys[layer], kv_->values[layer]);
   const at::Tensor out = at::empty({size.rows, shape_.heads * shape_.head_dim}, query.options());
   kernels::cuda::DecodeAttention task;
   task.type = type_;

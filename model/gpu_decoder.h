@@ -20,7 +20,7 @@
 #include "model/cuda_stream.h"
 #include "model/decoder.h"
 #include "model/layers.h"
-#include "model/prefill_attention.h"
+#include "model/ragged_attention.h"
 #include "model/step_clock.h"
 #include "model/tensor_decoder.h"
 
@@ -97,9 +97,10 @@ class GpuDecoder : public Decoder {
   // float64.
   static bool Supports(const PhiModel& model);
 
-  // The model must outlive the decoder.
+  // The model must outlive the decoder. `flash` computes prefills where it is not null and they
+  // suit it (PlanPrefill).
   GpuDecoder(const PhiModel& model, const DecoderOptions& options,
-             std::unique_ptr<DeviceStream> stream);
+             std::unique_ptr<DeviceStream> stream, RaggedKernel flash);
 
   void Prefill(std::span<const DecodeRow> rows) override;
   void Decode(std::span<const DecodeRow> rows, const OnLogits& on_logits) override;
@@ -155,14 +156,15 @@ class GpuDecoder : public Decoder {
   std::unique_ptr<StepClock> clock_;  // null: not timed
   kernels::cuda::ElementType type_;
   bool fused_;  // whether the layers are FusedHidden()'s
-  bool records_, has_flash_;
+  bool records_;
+  RaggedKernel flash_;
   kernels::AttentionShape shape_;
   std::optional<KvTensors> kv_;
   kernels::cuda::AttentionPlan plan_;
   std::vector<std::span<const kernels::KvPiece>> pieces_;
   StepBuffer inputs_;
   // Of the latest pass, where it takes the place of plan_.
-  std::optional<PrefillAttention> prefill_;
+  std::optional<RaggedAttention> prefill_;
   // Indices of arrays in inputs_.
   int tokens_, positions_, slots_, is_long_, uniforms_, spans_, tiles_, num_work_, blocks_, counts_,
       lengths_, part_ends_;

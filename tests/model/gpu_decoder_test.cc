@@ -19,6 +19,7 @@
 #include "model/rollout_engine.h"
 #include "tests/kernels/cuda_on_cpu.h"
 #include "tests/support/full_forward.h"
+#include "tests/support/ragged_formula.h"
 #include "tests/support/small_phi.h"
 #include "tests/support/timed_stream.h"
 
@@ -51,9 +52,6 @@ class CountedStream : public DeviceStream {
   }
   std::unique_ptr<Moment> Mark() override {
     return std::make_unique<CountedMoment>(uses_, stream_ ? stream_->Mark() : nullptr);
-  }
-  bool HasFlashAttention(c10::ScalarType type, int64_t head_dim) const override {
-    return stream_ ? stream_->HasFlashAttention(type, head_dim) : uses_.flash;
   }
   void Wait() override {
     ++uses_.idle_waits;
@@ -114,12 +112,19 @@ std::unique_ptr<PhiModel> There(const PhiModel& model) {
   return std::make_unique<PhiModel>(model.config(), std::move(parameters), "test");
 }
 
+// Returns what computes prefills: on a GPU what serves there, else the formula, if `uses` says so.
+RaggedKernel Flash(const PhiModel& model, const Uses& uses) {
+  if (!kDevice.is_cpu()) return FlashKernel(model.config(), model.options());
+  return uses.flash ? RaggedKernel(testing::ByFormula) : nullptr;
+}
+
 RolloutEngine Engine(const PhiModel& model, EngineOptions options, Uses& uses,
                      bool records = true) {
   return RolloutEngine(model, std::move(options),
                        [&uses, records](const PhiModel& of, const DecoderOptions& decoder) {
                          return std::make_unique<GpuDecoder>(
-                             of, decoder, std::make_unique<CountedStream>(uses, records, Stream()));
+                             of, decoder, std::make_unique<CountedStream>(uses, records, Stream()),
+                             Flash(of, uses));
                        });
 }
 
@@ -288,11 +293,11 @@ TEST(GpuDecoder, TakesTimesIfAsked) {
     RolloutEngine engine(*model, {.batch = 4, .timed = timed},
                          [](const PhiModel& of, const DecoderOptions& decoder) {
 #ifdef PIVOTAL_CUDA_ON_GPU
-                           return std::make_unique<GpuDecoder>(of, decoder, Stream());
+                           return std::make_unique<GpuDecoder>(of, decoder, Stream(), nullptr);
 #else
           static testing::StreamUses uses;
-          return std::make_unique<GpuDecoder>(of, decoder,
-                                              std::make_unique<testing::TimedStream>(uses));
+          return std::make_unique<GpuDecoder>(
+              of, decoder, std::make_unique<testing::TimedStream>(uses), testing::ByFormula);
 #endif
                          });
     const auto results = engine.Sample(std::vector{request}, kQuiet);
@@ -438,31 +443,29 @@ TEST(CudaStream, RecordsAgainAfterARecordingThatFails) {
   EXPECT_EQ(x.sum().item<float>(), 4 * 2);
 }
 
-// Flash attention on the GPU, and the definition on the CPU: two sequences, the second one with 20
+// Flash attention on the GPU, and the formula on the CPU: two sequences, the second one with 20
 // of its 60 tokens as queries.
-TEST(PrefillAttention, FlashIsTheDefinition) {
-  PrefillPlan plan;
-  plan.query_ends = {0, 50, 70};
-  plan.key_ends = {0, 50, 110};
-  for (int64_t i = 0; i < 110; ++i) plan.slots.push_back((37 * i) % 128);
-  plan.most_queries = 50;
-  plan.most_keys = 60;
-  kernels::AttentionShape shape;
-  shape.heads = 4;
-  shape.kv_heads = 2;
-  shape.scale = 0.2f;
+TEST(RaggedAttention, FlashIsTheFormula) {
+  RaggedPlan plan;
+  plan.query_starts = {0, 50, 70};
+  plan.key_starts = {0, 50, 110};
+  for (int64_t i = 0; i < 110; ++i) plan.keys.push_back((37 * i) % 128);
+  plan.max_queries = 50;
+  plan.max_keys = 60;
+  PhiConfig config = testing::SmallConfig();
   for (const int64_t dim : {64, 96, 128})
     for (const int64_t window : {0, 9})
       for (const auto type : {at::kBFloat16, at::kHalf}) {
-        shape.head_dim = dim;
-        shape.window = window;
+        config.head_dim = dim;
+        const RaggedKernel flash = FlashKernel(config, at::TensorOptions(type).device(kDevice));
+        ASSERT_NE(flash, nullptr);
         const at::Tensor query = at::randn({70, 4, dim}).to(type),
                          keys = at::randn({128, 2, dim}).to(type),
                          values = at::randn({128, 2, dim}).to(type);
-        const at::Tensor want = PrefillAttention(plan, at::kCPU).Attend(shape, query, keys, values);
-        const at::Tensor got =
-            PrefillAttention(plan, kDevice)
-                .Attend(shape, query.to(kDevice), keys.to(kDevice), values.to(kDevice));
+        const at::Tensor want =
+            RaggedAttention(plan, 0.2, window, at::kCPU, testing::ByFormula)(query, keys, values);
+        const at::Tensor got = RaggedAttention(plan, 0.2, window, kDevice, flash)(
+            query.to(kDevice), keys.to(kDevice), values.to(kDevice));
         EXPECT_LT((got.cpu().to(at::kFloat) - want.to(at::kFloat)).abs().max().item<float>(),
                   type == at::kHalf ? 0.01 : 0.05)
             << "heads of " << dim << ", window " << window;

@@ -26,7 +26,6 @@ class TimedStream : public model::DeviceStream {
     return std::make_unique<Replayed>(uses_, work);
   }
   std::unique_ptr<model::Moment> Mark() override { return std::make_unique<At>(uses_); }
-  bool HasFlashAttention(c10::ScalarType, int64_t) const override { return true; }
   void Wait() override { ++uses_.waits; }
 
  private:

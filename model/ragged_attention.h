@@ -1,4 +1,4 @@
-// Apache-2.0. Attention over a whole forest in one call: its segments as a ragged batch.
+// Apache-2.0. Attention of a ragged batch in one call: of the segments of a forest, or of prefixes.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -31,21 +31,26 @@ using RaggedKernel = std::function<at::Tensor(const at::Tensor& query, const at:
 // serve, as on the CPU and for more than 16 bits.
 RaggedKernel FlashKernel(const PhiConfig& config, const at::TensorOptions& options);
 
-// The segments of a forest as a ragged batch: the queries of a segment are its own nodes, its keys
-// are the nodes of its path, from the root to its own last one.
+// Where the queries and the keys of a ragged batch lie, on the host.
 struct RaggedPlan {
-  std::vector<int64_t> keys;  // nodes of all paths, one path after another; empty: nodes in order
-  std::vector<int64_t> query_starts, key_starts;  // [S + 1]
-  int64_t max_queries = 0, max_keys = 0;
+  std::vector<int64_t> keys;  // places of all keys, one sequence after another; empty: in order
+  std::vector<int64_t> query_starts = {0}, key_starts = {0};  // [S + 1]
+  int64_t max_queries = 0, max_keys = 0;                      // of one sequence
 };
+
+// Plans a forest: the queries of a segment are its own nodes, its keys are the nodes of its path,
+// from the root to its own last one.
 RaggedPlan PlanRagged(std::span<const TokenForest::Segment> segments);
 
-// Attention over a forest by one call of a kernel.
+// Attention of a planned batch by one call of a kernel.
 class RaggedAttention {
  public:
-  RaggedAttention(const PhiConfig& config, const TokenForest& forest, RaggedKernel kernel);
+  // Sends the plan to `device`. `scale` and `window` are RaggedBatch's.
+  RaggedAttention(const RaggedPlan& plan, double scale, int64_t window, c10::Device device,
+                  RaggedKernel kernel);
 
-  // Computes query [N, H, D], key and value [N, KV heads, D] of all nodes -> [N, H * D].
+  // Computes query [N, H, D] of the batch, with key and value [M, KV heads, D], of which the plan
+  // says where its keys lie -> [N, H * D].
   at::Tensor operator()(const at::Tensor& query, const at::Tensor& key,
                         const at::Tensor& value) const;
 

@@ -1,5 +1,5 @@
 // Apache-2.0.
-#include "model/whole_forest_attention.h"
+#include "model/ragged_attention.h"
 
 #include <ATen/SDPBackend.h>
 #include <ATen/TensorOperators.h>
@@ -12,7 +12,6 @@
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
-#include <cmath>
 #include <numeric>
 #include <optional>
 #include <utility>
@@ -94,7 +93,7 @@ RaggedKernel FlashKernel(const PhiConfig& config, const at::TensorOptions& optio
 }
 
 RaggedPlan PlanRagged(std::span<const TokenForest::Segment> segments) {
-  RaggedPlan plan{{}, {0}, {0}};
+  RaggedPlan plan;
   // The nodes of a segment's path, without its own, are those of its parent's path in `keys`.
   std::vector<int64_t> path_end;
   bool in_order = true;
@@ -116,21 +115,19 @@ RaggedPlan PlanRagged(std::span<const TokenForest::Segment> segments) {
   return plan;
 }
 
-RaggedAttention::RaggedAttention(const PhiConfig& config, const TokenForest& forest,
-                                 RaggedKernel kernel)
+RaggedAttention::RaggedAttention(const RaggedPlan& plan, double scale, int64_t window,
+                                 c10::Device device, RaggedKernel kernel)
     : kernel_(std::move(kernel)) {
-  const RaggedPlan plan = PlanRagged(forest.segments);
   batch_.max_queries = plan.max_queries;
   batch_.max_keys = plan.max_keys;
-  batch_.scale = config.attention_scale == 0 ? 1 / std::sqrt(static_cast<double>(config.head_dim))
-                                             : config.attention_scale;
+  batch_.scale = scale;
   // No mask differs from that of a window which reaches back to the first key.
-  batch_.window = config.sliding_window < plan.max_keys ? config.sliding_window : 0;
+  batch_.window = window < plan.max_keys ? window : 0;
   // All of it goes to the device at once.
   std::vector<int64_t> numbers = plan.query_starts;
   numbers.insert(numbers.end(), plan.key_starts.begin(), plan.key_starts.end());
   numbers.insert(numbers.end(), plan.keys.begin(), plan.keys.end());
-  const at::Tensor there = ToDevice(numbers, forest.tokens.device());
+  const at::Tensor there = ToDevice(numbers, device);
   const auto count = std::ssize(plan.query_starts);
   const at::Tensor starts = there.narrow(0, 0, 2 * count).to(at::kInt);
   batch_.query_starts = starts.narrow(0, 0, count);

@@ -1,5 +1,5 @@
 // Apache-2.0.
-#include "model/prefill_attention.h"
+#include "model/prefill_plan.h"
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/randn.h>
@@ -10,6 +10,8 @@
 #include <deque>
 #include <utility>
 #include <vector>
+
+#include "tests/support/ragged_formula.h"
 
 namespace pivotal::model {
 namespace {
@@ -38,73 +40,68 @@ class Rows {
 
 const std::vector<int32_t> kTrunk = {5, 2, 9}, kOne = {1, 7}, kOther = {3, 4}, kThird = {6, 8};
 
-TEST(PrefillPlan, RowsOfOneSequenceAreOne) {
+TEST(PlanPrefill, RowsOfOneSequenceAreOne) {
   Rows rows;
   rows.Add({}, 0, kTrunk, 0, 20);
   rows.Add({}, 0, kOne, 10, 18);  // its first ten tokens are computed already
-  const auto plan = PrefillPlan::Of(rows.rows);
+  const auto plan = PlanPrefill(rows.rows);
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->query_ends, ElementsAre(0, 20, 28));
-  EXPECT_THAT(plan->key_ends, ElementsAre(0, 20, 38));
-  EXPECT_EQ(plan->most_queries, 20);
-  EXPECT_EQ(plan->most_keys, 20);
-  EXPECT_EQ(plan->slots[0], 5 * 16);
-  EXPECT_EQ(plan->slots[19], 2 * 16 + 3);
-  EXPECT_EQ(plan->slots[37], 7 * 16 + 1);
+  EXPECT_THAT(plan->query_starts, ElementsAre(0, 20, 28));
+  EXPECT_THAT(plan->key_starts, ElementsAre(0, 20, 38));
+  EXPECT_EQ(plan->max_queries, 20);
+  EXPECT_EQ(plan->max_keys, 20);
+  EXPECT_EQ(plan->keys[0], 5 * 16);
+  EXPECT_EQ(plan->keys[19], 2 * 16 + 3);
+  EXPECT_EQ(plan->keys[37], 7 * 16 + 1);
 }
 
 // A trunk and two that continue it after 18 and 20 of its tokens, in one pass. The second one goes
 // on where the first has ended by position, but in another sequence.
-TEST(PrefillPlan, TrunksThatContinueOneAnother) {
+TEST(PlanPrefill, TrunksThatContinueOneAnother) {
   Rows rows;
   rows.Add({}, 0, kTrunk, 0, 20);
   rows.Add(kTrunk, 18, kOne, 18, 20);
   rows.Add(kTrunk, 20, kOther, 20, 25);
-  const auto plan = PrefillPlan::Of(rows.rows);
+  const auto plan = PlanPrefill(rows.rows);
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->query_ends, ElementsAre(0, 20, 22, 27));
-  EXPECT_THAT(plan->key_ends, ElementsAre(0, 20, 40, 65));
-  EXPECT_EQ(plan->slots[20 + 17], 2 * 16 + 1);
-  EXPECT_EQ(plan->slots[20 + 18], 1 * 16);
+  EXPECT_THAT(plan->query_starts, ElementsAre(0, 20, 22, 27));
+  EXPECT_THAT(plan->key_starts, ElementsAre(0, 20, 40, 65));
+  EXPECT_EQ(plan->keys[20 + 17], 2 * 16 + 1);
+  EXPECT_EQ(plan->keys[20 + 18], 1 * 16);
 }
 
 // A trunk and its continuation are one sequence if the one goes on at the other's end.
-TEST(PrefillPlan, AContinuationAtTheEnd) {
+TEST(PlanPrefill, AContinuationAtTheEnd) {
   Rows rows;
   rows.Add({}, 0, kTrunk, 0, 20);
   rows.Add(kTrunk, 20, kOne, 20, 30);
-  const auto plan = PrefillPlan::Of(rows.rows);
+  const auto plan = PlanPrefill(rows.rows);
   ASSERT_TRUE(plan);
-  EXPECT_THAT(plan->query_ends, ElementsAre(0, 30));
-  EXPECT_EQ(std::ssize(plan->slots), 30);
+  EXPECT_THAT(plan->query_starts, ElementsAre(0, 30));
+  EXPECT_EQ(std::ssize(plan->keys), 30);
 }
 
-TEST(PrefillPlan, ManyShortRowsOnALongPastDoNotSuit) {
+TEST(PlanPrefill, ManyShortRowsOnALongPastDoNotSuit) {
   Rows rows;
   for (const auto* own : {&kOne, &kOther, &kThird}) rows.Add(kTrunk, 40, *own, 40, 42);
-  EXPECT_FALSE(PrefillPlan::Of(rows.rows));
+  EXPECT_FALSE(PlanPrefill(rows.rows));
 }
 
 // Compares with the definition in double precision, query by query.
-TEST(PrefillAttention, IsAttentionOfEachRowToItsPast) {
+TEST(PlanPrefill, GivesAttentionOfEachRowToItsPast) {
   Rows rows;
   rows.Add({}, 0, kTrunk, 0, 40);
   rows.Add(kTrunk, 33, kOne, 33, 50);
   rows.Add({}, 0, kOther, 5, 21);
-  const auto plan = PrefillPlan::Of(rows.rows);
+  const auto plan = PlanPrefill(rows.rows);
   ASSERT_TRUE(plan);
   const int64_t heads = 4, kv_heads = 2, dim = 8;
   const at::Tensor query = at::randn({std::ssize(rows.rows), heads, dim}),
                    keys = at::randn({10 * 16 + 1, kv_heads, dim}), values = at::randn_like(keys);
   for (const int64_t window : {0, 7}) {
-    kernels::AttentionShape shape;
-    shape.heads = heads;
-    shape.kv_heads = kv_heads;
-    shape.head_dim = dim;
-    shape.scale = 0.4f;
-    shape.window = window;
     const at::Tensor out =
-        PrefillAttention(*plan, at::kCPU).Attend(shape, query, keys, values).contiguous();
+        RaggedAttention(*plan, 0.4, window, at::kCPU, testing::ByFormula)(query, keys, values)
+            .view_as(query);
     ASSERT_EQ(out.sizes(), query.sizes());
     for (int64_t r = 0; r < std::ssize(rows.rows); ++r) {
       std::vector<int64_t> slots;

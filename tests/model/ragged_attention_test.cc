@@ -1,5 +1,5 @@
 // Apache-2.0. Attention in one call over a forest is that of its segments, one after another.
-#include "model/whole_forest_attention.h"
+#include "model/ragged_attention.h"
 
 #include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
@@ -17,36 +17,11 @@
 #include "kernels/philox.h"
 #include "model/attention.h"
 #include "model/checkpoint.h"
+#include "tests/support/ragged_formula.h"
 #include "tests/support/small_phi.h"
 
 namespace pivotal::model {
 namespace {
-
-// What RaggedBatch says, by the formula of attention, one sequence after another.
-at::Tensor ByFormula(const at::Tensor& query, const at::Tensor& key, const at::Tensor& value,
-                     const RaggedBatch& batch) {
-  const int64_t group = query.size(1) / key.size(1);
-  const auto start = [](const at::Tensor& starts, int64_t i) { return starts[i].item<int64_t>(); };
-  std::vector<at::Tensor> out;
-  for (int64_t s = 0; s + 1 < batch.query_starts.size(0); ++s) {
-    const auto of = [&](const at::Tensor& t, const at::Tensor& starts) {
-      return t.slice(0, start(starts, s), start(starts, s + 1));
-    };
-    const at::Tensor q = of(query, batch.query_starts);
-    const at::Tensor k = of(key, batch.key_starts).repeat_interleave(group, 1);
-    const at::Tensor v = of(value, batch.key_starts).repeat_interleave(group, 1);
-    EXPECT_LE(q.size(0), batch.max_queries);
-    EXPECT_LE(k.size(0), batch.max_keys);
-    const at::Tensor at_key = at::arange(k.size(0));
-    const at::Tensor at_query = at::arange(k.size(0) - q.size(0), k.size(0)).unsqueeze(1);
-    at::Tensor hidden = at_key.gt(at_query);
-    if (batch.window > 0) hidden = hidden | at_key.le(at_query - batch.window);
-    const at::Tensor scores = (at::einsum("qhd,khd->hqk", {q, k}) * batch.scale)
-                                  .masked_fill(hidden, -std::numeric_limits<double>::infinity());
-    out.push_back(at::einsum("hqk,khd->qhd", {at::softmax(scores, -1), v}));
-  }
-  return at::cat(out);
-}
 
 // A forest of sequences that branch off one another at random places. Every third sequence lies
 // beyond LongRoPE's limit if `rope` has one below 30.
@@ -114,7 +89,8 @@ void ExpectSegmentsOneAfterAnother(const PhiConfig& config) {
     const int64_t nodes = forest.tokens.size(0);
     const auto sources = RandomSources(seed, nodes);
     const Inputs inputs = RandomInputs(config, nodes);
-    const ForestAttention want(config, forest, sources), got(config, forest, sources, ByFormula);
+    const ForestAttention want(config, forest, sources),
+        got(config, forest, sources, testing::ByFormula);
     for (int64_t layer = 0; layer < config.num_hidden_layers; ++layer) {
       const auto expected = OutputAndGradients(want, layer, inputs, options);
       const auto actual = OutputAndGradients(got, layer, inputs, options);
