@@ -34,19 +34,17 @@ double MedianOf(std::vector<double> values) {
 double TimeOf(DeviceStream* stream, const std::function<void()>& run) {
   using Clock = std::chrono::steady_clock;
   const auto start = Clock::now();
-  std::unique_ptr<Moment> begin, end;
   if (stream == nullptr) {
     run();
-  } else {
-    stream->Run([&] {
-      begin = stream->Mark();
-      run();
-      end = stream->Mark();
-    });
-    stream->Wait();
+    return std::chrono::duration<double>(Clock::now() - start).count();
   }
-  if (begin != nullptr && end != nullptr) return begin->SecondsUntil(*end);
-  return std::chrono::duration<double>(Clock::now() - start).count();
+  std::unique_ptr<Moment> begin, end;
+  stream->Run([&] {
+    begin = stream->Mark();
+    run();
+    end = stream->Mark();
+  });
+  return begin->SecondsUntil(*end);
 }
 
 }  // namespace

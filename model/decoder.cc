@@ -33,7 +33,7 @@ std::unique_ptr<Decoder> MakeDecoder(const PhiModel& model, const DecoderOptions
 #ifdef PIVOTAL_CUDA_DECODER
   if (model.options().device().is_cuda() && GpuDecoder::Supports(model))
     return std::make_unique<GpuDecoder>(model, options, MakeCudaStream(model.options().device()),
-                                        FlashKernel(model.config(), model.options()));
+                                        model.flash());
 #endif
   return std::make_unique<TensorDecoder>(model, options);
 }

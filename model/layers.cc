@@ -126,11 +126,15 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   }
 };
 
+at::Tensor Gated(const at::Tensor& x) {
+  const auto halves = x.chunk(2, -1);
+  return at::silu(halves[0]).mul_(halves[1]);
+}
+
 struct SwiGluFunction : torch::autograd::Function<SwiGluFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x) {
     context->save_for_backward({x});
-    const auto halves = x.chunk(2, -1);
-    return at::silu(halves[0]).mul_(halves[1]);
+    return Gated(x);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const at::Tensor x = context->get_saved_variables()[0];
@@ -222,11 +226,7 @@ at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon
   return at::rms_norm(x, weight.sizes(), weight, epsilon);
 }
 
-at::Tensor SwiGlu(const at::Tensor& x) {
-  if (Recorded(x)) return SwiGluFunction::apply(x);
-  const auto halves = x.chunk(2, -1);
-  return at::silu(halves[0]).mul_(halves[1]);
-}
+at::Tensor SwiGlu(const at::Tensor& x) { return Recorded(x) ? SwiGluFunction::apply(x) : Gated(x); }
 
 at::Tensor RotateHalves(const at::Tensor& x, const RopeAngles& angles) {
   return Recorded(x) ? RotateFunction::apply(x, angles.cos, angles.sin)

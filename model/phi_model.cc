@@ -96,7 +96,8 @@ PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string&
     : config_(std::move(config)),
       parameters_(std::move(parameters)),
       weights_(TakeWeights(config_, parameters_, source)),
-      rope_(config_, options()) {
+      rope_(config_, options()),
+      flash_(FlashKernel(config_, options())) {
   if (!config_.masked_tokens.empty())
     masked_tokens_ = ToDevice(config_.masked_tokens, options().device());
 }
@@ -156,8 +157,7 @@ at::Tensor PhiModel::Hidden(const TokenForest& forest, std::span<const int64_t> 
     pass->angles = rope_.Angles(positions, std::span(lengths).first(1));
   }
   pass->outputs = outputs;
-  const auto attention =
-      std::make_shared<ForestAttention>(config_, forest, sources, FlashKernel(config_, options()));
+  const auto attention = std::make_shared<ForestAttention>(config_, forest, sources, flash_);
   pass->sources = attention->sources();
   pass->attend = [attention](int64_t layer, const at::Tensor& query, const at::Tensor& key,
                              const at::Tensor& value) {

@@ -15,6 +15,7 @@
 
 #include "model/layers.h"
 #include "model/phi_config.h"
+#include "model/ragged_attention.h"
 #include "model/token_forest.h"
 #include "model/weights.h"
 #include "pivotal/tokenizer.h"
@@ -83,6 +84,8 @@ class PhiModel {
 
   const PhiConfig& config() const { return config_; }
   const Rope& rope() const { return rope_; }
+  // Flash attention for the model's device and type; null where it cannot serve (FlashKernel).
+  const RaggedKernel& flash() const { return flash_; }
   const ParameterMap& parameters() const { return parameters_; }
   // The parameters by role, with the adapter's updates.
   const Weights& weights() const { return weights_; }
@@ -108,6 +111,7 @@ class PhiModel {
   std::set<std::string> frozen_;
   Weights weights_;
   Rope rope_;
+  RaggedKernel flash_;
   at::Tensor masked_tokens_;  // [M] int64, never predicted; undefined if there are none
   bool activation_checkpointing_ = false;
 };

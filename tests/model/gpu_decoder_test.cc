@@ -114,7 +114,7 @@ std::unique_ptr<PhiModel> There(const PhiModel& model) {
 
 // Returns what computes prefills: on a GPU what serves there, else the formula, if `uses` says so.
 RaggedKernel Flash(const PhiModel& model, const Uses& uses) {
-  if (!kDevice.is_cpu()) return FlashKernel(model.config(), model.options());
+  if (!kDevice.is_cpu()) return model.flash();
   return uses.flash ? RaggedKernel(testing::ByFormula) : nullptr;
 }
 
