@@ -63,28 +63,46 @@ TEST_F(ResultDisk, TooLittleRoomIsSaidBeforeTheWork) {
   }
 }
 
-// A folder gets the name of the file during the work.
+// A folder gets the name of the file during the work: from a judge, or, where there is none, from
+// whoever writes the input: a pipe for each of the three times that it is read. A pipe ends once
+// the next one has its place.
 TEST_F(ResultDisk, AResultThatCannotBeWrittenIsPrinted) {
+  temp_.Write("takes.sh",
+              "while read -r line; do mkdir -p \"$1\"; echo '{\"success\": true}'; done\n");
+  const auto judge = [&](const std::string& out) {
+    return " --oracle 'command:sh " + Path("takes.sh") + " " + out + "'";
+  };
+  const std::string lines = Path("score.jsonl"), in = Path("in");
+  const std::string pipes[] = {Path("first"), Path("second"), Path("third")};
+  const auto writes = [&](const std::string& out) {
+    return "mkfifo " + pipes[0] + " " + pipes[1] + " " + pipes[2] + "; ln -s " + pipes[0] + " " +
+           in + "; { { cat " + lines + "; ln -sfn " + pipes[1] + " " + in + "; } > " + pipes[0] +
+           "; { cat " + lines + "; ln -sfn " + pipes[2] + " " + in + "; } > " + pipes[1] +
+           "; { until [ -e " + out + ".tmp ]; do sleep 0.01; done; mkdir " + out + "; cat " +
+           lines + "; } > " + pipes[2] + "; } & ";
+  };
+  const std::string outs[] = {Path("out0"), Path("out1"), Path("out2")};
   const struct {
-    std::string command, line, said;
+    std::string command, out, line, said;
   } cases[] = {
-      {Eval(), "\"successes\":", "the scores are on standard output instead"},
-      {Score(), "\"logprobs\":", "the 4 lines that are finished are on standard output instead"},
-      {Grade(), "\"success\":", "the 4 lines that are finished are on standard output instead"}};
-  int number = 0;
-  for (const auto& [command, line, said] : cases) {
-    const std::string out = Path("out" + std::to_string(number++));
+      {Eval(judge(outs[0])), outs[0],
+       "\"successes\":", "the scores are on standard output instead"},
+      {writes(outs[1]) + PIVOTAL_BINARY " score --device cpu --model " + testing::kTinyModel +
+           " --input " + in,
+       outs[1], "\"logprobs\":", "the 4 lines that are finished are on standard output instead"},
+      {PIVOTAL_BINARY " grade --threads 1 --input " + Path("grade.jsonl") + judge(outs[2]), outs[2],
+       "\"success\":", "the 4 lines that are finished are on standard output instead"}};
+  for (const auto& [command, out, line, said] : cases) {
     const auto result =
-        RunCommand("{ { until [ -e " + out + ".tmp ]; do :; done; mkdir " + out + "; } & " +
-                   command + " --output " + out + "; CODE=$?; wait; exit $CODE; }");
+        RunCommand("{ " + command + " --output " + out + "; CODE=$?; wait; exit $CODE; }");
     EXPECT_EQ(result.code, 1) << result.output;
     EXPECT_THAT(result.output,
                 AllOf(HasSubstr("pivotal: " + out + ": can't rename"), HasSubstr(said)));
-    std::size_t lines = 0;
+    std::size_t found = 0;
     for (auto at = result.output.find(line); at != std::string::npos;
          at = result.output.find(line, at + 1))
-      ++lines;
-    EXPECT_EQ(lines, 4u) << result.output;
+      ++found;
+    EXPECT_EQ(found, 4u) << result.output;
     EXPECT_FALSE(fs::exists(out + ".tmp"));
   }
 }
