@@ -1,11 +1,13 @@
-// Apache-2.0. Kernels of decoding on a CPU: matrix products, attention, norms, rotary embedding,
-// activations and exponentials. They are compiled once per instruction set and chosen at run time.
+// Apache-2.0. Kernels for a CPU: of decoding (matrix products, attention, norms, rotary embedding,
+// activations, exponentials) and of the optimizer. They are compiled once per instruction set and
+// chosen at run time.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string_view>
 
+#include "kernels/adamw8.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/paged_attention.h"
 
@@ -100,6 +102,9 @@ struct CpuKernels {
   // weights[c * kSumChunk..(c + 1) * kSumChunk).
   void (*row_exp)(const float* row, int64_t size, float max, float scale, float* weights,
                   float* sums);
+  // Steps blocks [first_block, last_block) of the task's elements; equal to the bit in all
+  // instruction sets.
+  void (*adamw8)(const AdamW8Task& task, int64_t first_block, int64_t last_block);
 };
 
 // Returns "portable", "avx2" or "avx512".

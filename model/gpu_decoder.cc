@@ -21,7 +21,7 @@
 namespace pivotal::model {
 namespace {
 
-using kernels::cuda::ElementType;
+using kernels::ElementType;
 
 // Tokens of a tile. A prefill uses tiles of a quarter of its longest row, if longer.
 constexpr int64_t kTileTokens = 256;

@@ -154,7 +154,7 @@ class GpuDecoder : public Decoder {
   const PhiModel& model_;
   std::unique_ptr<DeviceStream> stream_;
   std::unique_ptr<StepClock> clock_;  // null: not timed
-  kernels::cuda::ElementType type_;
+  kernels::ElementType type_;
   bool fused_;  // whether the layers are FusedHidden()'s
   bool records_;
   RaggedKernel flash_;

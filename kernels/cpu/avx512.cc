@@ -1,4 +1,5 @@
 // Apache-2.0. Compiled for AVX-512, with the flags of kernels/CMakeLists.txt.
+#include "kernels/cpu/adamw8.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/matmul.h"
 #include "kernels/cpu/rows.h"
@@ -6,7 +7,7 @@
 
 namespace pivotal::kernels {
 
-const CpuKernels kAvx512Kernels = {Isa::kAvx512, Matmul,   Attend, Norm,
-                                   Rotate,       Activate, RowMax, RowExp};
+const CpuKernels kAvx512Kernels = {Isa::kAvx512, Matmul, Attend, Norm,  Rotate,
+                                   Activate,     RowMax, RowExp, AdamW8};
 
 }  // namespace pivotal::kernels

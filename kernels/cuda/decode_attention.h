@@ -4,10 +4,9 @@
 
 #include <cstdint>
 
-namespace pivotal::kernels::cuda {
+#include "kernels/element_type.h"
 
-// Type in which the elements of a tensor are stored. Sums are float32 for all types.
-enum class ElementType { kFloat32, kBfloat16, kFloat16 };
+namespace pivotal::kernels::cuda {
 
 inline constexpr int64_t kMaxHeadDim = 128;
 // Largest number of queries (rows times query heads per KV head) of a tile.

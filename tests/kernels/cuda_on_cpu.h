@@ -229,6 +229,7 @@ float __bfloat162float(__nv_bfloat16 x);
 float __half2float(__half x);
 __nv_bfloat16 __float2bfloat16(float x);
 __half __float2half(float x);
+inline __nv_bfloat16 __ushort_as_bfloat16(uint16_t bits) { return {bits}; }
 
 namespace pivotal::kernels::cuda_on_cpu {
 
