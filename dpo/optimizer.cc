@@ -1,27 +1,23 @@
 // Apache-2.0.
 #include "dpo/optimizer.h"
 
-#include <ATen/Context.h>
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/_foreach_copy.h>
-#include <ATen/ops/_foreach_mul.h>
 #include <ATen/ops/_foreach_norm.h>
-#include <ATen/ops/_fused_adamw.h>
 #include <ATen/ops/cat.h>
-#include <ATen/ops/empty.h>
+#include <ATen/ops/full.h>
 #include <ATen/ops/linalg_vector_norm.h>
-#include <ATen/ops/randint.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/zeros.h>
 #include <ATen/ops/zeros_like.h>
 #include <c10/core/GradMode.h>
 
+#include <algorithm>
 #include <cmath>
-#include <utility>
+#include <functional>
+#include <tuple>
 
 #include "data/base/error.h"
 #include "data/base/names.h"
-#include "kernels/philox.h"
 #include "model/memory.h"
 #include "model/tensor_transfer.h"
 
@@ -31,189 +27,231 @@ namespace {
 constexpr auto kHalfUpdates = data::MakeNameTable<HalfUpdate>(
     "update of 16-bit weights",
     {{HalfUpdate::kMaster, "master"}, {HalfUpdate::kStochastic, "stochastic"}});
+constexpr auto kOptimizers = data::MakeNameTable<OptimizerType>(
+    "optimizer", {{OptimizerType::kAdamW, "adamw"}, {OptimizerType::kAdamW8Bit, "adamw8bit"}});
+constexpr auto kClips = data::MakeNameTable<ClipBy>(
+    "way to clip gradients",
+    {{ClipBy::kGlobal, "global"}, {ClipBy::kTensor, "tensor"}, {ClipBy::kPrevious, "previous"}});
 
-// Returns whether `t` is of a 16-bit type.
-bool IsHalf(const at::Tensor& t) {
-  return t.scalar_type() == at::kBFloat16 || t.scalar_type() == at::kHalf;
-}
-
-// Returns the type of optimizer state for `t`: float32 or wider.
-at::ScalarType WideType(const at::Tensor& t) { return IsHalf(t) ? at::kFloat : t.scalar_type(); }
+constexpr const char* kPreviousNorm = "previous_norm";
 
 }  // namespace
 
 std::vector<std::string> HalfUpdateNames() { return kHalfUpdates.Names(); }
 std::string_view HalfUpdateName(HalfUpdate update) { return kHalfUpdates.Name(update); }
 HalfUpdate ParseHalfUpdate(const std::string& name) { return kHalfUpdates.Parse(name); }
-
-at::Tensor StochasticRound(const at::Tensor& x, uint64_t seed) {
-  if (x.scalar_type() != at::kFloat) Fail("stochastic rounding needs a float32 tensor");
-  at::Generator generator = at::globalContext().defaultGenerator(x.device()).clone();
-  generator.set_current_seed(seed);
-  // A bfloat16 is the upper 16 bits of a float32. Random noise in the lower 16 bits carries into
-  // the upper ones with probability (lower bits) / 2^16, the fraction of the way to the next
-  // bfloat16.
-  const at::Tensor noise =
-      at::randint(0, 1 << 16, x.sizes(), generator, x.options().dtype(at::kInt));
-  const at::Tensor bits = x.view(at::kInt).add(noise).bitwise_and_(at::Scalar(-(1 << 16)));
-  return bits.view(at::kFloat).to(at::kBFloat16);
-}
-
-std::vector<std::size_t> Runs(std::span<const int64_t> elements, int64_t limit) {
-  std::vector<std::size_t> runs;
-  int64_t sum = 0;
-  for (int64_t count : elements) {
-    if (runs.empty() || sum + count > limit) {
-      runs.push_back(0);
-      sum = 0;
-    }
-    ++runs.back();
-    sum += count;
-  }
-  return runs;
-}
+std::vector<std::string> OptimizerTypeNames() { return kOptimizers.Names(); }
+std::string_view OptimizerTypeName(OptimizerType type) { return kOptimizers.Name(type); }
+OptimizerType ParseOptimizerType(const std::string& name) { return kOptimizers.Parse(name); }
+std::vector<std::string> ClipByNames() { return kClips.Names(); }
+std::string_view ClipByName(ClipBy by) { return kClips.Name(by); }
+ClipBy ParseClipBy(const std::string& name) { return kClips.Parse(name); }
 
 AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options, Ranks& ranks)
-    : options_(options), ranks_(ranks), step_(at::zeros({}, model.options().dtype(at::kFloat))) {
+    : options_(options),
+      ranks_(ranks),
+      step_(options),
+      step_count_(at::zeros({}, model.options().dtype(at::kFloat))) {
   const model::ParameterMap trainable = model.Trainable();
   const std::vector<Bucket> buckets = PlanBuckets(trainable, ranks.size());
   std::map<std::string, int> owners;
   for (const Bucket& bucket : buckets)
     for (const std::string& name : bucket.names) owners[name] = bucket.owner;
-  for (const auto& [name, tensor] : trainable) {
-    Slot& slot = slots_.emplace_back();
-    slot.name = name;
-    slot.parameter = tensor;
-    slot.parameter.requires_grad_(true);
-    slot.owner = owners.at(name);
-    slot.weight_decay = tensor.dim() >= 2 ? options.weight_decay : 0.0;
-    if (Owns(slot)) MakeState(slot);
+  for (const auto& [name, parameter] : trainable) {
+    TrainedTensor& tensor = tensors_.emplace_back();
+    tensor.name = name;
+    tensor.parameter = parameter;
+    tensor.parameter.requires_grad_(true);
+    tensor.weight_decay = parameter.dim() >= 2 ? options.weight_decay : 0.0;
+    owners_.push_back(owners.at(name));
+    if (owners_.back() == ranks.rank()) MakeState(options, tensor);
   }
-  std::map<std::pair<at::ScalarType, double>, std::vector<std::size_t>> groups;
-  for (std::size_t i = 0; i < slots_.size(); ++i)
-    if (Owns(slots_[i]))
-      groups[{slots_[i].parameter.scalar_type(), slots_[i].weight_decay}].push_back(i);
-  for (auto& [kind, slots] : groups) groups_.push_back(std::move(slots));
+  std::vector<std::size_t> own;
+  for (std::size_t i = 0; i < tensors_.size(); ++i)
+    if (Owns(i)) own.push_back(i);
+  groups_ = GroupsOf(own);
   exchange_ = std::make_unique<GradientExchange>(trainable, buckets, ranks);
+  if (options.fused_backward) PrepareLayers();
 }
 
 AdamW::~AdamW() {
   exchange_.reset();
-  for (Slot& slot : slots_) {
-    slot.parameter.mutable_grad().reset();
-    slot.parameter.requires_grad_(false);
+  for (const auto& [tensor, hook] : hooks_) tensor.remove_hook(hook);
+  for (TrainedTensor& tensor : tensors_) {
+    tensor.parameter.mutable_grad().reset();
+    tensor.parameter.requires_grad_(false);
   }
 }
 
-void AdamW::MakeState(Slot& slot) const {
-  const at::Tensor value = slot.parameter.detach();
-  const bool half = IsHalf(value);
-  const at::Tensor moments = at::zeros_like(value, value.options().dtype(WideType(value)));
-  slot.first_moment = moments;
-  slot.second_moment = moments.clone();
-  if (!half) {
-    slot.master = value;
-  } else if (options_.half_update == HalfUpdate::kMaster) {
-    slot.master = value.to(at::kFloat);
-  } else if (value.scalar_type() != at::kBFloat16) {
-    Fail("stochastic rounding needs bfloat16 weights; {} is {}", slot.name,
-         c10::toString(value.scalar_type()));
-  }
+AdamW::Groups AdamW::GroupsOf(std::span<const std::size_t> tensors) const {
+  std::map<std::tuple<at::ScalarType, double, bool>, std::vector<std::size_t>> kinds;
+  for (std::size_t i : tensors)
+    kinds[{tensors_[i].parameter.scalar_type(), tensors_[i].weight_decay,
+           tensors_[i].IsQuantised()}]
+        .push_back(i);
+  Groups groups;
+  for (auto& [kind, group] : kinds) groups.push_back(std::move(group));
+  return groups;
 }
 
-template <typename F>
-void AdamW::ForState(const Slot& slot, F f) const {
-  f("first_moment." + slot.name, slot.first_moment);
-  f("second_moment." + slot.name, slot.second_moment);
-  if (IsHalf(slot.parameter) && options_.half_update == HalfUpdate::kMaster)
-    f("master." + slot.name, slot.master);
+void AdamW::PrepareLayers() {
+  if (ranks_.size() > 1)
+    Fail(
+        "--fused-backward updates weights before the gradients of other ranks have come; use one "
+        "process, or leave it out");
+  std::map<int, std::vector<std::size_t>, std::greater<>> by_layer;
+  for (std::size_t i = 0; i < tensors_.size(); ++i)
+    by_layer[LayerOf(tensors_[i].name)].push_back(i);
+  for (const auto& [layer, tensors] : by_layer) {
+    for (std::size_t i : tensors) {
+      const auto hook = [this, index = layers_.size(), layer](const at::Tensor&) {
+        OnGradient(index, layer);
+      };
+      hooks_.emplace_back(tensors_[i].parameter, tensors_[i].parameter.register_hook(hook));
+    }
+    layers_.push_back({layer, GroupsOf(tensors)});
+  }
 }
 
 std::map<std::string, at::Tensor> AdamW::State() const {
   std::map<std::string, at::Tensor> state;
-  for (const Slot& slot : slots_) {
-    ForState(slot, [&](const std::string& name, at::Tensor tensor) {
-      if (!Owns(slot))
-        tensor = at::empty(slot.parameter.sizes(),
-                           slot.parameter.options().dtype(WideType(slot.parameter)));
-      ranks_.Broadcast(tensor, slot.owner);
-      if (Owns(slot) || ranks_.rank() == 0) state[name] = tensor;
-    });
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    const auto own = Owns(i) ? tensors_[i].State() : EmptyState(options_, tensors_[i]);
+    for (const auto& [name, tensor] : own) {
+      ranks_.Broadcast(tensor, owners_[i]);
+      if (Owns(i) || ranks_.rank() == 0) state[name] = tensor;
+    }
   }
+  if (options_.clip_by == ClipBy::kPrevious)
+    state[kPreviousNorm] = at::full({1}, previous_norm_, at::TensorOptions(at::kFloat));
   return state;
 }
 
 void AdamW::Restore(const std::map<std::string, at::Tensor>& state, int64_t steps) {
   const c10::NoGradGuard no_grad;
-  for (const Slot& slot : slots_) {
-    if (!Owns(slot)) continue;
-    ForState(slot, [&](const std::string& name, at::Tensor tensor) {
-      const auto it = state.find(name);
-      if (it == state.end() || it->second.sizes() != tensor.sizes())
-        Fail(
-            "the saved optimizer state belongs to other weights: {} is missing or has another "
-            "shape",
-            name);
-      tensor.copy_(it->second);
-    });
+  const auto find = [&](const std::string& name, const at::Tensor& like) -> const at::Tensor& {
+    const auto it = state.find(name);
+    if (it == state.end() || it->second.sizes() != like.sizes() ||
+        it->second.scalar_type() != like.scalar_type())
+      Fail(
+          "the saved optimizer state belongs to other weights: {} is missing or has another shape "
+          "or type",
+          name);
+    return it->second;
+  };
+  for (std::size_t i = 0; i < tensors_.size(); ++i) {
+    if (!Owns(i)) continue;
+    for (const auto& [name, tensor] : tensors_[i].State()) tensor.copy_(find(name, tensor));
+  }
+  if (options_.clip_by == ClipBy::kPrevious) {
+    const at::Tensor norm = at::zeros({1}, at::TensorOptions(at::kFloat));
+    previous_norm_ = find(kPreviousNorm, norm).item<float>();
   }
   CountSteps(steps);
 }
 
 void AdamW::CountSteps(int64_t steps) {
   steps_ = steps;
-  step_.fill_(steps);
+  step_count_.fill_(steps);
 }
 
-void AdamW::Update(std::span<const std::size_t> slots, const Change& change) {
-  std::vector<at::Tensor> masters, gradients, first, second;
-  for (std::size_t i : slots) {
-    Slot& slot = slots_[i];
-    const at::Tensor gradient = slot.parameter.grad();
-    gradients.push_back(gradient.defined() ? gradient.to(slot.first_moment.scalar_type())
-                                           : at::zeros_like(slot.first_moment));
-    slot.parameter.mutable_grad().reset();
-    masters.push_back(slot.master.defined() ? slot.master : slot.parameter.to(at::kFloat));
-    first.push_back(slot.first_moment);
-    second.push_back(slot.second_moment);
+at::Tensor AdamW::TakeNorms(std::span<const std::size_t> group) {
+  std::vector<std::size_t> places;
+  std::vector<at::Tensor> gradients;
+  at::ScalarType type = at::kFloat;
+  for (std::size_t i : group) {
+    const at::Tensor& parameter = tensors_[i].parameter;
+    if (!parameter.grad().defined()) continue;
+    places.push_back(i);
+    gradients.push_back(parameter.grad());
+    if (parameter.scalar_type() == at::kDouble) type = at::kDouble;
   }
-  if (change.clip.defined()) at::_foreach_mul_(gradients, change.clip.to(first[0].scalar_type()));
-  at::_fused_adamw_(masters, gradients, first, second, {}, std::vector(slots.size(), step_),
-                    change.learning_rate, options_.beta1, options_.beta2,
-                    slots_[slots[0]].weight_decay, options_.epsilon, /*amsgrad=*/false,
-                    /*maximize=*/false, /*grad_scale=*/{}, /*found_inf=*/change.nothing);
-  // What has not changed is rounded to what it was.
-  if (!slots_[slots[0]].master.defined()) {
-    const uint64_t seed = kernels::MixStream(options_.rounding_seed, steps_);
-    for (std::size_t k = 0; k < slots.size(); ++k)
-      slots_[slots[k]].parameter.copy_(
-          StochasticRound(masters[k], kernels::MixStream(seed, slots[k])));
-  } else if (IsHalf(slots_[slots[0]].parameter)) {
-    std::vector<at::Tensor> parameters;
-    for (std::size_t i : slots) parameters.push_back(slots_[i].parameter);
-    at::_foreach_copy_(parameters, masters);
+  if (!places.empty()) {
+    const auto found = at::_foreach_norm(gradients, 2, type);
+    for (std::size_t k = 0; k < places.size(); ++k) norms_[places[k]] = found[k].to(at::kFloat);
   }
+  std::vector<at::Tensor> norms;
+  for (std::size_t i : group) norms.push_back(norms_[i]);
+  return at::stack(norms);
 }
 
 at::Tensor AdamW::GradNorm(const at::Tensor& values) const {
-  std::vector<at::Tensor> norms(slots_.size(), at::zeros_like(step_));
-  for (const auto& group : groups_) {
-    std::vector<std::size_t> slots;
-    std::vector<at::Tensor> gradients;
-    for (std::size_t i : group) {
-      if (!slots_[i].parameter.grad().defined()) continue;
-      slots.push_back(i);
-      gradients.push_back(slots_[i].parameter.grad());
-    }
-    if (slots.empty()) continue;
-    const auto found = at::_foreach_norm(gradients, 2, WideType(slots_[slots[0]].parameter));
-    for (std::size_t k = 0; k < slots.size(); ++k) norms[slots[k]] = found[k].to(at::kFloat);
-  }
-  const at::Tensor all = at::stack(norms);
+  const at::Tensor all = at::stack(norms_);
   // Zero times a loss that is not finite is not a number.
   if (values.defined()) all.select(0, 0).add_((values.select(1, 0) * 0).sum());
   ranks_.Sum(all);  // for each weight, only its owner has a norm above 0
   return at::linalg_vector_norm(all);
+}
+
+at::Tensor AdamW::Clip(const at::Tensor& norms, const at::Tensor& all) const {
+  if (options_.max_grad_norm == 0) return {};
+  const auto factor = [&](const at::Tensor& norm) {
+    return (options_.max_grad_norm / norm.to(at::kDouble)).clamp_max(1);
+  };
+  at::Tensor clip;
+  if (options_.clip_by == ClipBy::kGlobal) {
+    clip = factor(all);
+  } else if (options_.clip_by == ClipBy::kTensor || previous_norm_ < 0) {
+    clip = factor(norms);
+  } else {
+    clip = factor(at::full({}, previous_norm_, step_count_.options()));
+  }
+  // A CPU has these numbers already.
+  if (clip.is_cpu() && clip.min().item<double>() == 1) return {};
+  return clip;
+}
+
+void AdamW::Update(std::span<const std::size_t> group, AdamWStep::Change change) {
+  std::vector<int64_t> widened;
+  std::vector<TrainedTensor*> tensors;
+  for (std::size_t i : group) {
+    tensors.push_back(&tensors_[i]);
+    const auto type = tensors_[i].parameter.scalar_type();
+    widened.push_back(type == at::kHalf || type == at::kBFloat16 ? tensors_[i].parameter.numel()
+                                                                 : 0);
+  }
+  const at::Tensor clip = change.clip;
+  std::size_t first = 0;
+  for (std::size_t count : Runs(widened, model::kWideElements)) {
+    if (clip.defined() && clip.dim() == 1)
+      change.clip = clip.narrow(0, static_cast<int64_t>(first), static_cast<int64_t>(count));
+    step_.Update(std::span(tensors).subspan(first, count), group.subspan(first, count), change);
+    first += count;
+  }
+}
+
+void AdamW::BeginBackward(double factor, const at::Tensor& loss) {
+  if (!options_.fused_backward) return exchange_->Begin();
+  BeginFused(factor);
+  if (loss.defined()) nothing_.copy_(loss.detach().isfinite().logical_not());
+}
+
+void AdamW::BeginFused(double factor) {
+  factor_ = factor;
+  updated_ = 0;
+  in_step_ = true;
+  norms_.assign(tensors_.size(), at::zeros_like(step_count_));
+  nothing_ = at::zeros_like(step_count_);
+  CountSteps(steps_ + 1);
+}
+
+void AdamW::OnGradient(std::size_t index, int layer) {
+  if (!in_step_) return;
+  if (index < updated_)
+    Fail("a gradient came after its layer was updated: two passes through the layers");
+  if (layer == kEmbeddingLayer) return;  // its first gradient may be that of the tied output matrix
+  const c10::NoGradGuard no_grad;
+  for (; updated_ < index; ++updated_) UpdateLayer(layers_[updated_]);
+}
+
+void AdamW::UpdateLayer(const Layer& layer) {
+  for (const auto& group : layer.groups) {
+    const at::Tensor norms = TakeNorms(group);
+    nothing_.copy_(nothing_.maximum(norms.isfinite().all().logical_not().to(at::kFloat)));
+    Update(group,
+           {factor_ * options_.learning_rate, steps_, step_count_, Clip(norms, {}), nothing_});
+    for (std::size_t i : group) tensors_[i].parameter.mutable_grad().reset();
+  }
 }
 
 double AdamW::Step(double factor) {
@@ -223,35 +261,42 @@ double AdamW::Step(double factor) {
 
 double AdamW::Step(double factor, at::Tensor& values) {
   const c10::NoGradGuard no_grad;
-  exchange_->Finish();
+  if (options_.fused_backward) {
+    if (!in_step_) BeginFused(factor);  // without a backward pass
+    for (; updated_ < layers_.size(); ++updated_) UpdateLayer(layers_[updated_]);
+    in_step_ = false;
+  } else {
+    exchange_->Finish();
+    norms_.assign(tensors_.size(), at::zeros_like(step_count_));
+    for (const auto& group : groups_) TakeNorms(group);
+  }
   const at::Tensor norm = GradNorm(values), wide_norm = norm.to(at::kDouble);
   // Everything is decided on the device: it goes on with the update while the host waits for this.
   model::HostCopy numbers(values.defined() ? at::cat({wide_norm.view(1), values.flatten()})
                                            : wide_norm.view(1));
-  Change change{factor * options_.learning_rate, {}, norm.isfinite().logical_not().to(at::kFloat)};
-  if (options_.max_grad_norm > 0) {
-    change.clip = (options_.max_grad_norm / wide_norm).clamp_max(1);
-    // The CPU has this number already.
-    if (norm.is_cpu() && change.clip.item<double>() == 1) change.clip.reset();
-  }
-  CountSteps(steps_ + 1);
-  for (std::span<const std::size_t> group : groups_) {
-    std::vector<int64_t> widened;
-    for (std::size_t i : group)
-      widened.push_back(IsHalf(slots_[i].parameter) ? slots_[i].parameter.numel() : 0);
-    for (std::size_t count : Runs(widened, model::kWideElements)) {
-      Update(group.first(count), change);
-      group = group.subspan(count);
+  if (!options_.fused_backward) {
+    CountSteps(steps_ + 1);
+    const at::Tensor nothing = norm.isfinite().logical_not().to(at::kFloat);
+    for (const auto& group : groups_) {
+      std::vector<at::Tensor> norms;
+      for (std::size_t i : group) norms.push_back(norms_[i]);
+      Update(group, {factor * options_.learning_rate, steps_, step_count_,
+                     Clip(at::stack(norms), wide_norm), nothing});
+    }
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      tensors_[i].parameter.mutable_grad().reset();
+      ranks_.Broadcast(tensors_[i].parameter, owners_[i]);
     }
   }
-  for (Slot& slot : slots_) {
-    slot.parameter.mutable_grad().reset();
-    ranks_.Broadcast(slot.parameter, slot.owner);
-  }
+  norms_.clear();
   const at::Tensor& read = numbers.Wait();
   if (values.defined()) values = read.slice(0, 1).view(values.sizes());
   const double result = read.const_data_ptr<double>()[0];
-  if (!std::isfinite(result)) CountSteps(steps_ - 1);
+  if (std::isfinite(result)) {
+    previous_norm_ = static_cast<float>(result);
+  } else {
+    CountSteps(steps_ - 1);
+  }
   return result;
 }
 

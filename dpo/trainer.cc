@@ -123,14 +123,14 @@ const StepLog& Trainer::Step() {
   const std::span<const int64_t> step = Examples(log_.step);
   const auto share = ShareOf(step, group_of_, ranks_.rank(), ranks_.size());
   const auto passes = Passes(share, options_.batch_size);
+  const double factor = schedule_.Factor(log_.step);
   PassMetrics metrics;
   for (const auto batch : passes) {
     const LossTerms terms = objective_.Compute(batch, step);
     metrics.Add(terms);
-    if (&batch.back() == &share.back()) optimizer_.BeginExchange();
+    if (&batch.back() == &share.back()) optimizer_.BeginBackward(factor, terms.loss);
     terms.loss.backward();
   }
-  const double factor = schedule_.Factor(log_.step);
   log_.learning_rate = factor * options_.optimizer.learning_rate;
   at::Tensor values = metrics.Values();
   log_.grad_norm = optimizer_.Step(factor, values);
@@ -219,6 +219,15 @@ void TrainOptions::Validate() const {
     Fail("weight decay must be 0 or larger, got {}", optimizer.weight_decay);
   if (!(optimizer.max_grad_norm >= 0))
     Fail("max grad norm must be 0 (off) or larger, got {}", optimizer.max_grad_norm);
+  if (optimizer.fused_backward && gradient_accumulation > 1)
+    Fail(
+        "--fused-backward updates weights in each backward pass, so a step is one pass: take "
+        "--gradient-accumulation 1 with a larger --batch-size, or leave it out");
+  if (optimizer.fused_backward && optimizer.clip_by == ClipBy::kGlobal &&
+      optimizer.max_grad_norm > 0)
+    Fail(
+        "--fused-backward updates weights before the norm of all gradients is known; take "
+        "--clip-by tensor or previous, or --max-grad-norm 0");
   if (epochs < 1) Fail("epochs must be at least 1, got {}", epochs);
   if (batch_size < 1) Fail("batch size must be at least 1, got {}", batch_size);
   if (gradient_accumulation < 1)

@@ -173,7 +173,7 @@ ParameterMap LoadTensors(const fs::path& folder) {
   const data::SafetensorsReader reader(folder);
   ParameterMap tensors;
   for (const std::string& name : reader.Names()) {
-    const data::TensorView view = reader.Get(name);
+    const data::TensorView view = reader.GetAny(name);
     tensors.emplace(name, ToTensor(view, at::kCPU, ToScalarType(view.dtype)));
     reader.Release(name);
   }

@@ -19,6 +19,7 @@ data::DType ToDType(at::ScalarType type) {
     case at::kHalf: return data::DType::kF16;
     case at::kBFloat16: return data::DType::kBF16;
     case at::kFloat: return data::DType::kF32;
+    case at::kByte: return data::DType::kU8;
     default: Fail("weights of type {} cannot be saved", c10::toString(type));
   }
 }
@@ -63,6 +64,7 @@ at::ScalarType ToScalarType(data::DType type) {
   switch (type) {
     case data::DType::kF16: return at::kHalf;
     case data::DType::kBF16: return at::kBFloat16;
+    case data::DType::kU8: return at::kByte;
     case data::DType::kF32: break;
   }
   return at::kFloat;

@@ -54,7 +54,7 @@ constexpr std::array<DTypeInfo, 15> kDTypes = {{
     {"U64", 8, {}},
     {"U32", 4, {}},
     {"U16", 2, {}},
-    {"U8", 1, {}},
+    {"U8", 1, DType::kU8},
     {"BOOL", 1, {}},
     {"F8_E4M3", 1, {}},
     {"F8_E5M2", 1, {}},
@@ -217,6 +217,11 @@ std::optional<DType> ReadableType(std::string_view name) {
   return std::nullopt;
 }
 
+std::optional<DType> FloatingType(std::string_view name) {
+  const auto type = ReadableType(name);
+  return type == DType::kU8 ? std::nullopt : type;
+}
+
 // Returns the index of the first of these floating-point numbers, given by their bits, whose
 // exponent has all its bits set: NaN or infinity.
 template <typename Bits>
@@ -242,6 +247,7 @@ std::optional<std::size_t> FirstNotFinite(const TensorView& view) {
     case DType::kF16: return FirstNotFinite<uint16_t>(view.bytes, 0x7C00);
     case DType::kBF16: return FirstNotFinite<uint16_t>(view.bytes, 0x7F80);
     case DType::kF32: break;
+    case DType::kU8: return std::nullopt;
   }
   return FirstNotFinite<uint32_t>(view.bytes, 0x7F800000);
 }
@@ -261,7 +267,13 @@ std::optional<std::size_t> FirstNotFinite(const TensorView& view) {
 
 }  // namespace
 
-std::size_t ByteSize(DType type) { return type == DType::kF32 ? 4 : 2; }
+std::size_t ByteSize(DType type) {
+  switch (type) {
+    case DType::kF32: return 4;
+    case DType::kU8: return 1;
+    default: return 2;
+  }
+}
 
 std::string_view DTypeName(DType type) {
   for (const DTypeInfo& info : kDTypes) {
@@ -345,7 +357,7 @@ bool SafetensorsReader::Contains(std::string_view name) const {
 }
 
 bool SafetensorsReader::IsReadable(std::string_view name) const {
-  return ReadableType(impl_->Find(name).dtype).has_value();
+  return FloatingType(impl_->Find(name).dtype).has_value();
 }
 
 const fs::path& SafetensorsReader::FileOf(std::string_view name) const {
@@ -362,9 +374,15 @@ std::size_t SafetensorsReader::SizeOf(std::string_view name) const {
 
 TensorView SafetensorsReader::Get(std::string_view name) const {
   const Entry& entry = impl_->Find(name);
-  if (const auto type = ReadableType(entry.dtype)) return {*type, entry.shape, entry.bytes};
+  if (const auto type = FloatingType(entry.dtype)) return {*type, entry.shape, entry.bytes};
   Fail("{}: tensor {} is {}; F32, F16 or BF16 is needed", FileOf(name).string(), Quoted(name),
        Quoted(entry.dtype));
+}
+
+TensorView SafetensorsReader::GetAny(std::string_view name) const {
+  const Entry& entry = impl_->Find(name);
+  return entry.dtype == DTypeName(DType::kU8) ? TensorView{DType::kU8, entry.shape, entry.bytes}
+                                              : Get(name);
 }
 
 void SafetensorsReader::RequireFinite(std::string_view name) const {

@@ -14,9 +14,10 @@
 
 namespace pivotal::data {
 
-enum class DType { kF32, kF16, kBF16 };
+// Floating-point numbers, and bytes that only the code that wrote them understands.
+enum class DType { kF32, kF16, kBF16, kU8 };
 std::size_t ByteSize(DType type);        // bytes per element
-std::string_view DTypeName(DType type);  // "F32", "F16" or "BF16"
+std::string_view DTypeName(DType type);  // "F32", "F16", "BF16" or "U8"
 
 // A row-major, little-endian tensor that others own. `bytes` points into the mapping of a
 // SafetensorsReader, or into the buffer of the caller who writes the tensor. A mapped tensor may
@@ -30,7 +31,7 @@ struct TensorView {
 // Maps the file model.safetensors of a folder, or the shards that model.safetensors.index.json
 // names. Checks header sizes, offsets, shapes and overlaps before it reads any tensor, and throws
 // Error that names the file, the tensor and what was expected. A tensor of a type that DType lacks
-// is an Error only in Get(). Functions that take a name throw Error that names the folder if it has
+// is an Error only in Get() and GetAny(). Functions that take a name throw Error that names the folder if it has
 // no such tensor.
 class SafetensorsReader {
  public:
@@ -42,15 +43,18 @@ class SafetensorsReader {
 
   std::vector<std::string> Names() const;  // sorted
   bool Contains(std::string_view name) const;
-  // Returns whether Get() can read the tensor: its type is one of DType.
+  // Returns whether Get() can read the tensor: it holds floating-point numbers of a DType.
   bool IsReadable(std::string_view name) const;
   // Return the file that holds the tensor, the type as the file spells it ("F32", "I64"), and the
   // bytes that it takes there.
   const std::filesystem::path& FileOf(std::string_view name) const;
   std::string_view TypeOf(std::string_view name) const;
   std::size_t SizeOf(std::string_view name) const;
-  // Returns a view that is valid as long as the reader.
+  // Returns a view that is valid as long as the reader. Throws Error if the tensor does not hold
+  // floating-point numbers.
   TensorView Get(std::string_view name) const;
+  // Returns the same for a tensor of any DType.
+  TensorView GetAny(std::string_view name) const;
   // Reads the tensor and throws Error that names its file if it holds NaN or infinity: such weights
   // make every result NaN.
   void RequireFinite(std::string_view name) const;

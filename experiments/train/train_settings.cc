@@ -57,6 +57,9 @@ void ForEachSetting(Settings& s, F&& f) {
   f("weights", "ignore_memory_plan", s.ignore_memory_plan);
   f("weights", "half_update",
     Choice{o.optimizer.half_update, dpo::HalfUpdateName, dpo::ParseHalfUpdate});
+  f("weights", "optimizer",
+    Choice{o.optimizer.type, dpo::OptimizerTypeName, dpo::ParseOptimizerType});
+  f("weights", "fused_backward", o.optimizer.fused_backward);
   f("weights", "max_shard_bytes", s.max_shard_bytes);
   f("steps", "epochs", o.epochs);
   f("steps", "batch_size", o.batch_size);
@@ -73,6 +76,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("steps", "adam_epsilon", o.optimizer.epsilon);
   f("steps", "weight_decay", o.optimizer.weight_decay);
   f("steps", "max_grad_norm", o.optimizer.max_grad_norm);
+  f("steps", "clip_by", Choice{o.optimizer.clip_by, dpo::ClipByName, dpo::ParseClipBy});
   f("held_out", "data", s.held_out.data);
   f("held_out", "problems", s.held_out.problems.file);
   ForEachOracleSetting("held_out", s.held_out.problems, f);

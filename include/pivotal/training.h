@@ -64,12 +64,32 @@ enum class HalfUpdate {
   kStochastic,  // trains bfloat16 weights alone, rounded up or down at random
 };
 
+// How the optimizer keeps its moments.
+enum class OptimizerType {
+  kAdamW,      // in float32
+  kAdamW8Bit,  // in 8 bits with a scale a block of 256 (arXiv 2110.02861); those of vectors and of
+               // matrices with fewer than 4096 elements in float32
+};
+
+// What `max_grad_norm` clips.
+enum class ClipBy {
+  kGlobal,    // the norm of all gradients together
+  kTensor,    // the norm of each weight's gradient
+  kPrevious,  // all gradients by one factor, from their norm in the step before; by kTensor in the
+              // first step
+};
+
 // AdamW (arXiv 1711.05101).
 struct OptimizerOptions {
+  OptimizerType type = OptimizerType::kAdamW;
   double learning_rate = 1e-5;  // the peak of the schedule
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;
   double weight_decay = 0.0;   // applied to matrices, never to norms
-  double max_grad_norm = 1.0;  // clips the norm of all gradients together; 0: no clipping
+  double max_grad_norm = 1.0;  // the largest norm, to which gradients are clipped; 0: no clipping
+  ClipBy clip_by = ClipBy::kGlobal;
+  // Updates each layer during the backward pass, once its gradients are complete, and frees them.
+  // A step is one forward pass, on one process; gradients cannot be clipped by kGlobal.
+  bool fused_backward = false;
   HalfUpdate half_update = HalfUpdate::kMaster;
   uint64_t rounding_seed = 1;  // for kStochastic
 };

@@ -82,7 +82,7 @@ TEST(GradientExchange, SendsWhileTheBackwardPassGoesOn) {
     while (!sent && std::chrono::steady_clock::now() < end) sent = ranks.reduced > 0;
   };
   const unsigned hook = embedding.register_hook(wait);
-  optimizer.BeginExchange();
+  optimizer.BeginBackward(1, {});
   model->Logits(model->Hidden(at::tensor({1, 5, 9}, at::kLong).view({1, 3}))).sum().backward();
   embedding.remove_hook(hook);
   EXPECT_TRUE(sent);
@@ -96,7 +96,7 @@ TEST(GradientExchange, RefusesAGradientAfterItsBucketWasSent) {
   AdamW optimizer(*model, {}, ranks);
   const at::Tensor tokens = at::tensor({1, 5, 9}, at::kLong).view({1, 3});
   const at::Tensor twice = model->Hidden(tokens).sum() + model->Hidden(tokens).sum();
-  optimizer.BeginExchange();
+  optimizer.BeginBackward(1, {});
   EXPECT_THROW(twice.backward(), Error);
 }
 

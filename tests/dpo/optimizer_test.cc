@@ -2,10 +2,12 @@
 #include "dpo/optimizer.h"
 
 #include <ATen/TensorOperators.h>
+#include <ATen/ops/arange.h>
 #include <ATen/ops/full.h>
 #include <ATen/ops/ones.h>
 #include <ATen/ops/ones_like.h>
 #include <ATen/ops/tensor.h>
+#include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -15,8 +17,10 @@
 #include <vector>
 
 #include "data/base/error.h"
+#include "model/checkpoint.h"
 #include "model/lora.h"
 #include "tests/support/small_phi.h"
+#include "tests/support/temp_dir.h"
 
 namespace pivotal::dpo {
 namespace {
@@ -78,6 +82,14 @@ TEST(AdamW, LeavesWeightsAloneWhenTheGradientIsNotFinite) {
   EXPECT_FALSE(norm.grad().defined());
 }
 
+// Returns a model some of whose matrices are large enough for moments in 8 bits.
+std::unique_ptr<model::PhiModel> WidePhi() {
+  model::PhiConfig config = testing::SmallConfig();
+  config.vocab_size = 300;
+  config.intermediate_size = 100;
+  return testing::SmallPhi(config);
+}
+
 // Returns copies of a model's weights and of the optimizer's state.
 std::map<std::string, at::Tensor> Everything(const model::PhiModel& model, const AdamW& optimizer) {
   std::map<std::string, at::Tensor> all = optimizer.State();
@@ -94,10 +106,12 @@ void ExpectEqual(const std::map<std::string, at::Tensor>& got,
 
 // A step with a loss that is not finite changes nothing: what follows it is what follows without
 // it.
-void ExpectAStepCanFail(at::ScalarType type, HalfUpdate update) {
-  const auto model = testing::InType(*testing::SmallPhi(), type);
+void ExpectAStepCanFail(at::ScalarType type, HalfUpdate update,
+                        OptimizerType optimizer_type = OptimizerType::kAdamW) {
+  const auto model = testing::InType(*WidePhi(), type);
   const auto other = testing::InType(*model, type);
-  const OptimizerOptions options{.learning_rate = 1e-2, .weight_decay = 0.1, .half_update = update};
+  const OptimizerOptions options{
+      .type = optimizer_type, .learning_rate = 1e-2, .weight_decay = 0.1, .half_update = update};
   AdamW optimizer(*model, options), never_failed(*other, options);
   for (int t = 0; t < 2; ++t) {
     SetGradients(*model, t);
@@ -126,6 +140,127 @@ TEST(AdamW, LeavesWeightsAndStateAloneWhenALossIsNotFinite) {
   ExpectAStepCanFail(at::kDouble, HalfUpdate::kMaster);
   ExpectAStepCanFail(at::kBFloat16, HalfUpdate::kMaster);
   ExpectAStepCanFail(at::kBFloat16, HalfUpdate::kStochastic);
+  for (const auto type : {at::kFloat, at::kHalf, at::kBFloat16})
+    ExpectAStepCanFail(type, HalfUpdate::kMaster, OptimizerType::kAdamW8Bit);
+  ExpectAStepCanFail(at::kBFloat16, HalfUpdate::kStochastic, OptimizerType::kAdamW8Bit);
+}
+
+TEST(AdamW8Bit, KeepsLargeMatricesIn8Bits) {
+  const auto model = WidePhi();
+  const AdamW optimizer(*model, {.type = OptimizerType::kAdamW8Bit});
+  const auto state = optimizer.State();
+  int64_t large = 0;
+  for (const auto& [name, parameter] : model->parameters()) {
+    const bool quantised = parameter.dim() == 2 && parameter.numel() >= 4096;
+    large += quantised ? 1 : 0;
+    for (const char* moment : {"first_", "second_"}) {
+      const at::Tensor& kept = state.at(moment + ("moment." + name));
+      EXPECT_EQ(kept.scalar_type(), quantised ? at::kByte : at::kFloat) << name;
+      EXPECT_EQ(kept.sizes(), parameter.sizes()) << name;
+      const auto scale = state.find(moment + ("scale." + name));
+      ASSERT_EQ(scale != state.end(), quantised) << name;
+      if (quantised) {
+        EXPECT_EQ(scale->second.numel(), (parameter.numel() + 255) / 256) << name;
+      }
+    }
+  }
+  EXPECT_EQ(large, 5);  // embedding, output matrix, and one of each layer
+}
+
+// The first step does not read the moments; later ones differ by what 8 bits round away.
+TEST(AdamW8Bit, StaysNearAdamWIn32Bits) {
+  for (const auto type : {at::kFloat, at::kBFloat16}) {
+    const auto model = testing::InType(*WidePhi(), type), other = testing::InType(*model, type);
+    OptimizerOptions options{.learning_rate = 1e-3, .weight_decay = 0.1, .max_grad_norm = 1};
+    AdamW wide(*other, options);
+    options.type = OptimizerType::kAdamW8Bit;
+    AdamW narrow(*model, options);
+    const auto trained = [&](const model::PhiModel& phi, const AdamW& optimizer) {
+      return type == at::kFloat ? phi.parameters().at("lm_head.weight").detach()
+                                : optimizer.State().at("master.lm_head.weight");
+    };
+    const at::Tensor weight = trained(*model, narrow), want = trained(*other, wide);
+    const at::Tensor begin = want.clone();
+    for (int t = 1; t <= 10; ++t) {
+      // What the gradient is made of must not depend on the weights, which go apart.
+      for (const auto& phi : {model.get(), other.get()})
+        for (const auto& [name, tensor] : phi->parameters())
+          at::Tensor(tensor).mutable_grad() =
+              (at::arange(tensor.numel()) * t).sin().view(tensor.sizes()).to(type);
+      EXPECT_EQ(narrow.Step(1), wide.Step(1));
+      const double apart = (weight - want).norm().item<double>();
+      const double moved = (want - begin).norm().item<double>();
+      EXPECT_LT(apart, (t == 1 ? 1e-4 : 0.02) * moved) << "step " << t;
+    }
+  }
+}
+
+TEST(AdamW8Bit, GoesOnFromASavedStateToTheBit) {
+  for (const auto update : {HalfUpdate::kMaster, HalfUpdate::kStochastic}) {
+    const auto model = testing::InType(*WidePhi(), at::kBFloat16);
+    const OptimizerOptions options{
+        .type = OptimizerType::kAdamW8Bit, .learning_rate = 1e-2, .half_update = update};
+    AdamW optimizer(*model, options);
+    for (int t = 0; t < 3; ++t) {
+      SetGradients(*model, t);
+      optimizer.Step(1);
+    }
+    const testing::TempDir folder;
+    model::SaveTensors(optimizer.State(), folder.path());
+    std::unique_ptr<model::PhiModel> other;
+    {
+      const c10::NoGradGuard no_grad;
+      other = testing::InType(*model, at::kBFloat16);
+    }
+    AdamW restored(*other, options);
+    restored.Restore(model::LoadTensors(folder.path()), 3);
+    for (int t = 3; t < 5; ++t) {
+      SetGradients(*model, t);
+      SetGradients(*other, t);
+      EXPECT_EQ(optimizer.Step(1), restored.Step(1));
+    }
+    ExpectEqual(Everything(*other, restored), Everything(*model, optimizer));
+    AdamW wide(*other, {.half_update = update});
+    EXPECT_THROW(wide.Restore(model::LoadTensors(folder.path()), 3), Error);
+  }
+}
+
+TEST(AdamW8Bit, RefusesFloat64) {
+  EXPECT_THROW(AdamW(*testing::InDouble(*WidePhi()), {.type = OptimizerType::kAdamW8Bit}), Error);
+}
+
+// The first moment after Adam's first step is a tenth of the clipped gradient.
+TEST(AdamW, ClipsEachTensorOrByThePreviousNorm) {
+  const auto model = WidePhi(), other = WidePhi();
+  const auto clipped = [&](const AdamW& optimizer, const std::string& name) {
+    return optimizer.State().at("first_moment." + name).norm().item<double>() * 10;
+  };
+  {
+    AdamW optimizer(*model, {.max_grad_norm = 3, .clip_by = ClipBy::kTensor});
+    const double all = SetGradients(*model, 1);
+    EXPECT_NEAR(optimizer.Step(0), all, 1e-3 * all);
+    for (const auto& [name, tensor] : model->parameters()) {
+      const double norm = (tensor.detach() + 0.5).norm().item<double>();
+      EXPECT_NEAR(clipped(optimizer, name), std::min(norm, 3.0), 1e-4) << name;
+    }
+  }
+  AdamW optimizer(*model, {.beta1 = 0, .max_grad_norm = 3, .clip_by = ClipBy::kPrevious});
+  const double first = SetGradients(*model, 1);
+  optimizer.Step(0);  // clips each tensor
+  const std::string name = "lm_head.weight";
+  EXPECT_NEAR(clipped(optimizer, name), 30, 1e-3);
+  SetGradients(*model, 20);
+  const double norm = model->parameters().at(name).grad().norm().item<double>();
+  optimizer.Step(0);
+  EXPECT_NEAR(clipped(optimizer, name), 10 * norm * 3 / first, 1e-3 * norm);
+  EXPECT_GT(norm * 3 / first, 3) << "more than the largest norm: the step before was smaller";
+  // A saved state has the norm.
+  AdamW restored(*other, {.beta1 = 0, .max_grad_norm = 3, .clip_by = ClipBy::kPrevious});
+  restored.Restore(optimizer.State(), 2);
+  SetGradients(*model, 2);
+  SetGradients(*other, 2);
+  EXPECT_EQ(optimizer.Step(1), restored.Step(1));
+  ExpectEqual(Everything(*other, restored), Everything(*model, optimizer));
 }
 
 TEST(AdamW, RunsAreAsLongAsTheLimitAllows) {
