@@ -18,6 +18,7 @@
 #include "dpo/trainer.h"
 #include "experiments/train/train_output.h"
 #include "experiments/train/train_run.h"
+#include "model/memory.h"
 #include "pivotal/training.h"
 
 namespace pivotal::cli {
@@ -26,7 +27,7 @@ namespace {
 struct TrainFlags {
   TrainSettings settings;
   std::string objective = "dpo", loss = "sigmoid", schedule = "cosine", order = "shuffled",
-              half_update = "master";
+              half_update = "master", optimizer = "adamw", clip_by = "global";
   std::filesystem::path output, resume;
   std::optional<double> max_oracle_failures;  // with --resume, if it is given
 };
@@ -39,6 +40,8 @@ void ParseNames(TrainFlags& flags) {
   settings.options.order = dpo::ParseDataOrder(flags.order);
   settings.options.schedule = dpo::ParseSchedule(flags.schedule);
   settings.options.optimizer.half_update = dpo::ParseHalfUpdate(flags.half_update);
+  settings.options.optimizer.type = dpo::ParseOptimizerType(flags.optimizer);
+  settings.options.optimizer.clip_by = dpo::ParseClipBy(flags.clip_by);
 }
 
 void Print(const TrainResult& result, const TrainSettings& settings,
@@ -55,6 +58,8 @@ void Print(const TrainResult& result, const TrainSettings& settings,
                100 * *result.weight_change);
   else if (result.weight_change)
     spdlog::warn("the weights have not moved: the result is the model that training began with");
+  fmt::print("peak memory {}, planned {}\n", model::BytesText(result.peak_bytes),
+             model::BytesText(result.planned_bytes));
   if (result.early)
     fmt::print("ended after {} evaluations without a better one\n", settings.held_out.patience);
   if (result.best.step > 0)
@@ -149,8 +154,25 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
   sub.add_flag("--activation-checkpointing", settings.activation_checkpointing,
                "keep only the input of each layer and compute the layer twice: takes less memory "
                "and more time");
+  auto* fit = sub.add_flag(
+      "--fit", settings.fit,
+      "if the memory should not be enough, choose what saves some, and say what was chosen: "
+      "--activation-checkpointing, a lower --batch-size with more --gradient-accumulation, "
+      "--optimizer adamw8bit, --dtype bfloat16 with --bf16-update stochastic, --fused-backward");
   sub.add_flag("--ignore-memory-plan", settings.ignore_memory_plan,
-               "train even if the free memory should not be enough");
+               "train even if the free memory should not be enough")
+      ->excludes(fit);
+  sub.add_option(
+         "--optimizer", flags.optimizer,
+         "AdamW with moments in float32 (adamw) or in 8 bits with a scale for each block of "
+         "256 (adamw8bit): 2 bytes a weight in place of 8")
+      ->check(CLI::IsMember(dpo::OptimizerTypeNames()))
+      ->capture_default_str();
+  sub.add_flag(
+      "--fused-backward", settings.options.optimizer.fused_backward,
+      "update each layer during the backward pass and free its gradients, so that those of "
+      "one layer exist at a time; needs --clip-by tensor or previous, no "
+      "--gradient-accumulation, and one process");
   sub.add_option("--bf16-update", flags.half_update,
                  "how 16-bit weights are updated: master keeps float32 copies; stochastic rounds "
                  "at random (bfloat16 only)")
@@ -232,9 +254,14 @@ void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
       ->check(Interval("(0, 1)"))
       ->capture_default_str();
   sub.add_option("--max-grad-norm", options.optimizer.max_grad_norm,
-                 "largest norm of all gradients together, to which they are clipped; 0: no "
-                 "clipping")
+                 "largest norm of gradients, to which they are clipped; 0: no clipping")
       ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  sub.add_option("--clip-by", flags.clip_by,
+                 "which norm is clipped: global, that of all gradients together; tensor, that of "
+                 "each weight's gradient by itself; previous, all gradients by the factor that the "
+                 "norm of the step before asks for (the first step: tensor)")
+      ->check(CLI::IsMember(dpo::ClipByNames()))
       ->capture_default_str();
   AddShardSizeFlag(sub, flags.settings.max_shard_bytes);
   sub.add_option("--order", flags.order, "order of the data: shuffled, or as in the file")

@@ -122,6 +122,14 @@ at::ScalarType ParseDType(const std::string& name) {
   Fail("--dtype {}: expected float32, bfloat16 or float16", name);
 }
 
+ParameterMap Shapes(const PhiConfig& config, at::ScalarType dtype) {
+  ParameterMap parameters;
+  CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
+    return parameters[name] = at::empty(shape, at::TensorOptions(at::kMeta).dtype(dtype));
+  });
+  return parameters;
+}
+
 Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarType dtype,
                           WeightUse use) {
   PhiConfig config = LoadPhiConfig(folder);
@@ -136,7 +144,9 @@ Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarT
         folder.string());
     config.tie_word_embeddings = false;
   }
-  ParameterMap parameters = ReadWeights(reader, config, device, dtype, use);
+  ParameterMap parameters = use == WeightUse::kShapes
+                                ? Shapes(config, dtype)
+                                : ReadWeights(reader, config, device, dtype, use);
   checkpoint.model =
       std::make_unique<PhiModel>(config, std::move(parameters), reader->Files().front().string());
   return checkpoint;

@@ -38,6 +38,8 @@ Checkpoint LoadCheckpoint(const std::filesystem::path& folder, at::Device device
 // Makes a model with random weights as transformers initialises them: normal(0,
 // initializer_range), norms one, biases zero.
 std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed);
+// Returns the weights of a model as WeightUse::kShapes has them.
+ParameterMap Shapes(const PhiConfig& config, at::ScalarType dtype);
 
 // Weight files have at most this size by default, as those of save_pretrained.
 inline constexpr int64_t kDefaultShardBytes = 5'000'000'000;

@@ -74,6 +74,10 @@ int64_t AddressesFree() {
       0, static_cast<int64_t>(limit.rlim_cur) - pages * static_cast<int64_t>(::getpagesize()));
 }
 
+c10::DeviceIndex IndexOf(c10::Device device) {
+  return device.has_index() ? device.index() : c10::DeviceIndex{0};
+}
+
 }  // namespace
 
 Footprint FootprintOf(const PhiConfig& config, int64_t element, int64_t lora_rank) {
@@ -100,36 +104,71 @@ Footprint FootprintOf(const PhiConfig& config, int64_t element, int64_t lora_ran
 }
 
 TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingShape& shape) {
-  int64_t parameters = 0, largest = 0;
-  CollectWeights(config, [&](const std::string&, const std::vector<int64_t>& dims, Init) {
+  int64_t parameters = 0, largest = 0, outside = 0;  // `outside`: the largest that is in no layer
+  CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& dims, Init) {
     int64_t size = 1;
     for (int64_t dim : dims) size *= dim;
     parameters += size;
     largest = std::max(largest, size);
+    if (name.find(".layers.") == std::string::npos) outside = std::max(outside, size);
     return at::Tensor();
   });
+  const int64_t in_layers =
+      parameters - outside * (config.tie_word_embeddings ? 1 : 2);  // embedding and output matrix
+  const int64_t layer_parameters = in_layers / config.num_hidden_layers;
   const int64_t hidden = config.hidden_size, inner = config.intermediate_size;
   const int64_t queries = config.num_attention_heads * config.head_dim;
   const int64_t keys = config.num_key_value_heads * config.head_dim;
   const bool gated = config.mlp != PhiConfig::Mlp::kGelu;
   const int64_t experts = config.num_experts > 0 ? 2 : 1;  // experts that a token uses
-  // Numbers that one layer keeps for each token: inputs of norms and matrices, rotated queries and
-  // keys, keys and values repeated for each query head, attention's output, both sides of the gate
-  // and their product.
+  // Numbers that one layer keeps for each token: inputs of norms and matrices, queries and keys
+  // before and after they are rotated, keys and values repeated for each query head, attention's
+  // output, both sides of the gate and their product.
+  const int64_t repeated = shape.flash ? 2 * keys : 2 * queries;
   const int64_t layer =
-      4 * hidden + 2 * queries + 2 * keys + 4 * queries + experts * (gated ? 4 : 2) * inner;
-  const int64_t kept = shape.activation_checkpointing ? config.num_hidden_layers * hidden + layer
-                                                      : config.num_hidden_layers * layer;
+      4 * hidden + 3 * queries + 2 * keys + repeated + experts * (gated ? 3 : 2) * inner;
+  // A layer's backward pass holds gradients of what it kept beside it, one matrix at a time.
+  const int64_t backward = 2 * hidden + (gated ? 3 : 2) * inner;
+  const int64_t kept = shape.activation_checkpointing
+                           ? config.num_hidden_layers * hidden + layer + backward
+                           : config.num_hidden_layers * layer + backward;
   constexpr int64_t kLogits = int64_t{3} << 25;  // bytes: dpo/batch.cc has 2^23 logits three times
   constexpr int64_t kLibTorch = int64_t{250} << 20;
   TrainingFootprint f;
   f.weights = parameters * shape.element;
   f.gradients = shape.trained * shape.trained_element;
-  f.optimizer = shape.trained * (2 * 4 + (shape.master ? 4 : 0)) / shape.ranks;
-  f.activations = shape.tokens * kept * shape.element * 6 / 5;  // a fifth for temporaries
-  const int64_t wide = shape.trained_element < 4 ? std::max(largest, kWideElements) : largest;
-  f.working = kLogits + kLibTorch + 2 * 4 * std::min(wide, shape.trained);
+  if (shape.fused_backward)
+    f.gradients = std::min(f.gradients, (outside + 2 * layer_parameters) * shape.trained_element);
+  const int64_t moments = shape.quantised ? shape.trained * 2 * (256 + 4) / 256 : shape.trained * 8;
+  f.optimizer = (moments + (shape.master ? shape.trained * 4 : 0)) / shape.ranks;
+  f.activations = shape.tokens * kept * shape.element;
+  // Moments in 8 bits are updated without copies in float32.
+  const bool widens = shape.trained_element < 4 && !shape.quantised;
+  const int64_t wide = widens ? 2 * std::max(largest, kWideElements) : 0;
+  f.working = kLogits + kLibTorch + 4 * std::min(wide, 2 * shape.trained);
   return f;
+}
+
+void ResetPeakMemory(c10::Device device) {
+  if (device.is_cpu()) {
+    std::ofstream("/proc/self/clear_refs") << 5;
+  } else {
+    c10::getDeviceAllocator(device.type())->resetPeakStats(IndexOf(device));
+  }
+}
+
+int64_t PeakMemory(c10::Device device) {
+  if (!device.is_cpu())
+    return c10::getDeviceAllocator(device.type())
+        ->getDeviceStats(IndexOf(device))
+        .allocated_bytes[0]
+        .peak;
+  std::ifstream in("/proc/self/status");
+  std::string name, rest;
+  int64_t kibibytes = 0;
+  while (in >> name && std::getline(in, rest))
+    if (name == "VmHWM:") kibibytes = std::stoll(rest);
+  return kibibytes * 1024;
 }
 
 int64_t GroupFree(const fs::path& groups, const fs::path& memberships) {
@@ -162,10 +201,9 @@ int64_t FreeMemory(c10::Device device) {
   if (device.is_cpu())
     return std::min(
         {SystemFree(), AddressesFree(), GroupFree("/sys/fs/cgroup", "/proc/self/cgroup")});
-  const auto index = device.has_index() ? device.index() : c10::DeviceIndex{0};
   c10::DeviceAllocator* const allocator = c10::getDeviceAllocator(device.type());
   allocator->emptyCache();  // freed memory that LibTorch keeps for reuse counts as free
-  return static_cast<int64_t>(allocator->getMemoryInfo(index).first);
+  return static_cast<int64_t>(allocator->getMemoryInfo(IndexOf(device)).first);
 }
 
 bool IsOutOfMemory(const std::exception& error) {

@@ -34,18 +34,20 @@ struct TrainingShape {
   int64_t trained = 0;          // trained parameters
   int64_t trained_element = 4;  // bytes of one trained parameter: adapters are in float32
   bool master = false;          // the optimizer keeps float32 copies of trained parameters
+  bool quantised = false;       // it keeps its moments in 8 bits
+  bool fused_backward = false;  // gradients of one layer exist at a time
   int64_t ranks = 1;            // processes that divide the optimizer's state
   int64_t tokens = 0;           // tokens of the largest forward pass
   bool activation_checkpointing = false;
+  bool flash = false;  // attention keeps no keys and values repeated for each query head
 };
 
 // The optimizer holds gradients of 16-bit weights in float32 for so many elements at once, or for
 // one larger tensor: 64 MiB.
 constexpr int64_t kWideElements = int64_t{1} << 24;
 
-// Peak bytes of training with AdamW on one rank. Activations are estimated from what each layer
-// keeps for the backward pass. With 91M weights on the CPU the measured peak was 0.8 to 1.1 of this
-// estimate.
+// Peak bytes of training with AdamW on one rank. Activations are counted from what each layer keeps
+// for the backward pass.
 struct TrainingFootprint {
   int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0;
   // The gradients that are in float32 at once, the logits of a few positions, and LibTorch itself.
@@ -53,6 +55,13 @@ struct TrainingFootprint {
   int64_t Total() const { return weights + gradients + optimizer + activations + working; }
 };
 TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingShape& shape);
+
+// Begins a new measurement of PeakMemory(). A system that does not let this process do so leaves
+// the earlier peak.
+void ResetPeakMemory(c10::Device device);
+// Returns the largest number of bytes that this process has held since: resident memory for the
+// CPU, LibTorch's allocations for a GPU.
+int64_t PeakMemory(c10::Device device);
 
 // Returns the bytes that can be allocated now on `device`. On the CPU these are what the kernel
 // reports as available, within the limits of the process's control groups and addresses.

@@ -32,9 +32,10 @@ std::vector<WeightPart> PartsOf(std::string_view layer, const PhiConfig& config)
 bool HasOwnHead(const data::SafetensorsReader& reader, const PhiConfig& config);
 
 enum class WeightUse {
-  kAny,      // the model owns its weights
-  kRollouts  // read-only: on a CPU, weights stay in the mapped file and in its type, if `dtype`
-             // would not be narrower
+  kAny,       // the model owns its weights
+  kRollouts,  // read-only: on a CPU, weights stay in the mapped file and in its type, if `dtype`
+              // would not be narrower
+  kShapes     // nobody reads a weight: tensors have shape and type, and no memory
 };
 
 // Reads the weights that `config` implies as `dtype` to `device`; holds at most one of them twice.

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <utility>
@@ -102,12 +103,11 @@ at::Tensor CachedReference(const fs::path& file, std::span<const PreferencePair>
   return logps;
 }
 
-}  // namespace
-
-std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings, const fs::path& file,
-                                               const LoadedModel& model,
-                                               const std::string& weights_sha256,
-                                               Progress& progress, dpo::Ranks& ranks) {
+// Reads the examples of `file` and makes their objective. `reference` is called for pairs whose
+// loss has a reference.
+std::unique_ptr<const TrainTask> Read(
+    const TrainSettings& settings, const fs::path& file, const LoadedModel& model,
+    const std::function<at::Tensor(const TrainTask&)>& reference) {
   const data::TextCoding coding{model.tokenizer(), model.prompt_format};
   auto task = std::make_unique<TrainTask>();
   if (settings.sft) {
@@ -116,16 +116,29 @@ std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings, co
     return task;
   }
   task->pairs = data::LoadPairs(file, coding);
-  at::Tensor reference;
-  const int64_t batch = settings.options.batch_size;
-  if (settings.loss.UsesReference())
-    reference =
-        settings.reference_cache
-            ? CachedReference(file, task->pairs, model, weights_sha256, batch, progress, ranks)
-            : dpo::ReferenceLogProbs(model.phi(), task->pairs, batch, progress, ranks);
   task->objective =
-      dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss, reference);
+      dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss,
+                                   settings.loss.UsesReference() ? reference(*task) : at::Tensor());
   return task;
+}
+
+}  // namespace
+
+std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings, const fs::path& file,
+                                              const LoadedModel& model) {
+  return Read(settings, file, model, [](const TrainTask&) { return at::Tensor(); });
+}
+
+std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings, const fs::path& file,
+                                               const LoadedModel& model,
+                                               const std::string& weights_sha256,
+                                               Progress& progress, dpo::Ranks& ranks) {
+  return Read(settings, file, model, [&](const TrainTask& task) {
+    const int64_t batch = settings.options.batch_size;
+    return settings.reference_cache
+               ? CachedReference(file, task.pairs, model, weights_sha256, batch, progress, ranks)
+               : dpo::ReferenceLogProbs(model.phi(), task.pairs, batch, progress, ranks);
+  });
 }
 
 HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,

@@ -27,6 +27,12 @@ struct TrainTask {
   std::unique_ptr<dpo::Objective> objective;
 };
 
+// Reads the examples of `file`, with an objective that can count tokens and no more: it has no
+// reference, and the weights of `model` are not read. Throws Error for a bad file.
+std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings,
+                                              const std::filesystem::path& file,
+                                              const LoadedModel& model);
+
 // Reads the examples of `file` and makes their objective by `settings`. The reference model is
 // `model` as it is now; `weights_sha256` is the fingerprint of its weights. Throws Error for a bad
 // file, Interrupted on a stop request.

@@ -31,11 +31,40 @@ int64_t FreeMemory(c10::Device device, const dpo::Ranks& ranks) {
   return model::FreeMemory(device) / (device.is_cpu() ? ranks.local_size() : 1);
 }
 
-// Loads the model without the adapter of the settings, onto the device of this rank.
-LoadedModel LoadBase(const TrainSettings& settings, const dpo::Ranks& ranks) {
+// Returns the settings of the model without an adapter, on the device of this rank.
+ModelSettings BaseOf(const TrainSettings& settings, const dpo::Ranks& ranks) {
   ModelSettings base = settings.model;
   base.adapter.clear();
   base.device = dpo::RankDevice(base.device, ranks.local_rank(), ranks.local_size());
+  return base;
+}
+
+// Returns `settings` if training with them fits into memory, else the first lighter ones that do,
+// and says which. Throws Error if none does. All ranks choose the same.
+TrainSettings Fitted(const TrainSettings& settings, dpo::Ranks& ranks) {
+  const ModelSettings base = BaseOf(settings, ranks);
+  const LoadedModel outline = LoadModel(base, model::WeightUse::kShapes);
+  model::PhiModel& phi = *outline.checkpoint.model;
+  phi.set_frozen(model::FrozenWeights(phi, settings.freeze));
+  const auto task = ReadExamples(settings, settings.data, outline);
+  const int64_t room = FreeMemory(model::ParseDevice(base.device), ranks);
+  const auto found = FirstThatFits(
+      settings, phi,
+      [&](const TrainOptions& options) { return dpo::LargestPass(*task->objective, options); },
+      ranks.size(), [&](int64_t total) { return !ranks.Any(total > room); });
+  if (!found)
+    Fail("--fit: no way to train fits into the {} of free memory; {}, or use a larger machine",
+         model::BytesText(room),
+         settings.Adapts() ? "take a lower --lora-rank" : "train an adapter: --lora-rank 16");
+  spdlog::info("--fit: {}; {} of {} free",
+               found->flags.empty() ? "the settings fit as they are" : "chosen " + found->flags,
+               model::BytesText(found->plan.Total()), model::BytesText(room));
+  return found->settings;
+}
+
+// Loads the model without the adapter of the settings, onto the device of this rank.
+LoadedModel LoadBase(const TrainSettings& settings, const dpo::Ranks& ranks) {
+  const ModelSettings base = BaseOf(settings, ranks);
   if (!settings.ignore_memory_plan)
     RequireWeightsFit(settings, FreeMemory(model::ParseDevice(base.device), ranks));
   return LoadModel(base);
@@ -62,6 +91,7 @@ class Job {
   const TrainSettings& settings() const { return settings_; }
   model::PhiModel& phi() const { return *model_.checkpoint.model; }
   const dpo::Objective& objective() const { return *task_->objective; }
+  int64_t planned_bytes() const { return planned_bytes_; }
   const HeldOut* held_out() const { return held_out_ ? &*held_out_ : nullptr; }
 
   // Writes the adapter if one is trained, else the weights.
@@ -88,20 +118,18 @@ class Job {
   }
 
  private:
-  void CheckMemory(dpo::Ranks& ranks) const {
-    const auto shape =
-        ShapeOf(settings_, phi(), dpo::LargestPass(objective(), settings_.options), ranks.size());
-    int64_t longest = 0;
-    for (int64_t i = 1; i < objective().size(); ++i)
-      if (objective().Length(i) > objective().Length(longest)) longest = i;
-    const int64_t longest_tokens =
-        objective().size() > 0 ? objective().PackedLength({&longest, 1}) : 0;
+  void CheckMemory(dpo::Ranks& ranks) {
+    const LargestPassOf largest_pass = [this](const TrainOptions& options) {
+      return dpo::LargestPass(objective(), options);
+    };
+    const auto shape = ShapeOf(settings_, phi(), largest_pass(settings_.options), ranks.size());
     const int64_t free = FreeMemory(phi().options().device(), ranks);
-    spdlog::info("memory: {}; {} are free beside the weights",
-                 FootprintText(model::TrainingFootprintOf(phi().config(), shape)),
+    const auto plan = model::TrainingFootprintOf(phi().config(), shape);
+    planned_bytes_ = plan.Total();
+    spdlog::info("memory: {}; {} are free beside the weights", FootprintText(plan),
                  model::BytesText(free));
     if (!settings_.ignore_memory_plan)
-      RequireTrainingFits(phi().config(), shape, longest_tokens, free);
+      RequireTrainingFits(settings_, phi(), largest_pass, ranks.size(), free);
   }
   std::shared_ptr<const model::Adapter> MakeAdapter() const {
     if (!settings_.model.adapter.empty()) return model::LoadAdapter(settings_.model.adapter, phi());
@@ -114,6 +142,7 @@ class Job {
   LoadedModel model_;
   std::unique_ptr<const TrainTask> task_;
   std::optional<HeldOut> held_out_;
+  int64_t planned_bytes_ = 0;
 };
 
 TrainOptions OptionsOf(const TrainSettings& settings) {
@@ -159,6 +188,8 @@ class Run {
   }
 
   TrainResult Finish() {
+    const c10::Device device = job_.phi().options().device();
+    model::ResetPeakMemory(device);
     ShowSteps();
     while (true) {
       const int64_t step = trainer_.log().step;
@@ -179,6 +210,7 @@ class Run {
       progress_.Update(trainer_.log().step, Detail());
     }
     EndSteps();
+    const int64_t peak = model::PeakMemory(device);
     // An adapter is merged below; weights are compared once they are safe.
     std::optional<double> change = settings_.Adapts() ? Change() : std::nullopt;
     room_.Release();
@@ -186,7 +218,7 @@ class Run {
     EndIfInTrouble();
     if (log_) log_->Finish();
     if (!settings_.Adapts()) change = Change();
-    return {trainer_.log(), best_, !trainer_.done(), change};
+    return {trainer_.log(), best_, !trainer_.done(), peak, job_.planned_bytes(), change};
   }
 
  private:
@@ -375,9 +407,10 @@ bool HoldsResult(const fs::path& output) {
   return false;
 }
 
-TrainResult RunTraining(const TrainSettings& settings, const fs::path& output, Progress& progress,
+TrainResult RunTraining(const TrainSettings& given, const fs::path& output, Progress& progress,
                         dpo::Ranks& ranks) {
-  settings.Validate();
+  given.Validate();
+  const TrainSettings settings = given.fit ? Fitted(given, ranks) : given;
   LoadedModel base = LoadBase(settings, ranks);
   const TrainInputs inputs = InputsOf(settings);
   RequireSame(inputs, 0, ranks);

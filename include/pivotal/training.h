@@ -164,6 +164,10 @@ struct TrainSettings {
       freeze;  // modules that are not trained, e.g. "embed_tokens", "layers.0-15"
   bool activation_checkpointing = false;  // keeps each layer's input only and computes it twice
   bool ignore_memory_plan = false;        // begins although the memory should not be enough
+  // Replaces batch size and gradient accumulation (by others with the same product),
+  // activation_checkpointing, type, half_update, fused_backward and clip_by of the optimizer and
+  // the model's dtype by the first that fit into the free memory, if those given do not.
+  bool fit = false;
   bool reference_cache = true;  // keeps the reference's log-probabilities beside the pairs
   HeldOutSettings held_out;
   int64_t save_steps = 0;  // steps between checkpoints; 0: a checkpoint on a stop request only
@@ -200,6 +204,8 @@ struct TrainResult {
   StepLog last;         // the last step
   BestEvaluation best;  // step 0 without held-out data
   bool early = false;   // ended by HeldOutSettings::patience
+  // Bytes of memory on this rank: the largest number held in steps, and what was expected.
+  int64_t peak_bytes = 0, planned_bytes = 0;
   // How far the trained weights are from those that training began with: the norm of their change,
   // divided by their norm before. Nothing where the model's folder cannot be read again.
   std::optional<double> weight_change;

@@ -13,9 +13,12 @@ namespace {
 
 using ::testing::HasSubstr;
 
+// Returns the refusal to train with `free` bytes, where the largest pass has 50'000 tokens for each
+// example of a batch.
 std::string Refusal(const TrainSettings& settings, const model::PhiModel& model, int64_t free) {
   try {
-    RequireTrainingFits(model.config(), ShapeOf(settings, model, 100'000), 100, free);
+    RequireTrainingFits(
+        settings, model, [](const TrainOptions& o) { return 50'000 * o.batch_size; }, 1, free);
   } catch (const Error& error) {
     return error.what();
   }
@@ -42,6 +45,7 @@ TEST(MemoryPlan, CountsWhatTrainingHolds) {
   EXPECT_LT(Plan(settings, *model, 10).activations, full.activations);
 
   const auto half = testing::InType(*model, at::kBFloat16);
+  settings.model.dtype = "bfloat16";
   const auto master = Plan(settings, *half, 10);
   EXPECT_EQ(master.gradients, 2 * numbers);
   EXPECT_EQ(master.optimizer, 12 * numbers);
@@ -49,22 +53,100 @@ TEST(MemoryPlan, CountsWhatTrainingHolds) {
   EXPECT_EQ(Plan(settings, *half, 10).optimizer, 8 * numbers);
 
   LoraOptions lora;
-  lora.rank = 2;
+  lora.rank = settings.lora.rank = 2;
   half->set_adapter(model::NewAdapter(*half, lora, 1));
   const auto adapter = Plan(settings, *half, 10);
   EXPECT_EQ(adapter.weights, 2 * numbers);
   EXPECT_EQ(adapter.gradients, 4 * model::FootprintOf(half->config(), 2, 2).lora_parameters);
 }
 
+TEST(MemoryPlan, CountsWhatSavesMemory) {
+  model::PhiConfig config = testing::SmallConfig();
+  config.num_hidden_layers = 50;
+  const auto model = testing::SmallPhi(config);
+  int64_t numbers = 0;
+  for (const auto& [name, weight] : model->parameters()) numbers += weight.numel();
+  TrainSettings settings;
+  OptimizerOptions& optimizer = settings.options.optimizer;
+  optimizer.type = OptimizerType::kAdamW8Bit;
+  EXPECT_NEAR(Plan(settings, *model, 10).optimizer, 2.03125 * numbers, 1);
+  optimizer.fused_backward = true;
+  const auto fused = Plan(settings, *model, 10);
+  EXPECT_LT(fused.gradients, 4 * numbers / 10);
+  EXPECT_GE(fused.gradients, 4 * numbers / 50);
+  settings.model.dtype = "bfloat16";
+  EXPECT_NEAR(Plan(settings, *model, 10).optimizer, 6.03125 * numbers, 1);
+  optimizer.half_update = HalfUpdate::kStochastic;
+  EXPECT_NEAR(Plan(settings, *model, 10).optimizer, 2.03125 * numbers, 1);
+  EXPECT_EQ(Plan(settings, *model, 10).gradients, fused.gradients / 2);
+}
+
 TEST(MemoryPlan, RefusesWithAdviceThatFits) {
   const auto model = testing::SmallPhi();
-  const TrainSettings settings;
-  const auto need = Plan(settings, *model, 100'000);
-  EXPECT_EQ(Refusal(settings, *model, need.Total()), "");
-  const std::string smaller = Refusal(settings, *model, need.Total() / 2);
-  EXPECT_THAT(smaller, HasSubstr("--batch-size 1"));
+  TrainSettings settings;
+  settings.options.batch_size = 4;
+  settings.options.gradient_accumulation = 3;
+  const auto total = [&](const TrainSettings& changed) {
+    return Plan(changed, *model, 50'000 * changed.options.batch_size).Total() -
+           Plan(settings, *model, 1).weights;
+  };
+  EXPECT_EQ(Refusal(settings, *model, total(settings)), "");
+  TrainSettings lighter = settings;
+  lighter.activation_checkpointing = true;
+  EXPECT_THAT(Refusal(settings, *model, total(lighter)),
+              HasSubstr("; --activation-checkpointing needs "));
+  lighter.options.batch_size = 1;
+  lighter.options.gradient_accumulation = 12;
+  const std::string smaller = Refusal(settings, *model, total(lighter));
+  EXPECT_THAT(smaller, HasSubstr("; --batch-size 1 --gradient-accumulation 12 "
+                                 "--activation-checkpointing needs "));
   EXPECT_THAT(smaller, HasSubstr("--ignore-memory-plan"));
   EXPECT_THAT(Refusal(settings, *model, 1000), HasSubstr("a larger machine"));
+}
+
+// The choices of a model whose weights need far more than its activations.
+TEST(MemoryPlan, ChoosesTheFirstThatFits) {
+  model::PhiConfig config = testing::SmallConfig();
+  config.vocab_size = 4'000;
+  config.hidden_size = 768;
+  config.intermediate_size = 2048;
+  config.num_hidden_layers = 40;
+  const auto model = model::PhiModel(config, model::Shapes(config, at::kFloat), "test");
+  TrainSettings settings;
+  settings.options.batch_size = 2;
+  settings.options.gradient_accumulation = 2;
+  // Returns the choice if there is room for `enough` and no more.
+  const auto choice = [&](const TrainSettings& enough, int64_t missing = 0, int64_t ranks = 1) {
+    const auto tokens = [](const TrainOptions& o) { return 10 * o.batch_size; };
+    const int64_t room = Plan(enough, model, tokens(enough.options), ranks).Total() - missing;
+    const auto found =
+        FirstThatFits(settings, model, tokens, ranks, [&](int64_t bytes) { return bytes <= room; });
+    if (!found) return std::string("none");
+    found->settings.Validate();
+    return found->flags;
+  };
+  EXPECT_EQ(choice(settings), "");
+  TrainSettings lighter = settings;
+  OptimizerOptions& optimizer = lighter.options.optimizer;
+  optimizer.type = OptimizerType::kAdamW8Bit;
+  EXPECT_EQ(choice(lighter), "--optimizer adamw8bit");
+  lighter.model.dtype = "bfloat16";
+  optimizer.half_update = HalfUpdate::kStochastic;
+  EXPECT_EQ(choice(lighter), "--optimizer adamw8bit --dtype bfloat16 --bf16-update stochastic");
+  lighter.options.batch_size = 4;
+  lighter.options.gradient_accumulation = 1;
+  optimizer.fused_backward = true;
+  optimizer.clip_by = ClipBy::kTensor;
+  EXPECT_EQ(choice(lighter),
+            "--batch-size 4 --gradient-accumulation 1 --optimizer adamw8bit --dtype bfloat16 "
+            "--bf16-update stochastic --fused-backward --clip-by tensor");
+  EXPECT_EQ(choice(lighter, 0, 2), "none") << "several ranks cannot fuse";
+  EXPECT_EQ(choice(lighter, 1 << 28), "none");
+  settings.lora.rank = 8;
+  lighter = settings;
+  EXPECT_EQ(choice(lighter), "");
+  lighter.model.dtype = "bfloat16";
+  EXPECT_EQ(choice(lighter), "--dtype bfloat16");
 }
 
 TEST(MemoryPlan, FreeMemoryIsSomething) {
