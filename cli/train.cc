@@ -280,6 +280,9 @@ void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
   sub.add_option("--keep", flags.settings.keep, "number of newest checkpoints that are kept")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
+  sub.add_option("--tensorboard", flags.settings.tensorboard,
+                 "folder, one for each run, for event files: TensorBoard shows the numbers of "
+                 "log.jsonl under the names that TRL gives them there");
 }
 
 }  // namespace

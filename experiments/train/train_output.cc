@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <charconv>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string_view>
 #include <utility>
@@ -171,10 +172,9 @@ void SaveBest(int64_t step, const SaveWeightsInto& weights, const fs::path& run)
 
 fs::path BestFolder(const fs::path& run, int64_t step) { return OfStep(run, kBest, step); }
 
-TrainLog::TrainLog(fs::path path, int64_t step) : path_(std::move(path)) {
-  CutBack(path_, step);
-  written_ = data::FileSize(path_);
-  file_.open(path_, std::ios::app);
+TrainLog::TrainLog(const fs::path& path, int64_t step, const fs::path& tensorboard) : file_(path) {
+  CutBack(path, step);
+  if (!tensorboard.empty()) events_.emplace(tensorboard, step + 1);
 }
 
 void TrainLog::Add(const StepLog& log) {
@@ -183,41 +183,23 @@ void TrainLog::Add(const StepLog& log) {
                        {"grad_norm", log.grad_norm}, {"seconds", log.seconds},
                        {"tokens", log.tokens}};
   for (const auto& [name, value] : log.metrics) line[name] = value;
-  Write(line.dump());
+  Write(line);
 }
 
 void TrainLog::Add(int64_t step, const std::map<std::string, double>& measured) {
   ordered_json line = {{"step", step}};
   for (const auto& [name, value] : measured) line[name] = value;
-  Write(line.dump());
+  Write(line);
 }
 
-void TrainLog::Write(const std::string& line) {
-  const bool first = waiting_.empty();
-  waiting_ += line + "\n";
-  if (!Flush() && first)
-    spdlog::warn("{}: cannot be written; is the disk full? Training goes on, its lines wait",
-                 path_.string());
+void TrainLog::Write(const ordered_json& line) {
+  file_.Add(line.dump() + "\n");
+  if (events_) events_->Add(line);
 }
 
 void TrainLog::Finish() {
-  if (!Flush()) spdlog::warn("{}: lacks its last lines; is the disk full?", path_.string());
-}
-
-bool TrainLog::Flush() {
-  file_ << waiting_ << std::flush;
-  if (file_) {
-    written_ += waiting_.size();
-    waiting_.clear();
-    return true;
-  }
-  // A part may have been written. Without it, the file ends with a whole line.
-  file_.close();
-  std::error_code ignored;
-  fs::resize_file(path_, written_, ignored);
-  file_.clear();
-  file_.open(path_, std::ios::app);
-  return false;
+  file_.Finish();
+  if (events_) events_->Finish();
 }
 
 ordered_json TrainingSeries(const std::string& name, const fs::path& folder) {

@@ -4,7 +4,6 @@
 
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
 #include <map>
 #include <nlohmann/json_fwd.hpp>
@@ -12,6 +11,8 @@
 #include <string>
 
 #include "dpo/trainer.h"
+#include "experiments/train/event_log.h"
+#include "experiments/train/log_file.h"
 #include "pivotal/training.h"
 
 namespace pivotal::experiments {
@@ -47,14 +48,14 @@ std::string NewestCheckpoint(const std::filesystem::path& run);
 void SaveBest(int64_t step, const SaveWeightsInto& weights, const std::filesystem::path& run);
 std::filesystem::path BestFolder(const std::filesystem::path& run, int64_t step);
 
-// Writes log.jsonl, one JSON object per line. Each line is flushed, so that a killed run keeps what
-// it has logged. Lines that a full disk does not take wait for the next one: a log is no reason to
-// lose what is trained.
+// Writes log.jsonl, one JSON object per line, and with a folder for TensorBoard the same numbers
+// into an event file there. Nothing that goes wrong with them ends a training: see LogFile.
 class TrainLog {
  public:
   // Opens `path` to continue after `step`; removes lines of later steps and an incomplete last
-  // line.
-  TrainLog(std::filesystem::path path, int64_t step);
+  // line. Writes event files into `tensorboard` unless that is "".
+  TrainLog(const std::filesystem::path& path, int64_t step,
+           const std::filesystem::path& tensorboard = {});
   // Adds the line of an optimizer step. Warns if it cannot be written, unless others wait already.
   void Add(const StepLog& log);
   // Adds the line of an evaluation after `step`. Warns as above.
@@ -63,13 +64,10 @@ class TrainLog {
   void Finish();
 
  private:
-  void Write(const std::string& line);
-  bool Flush();
+  void Write(const nlohmann::ordered_json& line);
 
-  std::filesystem::path path_;
-  std::ofstream file_;
-  std::uintmax_t written_ = 0;  // size of the file
-  std::string waiting_;         // lines that could not be written
+  LogFile file_;
+  std::optional<EventLog> events_;
 };
 
 // Reads FOLDER/log.jsonl and returns its numbers for a report's page: {"name", "series"}, see

@@ -178,7 +178,7 @@ class Run {
         best_(start.best),
         saved_(start.state.step) {
     if (lock_ != nullptr) {
-      log_.emplace(output / "log.jsonl", start.state.step);
+      log_.emplace(output / "log.jsonl", start.state.step, settings_.tensorboard);
       room_ = data::DiskRoom(output, PlanDisk(job, start.state.step, output).result);
       WarnOfWarmUp();
     }

@@ -87,6 +87,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("held_out", "patience", s.held_out.patience);
   f("checkpoints", "save_steps", s.save_steps);
   f("checkpoints", "keep", s.keep);
+  f("log", "tensorboard", s.tensorboard);
 }
 
 SettingsFile FileOf(const TrainSettings& settings) {
@@ -183,13 +184,15 @@ std::string SettingsText(const TrainSettings& settings) {
   TrainSettings s = settings;
   s.model.folder.clear();
   s.data.clear();
+  s.tensorboard.clear();
   return FileOf(s).Text();
 }
 
 void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,
                        const fs::path& run) {
   TrainSettings s = settings;  // absolute paths are valid from any working directory
-  for (fs::path* path : {&s.model.folder, &s.data, &s.held_out.data, &s.held_out.problems.file})
+  for (fs::path* path :
+       {&s.model.folder, &s.data, &s.held_out.data, &s.held_out.problems.file, &s.tensorboard})
     *path = Absolute(*path);
   s.model.adapter = Absolute(s.model.adapter).string();
   SettingsFile file = FileOf(s);

@@ -33,7 +33,7 @@ void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
 TrainSettings LoadTrainSettings(const std::filesystem::path& run, TrainInputs& inputs);
 
 // As those of run_config.h, by the names of train.toml; the text is without the paths of model and
-// data.
+// data, and without what is logged where.
 void ApplySettings(const SettingsFile& file, TrainSettings& settings);
 std::string SettingsText(const TrainSettings& settings);
 

@@ -173,6 +173,7 @@ struct TrainSettings {
   int64_t save_steps = 0;  // steps between checkpoints; 0: a checkpoint on a stop request only
   int64_t keep = 2;        // number of newest checkpoints that stay
   int64_t max_shard_bytes = 5'000'000'000;  // size at which weight files are split
+  std::filesystem::path tensorboard;  // folder of TensorBoard's event files; "": none are written
 
   // Returns true if an adapter is trained, not the weights.
   bool Adapts() const { return lora.rank > 0 || !model.adapter.empty(); }
