@@ -1,5 +1,5 @@
 // Apache-2.0. pivotal train
-#include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
 #include <exception>
@@ -11,11 +11,13 @@
 #include "cli/console.h"
 #include "cli/flags.h"
 #include "data/base/error.h"
+#include "data/base/text.h"
 #include "dpo/loss.h"
 #include "dpo/optimizer.h"
 #include "dpo/ranks.h"
 #include "dpo/schedule.h"
 #include "dpo/trainer.h"
+#include "experiments/evaluate/model_card.h"
 #include "experiments/train/train_output.h"
 #include "experiments/train/train_run.h"
 #include "model/memory.h"
@@ -67,9 +69,43 @@ void Print(const TrainResult& result, const TrainSettings& settings,
                result.best.step, experiments::BestFolder(output, result.best.step).string());
 }
 
+// Returns a word of a command line as a shell reads it.
+std::string ShellWord(const std::string& text) {
+  static constexpr std::string_view kPlain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-./,:=+@%";
+  if (!text.empty() && text.find_first_not_of(kPlain) == std::string::npos) return text;
+  std::string word = text;
+  data::ReplaceAll(word, "'", "'\\''");
+  return "'" + word + "'";
+}
+
+// Returns the options that were given, for readers elsewhere: of folders and files, and of the
+// program of an oracle, it has the names alone.
+std::string CommandText(const CLI::App& sub) {
+  std::string text = "pivotal train";
+  for (const CLI::Option* option : sub.get_options()) {
+    if (option->count() == 0) continue;
+    const std::string name = option->get_name();
+    text += " " + name;
+    if (option->get_items_expected_max() == 0) continue;  // a flag
+    std::string value = option->get_delimiter() == '\0'
+                            ? option->results().back()
+                            : fmt::format("{}", fmt::join(option->results(), ","));
+    if (name == "--model" || name == "--adapter") value = experiments::ModelName(value);
+    if (name == "--data" || name == "--eval-data" || name == "--eval-problems")
+      value = experiments::DataName(value);
+    if (name == "--output" || name == "--tensorboard") value = experiments::BareName(value);
+    if (name == "--eval-oracle") value = experiments::OracleName(value);
+    text += " " + ShellWord(value);
+  }
+  return text;
+}
+
 void RunTrain(TrainFlags& flags) {
   ParseNames(flags);
   const auto ranks = dpo::JoinRanks();
+  if (ranks->size() > 1)
+    flags.settings.command = fmt::format("mpirun -n {} {}", ranks->size(), flags.settings.command);
   const bool first = ranks->rank() == 0;  // the only rank that prints
   if (!first) spdlog::set_level(spdlog::level::off);
   ConsoleProgress progress(/*visible=*/first);
@@ -324,6 +360,7 @@ void AddTrain(CLI::App& app) {
     if (flags->resume.empty()) {
       for (const char* name : {"--model", "--data", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
+      flags->settings.command = CommandText(*sub);
     }
     RunTrain(*flags);
   });

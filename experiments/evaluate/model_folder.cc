@@ -9,6 +9,7 @@
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "data/weights/safetensors.h"
+#include "experiments/evaluate/model_card.h"
 #include "experiments/settings/loading.h"
 #include "model/checkpoint.h"
 #include "model/config_file.h"
@@ -99,6 +100,13 @@ void SaveMergedModel(const ModelSettings& settings, const fs::path& output,
                      int64_t max_shard_bytes) {
   const LoadedModel merged = LoadModel(settings);
   data::CreateOutputFolder(output);
+  data::WriteFile(
+      output / "README.md",
+      CardHeadText({.base = settings.folder}) +
+          fmt::format("\n# {}\nThis model is {} with the LoRA adapter {} added to its "
+                      "weights, by Pivotal.\n",
+                      MarkdownCode(BareName(output)), MarkdownCode(ModelName(settings.folder)),
+                      MarkdownCode(ModelName(settings.adapter))));
   model::SaveCheckpoint(merged.phi(), settings.folder, output, max_shard_bytes);
 }
 

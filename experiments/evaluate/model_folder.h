@@ -14,8 +14,8 @@ namespace pivotal::experiments {
 // read once if they are there, and Error is thrown if one is NaN or infinite.
 std::string DescribeModel(const std::filesystem::path& folder, int64_t lora_rank);
 
-// Writes the model with its adapter added to the weights into the folder `output`. Weight files
-// are split at `max_shard_bytes`.
+// Writes the model with its adapter added to the weights, and a model card, into the folder
+// `output`. Weight files are split at `max_shard_bytes`.
 void SaveMergedModel(const ModelSettings& settings, const std::filesystem::path& output,
                      int64_t max_shard_bytes);
 

@@ -15,6 +15,7 @@
 #include "experiments/settings/loading.h"
 #include "experiments/train/disk_plan.h"
 #include "experiments/train/memory_plan.h"
+#include "experiments/train/train_card.h"
 #include "experiments/train/train_data.h"
 #include "experiments/train/weight_change.h"
 #include "model/memory.h"
@@ -214,9 +215,10 @@ class Run {
     // An adapter is merged below; weights are compared once they are safe.
     std::optional<double> change = settings_.Adapts() ? Change() : std::nullopt;
     room_.Release();
+    if (log_) log_->Finish();
+    WriteCard();
     Write([&] { job_.SaveResult(output_); });
     EndIfInTrouble();
-    if (log_) log_->Finish();
     if (!settings_.Adapts()) change = Change();
     return {trainer_.log(), best_, !trainer_.done(), peak, job_.planned_bytes(), change};
   }
@@ -254,6 +256,20 @@ class Run {
          newest.empty() ? "no checkpoint could be written"
                         : (output_ / newest).string() + " is kept",
          resume, newest.empty() ? "begins again" : "goes on from there");
+  }
+
+  // Writes the model card, before the weights: a folder with them is finished. It is no reason to
+  // lose them.
+  void WriteCard() const {
+    if (lock_ == nullptr) return;
+    try {
+      lock_->Check();
+      const TrainFacts facts = {job_.objective().size(), trainer_.log().step,
+                                trainer_.total_steps(), trainer_.schedule().warmup, best_};
+      data::WriteFile(output_ / "README.md", TrainCard(settings_, facts, output_));
+    } catch (const std::exception& error) {
+      spdlog::warn("the model card is not written: {}", error.what());
+    }
   }
 
   std::optional<double> Change() const {

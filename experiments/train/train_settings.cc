@@ -9,6 +9,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "experiments/evaluate/model_card.h"
 #include "experiments/settings/settings_file.h"
 
 namespace pivotal::experiments {
@@ -88,11 +89,13 @@ void ForEachSetting(Settings& s, F&& f) {
   f("checkpoints", "save_steps", s.save_steps);
   f("checkpoints", "keep", s.keep);
   f("log", "tensorboard", s.tensorboard);
+  f("log", "command", s.command);
 }
 
-SettingsFile FileOf(const TrainSettings& settings) {
+SettingsFile FileOf(const TrainSettings& settings, std::string_view without = "") {
   SettingsFile file(kWriter);
   ForEachSetting(settings, [&](const char* section, const char* key, const auto& value) {
+    if (section == without) return;
     if constexpr (requires { value.name; }) {
       file.Set(section, key, std::string(value.name(value.value)));
     } else {
@@ -185,7 +188,25 @@ std::string SettingsText(const TrainSettings& settings) {
   s.model.folder.clear();
   s.data.clear();
   s.tensorboard.clear();
+  s.command.clear();
   return FileOf(s).Text();
+}
+
+std::string OracleName(const std::string& oracle) {
+  constexpr std::string_view kCommand = "command:";
+  if (!oracle.starts_with(kCommand)) return oracle;
+  const std::string program = oracle.substr(kCommand.size(), oracle.find(' ') - kCommand.size());
+  return std::string(kCommand) + fs::path(program).filename().string();
+}
+
+std::string CardSettings(const TrainSettings& settings) {
+  TrainSettings s = settings;
+  s.model.folder = ModelName(s.model.folder);
+  if (!s.model.adapter.empty()) s.model.adapter = ModelName(s.model.adapter);
+  for (fs::path* path : {&s.data, &s.held_out.data, &s.held_out.problems.file})
+    if (!path->empty()) *path = DataName(*path);
+  s.held_out.problems.oracle = OracleName(s.held_out.problems.oracle);
+  return FileOf(s, "log").Text();
 }
 
 void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,

@@ -37,4 +37,10 @@ TrainSettings LoadTrainSettings(const std::filesystem::path& run, TrainInputs& i
 void ApplySettings(const SettingsFile& file, TrainSettings& settings);
 std::string SettingsText(const TrainSettings& settings);
 
+// Returns the settings for readers elsewhere: of folders and files, and of the program of an
+// oracle, it has the names alone.
+std::string CardSettings(const TrainSettings& settings);
+// Returns "command:check.py" for "command:/home/me/check.py --key x", any other oracle as it is.
+std::string OracleName(const std::string& oracle);
+
 }  // namespace pivotal::experiments

@@ -173,6 +173,7 @@ struct TrainSettings {
   int64_t save_steps = 0;  // steps between checkpoints; 0: a checkpoint on a stop request only
   int64_t keep = 2;        // number of newest checkpoints that stay
   int64_t max_shard_bytes = 5'000'000'000;  // size at which weight files are split
+  std::string command;                      // command line that the model card shows; "": none
   std::filesystem::path tensorboard;  // folder of TensorBoard's event files; "": none are written
 
   // Returns true if an adapter is trained, not the weights.
@@ -213,14 +214,14 @@ struct TrainResult {
 };
 
 // Trains and writes the folder `output`: the Hugging Face folder of the trained model, or the
-// trained adapter alone (PEFT's files; its reference is the model without it), train.toml with
-// every setting, log.jsonl with a line a step and a line an evaluation, best-<step> with the
-// weights of the best evaluation, and checkpoint-<step>. Throws Error before anything is written if
-// a setting, the data or the model is bad, the folder is not empty or the disk has no room. On a
-// stop request it writes a checkpoint and throws Interrupted. If a file cannot be written, or an
-// evaluation fails (its oracle too often, for example), it tries to write a checkpoint, too; the
-// Error names the newest one. Notes and warnings go to spdlog's default logger, which writes to
-// standard output unless the program sets another.
+// trained adapter alone (PEFT's files; its reference is the model without it), README.md (a model
+// card), train.toml with every setting, log.jsonl with a line a step and a line an evaluation,
+// best-<step> with the weights of the best evaluation, and checkpoint-<step>. Throws Error before
+// anything is written if a setting, the data or the model is bad, the folder is not empty or the
+// disk has no room. On a stop request it writes a checkpoint and throws Interrupted. If a file
+// cannot be written, or an evaluation fails (its oracle too often, for example), it tries to write
+// a checkpoint, too; the Error names the newest one. Notes and warnings go to spdlog's default
+// logger, which writes to standard output unless the program sets another.
 TrainResult Train(const TrainSettings& settings, const std::filesystem::path& output,
                   Progress& progress);
 
