@@ -1,7 +1,8 @@
 """Reads a folder of event files as TensorBoard does, for tensorboard_parity_test.cc.
 
 usage: tensorboard_events.py FOLDER OUT
-Writes one JSON object into the file OUT, {"event_accumulator": SERIES, "multiplexer": SERIES}: what the two readers of the package give.
+Writes one JSON object into the file OUT, {"event_accumulator": SERIES, "multiplexer": SERIES}: what the two readers of
+the package give.
 SERIES is {tag: [[step, value], ...]}.
 """
 import json
@@ -13,7 +14,8 @@ from tensorboard.util import tensor_util
 
 folder = sys.argv[1]
 accumulator = event_accumulator.EventAccumulator(folder, size_guidance={"scalars": 0, "tensors": 0}).Reload()
-multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={"scalars": 0}).AddRun(folder, "run").Reload()
+multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={"scalars": 0})
+multiplexer.AddRun(folder, "run").Reload()
 pathlib.Path(sys.argv[2]).write_text(json.dumps({
     "event_accumulator": {tag: [[event.step, event.value] for event in accumulator.Scalars(tag)]
                           for tag in accumulator.Tags()["scalars"]},
