@@ -165,8 +165,9 @@ TEST_F(SmallDisk, TheRoomOfTheResultIsKept) {
                         "/log.jsonl) lines; ls -l " + disk_.string() + " " + run_ + "; exit $CODE");
   if (result.code == 99) GTEST_SKIP() << "no tmpfs can be mounted in a user namespace here";
   EXPECT_EQ(result.code, 0) << result.output;
-  EXPECT_THAT(result.output, AllOf(HasSubstr("log.jsonl: cannot be written: no space left on device"),
-                                   HasSubstr("36 lines"), HasSubstr("model.safetensors")));
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("log.jsonl: cannot be written: no space left on device"),
+                    HasSubstr("36 lines"), HasSubstr("model.safetensors")));
 }
 
 // The disk becomes full at a checkpoint. The room of the result goes to the next try, or the
