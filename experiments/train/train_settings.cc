@@ -18,6 +18,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kWriter = "pivotal train";
+constexpr const char* kLog = "log";  // the section of what is logged where
 
 // An enum setting, and the functions between its values and their names in the file.
 template <typename T>
@@ -88,10 +89,11 @@ void ForEachSetting(Settings& s, F&& f) {
   f("held_out", "patience", s.held_out.patience);
   f("checkpoints", "save_steps", s.save_steps);
   f("checkpoints", "keep", s.keep);
-  f("log", "tensorboard", s.tensorboard);
-  f("log", "command", s.command);
+  f(kLog, "tensorboard", s.tensorboard);
+  f(kLog, "command", s.command);
 }
 
+// Returns the settings but those of the section `without`.
 SettingsFile FileOf(const TrainSettings& settings, std::string_view without = "") {
   SettingsFile file(kWriter);
   ForEachSetting(settings, [&](const char* section, const char* key, const auto& value) {
@@ -187,9 +189,7 @@ std::string SettingsText(const TrainSettings& settings) {
   TrainSettings s = settings;
   s.model.folder.clear();
   s.data.clear();
-  s.tensorboard.clear();
-  s.command.clear();
-  return FileOf(s).Text();
+  return FileOf(s, kLog).Text();
 }
 
 std::string OracleName(const std::string& oracle) {
@@ -206,7 +206,7 @@ std::string CardSettings(const TrainSettings& settings) {
   for (fs::path* path : {&s.data, &s.held_out.data, &s.held_out.problems.file})
     if (!path->empty()) *path = DataName(*path);
   s.held_out.problems.oracle = OracleName(s.held_out.problems.oracle);
-  return FileOf(s, "log").Text();
+  return FileOf(s, kLog).Text();
 }
 
 void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs, int ranks,

@@ -36,5 +36,21 @@ TEST(TrainSettings, NameTheBadField) {
   EXPECT_THAT(metric("eval_los"), HasSubstr("expected one of eval_loss, eval_accuracy,"));
 }
 
+// The key of an ablation's step: what is logged where changes no result.
+TEST(TrainSettings, TextIsWithoutTheLog) {
+  TrainSettings settings;
+  const std::string text = SettingsText(settings);
+  settings.tensorboard = "board";
+  settings.command = "pivotal train";
+  EXPECT_EQ(SettingsText(settings), text);
+  EXPECT_THAT(text, ::testing::Not(HasSubstr("[log]")));
+}
+
+TEST(TrainSettings, OraclesAreNamedWithoutTheirArguments) {
+  EXPECT_EQ(OracleName("command:/home/me/check.py --key 1"), "command:check.py");
+  EXPECT_EQ(OracleName("command:judge"), "command:judge");
+  EXPECT_EQ(OracleName("regex:a b"), "regex:a b");
+}
+
 }  // namespace
 }  // namespace pivotal::experiments
