@@ -133,15 +133,24 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
                            ? config.num_hidden_layers * hidden + layer + backward
                            : config.num_hidden_layers * layer + backward;
   constexpr int64_t kLogits = int64_t{3} << 25;  // bytes: dpo/batch.cc has 2^23 logits three times
-  constexpr int64_t kLibTorch = int64_t{250} << 20;
+  constexpr int64_t kLibTorch = int64_t{150} << 20;
   TrainingFootprint f;
   f.weights = parameters * shape.element;
   f.gradients = shape.trained * shape.trained_element;
-  if (shape.fused_backward)
-    f.gradients = std::min(f.gradients, (outside + 2 * layer_parameters) * shape.trained_element);
+  f.activations = shape.tokens * kept * shape.element;
+  // The output matrix gets its gradient first, or the embedding last; those of layers come as
+  // activations go.
+  const int64_t first = std::min(shape.trained, outside) * shape.trained_element;
+  const int64_t of_layer = std::min(shape.trained, layer_parameters) * shape.trained_element;
+  if (shape.fused_backward) {
+    f.gradients = std::min(f.gradients, first + of_layer);
+    f.backward = f.activations + f.gradients;
+  } else {
+    f.backward = std::max(f.activations + std::min(f.gradients, first + of_layer),
+                          f.gradients + f.activations / config.num_hidden_layers);
+  }
   const int64_t moments = shape.quantised ? shape.trained * 2 * (256 + 4) / 256 : shape.trained * 8;
   f.optimizer = (moments + (shape.master ? shape.trained * 4 : 0)) / shape.ranks;
-  f.activations = shape.tokens * kept * shape.element;
   // Moments in 8 bits are updated without copies in float32.
   const bool widens = shape.trained_element < 4 && !shape.quantised;
   const int64_t wide = widens ? 2 * std::max(largest, kWideElements) : 0;

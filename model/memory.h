@@ -47,12 +47,14 @@ struct TrainingShape {
 constexpr int64_t kWideElements = int64_t{1} << 24;
 
 // Peak bytes of training with AdamW on one rank. Activations are counted from what each layer keeps
-// for the backward pass.
+// for the backward pass, which frees them as gradients come.
 struct TrainingFootprint {
   int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0;
+  // The most that gradients and activations take at one time.
+  int64_t backward = 0;
   // The gradients that are in float32 at once, the logits of a few positions, and LibTorch itself.
   int64_t working = 0;
-  int64_t Total() const { return weights + gradients + optimizer + activations + working; }
+  int64_t Total() const { return weights + optimizer + backward + working; }
 };
 TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingShape& shape);
 

@@ -10,10 +10,10 @@ namespace pivotal::experiments {
 
 // The front matter of a card: what the Hub reads.
 struct CardHead {
-  std::filesystem::path base;         // folder of the model that was trained or merged
-  bool adapter = false;               // the card is of a LoRA adapter (library peft)
-  std::vector<std::string> tags;      // beside those of every card
-  std::vector<std::string> datasets;  // names
+  std::filesystem::path base;              // folder of the model that was trained or merged
+  bool adapter = false;                    // the card is of a LoRA adapter (library peft)
+  std::vector<std::string> tags = {};      // beside those of every card
+  std::vector<std::string> datasets = {};  // names
 };
 
 // Returns the front matter in YAML, with its lines of "---". The licence is that of the base

@@ -114,9 +114,11 @@ std::optional<LighterSettings> FirstOf(const std::vector<TrainSettings>& list,
 
 std::string FootprintText(const TrainingFootprint& plan) {
   return fmt::format(
-      "weights {}, gradients {}, AdamW {}, activations {}, working memory {}; in total {}",
-      BytesText(plan.weights), BytesText(plan.gradients), BytesText(plan.optimizer),
-      BytesText(plan.activations), BytesText(plan.working), BytesText(plan.Total()));
+      "weights {}, AdamW {}, activations {} and gradients {} ({} at one time), working memory {}; "
+      "in total {}",
+      BytesText(plan.weights), BytesText(plan.optimizer), BytesText(plan.activations),
+      BytesText(plan.gradients), BytesText(plan.backward), BytesText(plan.working),
+      BytesText(plan.Total()));
 }
 
 void RequireWeightsFit(const TrainSettings& settings, int64_t free) {

@@ -43,7 +43,7 @@ std::optional<LighterSettings> FirstThatFits(const TrainSettings& settings,
 void RequireTrainingFits(const TrainSettings& settings, const model::PhiModel& model,
                          const LargestPassOf& largest_pass, int64_t ranks, int64_t free);
 
-// Returns a text such as "weights 1.50 GiB, gradients ..., in total ...".
+// Returns a text such as "weights 1.50 GiB, AdamW ..., in total ...".
 std::string FootprintText(const model::TrainingFootprint& plan);
 
 }  // namespace pivotal::experiments
