@@ -1,4 +1,5 @@
 // Apache-2.0. pivotal train
+#include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
 
@@ -28,8 +29,8 @@ namespace {
 
 struct TrainFlags {
   TrainSettings settings;
-  std::string objective = "dpo", loss = "sigmoid", schedule = "cosine", order = "shuffled",
-              half_update = "master", optimizer = "adamw", clip_by = "global";
+  std::string objective = "dpo", loss = "sigmoid", divergence = "reverse_kl", schedule = "cosine",
+              order = "shuffled", half_update = "master", optimizer = "adamw", clip_by = "global";
   std::filesystem::path output, resume;
   std::optional<double> max_oracle_failures;  // with --resume, if it is given
 };
@@ -38,7 +39,8 @@ void ParseNames(TrainFlags& flags) {
   TrainSettings& settings = flags.settings;
   settings.sft = flags.objective == "sft";
   if (!settings.sft) settings.loss.method = dpo::ParsePreferenceMethod(flags.objective);
-  settings.loss.type = dpo::ParseLossType(flags.loss);
+  settings.loss.losses = dpo::ParseLosses(flags.loss);
+  settings.loss.divergence = dpo::ParseFDivergence(flags.divergence);
   settings.options.order = dpo::ParseDataOrder(flags.order);
   settings.options.schedule = dpo::ParseSchedule(flags.schedule);
   settings.options.optimizer.half_update = dpo::ParseHalfUpdate(flags.half_update);
@@ -124,10 +126,28 @@ void RunTrain(TrainFlags& flags) {
   }
 }
 
+// Returns a check that accepts what dpo::ParseLosses reads.
+CLI::Validator Losses() {
+  return CLI::Validator(
+      [](std::string& text) {
+        try {
+          dpo::ParseLosses(text);
+        } catch (const Error& error) {
+          return std::string(error.what());
+        }
+        return std::string();
+      },
+      fmt::format("NAME[:WEIGHT],... of {{{}}}", fmt::join(dpo::LossTypeNames(), ",")));
+}
+
 void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
   LossOptions& loss = flags.settings.loss;
-  sub.add_option("--loss", flags.loss, "loss function; cpo takes sigmoid, hinge and ipo only")
-      ->check(CLI::IsMember(dpo::LossTypeNames()))
+  sub.add_option("--loss", flags.loss,
+                 "loss function, or a sum of several with weights, e.g. "
+                 "sigmoid:0.8,bco_pair:0.2,sft:1; cpo takes sigmoid, hinge and ipo only; aot and "
+                 "aot_unpaired sort the pairs of a forward pass, so that --batch-size and the "
+                 "number of processes change them")
+      ->check(Losses())
       ->capture_default_str();
   sub.add_option("--beta", loss.beta,
                  "scale of the log-ratios; a larger one holds the model closer to the reference")
@@ -153,6 +173,17 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
                  "temperature at which discopop mixes its two losses")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
+  auto* divergence =
+      sub.add_option(
+             "--f-divergence", flags.divergence,
+             "divergence that holds the model to the reference (f-DPO), for sigmoid, hinge, "
+             "ipo, robust, exo_pair, discopop and sigmoid_norm")
+          ->check(CLI::IsMember(dpo::FDivergenceNames()))
+          ->capture_default_str();
+  sub.add_option("--f-alpha", loss.f_alpha, "alpha of alpha_divergence; 1 is reverse_kl")
+      ->check(CLI::Number)
+      ->capture_default_str()
+      ->needs(divergence);
 }
 
 void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {

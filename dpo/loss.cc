@@ -8,8 +8,15 @@
 #include <ATen/ops/log_sigmoid.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
+#include <ATen/ops/sort.h>
+#include <ATen/ops/zeros_like.h>
+#include <fmt/format.h>
 
+#include <algorithm>
+#include <charconv>
 #include <cmath>
+#include <system_error>
+#include <tuple>
 
 #include "data/base/error.h"
 #include "data/base/names.h"
@@ -29,7 +36,16 @@ constexpr auto kTypes =
                                            {LossType::kApoZero, "apo_zero"},
                                            {LossType::kApoDown, "apo_down"},
                                            {LossType::kDiscopop, "discopop"},
-                                           {LossType::kSigmoidNorm, "sigmoid_norm"}});
+                                           {LossType::kSigmoidNorm, "sigmoid_norm"},
+                                           {LossType::kAot, "aot"},
+                                           {LossType::kAotUnpaired, "aot_unpaired"},
+                                           {LossType::kSft, "sft"}});
+
+constexpr auto kDivergences =
+    data::MakeNameTable<FDivergence>("f-divergence", {{FDivergence::kReverseKl, "reverse_kl"},
+                                                      {FDivergence::kForwardKl, "forward_kl"},
+                                                      {FDivergence::kJs, "js_divergence"},
+                                                      {FDivergence::kAlpha, "alpha_divergence"}});
 
 constexpr auto kMethods =
     data::MakeNameTable<PreferenceMethod>("objective", {{PreferenceMethod::kDpo, "dpo"},
@@ -45,34 +61,82 @@ at::Tensor Smoothed(const at::Tensor& score, double smoothing) {
   return loss * (1 - smoothing) - at::log_sigmoid(-score) * smoothing;
 }
 
-// Computes the loss `o.type` of the log-ratios c (chosen) and r (rejected), as LossType defines it.
-at::Tensor LogRatioLoss(const LossOptions& o, const at::Tensor& c, const at::Tensor& r,
-                        const at::Tensor& chosen_length, const at::Tensor& rejected_length) {
+at::Tensor Sorted(const at::Tensor& values) { return std::get<0>(at::sort(values, 0)); }
+
+// Returns whether the divergence leaves log-ratios as they are. An alpha so near to 1 counts as 1,
+// as in TRL.
+bool KeepsLogRatios(const LossOptions& o) {
+  return o.divergence == FDivergence::kReverseKl ||
+         (o.divergence == FDivergence::kAlpha && std::abs(o.f_alpha - 1) < 1e-6);
+}
+
+// Computes f'(exp(log_ratio)), as FDivergence defines it.
+at::Tensor Score(const LossOptions& o, const at::Tensor& log_ratio) {
+  constexpr double kLargest = 80;  // exp of it is finite in float32
+  if (KeepsLogRatios(o)) return log_ratio;
+  switch (o.divergence) {
+    case FDivergence::kForwardKl: return -at::expm1((-log_ratio).clamp_max(kLargest));
+    case FDivergence::kJs: return std::log(2.0) + at::log_sigmoid(log_ratio);
+    default: break;
+  }
+  const double power = o.f_alpha - 1;
+  return at::expm1((power * log_ratio).clamp_max(kLargest)) / power;
+}
+
+// Computes the loss `type` of the log-ratios c (chosen) and r (rejected), as LossType defines it.
+// `chosen` and `rejected` have the log-probabilities that kAot sorts.
+at::Tensor LogRatioLoss(LossType type, const LossOptions& o, const at::Tensor& c,
+                        const at::Tensor& r, const SideTerms& chosen, const SideTerms& rejected) {
   const double beta = o.beta, e = o.label_smoothing;
-  const at::Tensor score = beta * (c - r);
-  switch (o.type) {
-    case LossType::kSigmoid: return Smoothed(score, e);
-    case LossType::kHinge: return at::relu(1 - score);
-    case LossType::kIpo: return (c / chosen_length - r / rejected_length - 1 / (2 * beta)).square();
-    case LossType::kRobust:
-      return (-(1 - e) * at::log_sigmoid(score) + e * at::log_sigmoid(-score)) / (1 - 2 * e);
-    case LossType::kExoPair:
-      return at::sigmoid(score) * (at::log_sigmoid(score) - std::log1p(-e)) +
-             at::sigmoid(-score) * (at::log_sigmoid(-score) - std::log(e));
+  const auto score = [&] { return beta * (Score(o, c) - Score(o, r)); };
+  const auto per_token = [&] {
+    return Score(o, c) / chosen.length - Score(o, r) / rejected.length;
+  };
+  switch (type) {
+    case LossType::kSigmoid: return Smoothed(score(), e);
+    case LossType::kHinge: return at::relu(1 - score());
+    case LossType::kIpo: return (per_token() - 1 / (2 * beta)).square();
+    case LossType::kRobust: {
+      const at::Tensor s = score();
+      return (-(1 - e) * at::log_sigmoid(s) + e * at::log_sigmoid(-s)) / (1 - 2 * e);
+    }
+    case LossType::kExoPair: {
+      const at::Tensor s = score();
+      return at::sigmoid(s) * (at::log_sigmoid(s) - std::log1p(-e)) +
+             at::sigmoid(-s) * (at::log_sigmoid(-s) - std::log(e));
+    }
     case LossType::kNcaPair:
       return -at::log_sigmoid(beta * c) - 0.5 * at::log_sigmoid(-beta * c) -
              0.5 * at::log_sigmoid(-beta * r);
     case LossType::kBcoPair: return -at::log_sigmoid(beta * c) - at::log_sigmoid(-beta * r);
     case LossType::kSppoHard: return (c - 0.5 / beta).square() + (r + 0.5 / beta).square();
     case LossType::kApoZero: return 1 - at::sigmoid(beta * c) + at::sigmoid(beta * r);
-    case LossType::kApoDown: return at::sigmoid(beta * c) + 1 - at::sigmoid(score);
+    case LossType::kApoDown: return at::sigmoid(beta * c) + 1 - at::sigmoid(score());
     case LossType::kDiscopop: {
-      const at::Tensor mix = at::sigmoid(score / o.discopop_tau);
-      return -at::log_sigmoid(score) * (1 - mix) + at::exp(-score) * mix;
+      const at::Tensor s = score(), mix = at::sigmoid(s / o.discopop_tau);
+      return -at::log_sigmoid(s) * (1 - mix) + at::exp(-s) * mix;
     }
+    case LossType::kAot:
+      return Smoothed(beta * (Sorted(chosen.logps - rejected.logps) -
+                              Sorted(chosen.reference - rejected.reference)),
+                      e);
+    case LossType::kAotUnpaired: return Smoothed(beta * (Sorted(c) - Sorted(r)), e);
+    case LossType::kSft: return at::zeros_like(c);  // a mean over the tokens of a step
     case LossType::kSigmoidNorm: break;
   }
-  return Smoothed(beta * (c / chosen_length - r / rejected_length), e);
+  return Smoothed(beta * per_token(), e);
+}
+
+// Computes the weighted sum of `options.losses`.
+at::Tensor LossSum(const LossOptions& options, const at::Tensor& c, const at::Tensor& r,
+                   const SideTerms& chosen, const SideTerms& rejected) {
+  at::Tensor sum;
+  for (const auto& [type, weight] : options.losses) {
+    at::Tensor loss = LogRatioLoss(type, options, c, r, chosen, rejected);
+    if (weight != 1) loss = loss * weight;
+    sum = sum.defined() ? sum + loss : loss;
+  }
+  return sum;
 }
 
 // Returns -log(1 - exp(mean)), which added to a mean log-probability makes the log odds.
@@ -83,6 +147,40 @@ at::Tensor LogOddsTerm(const at::Tensor& mean) { return -at::log(-at::expm1(mean
 std::vector<std::string> LossTypeNames() { return kTypes.Names(); }
 std::string_view LossTypeName(LossType type) { return kTypes.Name(type); }
 LossType ParseLossType(const std::string& name) { return kTypes.Parse(name); }
+
+std::vector<std::string> FDivergenceNames() { return kDivergences.Names(); }
+std::string_view FDivergenceName(FDivergence divergence) { return kDivergences.Name(divergence); }
+FDivergence ParseFDivergence(const std::string& name) { return kDivergences.Parse(name); }
+
+std::string LossesText(const std::vector<WeightedLoss>& losses) {
+  std::string text;
+  for (const auto& [type, weight] : losses) {
+    if (!text.empty()) text += ',';
+    text += LossTypeName(type);
+    if (weight != 1) text += fmt::format(":{}", weight);
+  }
+  return text;
+}
+
+std::vector<WeightedLoss> ParseLosses(const std::string& text) {
+  std::vector<WeightedLoss> losses;
+  for (std::size_t begin = 0; begin <= text.size();) {
+    const std::size_t end = std::min(text.find(',', begin), text.size());
+    const std::string part = text.substr(begin, end - begin);
+    const std::size_t colon = std::min(part.find(':'), part.size());
+    WeightedLoss& loss = losses.emplace_back();
+    loss.type = ParseLossType(part.substr(0, colon));
+    if (colon < part.size()) {
+      const char* const last = part.data() + part.size();
+      const auto read = std::from_chars(part.data() + colon + 1, last, loss.weight);
+      if (read.ec != std::errc() || read.ptr != last)
+        Fail("loss \"{}\": a number must follow the colon, e.g. {}:0.5", part,
+             LossTypeName(loss.type));
+    }
+    begin = end + 1;
+  }
+  return losses;
+}
 
 std::string_view PreferenceMethodName(PreferenceMethod method) { return kMethods.Name(method); }
 PreferenceMethod ParsePreferenceMethod(const std::string& name) { return kMethods.Parse(name); }
@@ -98,12 +196,10 @@ PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
     r = r / rejected.length;
   }
   switch (options.method) {
-    case PreferenceMethod::kDpo:
-      loss = LogRatioLoss(options, c, r, chosen.length, rejected.length);
-      break;
+    case PreferenceMethod::kDpo: loss = LossSum(options, c, r, chosen, rejected); break;
     case PreferenceMethod::kCpo: {  // IPO's c and r are already divided by the lengths
-      const at::Tensor one = c.new_ones({});
-      loss = LogRatioLoss(options, c, r, one, one);
+      const SideTerms one{{}, {}, c.new_ones({})};
+      loss = LossSum(options, c, r, one, one);
       break;
     }
     case PreferenceMethod::kSimpo:
@@ -120,6 +216,70 @@ PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
 }  // namespace pivotal::dpo
 
 namespace pivotal {
+namespace {
+
+// Returns whether a loss reads s, the difference of two scores. An f-divergence leaves a term in
+// the reward that cancels there alone.
+bool ReadsScore(LossType type) {
+  switch (type) {
+    case LossType::kSigmoid:
+    case LossType::kHinge:
+    case LossType::kIpo:
+    case LossType::kRobust:
+    case LossType::kExoPair:
+    case LossType::kDiscopop:
+    case LossType::kSigmoidNorm: return true;
+    default: return false;
+  }
+}
+
+// Returns whether a loss has an e of label smoothing.
+bool Smooths(LossType type) {
+  switch (type) {
+    case LossType::kSigmoid:
+    case LossType::kRobust:
+    case LossType::kExoPair:
+    case LossType::kSigmoidNorm:
+    case LossType::kAot:
+    case LossType::kAotUnpaired: return true;
+    default: return false;
+  }
+}
+
+// Throws Error if the losses cannot be added up, or are none that the method has.
+void ValidateLosses(const LossOptions& o) {
+  if (o.losses.empty()) Fail("the list of losses is empty");
+  for (const auto& [type, weight] : o.losses) {
+    if (!(weight > 0 && std::isfinite(weight)))
+      Fail("the weight of loss {} must be above 0, got {}", dpo::LossTypeName(type), weight);
+    const auto same = [&](const WeightedLoss& loss) { return loss.type == type; };
+    if (std::ranges::count_if(o.losses, same) > 1)
+      Fail("loss {} is given twice; add its weights up", dpo::LossTypeName(type));
+  }
+  if (o.method == PreferenceMethod::kDpo) return;
+  const LossType type = o.losses[0].type;
+  const bool cpo_type =
+      type == LossType::kSigmoid || type == LossType::kHinge || type == LossType::kIpo;
+  if (o.losses != std::vector{WeightedLoss{type}} ||
+      !(type == LossType::kSigmoid || (o.method == PreferenceMethod::kCpo && cpo_type)))
+    Fail("loss {} cannot be combined with objective {}", dpo::LossesText(o.losses),
+         dpo::PreferenceMethodName(o.method));
+}
+
+void ValidateDivergence(const LossOptions& o) {
+  if (!std::isfinite(o.f_alpha)) Fail("f alpha must be a number, got {}", o.f_alpha);
+  if (o.divergence == FDivergence::kReverseKl) return;
+  if (o.method != PreferenceMethod::kDpo)
+    Fail("f-divergence {} needs objective dpo, not {}", dpo::FDivergenceName(o.divergence),
+         dpo::PreferenceMethodName(o.method));
+  for (const auto& [type, weight] : o.losses) {
+    if (!ReadsScore(type) && type != LossType::kSft)
+      Fail("loss {} cannot be combined with f-divergence {}: it reads more than a difference",
+           dpo::LossTypeName(type), dpo::FDivergenceName(o.divergence));
+  }
+}
+
+}  // namespace
 
 void LossOptions::Validate() const {
   if (!(beta > 0 && std::isfinite(beta))) Fail("beta must be above 0, got {}", beta);
@@ -132,38 +292,32 @@ void LossOptions::Validate() const {
   if (!(simpo_gamma >= 0 && std::isfinite(simpo_gamma)))
     Fail("simpo gamma must be 0 or larger, got {}", simpo_gamma);
   if (!(discopop_tau > 0)) Fail("discopop tau must be above 0, got {}", discopop_tau);
-  if (type == LossType::kExoPair && label_smoothing == 0)
+  ValidateLosses(*this);
+  if (Has(LossType::kExoPair) && label_smoothing == 0)
     Fail("label smoothing must be above 0 for exo_pair, got 0");
-  const bool smooths = type == LossType::kSigmoid || type == LossType::kRobust ||
-                       type == LossType::kExoPair || type == LossType::kSigmoidNorm;
+  const bool smooths = std::ranges::any_of(losses, [](auto& loss) { return Smooths(loss.type); });
   if (label_smoothing > 0 && (!smooths || method == PreferenceMethod::kOrpo))
     Fail("label smoothing has no effect on {}; leave it out",
-         method == PreferenceMethod::kOrpo ? "orpo" : dpo::LossTypeName(type));
-  const bool any_type = method == PreferenceMethod::kDpo;
-  const bool cpo_type =
-      type == LossType::kSigmoid || type == LossType::kHinge || type == LossType::kIpo;
-  if (!any_type && type != LossType::kSigmoid && !(method == PreferenceMethod::kCpo && cpo_type))
-    Fail("loss {} cannot be combined with objective {}", dpo::LossTypeName(type),
-         dpo::PreferenceMethodName(method));
+         method == PreferenceMethod::kOrpo ? "orpo" : dpo::LossesText(losses));
+  ValidateDivergence(*this);
+}
+
+bool LossOptions::Has(LossType type) const {
+  return std::ranges::any_of(losses, [&](auto& loss) { return loss.type == type; });
 }
 
 bool LossOptions::AveragesTokens() const {
   return method == PreferenceMethod::kSimpo || method == PreferenceMethod::kOrpo ||
-         (method == PreferenceMethod::kCpo && type == LossType::kIpo);
+         (method == PreferenceMethod::kCpo && Has(LossType::kIpo));
 }
 
 bool LossOptions::ReadsDifferenceOnly() const {
   if (rpo_alpha > 0) return false;
   if (method == PreferenceMethod::kOrpo) return false;
   if (method == PreferenceMethod::kCpo) return cpo_alpha == 0;
-  switch (type) {
-    case LossType::kNcaPair:
-    case LossType::kBcoPair:
-    case LossType::kSppoHard:
-    case LossType::kApoZero:
-    case LossType::kApoDown: return false;
-    default: return true;
-  }
+  return dpo::KeepsLogRatios(*this) && std::ranges::all_of(losses, [](auto& loss) {
+           return ReadsScore(loss.type) || loss.type == LossType::kAot;
+         });
 }
 
 }  // namespace pivotal

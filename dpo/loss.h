@@ -18,6 +18,14 @@ std::string_view LossTypeName(LossType type);
 LossType ParseLossType(const std::string& name);
 PreferenceMethod ParsePreferenceMethod(const std::string& name);  // "dpo", "cpo", "simpo", "orpo"
 std::string_view PreferenceMethodName(PreferenceMethod method);
+std::vector<std::string> FDivergenceNames();  // "reverse_kl", "forward_kl", ...
+std::string_view FDivergenceName(FDivergence divergence);
+FDivergence ParseFDivergence(const std::string& name);
+
+// Return the text of a weighted sum, and the sum of a text: "sigmoid" or "sigmoid:0.8,sft". A
+// weight that is left out is 1. ParseLosses throws Error that names the faulty part.
+std::string LossesText(const std::vector<WeightedLoss>& losses);
+std::vector<WeightedLoss> ParseLosses(const std::string& text);
 
 // Holds the terms of one side (chosen or rejected) of P pairs.
 struct SideTerms {
@@ -27,13 +35,15 @@ struct SideTerms {
 };
 
 struct PreferenceLoss {
-  at::Tensor loss;              // [P]
+  // [P]. Where a loss sorts (kAot, kAotUnpaired), a number belongs to no single pair; their sum is
+  // that of the pairs all the same.
+  at::Tensor loss;
   at::Tensor chosen_rewards;    // [P] beta * (policy - reference), detached
   at::Tensor rejected_rewards;  // [P]
 };
 
-// Computes the loss of each pair. The negative log-likelihood that CPO and ORPO add is left out,
-// because it is a mean over the tokens of a step.
+// Computes the loss of each pair. What is a mean over the tokens of a step is left out: the
+// negative log-likelihood that CPO and ORPO add, and LossType::kSft.
 PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
                            const SideTerms& rejected);
 

@@ -123,11 +123,12 @@ class PreferenceObjective : public Objective {
   }
   // Returns the weight of the mean negative log-likelihood of the chosen sides.
   double NllWeight() const {
-    switch (options_.method) {
-      case PreferenceMethod::kCpo: return options_.cpo_alpha;
-      case PreferenceMethod::kOrpo: return 1.0;
-      default: return 0.0;
-    }
+    if (options_.method == PreferenceMethod::kCpo) return options_.cpo_alpha;
+    if (options_.method == PreferenceMethod::kOrpo) return 1.0;
+    double weight = 0;
+    for (const WeightedLoss& loss : options_.losses)
+      if (loss.type == LossType::kSft) weight += loss.weight;
+    return weight;
   }
   // ORPO's likelihood includes the prompts, as in TRL.
   bool ScoresPrompts() const { return options_.method == PreferenceMethod::kOrpo; }

@@ -20,18 +20,18 @@ namespace fs = std::filesystem;
 constexpr const char* kWriter = "pivotal train";
 constexpr const char* kLog = "log";  // the section of what is logged where
 
-// An enum setting, and the functions between its values and their names in the file.
-template <typename T>
+// A setting that is a text in the file, and the functions between its values and their texts.
+template <typename T, typename Name, typename Parse>
 struct Choice {
   T& value;
-  std::string_view (*name)(std::remove_const_t<T>);
-  std::remove_const_t<T> (*parse)(const std::string&);
+  Name name;
+  Parse parse;
 };
 template <typename T, typename Name, typename Parse>
-Choice(T&, Name, Parse) -> Choice<T>;
+Choice(T&, Name, Parse) -> Choice<T, Name, Parse>;
 
-// Calls f(section, key, value) for every setting; `value` of an enum is a Choice. One visitor
-// serves writing and reading.
+// Calls f(section, key, value) for every setting; `value` of an enum and of losses is a
+// Choice. One visitor serves writing and reading.
 template <typename Settings, typename F>
 void ForEachSetting(Settings& s, F&& f) {
   auto& o = s.options;
@@ -42,13 +42,15 @@ void ForEachSetting(Settings& s, F&& f) {
   f("data", "order", Choice{o.order, dpo::DataOrderName, dpo::ParseDataOrder});
   f("loss", "sft", s.sft);
   f("loss", "method", Choice{s.loss.method, dpo::PreferenceMethodName, dpo::ParsePreferenceMethod});
-  f("loss", "type", Choice{s.loss.type, dpo::LossTypeName, dpo::ParseLossType});
+  f("loss", "type", Choice{s.loss.losses, dpo::LossesText, dpo::ParseLosses});
   f("loss", "beta", s.loss.beta);
   f("loss", "label_smoothing", s.loss.label_smoothing);
   f("loss", "rpo_alpha", s.loss.rpo_alpha);
   f("loss", "cpo_alpha", s.loss.cpo_alpha);
   f("loss", "simpo_gamma", s.loss.simpo_gamma);
   f("loss", "discopop_tau", s.loss.discopop_tau);
+  f("loss", "f_divergence", Choice{s.loss.divergence, dpo::FDivergenceName, dpo::ParseFDivergence});
+  f("loss", "f_alpha", s.loss.f_alpha);
   f("weights", "lora_rank", s.lora.rank);
   f("weights", "lora_alpha", s.lora.alpha);
   f("weights", "lora_modules", s.lora.modules);

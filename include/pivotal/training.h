@@ -35,20 +35,49 @@ enum class LossType {
   kApoDown,      // sigmoid(beta c) + 1 - sigmoid(s)
   kDiscopop,     // -log sigmoid(s) and exp(-s), mixed by sigmoid(s/tau)          2406.08414
   kSigmoidNorm,  // sigmoid loss of beta (c/|chosen| - r/|rejected|)              2411.15124
+  // The sigmoid loss of differences between sorted numbers of one forward pass, 2406.05882. Such a
+  // loss depends on which pairs a pass holds: on the batch size and the number of processes.
+  kAot,          // of sorted log pi(chosen)/pi(rejected) and sorted log ref(chosen)/ref(rejected)
+  kAotUnpaired,  // of sorted c and sorted r
+  kSft,          // -log pi(chosen), a mean over all chosen tokens of a step
+};
+
+// One loss of a weighted sum.
+struct WeightedLoss {
+  LossType type = LossType::kSigmoid;
+  double weight = 1;  // above 0
+  bool operator==(const WeightedLoss&) const = default;
+};
+
+// The f-divergence that holds the policy to the reference (f-DPO, arXiv 2309.16240). Losses of s
+// then read f'(pi/ref) in place of the log-ratios: s = beta * (f'(exp c) - f'(exp r)).
+enum class FDivergence {
+  kReverseKl,  // f'(u) = log u
+  kForwardKl,  // f'(u) = 1 - 1/u
+  kJs,         // f'(u) = log(2u / (1 + u))
+  kAlpha,      // f'(u) = (u^(alpha-1) - 1) / (alpha - 1)
 };
 
 struct LossOptions {
   PreferenceMethod method = PreferenceMethod::kDpo;
-  LossType type = LossType::kSigmoid;  // kDpo takes any; kCpo takes kSigmoid, kHinge, kIpo
-  double beta = 0.1;                   // scale of the log-ratios; above 0
-  double label_smoothing = 0.0;        // in [0, 0.5)
-  double rpo_alpha = 0.0;              // weight of -log pi(chosen) / |chosen|, added to any loss
+  // The loss is the sum of these. kDpo takes any; kCpo takes one of kSigmoid, kHinge, kIpo; other
+  // methods have a loss of their own and keep this one.
+  std::vector<WeightedLoss> losses = {{}};
+  double beta = 0.1;             // scale of the log-ratios; above 0
+  double label_smoothing = 0.0;  // in [0, 0.5); of all `losses` that have an e
+  double rpo_alpha = 0.0;        // weight of -log pi(chosen) / |chosen|, added to any loss
   double cpo_alpha = 1.0;      // kCpo: weight of the mean -log pi over all chosen tokens of a step
   double simpo_gamma = 0.5;    // kSimpo: target margin
   double discopop_tau = 0.05;  // kDiscopop: temperature of the mixture
+  // Other divergences than kReverseKl need losses of s: kSigmoid, kHinge, kIpo, kRobust, kExoPair,
+  // kDiscopop, kSigmoidNorm, and kSft beside them.
+  FDivergence divergence = FDivergence::kReverseKl;
+  double f_alpha = 0.5;  // of FDivergence::kAlpha; 1 is kReverseKl
 
   // Throws Error that names the field and its range.
   void Validate() const;
+  // Returns whether `losses` has this one.
+  bool Has(LossType type) const;
   bool UsesReference() const { return method == PreferenceMethod::kDpo; }
   // Returns true for methods that compare means over tokens; TRL logs means as log-probabilities
   // there.

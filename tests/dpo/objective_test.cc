@@ -4,8 +4,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
 
@@ -167,20 +167,22 @@ void ExpectTextbookGradients(const std::vector<PreferencePair>& pairs, LossOptio
     weight.mutable_grad().reset();
   }
   const auto initial = testing::InDouble(*testing::SmallPhi());
-  at::Tensor loss = at::zeros({}, at::kDouble);
-  for (const auto& pair : pairs) {
-    const auto side = [&](const std::vector<TokenId>& ids) {
-      SideTerms terms{LogProbTensor(*policy, pair.prompt_ids, ids).unsqueeze(0),
-                      {},
-                      at::tensor({static_cast<double>(ids.size())})};
+  const auto side = [&](std::vector<TokenId> PreferencePair::*ids) {
+    std::vector<at::Tensor> logps, reference;
+    std::vector<double> lengths;
+    for (const auto& pair : pairs) {
+      logps.push_back(LogProbTensor(*policy, pair.prompt_ids, pair.*ids));
       const c10::NoGradGuard no_grad;
-      terms.reference = LogProbTensor(*initial, pair.prompt_ids, ids).unsqueeze(0);
-      return terms;
-    };
-    const SideTerms chosen = side(pair.chosen_ids), rejected = side(pair.rejected_ids);
-    loss = loss +
-           ComputeLoss(options, chosen, rejected).loss.sum() / static_cast<double>(pairs.size());
-  }
+      reference.push_back(LogProbTensor(*initial, pair.prompt_ids, pair.*ids));
+      lengths.push_back(static_cast<double>((pair.*ids).size()));
+    }
+    return SideTerms{at::stack(logps), at::stack(reference), at::tensor(lengths, at::kDouble)};
+  };
+  const SideTerms chosen = side(&PreferencePair::chosen_ids),
+                  rejected = side(&PreferencePair::rejected_ids);
+  at::Tensor loss = ComputeLoss(options, chosen, rejected).loss.mean();
+  for (const auto& [type, weight] : options.losses)
+    if (type == LossType::kSft) loss = loss - weight * chosen.logps.sum() / chosen.length.sum();
   EXPECT_NEAR(terms.loss.item<double>(), loss.item<double>(), 1e-10);
   loss.backward();
   for (const auto& [name, weight] : policy->parameters())
@@ -190,9 +192,9 @@ void ExpectTextbookGradients(const std::vector<PreferencePair>& pairs, LossOptio
 TEST(PreferenceObjective, GradientsOfPackedPairsAreThoseOfSeparatePasses) {
   for (const std::string& name : LossTypeNames()) {
     LossOptions options;
-    options.type = ParseLossType(name);
+    options.losses = ParseLosses(name);
     options.beta = kBeta;
-    if (options.type == LossType::kExoPair) options.label_smoothing = 0.1;
+    if (options.Has(LossType::kExoPair)) options.label_smoothing = 0.1;
     SCOPED_TRACE(name);
     ExpectTextbookGradients(TrunkPairs(),
                             options);  // the normaliser has no gradient for some losses
@@ -200,8 +202,21 @@ TEST(PreferenceObjective, GradientsOfPackedPairsAreThoseOfSeparatePasses) {
   }
   LossOptions simpo;
   simpo.method = PreferenceMethod::kSimpo;
-  ExpectTextbookGradients(TrunkPairs(), simpo);
-  ExpectTextbookGradients(SomePairs(), simpo);
+  LossOptions mix;
+  mix.losses = ParseLosses("sigmoid:0.8,bco_pair:0.2,sft:0.5");
+  LossOptions difference;
+  difference.losses = ParseLosses("sigmoid:0.8,ipo:0.2,aot");
+  for (const LossOptions& options : {simpo, mix, difference}) {
+    ExpectTextbookGradients(TrunkPairs(), options);
+    ExpectTextbookGradients(SomePairs(), options);
+  }
+  for (const std::string& name : FDivergenceNames()) {
+    LossOptions options;
+    options.divergence = ParseFDivergence(name);
+    SCOPED_TRACE(name);
+    ExpectTextbookGradients(TrunkPairs(), options);
+    ExpectTextbookGradients(SomePairs(), options);
+  }
 }
 
 TEST(PreferenceObjective, GroupsPairsByTrunk) {

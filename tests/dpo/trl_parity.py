@@ -79,6 +79,16 @@ def loss(kind, beta=0.1, smoothing=0.0):
             f"{IN_ORDER} --loss {kind} --beta {beta}" + (f" --label-smoothing {smoothing}" if smoothing else ""))
 
 
+def mix(weights):
+    return ("dpo", dict(loss_type=list(weights), loss_weights=list(weights.values()), beta=0.1),
+            f"{IN_ORDER} --loss {','.join(f'{kind}:{weight}' for kind, weight in weights.items())} --beta 0.1")
+
+
+def divergence(kind, losses="sigmoid", alpha=0.5, beta=0.1):
+    return ("dpo", dict(f_divergence_type=kind, f_alpha_divergence_coef=alpha, loss_type=losses.split(","), beta=beta),
+            f"{IN_ORDER} --f-divergence {kind} --f-alpha {alpha} --loss {losses} --beta {beta}")
+
+
 # name: (trainer, its settings, flags of `pivotal train`). These cases run with both shapes of pairs.
 CASES = {
     "sigmoid": loss("sigmoid"),
@@ -94,6 +104,17 @@ CASES = {
     "apo-down": loss("apo_down"),
     "discopop": loss("discopop"),
     "sigmoid-norm": loss("sigmoid_norm"),
+    "aot": loss("aot"),
+    "aot-smoothed": loss("aot", beta=0.5, smoothing=0.1),
+    "aot-unpaired": loss("aot_unpaired", beta=0.5),
+    "mix": mix({"sigmoid": 0.8, "bco_pair": 0.2, "sft": 0.5}),
+    "mix-of-differences": mix({"sigmoid": 0.5, "ipo": 0.01, "aot": 2.0}),
+    "forward-kl": divergence("forward_kl"),
+    "js": divergence("js_divergence"),
+    "alpha": divergence("alpha_divergence", beta=1.0),
+    "alpha-2": divergence("alpha_divergence", alpha=2.0),
+    "forward-kl-mix": divergence("forward_kl", "hinge,sigmoid_norm,discopop,sft"),
+    "js-ipo": divergence("js_divergence", "ipo"),
     "warm-up": ("dpo", dict(beta=0.1, warmup_steps=0.2), "--order file --lr-schedule linear --warmup-ratio 0.2 --beta 0.1"),
     "cosine": ("dpo", dict(beta=0.1, warmup_steps=0.2, lr_scheduler_type="cosine"),
                "--order file --lr-schedule cosine --warmup-ratio 0.2 --beta 0.1"),
