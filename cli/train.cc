@@ -184,6 +184,9 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
       ->check(CLI::Number)
       ->capture_default_str()
       ->needs(divergence);
+  sub.add_flag("--wpo", loss.wpo,
+               "multiply the loss of a pair by the model's own probability of both sides, a "
+               "geometric mean over tokens that has no gradient (WPO)");
 }
 
 void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {

@@ -4,6 +4,7 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
 #include <ATen/ops/logsumexp.h>
+#include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
@@ -20,12 +21,16 @@ namespace {
 // Largest number of logits in memory at once; model/memory.cc counts them.
 constexpr int64_t kMaxLogits = int64_t{1} << 23;
 
-// Computes the log-sum-exp of the logits over the vocabulary for `hidden` [U, hidden]: [U].
-at::Tensor LogNormalisers(const model::PhiModel& model, const at::Tensor& hidden) {
-  const auto normalisers = [&model](const at::Tensor& rows) {
+// Computes the log-sum-exp of the logits over the vocabulary for `hidden` [U, hidden]: [U]. With
+// `squares`, [U, 2]: beside it the log of the sum of squared probabilities, without gradient.
+at::Tensor LogNormalisers(const model::PhiModel& model, const at::Tensor& hidden, bool squares) {
+  const auto normalisers = [&model, squares](const at::Tensor& rows) {
     at::Tensor logits = model.Logits(rows);
     if (logits.scalar_type() != at::kDouble) logits = logits.to(at::kFloat);
-    return at::logsumexp(logits, -1);
+    const at::Tensor log_sum = at::logsumexp(logits, -1);
+    if (!squares) return log_sum;
+    const at::Tensor of_squares = at::logsumexp(2 * logits.detach(), -1) - 2 * log_sum.detach();
+    return at::stack({log_sum, of_squares}, -1);
   };
   const int64_t rows = std::max<int64_t>(1, kMaxLogits / model.config().vocab_size);
   if (hidden.size(0) <= rows) return normalisers(hidden);
@@ -92,14 +97,20 @@ Batch BatchBuilder::Build() {
   return batch;
 }
 
-at::Tensor TargetLogProbs(const model::PhiModel& model, const Batch& batch, Normaliser normaliser) {
+at::Tensor TargetLogProbs(const model::PhiModel& model, const Batch& batch, Normaliser normaliser,
+                          at::Tensor* log_sum_squares) {
   const at::Tensor hidden = model.Hidden(batch.forest, batch.sources);  // [U, hidden]
+  const bool squares = log_sum_squares != nullptr;
   at::Tensor log_normalisers;
   if (normaliser == Normaliser::kConstant) {
     const c10::NoGradGuard no_grad;
-    log_normalisers = LogNormalisers(model, hidden);
+    log_normalisers = LogNormalisers(model, hidden, squares);
   } else {
-    log_normalisers = LogNormalisers(model, hidden);
+    log_normalisers = LogNormalisers(model, hidden, squares);
+  }
+  if (squares) {
+    *log_sum_squares = log_normalisers.detach().select(1, 1).index_select(0, batch.target_source);
+    log_normalisers = log_normalisers.select(1, 0);
   }
   return model.LogitsOf(hidden.index_select(0, batch.target_source), batch.target_token) -
          log_normalisers.index_select(0, batch.target_source);
@@ -109,6 +120,12 @@ at::Tensor PerCompletion(const Batch& batch, const at::Tensor& values) {
   const at::Tensor weighted = batch.target_weight.defined() ? values * batch.target_weight : values;
   return at::zeros(batch.completion_length.sizes(), values.options())
       .index_add(0, batch.target_completion, weighted);
+}
+
+at::Tensor MeanPerToken(const Batch& batch, const at::Tensor& values) {
+  return at::zeros(batch.completion_length.sizes(), values.options())
+             .index_add(0, batch.target_completion, values) /
+         batch.completion_length;
 }
 
 }  // namespace pivotal::dpo

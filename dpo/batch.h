@@ -62,11 +62,15 @@ enum class Normaliser { kWithGradient, kConstant };
 
 // Computes the log-probability of each target (natural log, temperature 1): [M], float32 or wider,
 // in the order in which the completions were added. Forward and backward pass hold the logits of a
-// limited number of positions in memory at once.
+// limited number of positions in memory at once. `log_sum_squares`, if given, receives the log of
+// the sum of all tokens' squared probabilities at each target's position: [M], without gradient.
 at::Tensor TargetLogProbs(const model::PhiModel& model, const Batch& batch,
-                          Normaliser normaliser = Normaliser::kWithGradient);
+                          Normaliser normaliser = Normaliser::kWithGradient,
+                          at::Tensor* log_sum_squares = nullptr);
 
 // Sums `values` [M] over the targets of each completion, times the targets' weights: [C].
 at::Tensor PerCompletion(const Batch& batch, const at::Tensor& values);
+// Returns the mean of `values` [M] over the tokens of each completion, without weights: [C].
+at::Tensor MeanPerToken(const Batch& batch, const at::Tensor& values);
 
 }  // namespace pivotal::dpo

@@ -279,6 +279,15 @@ void ValidateDivergence(const LossOptions& o) {
   }
 }
 
+void ValidateWpo(const LossOptions& o) {
+  if (!o.wpo) return;
+  if (o.method != PreferenceMethod::kDpo)
+    Fail("wpo needs objective dpo, not {}", dpo::PreferenceMethodName(o.method));
+  for (const LossType type : {LossType::kAot, LossType::kAotUnpaired, LossType::kSft})
+    if (o.Has(type))
+      Fail("wpo weights pairs, and {} is not a loss of pairs", dpo::LossTypeName(type));
+}
+
 }  // namespace
 
 void LossOptions::Validate() const {
@@ -300,6 +309,7 @@ void LossOptions::Validate() const {
     Fail("label smoothing has no effect on {}; leave it out",
          method == PreferenceMethod::kOrpo ? "orpo" : dpo::LossesText(losses));
   ValidateDivergence(*this);
+  ValidateWpo(*this);
 }
 
 bool LossOptions::Has(LossType type) const {

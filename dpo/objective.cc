@@ -3,6 +3,8 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
+#include <ATen/ops/exp.h>
+#include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
@@ -48,6 +50,7 @@ class PreferenceObjective : public Objective {
       : model_(model), pairs_(pairs), options_(options), reference_(std::move(reference)) {
     options_.Validate();
     CheckFits(model, pairs);
+    CheckWeights();
   }
 
   int64_t size() const override { return static_cast<int64_t>(pairs_.size()); }
@@ -69,9 +72,11 @@ class PreferenceObjective : public Objective {
     const Batch batch = Pack(examples).Build();
     const bool constant =
         single_tokens && !batch.target_weight.defined() && options_.ReadsDifferenceOnly();
-    const at::Tensor logps = PerCompletion(
-        batch, TargetLogProbs(model_, batch,
-                              constant ? Normaliser::kConstant : Normaliser::kWithGradient));
+    at::Tensor squares;
+    const at::Tensor per_token =
+        TargetLogProbs(model_, batch, constant ? Normaliser::kConstant : Normaliser::kWithGradient,
+                       options_.wpo ? &squares : nullptr);
+    const at::Tensor logps = PerCompletion(batch, per_token);
     const auto side = [&](int64_t which) {  // 0: chosen, 1: rejected
       const auto select = [&](const at::Tensor& alternating) {
         return alternating.narrow(0, 0, 2 * count).view({count, 2}).select(1, which);
@@ -91,7 +96,14 @@ class PreferenceObjective : public Objective {
     const auto logged = [&](const SideTerms& side) {
       return options_.AveragesTokens() ? side.logps / side.length : side.logps;
     };
-    LossTerms terms{result.loss.sum() / pairs,
+    at::Tensor loss = result.loss;
+    if (options_.wpo) {
+      const at::Tensor means = MeanPerToken(batch, per_token.detach() - squares);
+      loss = loss * at::exp(means.view({count, 2}).sum(1));
+    }
+    const at::Tensor weights = Weights(examples, logps);
+    if (weights.defined()) loss = loss * weights;
+    LossTerms terms{loss.sum() / pairs,
                     {{"rewards/chosen", mean(result.chosen_rewards)},
                      {"rewards/rejected", mean(result.rejected_rewards)},
                      {"rewards/margins", mean(margins)},
@@ -99,8 +111,12 @@ class PreferenceObjective : public Objective {
                      {"logps/chosen", mean(logged(chosen))},
                      {"logps/rejected", mean(logged(rejected))}}};
     if (const double weight = NllWeight(); weight > 0) {
-      at::Tensor logp = chosen.logps.sum();
-      if (ScoresPrompts()) logp = logp + logps.slice(0, 2 * count).sum();
+      at::Tensor logp = (weights.defined() ? chosen.logps * weights : chosen.logps).sum();
+      if (ScoresPrompts()) {
+        const at::Tensor prompts = logps.slice(0, 2 * count);
+        const at::Tensor prompt_weights = Weights(ScoredPrompts(examples), logps);
+        logp = logp + (prompt_weights.defined() ? prompts * prompt_weights : prompts).sum();
+      }
       const at::Tensor nll = -logp / NllTokens(step);
       terms.loss = terms.loss + weight * nll;
       terms.metrics["nll_loss"] = nll.detach();
@@ -114,12 +130,39 @@ class PreferenceObjective : public Objective {
     BatchBuilder builder(model_);
     for (int64_t i : examples) AddSides(builder, pairs_[i]);
     if (ScoresPrompts()) {
-      for (int64_t i : examples) {
+      for (int64_t i : ScoredPrompts(examples)) {
         const auto prompt = std::span(pairs_[i].prompt_ids);
-        if (prompt.size() > 1) builder.Add(prompt.first(1), prompt.subspan(1));
+        builder.Add(prompt.first(1), prompt.subspan(1));
       }
     }
     return builder;
+  }
+  // Returns the examples whose prompts have a token that is predicted.
+  std::vector<int64_t> ScoredPrompts(std::span<const int64_t> examples) const {
+    std::vector<int64_t> scored;
+    for (int64_t i : examples)
+      if (pairs_[i].prompt_ids.size() > 1) scored.push_back(i);
+    return scored;
+  }
+  // Throws Error if pairs have weights that the loss has no use for.
+  void CheckWeights() {
+    for (const PreferencePair& pair : pairs_) {
+      if (pair.weight == 1) continue;
+      weighted_ = true;
+      for (const LossType type : {LossType::kAot, LossType::kAotUnpaired})
+        if (options_.Has(type))
+          Fail("pair {} has a weight, but loss {} sorts pairs and has no place for it", pair.id,
+               LossTypeName(type));
+    }
+  }
+  // Returns the weights of `examples`, of the type and on the device of `like`; undefined if no
+  // pair has one.
+  at::Tensor Weights(std::span<const int64_t> examples, const at::Tensor& like) const {
+    if (!weighted_) return {};
+    std::vector<double> weights;
+    for (int64_t i : examples) weights.push_back(pairs_[i].weight);
+    return model::ToDevice(
+        at::tensor(weights, at::TensorOptions(at::kDouble)).to(like.scalar_type()), like.device());
   }
   // Returns the weight of the mean negative log-likelihood of the chosen sides.
   double NllWeight() const {
@@ -145,7 +188,8 @@ class PreferenceObjective : public Objective {
   const model::PhiModel& model_;
   std::span<const PreferencePair> pairs_;
   LossOptions options_;
-  at::Tensor reference_;  // [P, 2] float64, or undefined
+  at::Tensor reference_;   // [P, 2] float64, or undefined
+  bool weighted_ = false;  // whether a pair has another weight than 1
 };
 
 class SftObjective : public Objective {

@@ -41,6 +41,7 @@ std::string ToLine(const PreferencePair& pair) {
       {"delta_high", pair.delta_high},
       {"source", pair.source},
   };
+  if (pair.weight != 1) line["weight"] = pair.weight;
   if (!pair.chosen_weights.empty()) line["chosen_weights"] = pair.chosen_weights;
   if (!pair.rejected_weights.empty()) line["rejected_weights"] = pair.rejected_weights;
   // Text may end inside a character, which U+FFFD replaces; training reads the ids.
@@ -139,6 +140,15 @@ void ReadNumber(const json& object, const std::string& key, const std::string& w
   value = number.get<double>();
 }
 
+// Reads the weight of an example's loss; 1 without one.
+double ReadWeight(const json& object, const std::string& where) {
+  double weight = 1;
+  ReadNumber(object, "weight", where, weight);
+  if (!(weight >= 0 && std::isfinite(weight)))
+    Fail("{}: weight must be a number of at least 0, not {}", where, object["weight"].dump());
+  return weight;
+}
+
 SideEstimate ReadEstimate(const json& object, const std::string& side, const std::string& where) {
   const auto count = [&](const std::string& key, int64_t high) {
     return object.contains(key) ? CheckedInteger(object[key], 0, high, key, where) : 0;
@@ -161,6 +171,7 @@ PreferencePair ParsePair(const json& object, const TextCoding& coding, std::size
     pair.id = RequireString(object, "id", where);
   }
   ReadSides(object, coding, where, pair);
+  pair.weight = ReadWeight(object, where);
   pair.chosen_estimate = ReadEstimate(object, "chosen", where);
   pair.rejected_estimate = ReadEstimate(object, "rejected", where);
   ReadNumber(object, "delta", where, pair.delta);
@@ -232,6 +243,9 @@ void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePa
     if (!std::isfinite(pair.delta)) {
       Fail("{}: pair {} has a delta that is no number", path.string(), data::Quoted(pair.id));
     }
+    if (!(pair.weight >= 0 && std::isfinite(pair.weight)))
+      Fail("{}: pair {} has a weight that is no number of at least 0", path.string(),
+           data::Quoted(pair.id));
     sink.Write(data::ToLine(pair));
   }
   sink.Commit();

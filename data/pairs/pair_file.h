@@ -14,8 +14,8 @@ namespace pivotal::data {
 // Reads pairs. Ids are taken as they are. Text and messages are encoded as TRL does
 // (data/pairs/example_text.h); there a side may be EOS alone, and both sides may be equal. Throws
 // Error with file and line for a line that is not JSON, a missing key, an id outside the
-// tokenizer's vocabulary, a prompt or side without tokens, two sides with equal ids, or weights
-// that do not fit their side.
+// tokenizer's vocabulary, a prompt or side without tokens, two sides with equal ids, weights
+// that do not fit their side, or a weight below 0.
 std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const TextCoding& coding);
 
 // Reads one line of a prompt-completion file: `prompt` and `completion` (TRL's names) as text or

@@ -51,6 +51,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("loss", "discopop_tau", s.loss.discopop_tau);
   f("loss", "f_divergence", Choice{s.loss.divergence, dpo::FDivergenceName, dpo::ParseFDivergence});
   f("loss", "f_alpha", s.loss.f_alpha);
+  f("loss", "wpo", s.loss.wpo);
   f("weights", "lora_rank", s.lora.rank);
   f("weights", "lora_alpha", s.lora.alpha);
   f("weights", "lora_modules", s.lora.modules);

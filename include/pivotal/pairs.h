@@ -30,6 +30,8 @@ struct PreferencePair {
   // Weights of each token's log-probability in the loss, 0 or more (cDPO, arXiv 2411.19943). Empty:
   // all weights are 1.
   std::vector<float> chosen_weights, rejected_weights;
+  double weight =
+      1;  // of the pair's loss, 0 or more; the loss stays a mean over the number of pairs
   SideEstimate chosen_estimate, rejected_estimate;  // fresh rollouts after the side's token
   double delta = 0;  // p_k - p_(k-1) of the response's token as the search measured it; 0: unknown
   double delta_low = -1, delta_high = 1;  // its interval, valid however often the search looked

@@ -73,6 +73,10 @@ struct LossOptions {
   // kDiscopop, kSigmoidNorm, and kSft beside them.
   FDivergence divergence = FDivergence::kReverseKl;
   double f_alpha = 0.5;  // of FDivergence::kAlpha; 1 is kReverseKl
+  // WPO (arXiv 2406.11827): multiplies the loss of a pair by the policy's own probability of both
+  // sides, which has no gradient: exp of the means over tokens of log(pi(token) / sum_v pi(v)^2).
+  // Needs kDpo; losses that are not one a pair (kAot, kAotUnpaired, kSft) have no such weight.
+  bool wpo = false;
 
   // Throws Error that names the field and its range.
   void Validate() const;

@@ -3,6 +3,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
 #include <gtest/gtest.h>
@@ -75,6 +76,38 @@ TEST(Batch, WeightsScaleTokens) {
   EXPECT_NEAR(sums[0].item<double>(), 0.5 * each[0].item<double>() + 2 * each[1].item<double>(),
               1e-5);
   EXPECT_NEAR(sums[1].item<double>(), each[2].item<double>() + each[3].item<double>(), 1e-5);
+}
+
+// The vocabulary is so large that the logits of 70 positions are computed in parts.
+TEST(Batch, SquaresComeBesideUnchangedGradients) {
+  model::PhiConfig config = testing::SmallConfig();
+  config.vocab_size = 1 << 17;
+  config.num_hidden_layers = 1;
+  config.tie_word_embeddings = true;
+  const auto model = testing::SmallPhi(config);
+  const at::Tensor embedding = model->parameters().at("model.embed_tokens.weight");
+  at::Tensor(embedding).requires_grad_(true);
+  const Ids prompt = {1, 7, 8};
+  Ids words;
+  for (TokenId i = 0; i < 70; ++i) words.push_back(i * 1800);
+  BatchBuilder builder(*model);
+  builder.Add(prompt, words);
+  const Batch batch = builder.Build();
+  const auto gradient = [&](at::Tensor* squares) {
+    at::Tensor(embedding).mutable_grad().reset();
+    TargetLogProbs(*model, batch, Normaliser::kWithGradient, squares).sum().backward();
+    return embedding.grad().clone();
+  };
+  at::Tensor squares;
+  const at::Tensor with = gradient(&squares);
+  EXPECT_TRUE(with.equal(gradient(nullptr)));
+  EXPECT_GT(with.abs().max().item<double>(), 0);
+  EXPECT_FALSE(squares.requires_grad());
+  const c10::NoGradGuard no_grad;
+  const at::Tensor p =
+      at::softmax(model->Logits(model->Hidden(batch.forest, batch.sources)).to(at::kDouble), -1);
+  EXPECT_LT((squares - p.square().sum(-1).log()).abs().max().item<double>(), 1e-4);
+  EXPECT_NEAR(MeanPerToken(batch, squares)[0].item<double>(), squares.mean().item<double>(), 1e-5);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/log_softmax.h>
+#include <ATen/ops/softmax.h>
 #include <ATen/ops/stack.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
@@ -12,6 +13,7 @@
 #include <cmath>
 #include <map>
 #include <numeric>
+#include <tuple>
 
 #include "data/base/error.h"
 #include "model/lora.h"
@@ -48,6 +50,23 @@ at::Tensor LogProbTensor(const model::PhiModel& model, const std::vector<TokenId
   for (std::size_t i = 0; i < completion.size(); ++i)
     sum = sum + rows[static_cast<int64_t>(prompt.size() + i) - 1][completion[i]];
   return sum;
+}
+
+// Computes the weight of a side by eq. 2 of arXiv 2406.11827: exp of the mean over tokens of
+// log(pi(token) / sum_v pi(v)^2).
+double WpoWeight(const model::PhiModel& model, const std::vector<TokenId>& prompt,
+                 const std::vector<TokenId>& completion) {
+  const c10::NoGradGuard no_grad;
+  double sum = 0;
+  std::vector<TokenId> prefix = prompt;
+  for (const TokenId token : completion) {
+    const std::vector<int64_t> all(prefix.begin(), prefix.end());
+    const at::Tensor tokens = at::tensor(all, at::TensorOptions(at::kLong)).unsqueeze(0);
+    const at::Tensor p = at::softmax(model.Logits(model.Hidden(tokens))[0][-1], -1);
+    sum += std::log(p[token].item<double>() / p.square().sum().item<double>());
+    prefix.push_back(token);
+  }
+  return std::exp(sum / static_cast<double>(completion.size()));
 }
 
 double LogProb(const model::PhiModel& model, const std::vector<TokenId>& prompt,
@@ -180,9 +199,21 @@ void ExpectTextbookGradients(const std::vector<PreferencePair>& pairs, LossOptio
   };
   const SideTerms chosen = side(&PreferencePair::chosen_ids),
                   rejected = side(&PreferencePair::rejected_ids);
-  at::Tensor loss = ComputeLoss(options, chosen, rejected).loss.mean();
+  std::vector<double> pair_weights, wpo_weights;
+  for (const auto& pair : pairs) {
+    pair_weights.push_back(pair.weight);
+    wpo_weights.push_back(options.wpo ? WpoWeight(*policy, pair.prompt_ids, pair.chosen_ids) *
+                                            WpoWeight(*policy, pair.prompt_ids, pair.rejected_ids)
+                                      : 1);
+  }
+  const at::Tensor weights = at::tensor(pair_weights, at::kDouble);
+  at::Tensor loss =
+      (ComputeLoss(options, chosen, rejected).loss * weights * at::tensor(wpo_weights, at::kDouble))
+          .mean();
+  double nll = options.method == PreferenceMethod::kCpo ? options.cpo_alpha : 0;
   for (const auto& [type, weight] : options.losses)
-    if (type == LossType::kSft) loss = loss - weight * chosen.logps.sum() / chosen.length.sum();
+    if (type == LossType::kSft) nll += weight;
+  if (nll > 0) loss = loss - nll * (weights * chosen.logps).sum() / chosen.length.sum();
   EXPECT_NEAR(terms.loss.item<double>(), loss.item<double>(), 1e-10);
   loss.backward();
   for (const auto& [name, weight] : policy->parameters())
@@ -217,6 +248,83 @@ TEST(PreferenceObjective, GradientsOfPackedPairsAreThoseOfSeparatePasses) {
     ExpectTextbookGradients(TrunkPairs(), options);
     ExpectTextbookGradients(SomePairs(), options);
   }
+}
+
+TEST(PreferenceObjective, WeightsOfPairsMultiplyTheirLoss) {
+  for (auto pairs : {TrunkPairs(), SomePairs()}) {
+    pairs[0].weight = 0.25;
+    pairs[1].weight = 0;
+    pairs[2].weight = 3;
+    LossOptions cpo;
+    cpo.method = PreferenceMethod::kCpo;
+    LossOptions rpo;
+    rpo.rpo_alpha = kAlpha;
+    LossOptions mix;
+    mix.losses = ParseLosses("sigmoid,apo_zero,sft:0.5");
+    for (const LossOptions& options : {LossOptions{}, cpo, rpo, mix})
+      ExpectTextbookGradients(pairs, options);
+  }
+}
+
+// The prompt of one token has no likelihood, so that prompts and pairs are not one to one.
+TEST(PreferenceObjective, WeightsOfPairsMultiplyTheLikelihoodOfOrpo) {
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  auto pairs = SomePairs();
+  pairs[0].prompt_ids = {1};
+  double sum = 0, tokens = 0;
+  for (std::size_t i = 0; i < pairs.size(); ++i) {
+    const auto& [prompt, chosen] = std::tie(pairs[i].prompt_ids, pairs[i].chosen_ids);
+    pairs[i].weight = 0.5 + static_cast<double>(i);
+    sum -= pairs[i].weight * LogProb(*model, prompt, chosen);
+    if (prompt.size() > 1)
+      sum -= pairs[i].weight * LogProb(*model, {prompt[0]}, {prompt.begin() + 1, prompt.end()});
+    tokens += static_cast<double>(prompt.size() - 1 + chosen.size());
+  }
+  LossOptions options;
+  options.method = PreferenceMethod::kOrpo;
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, options, {}))
+                  .metrics.at("nll_loss")
+                  .item<double>(),
+              sum / tokens, 1e-9);
+}
+
+TEST(PreferenceObjective, LossesThatSortRefuseWeights) {
+  auto pairs = SomePairs();
+  const auto model = testing::SmallPhi();
+  LossOptions options;
+  options.losses = ParseLosses("sigmoid,aot");
+  Progress quiet;
+  const at::Tensor reference = ReferenceLogProbs(*model, pairs, 2, quiet);
+  EXPECT_NO_THROW(MakePreferenceObjective(*model, pairs, options, reference));
+  pairs[1].weight = 0.5;
+  EXPECT_THROW(MakePreferenceObjective(*model, pairs, options, reference), Error);
+}
+
+TEST(PreferenceObjective, WpoWeightsPairsByThePolicy) {
+  auto pairs = SomePairs();
+  pairs[1].weight = 0.5;
+  pairs[2].chosen_weights = {1, 0.5, 2};  // weights of tokens leave WPO's means as they are
+  pairs[2].rejected_weights = {1, 1};
+  LossOptions plain;
+  LossOptions mix;
+  mix.losses = ParseLosses("sigmoid,apo_zero:0.5");
+  LossOptions rpo;
+  rpo.rpo_alpha = kAlpha;
+  for (LossOptions options : {plain, mix, rpo}) {
+    options.wpo = true;
+    ExpectTextbookGradients(TrunkPairs(), options);
+    ExpectTextbookGradients({pairs[0], pairs[1]}, options);
+  }
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  Progress quiet;
+  const at::Tensor reference = ReferenceLogProbs(*model, pairs, 2, quiet);
+  plain.wpo = true;
+  double want = 0;
+  for (const auto& p : pairs)
+    want += std::log(2) / 3 * p.weight * WpoWeight(*model, p.prompt_ids, p.chosen_ids) *
+            WpoWeight(*model, p.prompt_ids, p.rejected_ids);
+  EXPECT_NEAR(Whole(*MakePreferenceObjective(*model, pairs, plain, reference)).loss.item<double>(),
+              want, 1e-9);
 }
 
 TEST(PreferenceObjective, GroupsPairsByTrunk) {

@@ -4,7 +4,8 @@ usage: trl_parity.py OUT TOKENIZER single|full
 The sides of pairs are single tokens ("single") or have 1 to 24 tokens ("full"). Writes into the folder OUT:
 model/ with the tokenizer files of TOKENIZER, files of pairs, cases.json, a list of {"name", "data", "flags"} where
 `flags` are the flags of `pivotal train` for the same training, and for each case TRL's result: <name>/model.safetensors
-and <name>/log.json, a list with {"loss", "rewards/margins", ...} of every step.
+and <name>/log.json, a list with {"loss", "rewards/margins", ...} of every step. PIVOTAL_TRL_CASES="wpo,aot" runs these
+cases alone.
 """
 import json
 import os
@@ -115,6 +116,9 @@ CASES = {
     "alpha-2": divergence("alpha_divergence", alpha=2.0),
     "forward-kl-mix": divergence("forward_kl", "hinge,sigmoid_norm,discopop,sft"),
     "js-ipo": divergence("js_divergence", "ipo"),
+    "wpo": ("dpo", dict(use_weighting=True, beta=0.5), f"{IN_ORDER} --wpo --beta 0.5"),
+    "wpo-mix": ("dpo", dict(use_weighting=True, loss_type=["sigmoid", "apo_zero"], loss_weights=[1.0, 0.5], beta=0.1),
+                f"{IN_ORDER} --wpo --loss sigmoid,apo_zero:0.5 --beta 0.1"),
     "warm-up": ("dpo", dict(beta=0.1, warmup_steps=0.2), "--order file --lr-schedule linear --warmup-ratio 0.2 --beta 0.1"),
     "cosine": ("dpo", dict(beta=0.1, warmup_steps=0.2, lr_scheduler_type="cosine"),
                "--order file --lr-schedule cosine --warmup-ratio 0.2 --beta 0.1"),
@@ -196,12 +200,15 @@ def main():
     make_model(folder, pathlib.Path(sys.argv[2]))
     common = f"--learning-rate 1e-4 --batch-size {BATCH} --max-steps {STEPS} --epochs {STEPS}"
     cases = []
+    chosen = [name for name in os.environ.get("PIVOTAL_TRL_CASES", "").split(",") if name]
     shape = sys.argv[3]
     one_batch = ONE_BATCH | (ONE_BATCH_OF_SINGLE_TOKENS if shape == "single" else {})
     for table, count in ((one_batch, BATCH), (CASES, BATCH * STEPS)):
         data = out / f"{count}-pairs.jsonl"
         data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs(shape, count)))
         for name, (trainer, more, flags) in table.items():
+            if chosen and name not in chosen:
+                continue
             (out / name).mkdir()
             train(out / name, folder, data, trainer, more)
             cases.append({"name": name, "data": str(data), "flags": f"{common} {flags}"})

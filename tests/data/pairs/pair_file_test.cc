@@ -63,6 +63,7 @@ PreferencePair Example() {
   pair.prompt_ids = {kBos, 49, 43};
   pair.chosen_ids = {50};
   pair.rejected_ids = {51, 52};
+  pair.weight = 0.1;
   pair.chosen_weights = {0.7f};
   pair.chosen_estimate = {32, 30};
   pair.rejected_estimate = {16, 2};
@@ -88,6 +89,7 @@ TEST_F(PairFile, SavedPairsLoadAgain) {
   EXPECT_EQ(got.chosen_estimate.successes, 30);
   EXPECT_EQ(got.rejected_estimate.samples, 16);
   EXPECT_EQ(got.rejected_estimate.successes, 2);
+  EXPECT_EQ(got.weight, want.weight);
   EXPECT_EQ(got.chosen_weights, want.chosen_weights);
   EXPECT_TRUE(got.rejected_weights.empty());
   EXPECT_EQ(got.delta, want.delta);
@@ -291,6 +293,32 @@ TEST_F(PairFile, WeightsFitTheirSides) {
   EXPECT_THAT(
       LoadError(R"({"prompt": "a", "chosen": "b", "rejected": "c", "chosen_weights": [1, 1]})"),
       HasSubstr("\"chosen_weights\" belongs to ids"));
+}
+
+TEST_F(PairFile, APairMayHaveAWeight) {
+  const auto with = [](const std::string& more) {
+    return R"({"prompt": "a", "chosen": "b", "rejected": "c")" + more + "}";
+  };
+  const auto pairs = Load(with("") + "\n" + with(R"(, "weight": 0)") + "\n" +
+                          with(R"(, "weight": 2.5)") + "\n" + with(R"(, "weight": 3)"));
+  EXPECT_EQ(pairs[0].weight, 1);
+  EXPECT_EQ(pairs[1].weight, 0);
+  EXPECT_EQ(pairs[2].weight, 2.5);
+  EXPECT_EQ(pairs[3].weight, 3);
+  EXPECT_EQ(LoadError(with(R"(, "weight": -1)")),
+            "p.jsonl:1: weight must be a number of at least 0, not -1");
+  EXPECT_EQ(LoadError(with(R"(, "weight": "1")")),
+            "p.jsonl:1: weight must be a number, not string");
+  EXPECT_THAT(LoadError(with(R"(, "weight": null)")), HasSubstr("must be a number, not null"));
+  const auto path = folder_.path() / "w.jsonl";
+  SavePairs(path, {pairs[0]});
+  EXPECT_THAT(ReadFile(path), ::testing::Not(HasSubstr("weight"))) << "1 goes without saying";
+  for (const double weight : {-0.5, std::numeric_limits<double>::infinity()}) {
+    PreferencePair bad = pairs[0];
+    bad.weight = weight;
+    EXPECT_THAT(ErrorText([&] { SavePairs(path, {bad}); }),
+                HasSubstr("has a weight that is no number of at least 0"));
+  }
 }
 
 TEST_F(PairFile, PromptCompletionsEndWithEos) {
