@@ -187,6 +187,18 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
   sub.add_flag("--wpo", loss.wpo,
                "multiply the loss of a pair by the model's own probability of both sides, a "
                "geometric mean over tokens that has no gradient (WPO)");
+  auto* sync =
+      sub.add_option("--reference-sync-steps", loss.reference_sync_steps,
+                     "mix the model into the reference after every N steps (TR-DPO), which "
+                     "takes memory for a second copy of what is trained; 0: the reference "
+                     "stays as it is")
+          ->check(CLI::Range(0, 1 << 30))
+          ->capture_default_str();
+  sub.add_option("--reference-mixup", loss.reference_mixup,
+                 "share of the model in that mix; the rest is the reference before")
+      ->check(Interval("(0, 1]"))
+      ->capture_default_str()
+      ->needs(sync);
 }
 
 void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {

@@ -288,6 +288,16 @@ void ValidateWpo(const LossOptions& o) {
       Fail("wpo weights pairs, and {} is not a loss of pairs", dpo::LossTypeName(type));
 }
 
+void ValidateReference(const LossOptions& o) {
+  if (o.reference_sync_steps < 0)
+    Fail("reference sync steps must be 0 (off) or larger, got {}", o.reference_sync_steps);
+  if (!(o.reference_mixup > 0 && o.reference_mixup <= 1))
+    Fail("reference mixup must be in (0, 1], got {}", o.reference_mixup);
+  if (o.MovesReference() && !o.UsesReference())
+    Fail("reference sync steps have no effect on {}, which has no reference",
+         dpo::PreferenceMethodName(o.method));
+}
+
 }  // namespace
 
 void LossOptions::Validate() const {
@@ -310,6 +320,7 @@ void LossOptions::Validate() const {
          method == PreferenceMethod::kOrpo ? "orpo" : dpo::LossesText(losses));
   ValidateDivergence(*this);
   ValidateWpo(*this);
+  ValidateReference(*this);
 }
 
 bool LossOptions::Has(LossType type) const {

@@ -6,6 +6,7 @@
 #include <ATen/ops/exp.h>
 #include <ATen/ops/tensor.h>
 #include <ATen/ops/zeros.h>
+#include <c10/core/GradMode.h>
 #include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
@@ -45,9 +46,15 @@ void AddSides(BatchBuilder& builder, const PreferencePair& pair) {
 
 class PreferenceObjective : public Objective {
  public:
+  // The reference is one of `reference` and `following`, or none.
   PreferenceObjective(const model::PhiModel& model, std::span<const PreferencePair> pairs,
-                      const LossOptions& options, at::Tensor reference)
-      : model_(model), pairs_(pairs), options_(options), reference_(std::move(reference)) {
+                      const LossOptions& options, at::Tensor reference,
+                      const FollowingReference* following)
+      : model_(model),
+        pairs_(pairs),
+        options_(options),
+        reference_(std::move(reference)),
+        following_(following) {
     options_.Validate();
     CheckFits(model, pairs);
     CheckWeights();
@@ -72,6 +79,7 @@ class PreferenceObjective : public Objective {
     const Batch batch = Pack(examples).Build();
     const bool constant =
         single_tokens && !batch.target_weight.defined() && options_.ReadsDifferenceOnly();
+    const at::Tensor reference = ReferenceOf(examples, batch);
     at::Tensor squares;
     const at::Tensor per_token =
         TargetLogProbs(model_, batch, constant ? Normaliser::kConstant : Normaliser::kWithGradient,
@@ -82,11 +90,7 @@ class PreferenceObjective : public Objective {
         return alternating.narrow(0, 0, 2 * count).view({count, 2}).select(1, which);
       };
       SideTerms terms{select(logps), {}, select(batch.completion_length)};
-      if (options_.UsesReference()) {
-        const at::Tensor index = model::ToDevice(examples, at::kCPU);
-        terms.reference = model::ToDevice(
-            reference_.select(1, which).index_select(0, index).to(logps.dtype()), logps.device());
-      }
+      if (reference.defined()) terms.reference = reference.select(1, which);
       return terms;
     };
     const SideTerms chosen = side(0), rejected = side(1);
@@ -136,6 +140,19 @@ class PreferenceObjective : public Objective {
       }
     }
     return builder;
+  }
+  // Returns the log-probabilities of the reference, [examples, 2], of the type and on the device of
+  // the policy's; undefined if the method has no reference.
+  at::Tensor ReferenceOf(std::span<const int64_t> examples, const Batch& batch) const {
+    if (!options_.UsesReference()) return {};
+    if (following_ != nullptr) {
+      const c10::NoGradGuard no_grad;
+      return PerCompletion(batch, TargetLogProbs(following_->model(), batch))
+          .view({std::ssize(examples), 2});
+    }
+    const at::Tensor rows = reference_.index_select(0, model::ToDevice(examples, at::kCPU));
+    return model::ToDevice(rows.to(batch.completion_length.scalar_type()),
+                           batch.completion_length.device());
   }
   // Returns the examples whose prompts have a token that is predicted.
   std::vector<int64_t> ScoredPrompts(std::span<const int64_t> examples) const {
@@ -188,7 +205,8 @@ class PreferenceObjective : public Objective {
   const model::PhiModel& model_;
   std::span<const PreferencePair> pairs_;
   LossOptions options_;
-  at::Tensor reference_;   // [P, 2] float64, or undefined
+  at::Tensor reference_;  // [P, 2] float64, or undefined
+  const FollowingReference* following_;
   bool weighted_ = false;  // whether a pair has another weight than 1
 };
 
@@ -277,7 +295,15 @@ std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
                                                    std::span<const PreferencePair> pairs,
                                                    const LossOptions& options,
                                                    at::Tensor reference) {
-  return std::make_unique<PreferenceObjective>(model, pairs, options, std::move(reference));
+  return std::make_unique<PreferenceObjective>(model, pairs, options, std::move(reference),
+                                               nullptr);
+}
+
+std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
+                                                   std::span<const PreferencePair> pairs,
+                                                   const LossOptions& options,
+                                                   const FollowingReference& reference) {
+  return std::make_unique<PreferenceObjective>(model, pairs, options, at::Tensor(), &reference);
 }
 
 std::unique_ptr<Objective> MakeSftObjective(const model::PhiModel& model,

@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "dpo/following_reference.h"
 #include "dpo/loss.h"
 #include "dpo/ranks.h"
 #include "model/phi_model.h"
@@ -68,6 +69,12 @@ std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
                                                    std::span<const PreferencePair> pairs,
                                                    const LossOptions& options,
                                                    at::Tensor reference);
+// Makes the same with a reference that follows the policy. Each forward pass computes its
+// log-probabilities anew. `reference` must outlive the objective, and begin before it computes.
+std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
+                                                   std::span<const PreferencePair> pairs,
+                                                   const LossOptions& options,
+                                                   const FollowingReference& reference);
 
 // Makes the objective of supervised fine-tuning: the next-token loss, a mean over the tokens of
 // completions. Throws Error if an example is longer than the model's positions.

@@ -94,10 +94,11 @@ std::string_view DataOrderName(DataOrder order) { return kOrders.Name(order); }
 DataOrder ParseDataOrder(const std::string& name) { return kOrders.Parse(name); }
 
 Trainer::Trainer(const model::PhiModel& model, const Objective& objective,
-                 const TrainOptions& options, Ranks& ranks)
+                 const TrainOptions& options, Ranks& ranks, FollowingReference* reference)
     : objective_(objective),
       options_(options),
       ranks_(ranks),
+      reference_(reference),
       optimizer_(model, options.optimizer, ranks),
       groups_(objective.Groups()),
       group_of_(GroupOf(groups_)) {
@@ -146,6 +147,7 @@ const StepLog& Trainer::Step() {
   log_.metrics = std::move(sums);
   for (int64_t i : step) log_.tokens += objective_.Length(i);
   ++log_.step;
+  if (reference_ != nullptr) reference_->AfterStep(log_.step);
   log_.examples += std::ssize(step);
   log_.epoch = static_cast<double>(log_.step) / static_cast<double>(steps_per_epoch_);
   log_.seconds += std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
@@ -160,11 +162,14 @@ void Trainer::FailAt(const char* what, double value, std::span<const int64_t> ex
 }
 
 TrainState Trainer::State() const {
-  return {log_.step, log_.tokens, log_.examples, log_.seconds, optimizer_.State()};
+  TrainState state{log_.step, log_.tokens, log_.examples, log_.seconds, optimizer_.State(), {}};
+  if (reference_ != nullptr) state.reference = reference_->State();
+  return state;
 }
 
 void Trainer::Restore(const TrainState& state) {
   optimizer_.Restore(state.optimizer, state.step);
+  if (reference_ != nullptr) reference_->Restore(state.reference);
   log_.step = state.step;
   log_.tokens = state.tokens;
   log_.examples = state.examples;

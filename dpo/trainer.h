@@ -27,12 +27,14 @@ struct TrainState {
   int64_t step = 0, tokens = 0, examples = 0;
   double seconds = 0;
   std::map<std::string, at::Tensor> optimizer;  // AdamW::State()
+  std::map<std::string, at::Tensor> reference;  // FollowingReference::State(); empty without one
 };
 
 // Trains the weights of `model` in place, one step at a time:
 //   while (!trainer.done()) trainer.Step();
-// `objective` must have been made for `model`; both must outlive the trainer. The constructor
-// throws Error if an option is out of its range or there are no examples.
+// `objective` must have been made for `model`; both must outlive the trainer. `reference` is the
+// objective's reference that follows the model, or null; it must have begun. The constructor throws
+// Error if an option is out of its range or there are no examples.
 //
 // All ranks make the same steps. Each computes its share of a step's examples, in forward passes of
 // at most `batch_size` examples. After a step the weights are the same on all ranks; the loss and
@@ -41,7 +43,7 @@ struct TrainState {
 class Trainer {
  public:
   Trainer(const model::PhiModel& model, const Objective& objective, const TrainOptions& options,
-          Ranks& ranks = Alone());
+          Ranks& ranks = Alone(), FollowingReference* reference = nullptr);
 
   int64_t total_steps() const { return log_.total_steps; }
   int64_t steps_per_epoch() const { return steps_per_epoch_; }
@@ -68,6 +70,7 @@ class Trainer {
   const Objective& objective_;
   TrainOptions options_;
   Ranks& ranks_;
+  FollowingReference* reference_;
   AdamW optimizer_;
   std::vector<std::vector<int64_t>> groups_;
   std::vector<int64_t> group_of_;  // index into groups_, by example

@@ -155,6 +155,7 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   const bool widens = shape.trained_element < 4 && !shape.quantised;
   const int64_t wide = widens ? 2 * std::max(largest, kWideElements) : 0;
   f.working = kLogits + kLibTorch + 4 * std::min(wide, 2 * shape.trained);
+  if (shape.moves_reference) f.reference = shape.trained * shape.trained_element;
   return f;
 }
 

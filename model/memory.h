@@ -39,7 +39,8 @@ struct TrainingShape {
   int64_t ranks = 1;            // processes that divide the optimizer's state
   int64_t tokens = 0;           // tokens of the largest forward pass
   bool activation_checkpointing = false;
-  bool flash = false;  // attention keeps no keys and values repeated for each query head
+  bool flash = false;            // attention keeps no keys and values repeated for each query head
+  bool moves_reference = false;  // a second copy of the trained parameters is the reference
 };
 
 // The optimizer holds gradients of 16-bit weights in float32 for so many elements at once, or for
@@ -54,7 +55,8 @@ struct TrainingFootprint {
   int64_t backward = 0;
   // The gradients that are in float32 at once, the logits of a few positions, and LibTorch itself.
   int64_t working = 0;
-  int64_t Total() const { return weights + optimizer + backward + working; }
+  int64_t reference = 0;  // the second copy of the trained parameters
+  int64_t Total() const { return weights + optimizer + backward + working + reference; }
 };
 TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingShape& shape);
 

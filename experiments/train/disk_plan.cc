@@ -26,7 +26,8 @@ DiskPlan DiskPlanOf(const TrainSettings& settings, const model::PhiModel& model,
   DiskPlan plan;
   plan.best = settings.Adapts() ? shape.trained * shape.trained_element : whole;
   plan.result = (settings.merge ? whole : plan.best) + kSmallFiles;
-  plan.checkpoint = plan.best + model::TrainingFootprintOf(model.config(), shape).optimizer;
+  const auto footprint = model::TrainingFootprintOf(model.config(), shape);
+  plan.checkpoint = plan.best + footprint.optimizer + footprint.reference;
   if (settings.save_steps > 0) {
     const int64_t there = CountCheckpoints(output);
     const int64_t more = std::max<int64_t>(0, steps - 1) / settings.save_steps;

@@ -113,11 +113,14 @@ std::optional<LighterSettings> FirstOf(const std::vector<TrainSettings>& list,
 }  // namespace
 
 std::string FootprintText(const TrainingFootprint& plan) {
+  const std::string reference =
+      plan.reference > 0 ? ", the reference that follows " + BytesText(plan.reference) : "";
   return fmt::format(
-      "weights {}, AdamW {}, activations {} and gradients {} ({} at one time), working memory {}; "
+      "weights {}, AdamW {}, activations {} and gradients {} ({} at one time), working memory "
+      "{}{}; "
       "in total {}",
       BytesText(plan.weights), BytesText(plan.optimizer), BytesText(plan.activations),
-      BytesText(plan.gradients), BytesText(plan.backward), BytesText(plan.working),
+      BytesText(plan.gradients), BytesText(plan.backward), BytesText(plan.working), reference,
       BytesText(plan.Total()));
 }
 
@@ -141,6 +144,7 @@ TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& mode
   shape.tokens = tokens;
   shape.ranks = ranks;
   shape.activation_checkpointing = settings.activation_checkpointing;
+  shape.moves_reference = settings.MovesReference();
   shape.trained_element = settings.Adapts() ? 4 : shape.element;
   if (settings.Adapts() && model.adapter() == nullptr) {
     constexpr int64_t kRank = 64;  // of an adapter that is not loaded

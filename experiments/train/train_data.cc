@@ -105,9 +105,10 @@ at::Tensor CachedReference(const fs::path& file, std::span<const PreferencePair>
 
 // Reads the examples of `file` and makes their objective. `reference` is called for pairs whose
 // loss has a reference.
-std::unique_ptr<const TrainTask> Read(
-    const TrainSettings& settings, const fs::path& file, const LoadedModel& model,
-    const std::function<at::Tensor(const TrainTask&)>& reference) {
+std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::path& file,
+                                      const LoadedModel& model,
+                                      const std::function<at::Tensor(const TrainTask&)>& reference,
+                                      const dpo::FollowingReference* following = nullptr) {
   const data::TextCoding coding{model.tokenizer(), model.prompt_format};
   auto task = std::make_unique<TrainTask>();
   if (settings.sft) {
@@ -116,6 +117,11 @@ std::unique_ptr<const TrainTask> Read(
     return task;
   }
   task->pairs = data::LoadPairs(file, coding);
+  if (following != nullptr) {
+    task->objective =
+        dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss, *following);
+    return task;
+  }
   task->objective =
       dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss,
                                    settings.loss.UsesReference() ? reference(*task) : at::Tensor());
@@ -132,21 +138,25 @@ std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings, con
 std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings, const fs::path& file,
                                                const LoadedModel& model,
                                                const std::string& weights_sha256,
+                                               const dpo::FollowingReference* following,
                                                Progress& progress, dpo::Ranks& ranks) {
-  return Read(settings, file, model, [&](const TrainTask& task) {
+  const auto reference = [&](const TrainTask& task) {
     const int64_t batch = settings.options.batch_size;
     return settings.reference_cache
                ? CachedReference(file, task.pairs, model, weights_sha256, batch, progress, ranks)
                : dpo::ReferenceLogProbs(model.phi(), task.pairs, batch, progress, ranks);
-  });
+  };
+  return Read(settings, file, model, reference, following);
 }
 
 HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
-                 const std::string& weights_sha256, Progress& progress, dpo::Ranks& ranks)
+                 const std::string& weights_sha256, const dpo::FollowingReference* following,
+                 Progress& progress, dpo::Ranks& ranks)
     : settings_(settings), model_(model), ranks_(ranks) {
   const HeldOutSettings& held_out = settings.held_out;
   if (!held_out.data.empty()) {
-    task_ = MakeTrainTask(settings, held_out.data, model, weights_sha256, progress, ranks);
+    task_ =
+        MakeTrainTask(settings, held_out.data, model, weights_sha256, following, progress, ranks);
     if (task_->objective->size() == 0) Fail("{}: has no examples", held_out.data.string());
   }
   if (!held_out.problems.file.empty()) {

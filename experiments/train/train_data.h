@@ -34,8 +34,8 @@ std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings,
                                               const LoadedModel& model);
 
 // Reads the examples of `file` and makes their objective by `settings`. The reference model is
-// `model` as it is now; `weights_sha256` is the fingerprint of its weights. Throws Error for a bad
-// file, Interrupted on a stop request.
+// `following`, or if that is null `model` as it is now; `weights_sha256` is the fingerprint of its
+// weights. Throws Error for a bad file, Interrupted on a stop request.
 //
 // The reference's log-probabilities are kept in <file>.reference.json if
 // TrainSettings::reference_cache says so. They are computed again if weights, their type or the
@@ -45,17 +45,18 @@ std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
                                                const std::filesystem::path& file,
                                                const LoadedModel& model,
                                                const std::string& weights_sha256,
+                                               const dpo::FollowingReference* following,
                                                Progress& progress, dpo::Ranks& ranks);
 
 // Evaluates a model during training on examples and problems that it is not trained on.
 class HeldOut {
  public:
   // Reads the files that `settings.held_out` names. `settings` and `model` must outlive this
-  // object. The reference model is `model` as it is now; `weights_sha256` is the fingerprint of its
-  // weights. Throws Error for a bad file, or if the metric that chooses the best weights is not
-  // measured.
+  // object. `weights_sha256` and `following` are as for MakeTrainTask. Throws Error for a bad file,
+  // or if the metric that chooses the best weights is not measured.
   HeldOut(const TrainSettings& settings, const LoadedModel& model,
-          const std::string& weights_sha256, Progress& progress, dpo::Ranks& ranks);
+          const std::string& weights_sha256, const dpo::FollowingReference* following,
+          Progress& progress, dpo::Ranks& ranks);
 
   // Returns "eval_loss", "eval_rewards/margins", ... over the held-out examples and "eval_accuracy"
   // over the held-out problems. Each rank computes its share; only rank 0 gets the complete result.

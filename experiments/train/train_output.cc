@@ -61,6 +61,10 @@ void Fill(const fs::path& folder, const dpo::TrainState& state, const BestEvalua
   weights(folder);
   data::CreateFolders(folder / "optimizer");
   model::SaveTensors(state.optimizer, folder / "optimizer");
+  if (!state.reference.empty()) {
+    data::CreateFolders(folder / "reference");
+    model::SaveTensors(state.reference, folder / "reference");
+  }
   json body = {{"step", state.step},
                {"tokens", state.tokens},
                {"examples", state.examples},
@@ -148,10 +152,12 @@ std::optional<TrainCheckpoint> FindTrainCheckpoint(const fs::path& run) {
       Fail("{}: has changed since {} was written; undo the change, or start a new run",
            (run / "train.toml").string(), folder.string());
     const json& best = body.at("best");
+    const bool follows = data::Exists(folder / "reference");
     return TrainCheckpoint{
         folder,
         {body.at("step"), body.at("tokens"), body.at("examples"), body.at("seconds"),
-         model::LoadTensors(folder / "optimizer")},
+         model::LoadTensors(folder / "optimizer"),
+         follows ? model::LoadTensors(folder / "reference") : model::ParameterMap()},
         {best.at("step"), best.at("value"), best.at("since"), best.at("evaluated")}};
   }
   if (!all.empty()) Fail("{}: every checkpoint is damaged; start a new run", run.string());

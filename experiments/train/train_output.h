@@ -28,8 +28,9 @@ struct TrainCheckpoint {
 using SaveWeightsInto = std::function<void(const std::filesystem::path& folder)>;
 
 // Writes RUN/checkpoint-<step> under a temporary name, then renames it: the weights, optimizer/,
-// and state.json with the SHA-256 of every file. Then removes all checkpoints but the newest
-// `keep`. Throws Error if it fails, and removes what it has written.
+// reference/ (of a reference that follows) and state.json with the SHA-256 of every file. Then
+// removes all checkpoints but the newest `keep`. Throws Error if it fails, and removes what it has
+// written.
 void SaveTrainCheckpoint(const dpo::TrainState& state, const BestEvaluation& best,
                          const SaveWeightsInto& weights, const std::filesystem::path& run,
                          int64_t keep);

@@ -81,18 +81,26 @@ class Job {
     phi().set_activation_checkpointing(settings.activation_checkpointing);
     const auto adapter = MakeAdapter();
     if (adapter == nullptr) phi().set_frozen(model::FrozenWeights(phi(), settings.freeze));
-    task_ = MakeTrainTask(settings, settings.data, model_, inputs.weights_sha256, progress, ranks);
+    const LossOptions& loss = settings.loss;
+    if (settings.MovesReference())
+      reference_ = std::make_unique<dpo::FollowingReference>(phi(), loss.reference_mixup,
+                                                             loss.reference_sync_steps);
+    task_ = MakeTrainTask(settings, settings.data, model_, inputs.weights_sha256, reference_.get(),
+                          progress, ranks);
     if (settings.held_out.any())
-      held_out_.emplace(settings, model_, inputs.weights_sha256, progress, ranks);
+      held_out_.emplace(settings, model_, inputs.weights_sha256, reference_.get(), progress, ranks);
     if (adapter != nullptr)
       phi().set_adapter(adapter);  // the model without adapter scored the reference above
     CheckMemory(ranks);
+    if (reference_ != nullptr) reference_->Begin();
   }
 
   const TrainSettings& settings() const { return settings_; }
   model::PhiModel& phi() const { return *model_.checkpoint.model; }
   const dpo::Objective& objective() const { return *task_->objective; }
   int64_t planned_bytes() const { return planned_bytes_; }
+  // Returns the reference that follows the model; null if the reference stays as it is.
+  dpo::FollowingReference* reference() const { return reference_.get(); }
   const HeldOut* held_out() const { return held_out_ ? &*held_out_ : nullptr; }
 
   // Writes the adapter if one is trained, else the weights.
@@ -141,6 +149,7 @@ class Job {
 
   const TrainSettings& settings_;
   LoadedModel model_;
+  std::unique_ptr<dpo::FollowingReference> reference_;
   std::unique_ptr<const TrainTask> task_;
   std::optional<HeldOut> held_out_;
   int64_t planned_bytes_ = 0;
@@ -175,7 +184,7 @@ class Run {
         lock_(lock),
         progress_(progress),
         ranks_(ranks),
-        trainer_(job.phi(), job.objective(), OptionsOf(settings_), ranks),
+        trainer_(job.phi(), job.objective(), OptionsOf(settings_), ranks, job.reference()),
         best_(start.best),
         saved_(start.state.step) {
     if (lock_ != nullptr) {

@@ -52,6 +52,8 @@ void ForEachSetting(Settings& s, F&& f) {
   f("loss", "f_divergence", Choice{s.loss.divergence, dpo::FDivergenceName, dpo::ParseFDivergence});
   f("loss", "f_alpha", s.loss.f_alpha);
   f("loss", "wpo", s.loss.wpo);
+  f("loss", "reference_sync_steps", s.loss.reference_sync_steps);
+  f("loss", "reference_mixup", s.loss.reference_mixup);
   f("weights", "lora_rank", s.lora.rank);
   f("weights", "lora_alpha", s.lora.alpha);
   f("weights", "lora_modules", s.lora.modules);

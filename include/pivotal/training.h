@@ -77,12 +77,19 @@ struct LossOptions {
   // sides, which has no gradient: exp of the means over tokens of log(pi(token) / sum_v pi(v)^2).
   // Needs kDpo; losses that are not one a pair (kAot, kAotUnpaired, kSft) have no such weight.
   bool wpo = false;
+  // TR-DPO (arXiv 2404.09656): after every so many steps the reference becomes mixup * policy + (1
+  // - mixup) * reference, weight by weight. 0: the reference stays as it is.
+  int64_t reference_sync_steps = 0;
+  double reference_mixup = 0.6;  // in (0, 1]
 
   // Throws Error that names the field and its range.
   void Validate() const;
   // Returns whether `losses` has this one.
   bool Has(LossType type) const;
   bool UsesReference() const { return method == PreferenceMethod::kDpo; }
+  // Returns whether the reference changes during training, so that its log-probabilities cannot be
+  // computed before.
+  bool MovesReference() const { return reference_sync_steps > 0; }
   // Returns true for methods that compare means over tokens; TRL logs means as log-probabilities
   // there.
   bool AveragesTokens() const;
@@ -211,6 +218,8 @@ struct TrainSettings {
 
   // Returns true if an adapter is trained, not the weights.
   bool Adapts() const { return lora.rank > 0 || !model.adapter.empty(); }
+  // Returns true if a second copy of what is trained follows it as the reference.
+  bool MovesReference() const { return !sft && loss.MovesReference(); }
   // Returns true if an adapter is all that is written.
   bool WritesAdapter() const { return Adapts() && !merge; }
   // Throws Error that names the field and its range.

@@ -98,9 +98,16 @@ TEST_F(TrainKill, ARunSurvivesItAtAnyMoment) {
 
 // Checkpoints hold the state of every kind of training.
 TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
-  const std::string kinds[] = {
-      "--lora-rank 4",    "--lora-rank 4 --merge --activation-checkpointing", "--freeze layers.0-1",
-      "--dtype bfloat16", "--dtype bfloat16 --bf16-update stochastic",        "--objective simpo"};
+  const std::string kinds[] = {"--lora-rank 4",
+                               "--lora-rank 4 --merge --activation-checkpointing",
+                               "--freeze layers.0-1",
+                               "--dtype bfloat16",
+                               "--dtype bfloat16 --bf16-update stochastic",
+                               "--objective simpo",
+                               "--reference-sync-steps 3",
+                               "--reference-sync-steps 3 --lora-rank 4",
+                               "--loss sigmoid:0.5,aot,sft:0.1",
+                               "--wpo --f-divergence js_divergence"};
   for (std::size_t i = 0; i < std::size(kinds); ++i) {
     const fs::path whole = temp_.path() / ("whole" + std::to_string(i)), run = temp_.path() / "run";
     const auto done = Pivotal(Start(whole, kinds[i]));

@@ -41,7 +41,7 @@ std::vector<PreferencePair> Pairs() {
 // shows.
 struct Case {
   std::string name;
-  bool tied = false, checkpointing = false, lora = false;
+  bool tied = false, checkpointing = false, lora = false, follows = false;
   int64_t gradient_accumulation = 1;
 };
 
@@ -74,8 +74,12 @@ Outcome TrainOn(const Case& c, Ranks& ranks) {
   options.gradient_accumulation = c.gradient_accumulation;
   options.epochs = 3;
   Outcome outcome;
-  const auto objective = MakePreferenceObjective(*model, pairs, loss, reference);
-  for (Trainer trainer(*model, *objective, options, ranks); !trainer.done();)
+  FollowingReference following(*model, 0.6, 2);
+  following.Begin();
+  const auto objective = c.follows ? MakePreferenceObjective(*model, pairs, loss, following)
+                                   : MakePreferenceObjective(*model, pairs, loss, reference);
+  for (Trainer trainer(*model, *objective, options, ranks, c.follows ? &following : nullptr);
+       !trainer.done();)
     outcome.logs.push_back(trainer.Step());
   outcome.measured = Measure(*objective, 4, quiet, ranks);
   for (const auto& [name, tensor] : model->Trainable())
@@ -123,7 +127,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{.name = "Full"}, Case{.name = "Tied", .tied = true},
                       Case{.name = "Checkpointing", .tied = true, .checkpointing = true},
                       Case{.name = "Accumulation", .tied = true, .gradient_accumulation = 2},
-                      Case{.name = "Lora", .checkpointing = true, .lora = true}),
+                      Case{.name = "Lora", .checkpointing = true, .lora = true},
+                      Case{.name = "Follows", .follows = true, .gradient_accumulation = 2}),
     [](const auto& info) { return info.param.name; });
 
 // Returns the weights after two steps with known gradients; calls `between` after the first.

@@ -81,6 +81,28 @@ TEST(MemoryPlan, CountsWhatSavesMemory) {
   EXPECT_EQ(Plan(settings, *model, 10).gradients, fused.gradients / 2);
 }
 
+TEST(MemoryPlan, CountsAReferenceThatFollows) {
+  const auto model = testing::SmallPhi();
+  TrainSettings settings;
+  const auto fixed = Plan(settings, *model, 10);
+  EXPECT_EQ(fixed.reference, 0);
+  settings.loss.reference_sync_steps = 5;
+  const auto follows = Plan(settings, *model, 10);
+  EXPECT_EQ(follows.reference, fixed.weights);
+  EXPECT_EQ(follows.Total(), fixed.Total() + fixed.weights);
+  EXPECT_THAT(FootprintText(follows), HasSubstr("the reference that follows"));
+  settings.sft = true;
+  EXPECT_EQ(Plan(settings, *model, 10).reference, 0);
+  settings.sft = false;
+  const auto half = testing::InType(*model, at::kBFloat16);
+  settings.model.dtype = "bfloat16";
+  EXPECT_EQ(Plan(settings, *half, 10).reference, fixed.weights / 2);
+  settings.lora.rank = 2;
+  half->set_adapter(model::NewAdapter(*half, {.rank = 2}, 1));
+  EXPECT_EQ(Plan(settings, *half, 10).reference,
+            4 * model::FootprintOf(half->config(), 2, 2).lora_parameters);
+}
+
 TEST(MemoryPlan, RefusesWithAdviceThatFits) {
   const auto model = testing::SmallPhi();
   TrainSettings settings;

@@ -5,8 +5,11 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <vector>
 
+#include "data/base/file_sink.h"
 #include "tests/support/error_text.h"
+#include "tests/support/temp_dir.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -50,6 +53,42 @@ TEST(TrainSettings, OraclesAreNamedWithoutTheirArguments) {
   EXPECT_EQ(OracleName("command:/home/me/check.py --key 1"), "command:check.py");
   EXPECT_EQ(OracleName("command:judge"), "command:judge");
   EXPECT_EQ(OracleName("regex:a b"), "regex:a b");
+}
+
+// Files of earlier versions have one loss under `type` and lack what came later.
+TEST(TrainSettings, KeepTheLossesUnderTheKeyOfOne) {
+  const pivotal::testing::TempDir temp;
+  TrainSettings settings;
+  TrainInputs inputs;
+  settings.loss.losses = {{LossType::kSigmoid, 0.8}, {LossType::kSft, 0.3}};
+  settings.loss.divergence = FDivergence::kAlpha;
+  settings.loss.f_alpha = 0.25;
+  settings.loss.wpo = true;
+  settings.loss.reference_sync_steps = 7;
+  settings.loss.reference_mixup = 0.1;
+  SaveTrainSettings(settings, inputs, 1, temp.path());
+  EXPECT_THAT(data::ReadFile(temp.path() / "train.toml"),
+              HasSubstr("type = 'sigmoid:0.8,sft:0.3'"));
+  const LossOptions got = LoadTrainSettings(temp.path(), inputs).loss;
+  EXPECT_EQ(got.losses, settings.loss.losses);
+  EXPECT_EQ(got.divergence, FDivergence::kAlpha);
+  EXPECT_EQ(got.f_alpha, 0.25);
+  EXPECT_TRUE(got.wpo);
+  EXPECT_EQ(got.reference_sync_steps, 7);
+  EXPECT_EQ(got.reference_mixup, 0.1);
+
+  temp.Write("train.toml", R"([model]
+weights_sha256 = ""
+adapter_sha256 = ""
+[data]
+sha256 = ""
+[loss]
+type = "ipo"
+)");
+  const LossOptions old = LoadTrainSettings(temp.path(), inputs).loss;
+  EXPECT_EQ(old.losses, (std::vector{WeightedLoss{LossType::kIpo, 1}}));
+  EXPECT_EQ(old.divergence, FDivergence::kReverseKl);
+  EXPECT_FALSE(old.MovesReference());
 }
 
 }  // namespace
