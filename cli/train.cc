@@ -53,8 +53,9 @@ void Print(const TrainResult& result, const TrainSettings& settings,
   const StepLog& last = result.last;
   fmt::print("{} steps in {:.1f} s, last loss {:.4f}", last.step, last.seconds, last.loss);
   if (const auto margin = last.metrics.find("rewards/margins"); margin != last.metrics.end())
-    fmt::print(", reward margin {:.3f}, reward accuracy {:.2f}", margin->second,
-               last.metrics.at("rewards/accuracies"));
+    fmt::print(", reward margin {:.3f}", margin->second);
+  if (const auto right = last.metrics.find("rewards/accuracies"); right != last.metrics.end())
+    fmt::print(", reward accuracy {:.2f}", right->second);
   fmt::print("\n{} and log.jsonl in {}\n", settings.WritesAdapter() ? "adapter" : "model",
              output.string());
   if (result.weight_change && *result.weight_change > 0)
@@ -142,11 +143,13 @@ CLI::Validator Losses() {
 
 void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
   LossOptions& loss = flags.settings.loss;
-  sub.add_option("--loss", flags.loss,
-                 "loss function, or a sum of several with weights, e.g. "
-                 "sigmoid:0.8,bco_pair:0.2,sft:1; cpo takes sigmoid, hinge and ipo only; aot and "
-                 "aot_unpaired sort the pairs of a forward pass, so that --batch-size and the "
-                 "number of processes change them")
+  sub.add_option(
+         "--loss", flags.loss,
+         "loss function, or a sum of several with weights, e.g. "
+         "sigmoid:0.8,bco_pair:0.2,sft:1; cpo takes sigmoid, hinge and ipo only, kto its own "
+         "(sigmoid) and apo_zero_unpaired; aot and "
+         "aot_unpaired sort the pairs of a forward pass, so that --batch-size and the "
+         "number of processes change them")
       ->check(Losses())
       ->capture_default_str();
   sub.add_option("--beta", loss.beta,
@@ -199,6 +202,14 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
       ->check(Interval("(0, 1]"))
       ->capture_default_str()
       ->needs(sync);
+  sub.add_option("--desirable-weight", loss.desirable_weight,
+                 "factor of the losses of good completions in kto")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  sub.add_option("--undesirable-weight", loss.undesirable_weight,
+                 "factor of the losses of bad completions in kto")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
 }
 
 void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
@@ -379,12 +390,14 @@ void AddTrain(CLI::App& app) {
   AddSystemFlag(*sub, flags->settings.model);
   sub->add_option("--data", flags->settings.data,
                   "pair file to train on; for --objective sft a file of JSON lines with prompt and "
-                  "completion");
+                  "completion; for kto lines with prompt, completion and label (true: good), or a "
+                  "pair file, each side of which is an example");
   sub->add_option("--output", flags->output, "model folder to make");
   sub->add_option("--objective", flags->objective,
                   "what is trained: dpo on pairs; cpo, simpo or orpo on pairs without a reference "
-                  "model; sft, next-token prediction of completions")
-      ->check(CLI::IsMember({"dpo", "cpo", "simpo", "orpo", "sft"}))
+                  "model; kto on completions that are good or bad; sft, next-token prediction of "
+                  "completions")
+      ->check(CLI::IsMember({"dpo", "cpo", "simpo", "orpo", "kto", "sft"}))
       ->capture_default_str();
   AddLossFlags(*sub, *flags);
   AddWeightFlags(*sub, *flags);

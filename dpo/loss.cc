@@ -39,7 +39,8 @@ constexpr auto kTypes =
                                            {LossType::kSigmoidNorm, "sigmoid_norm"},
                                            {LossType::kAot, "aot"},
                                            {LossType::kAotUnpaired, "aot_unpaired"},
-                                           {LossType::kSft, "sft"}});
+                                           {LossType::kSft, "sft"},
+                                           {LossType::kApoZeroUnpaired, "apo_zero_unpaired"}});
 
 constexpr auto kDivergences =
     data::MakeNameTable<FDivergence>("f-divergence", {{FDivergence::kReverseKl, "reverse_kl"},
@@ -51,7 +52,8 @@ constexpr auto kMethods =
     data::MakeNameTable<PreferenceMethod>("objective", {{PreferenceMethod::kDpo, "dpo"},
                                                         {PreferenceMethod::kCpo, "cpo"},
                                                         {PreferenceMethod::kSimpo, "simpo"},
-                                                        {PreferenceMethod::kOrpo, "orpo"}});
+                                                        {PreferenceMethod::kOrpo, "orpo"},
+                                                        {PreferenceMethod::kKto, "kto"}});
 
 // Returns -log sigmoid(score), with label smoothing: the expectation if the pair is the wrong way
 // round with probability `smoothing`.
@@ -122,6 +124,7 @@ at::Tensor LogRatioLoss(LossType type, const LossOptions& o, const at::Tensor& c
                       e);
     case LossType::kAotUnpaired: return Smoothed(beta * (Sorted(c) - Sorted(r)), e);
     case LossType::kSft: return at::zeros_like(c);  // a mean over the tokens of a step
+    case LossType::kApoZeroUnpaired: Fail("loss apo_zero_unpaired is not one of pairs");
     case LossType::kSigmoidNorm: break;
   }
   return Smoothed(beta * per_token(), e);
@@ -208,9 +211,17 @@ PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
     case PreferenceMethod::kOrpo:
       loss = -options.beta * at::log_sigmoid(c - r + LogOddsTerm(c) - LogOddsTerm(r));
       break;
+    case PreferenceMethod::kKto: Fail("objective kto is not one of pairs");
   }
   if (options.rpo_alpha != 0) loss = loss - options.rpo_alpha * chosen.logps / chosen.length;
   return {loss, options.beta * c.detach(), options.beta * r.detach()};
+}
+
+at::Tensor ComputeUnpairedLoss(const LossOptions& options, const at::Tensor& ratios,
+                               const at::Tensor& good, const at::Tensor& kl) {
+  const at::Tensor sign = 2 * good - 1;
+  const at::Tensor value = at::sigmoid(options.beta * sign * (ratios - kl));
+  return (options.desirable_weight * good + options.undesirable_weight * (1 - good)) * (1 - value);
 }
 
 }  // namespace pivotal::dpo
@@ -256,12 +267,20 @@ void ValidateLosses(const LossOptions& o) {
     if (std::ranges::count_if(o.losses, same) > 1)
       Fail("loss {} is given twice; add its weights up", dpo::LossTypeName(type));
   }
-  if (o.method == PreferenceMethod::kDpo) return;
   const LossType type = o.losses[0].type;
-  const bool cpo_type =
-      type == LossType::kSigmoid || type == LossType::kHinge || type == LossType::kIpo;
-  if (o.losses != std::vector{WeightedLoss{type}} ||
-      !(type == LossType::kSigmoid || (o.method == PreferenceMethod::kCpo && cpo_type)))
+  const bool alone = o.losses == std::vector{WeightedLoss{type}};
+  bool fits = alone && type == LossType::kSigmoid;
+  switch (o.method) {
+    case PreferenceMethod::kDpo: fits = !o.Has(LossType::kApoZeroUnpaired); break;
+    case PreferenceMethod::kCpo:
+      fits = fits || (alone && (type == LossType::kHinge || type == LossType::kIpo));
+      break;
+    case PreferenceMethod::kKto:
+      fits = fits || (alone && type == LossType::kApoZeroUnpaired);
+      break;
+    default: break;
+  }
+  if (!fits)
     Fail("loss {} cannot be combined with objective {}", dpo::LossesText(o.losses),
          dpo::PreferenceMethodName(o.method));
 }
@@ -286,6 +305,14 @@ void ValidateWpo(const LossOptions& o) {
   for (const LossType type : {LossType::kAot, LossType::kAotUnpaired, LossType::kSft})
     if (o.Has(type))
       Fail("wpo weights pairs, and {} is not a loss of pairs", dpo::LossTypeName(type));
+}
+
+void ValidateKto(const LossOptions& o) {
+  for (const double weight : {o.desirable_weight, o.undesirable_weight})
+    if (!(weight >= 0 && std::isfinite(weight)))
+      Fail("the weights of desirable and undesirable examples must be 0 or larger, got {}", weight);
+  if (o.method == PreferenceMethod::kKto && o.rpo_alpha > 0)
+    Fail("rpo alpha has no effect on kto, which has no pairs; leave it out");
 }
 
 void ValidateReference(const LossOptions& o) {
@@ -315,16 +342,22 @@ void LossOptions::Validate() const {
   if (Has(LossType::kExoPair) && label_smoothing == 0)
     Fail("label smoothing must be above 0 for exo_pair, got 0");
   const bool smooths = std::ranges::any_of(losses, [](auto& loss) { return Smooths(loss.type); });
-  if (label_smoothing > 0 && (!smooths || method == PreferenceMethod::kOrpo))
+  const bool own_loss = method == PreferenceMethod::kOrpo || method == PreferenceMethod::kKto;
+  if (label_smoothing > 0 && (!smooths || own_loss))
     Fail("label smoothing has no effect on {}; leave it out",
-         method == PreferenceMethod::kOrpo ? "orpo" : dpo::LossesText(losses));
+         own_loss ? dpo::PreferenceMethodName(method) : dpo::LossesText(losses));
   ValidateDivergence(*this);
   ValidateWpo(*this);
   ValidateReference(*this);
+  ValidateKto(*this);
 }
 
 bool LossOptions::Has(LossType type) const {
   return std::ranges::any_of(losses, [&](auto& loss) { return loss.type == type; });
+}
+
+bool LossOptions::UsesKl() const {
+  return method == PreferenceMethod::kKto && !Has(LossType::kApoZeroUnpaired);
 }
 
 bool LossOptions::AveragesTokens() const {
@@ -334,7 +367,7 @@ bool LossOptions::AveragesTokens() const {
 
 bool LossOptions::ReadsDifferenceOnly() const {
   if (rpo_alpha > 0) return false;
-  if (method == PreferenceMethod::kOrpo) return false;
+  if (method == PreferenceMethod::kOrpo || method == PreferenceMethod::kKto) return false;
   if (method == PreferenceMethod::kCpo) return cpo_alpha == 0;
   return dpo::KeepsLogRatios(*this) && std::ranges::all_of(losses, [](auto& loss) {
            return ReadsScore(loss.type) || loss.type == LossType::kAot;

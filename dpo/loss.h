@@ -16,7 +16,7 @@ namespace pivotal::dpo {
 std::vector<std::string> LossTypeNames();
 std::string_view LossTypeName(LossType type);
 LossType ParseLossType(const std::string& name);
-PreferenceMethod ParsePreferenceMethod(const std::string& name);  // "dpo", "cpo", "simpo", "orpo"
+PreferenceMethod ParsePreferenceMethod(const std::string& name);  // "dpo", "cpo", "kto", ...
 std::string_view PreferenceMethodName(PreferenceMethod method);
 std::vector<std::string> FDivergenceNames();  // "reverse_kl", "forward_kl", ...
 std::string_view FDivergenceName(FDivergence divergence);
@@ -46,5 +46,10 @@ struct PreferenceLoss {
 // negative log-likelihood that CPO and ORPO add, and LossType::kSft.
 PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
                            const SideTerms& rejected);
+
+// Computes the loss of kKto for each of N completions: [N]. `ratios` are log pi/ref; `good` has 1
+// for desirable ones, else 0; `kl` is the estimate of KL(pi || ref), a scalar without gradient.
+at::Tensor ComputeUnpairedLoss(const LossOptions& options, const at::Tensor& ratios,
+                               const at::Tensor& good, const at::Tensor& kl);
 
 }  // namespace pivotal::dpo

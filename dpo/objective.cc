@@ -2,12 +2,9 @@
 #include "dpo/objective.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/empty.h>
 #include <ATen/ops/exp.h>
 #include <ATen/ops/tensor.h>
-#include <ATen/ops/zeros.h>
 #include <c10/core/GradMode.h>
-#include <c10/core/InferenceMode.h>
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -15,6 +12,7 @@
 
 #include "data/base/error.h"
 #include "dpo/batch.h"
+#include "dpo/reference_scores.h"
 #include "dpo/step_plan.h"
 #include "model/tensor_transfer.h"
 
@@ -69,8 +67,9 @@ class PreferenceObjective : public Objective {
     return Pack(examples).Nodes();
   }
 
-  LossTerms Compute(std::span<const int64_t> examples,
-                    std::span<const int64_t> step) const override {
+  using Objective::Compute;
+  LossTerms Compute(std::span<const int64_t> examples, std::span<const int64_t> step,
+                    const at::Tensor&) const override {
     const auto count = static_cast<int64_t>(examples.size());
     const auto pairs = static_cast<double>(step.size());
     const bool single_tokens = std::ranges::all_of(examples, [&](int64_t i) {
@@ -229,8 +228,9 @@ class SftObjective : public Objective {
   }
   std::string Name(int64_t i) const override { return fmt::format("example {}", i + 1); }
 
-  LossTerms Compute(std::span<const int64_t> examples,
-                    std::span<const int64_t> step) const override {
+  using Objective::Compute;
+  LossTerms Compute(std::span<const int64_t> examples, std::span<const int64_t> step,
+                    const at::Tensor&) const override {
     int64_t tokens = 0;
     for (int64_t i : step) tokens += static_cast<int64_t>(examples_[i].completion_ids.size());
     const at::Tensor logprobs = TargetLogProbs(model_, Pack(examples).Build());
@@ -251,44 +251,14 @@ class SftObjective : public Objective {
 }  // namespace
 
 at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
-                             int64_t batch, Progress& progress) {
-  const c10::InferenceMode inference;
-  CheckFits(model, pairs);
-  const auto count = static_cast<int64_t>(pairs.size());
-  at::Tensor reference = at::empty({count, 2}, at::TensorOptions(at::kDouble));
-  progress.Begin("reference", count, "pairs");
-  std::vector<int64_t> order;
-  for (const auto& group : PromptGroups(pairs))
-    order.insert(order.end(), group.begin(), group.end());
-  for (int64_t first = 0; first < count; first += batch) {
-    if (progress.StopRequested()) throw Interrupted("stopped while scoring the reference");
-    const int64_t size = std::min(batch, count - first);
-    BatchBuilder builder(model);
-    for (int64_t i : std::span(order).subspan(first, size)) AddSides(builder, pairs[i]);
-    const Batch built = builder.Build();
-    const at::Tensor index = model::ToDevice(std::span(order).subspan(first, size), at::kCPU);
-    reference.index_copy_(0, index,
-                          PerCompletion(built, TargetLogProbs(model, built))
-                              .to(at::kCPU, at::kDouble)
-                              .view({size, 2}));
-    progress.Update(first + size, "");
-  }
-  progress.End();
-  return reference.clone();
-}
-
-at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
                              int64_t batch, Progress& progress, Ranks& ranks) {
-  const auto count = static_cast<int64_t>(pairs.size());
-  const int64_t first = count * ranks.rank() / ranks.size();
-  const int64_t size = count * (ranks.rank() + 1) / ranks.size() - first;
-  const at::Tensor reference = at::zeros({count, 2}, at::TensorOptions(at::kDouble));
-  ranks.Together([&] {
-    reference.narrow(0, first, size)
-        .copy_(ReferenceLogProbs(model, pairs.subspan(first, size), batch, progress));
-  });
-  ranks.Sum(reference);
-  return reference;
+  CheckFits(model, pairs);
+  std::vector<Continuation> sides;
+  for (const PreferencePair& pair : pairs) {
+    sides.push_back({pair.prompt_ids, pair.chosen_ids, pair.chosen_weights});
+    sides.push_back({pair.prompt_ids, pair.rejected_ids, pair.rejected_weights});
+  }
+  return ScoreContinuations(model, sides, 2, batch, "pairs", progress, ranks);
 }
 
 std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,

@@ -43,20 +43,30 @@ class Objective {
   virtual int64_t PackedLength(std::span<const int64_t> examples) const = 0;
   // Returns a name of `example` for error messages.
   virtual std::string Name(int64_t example) const = 0;
+  // Returns what the loss must know of all examples of a step before a part of it is computed, as
+  // far as `share` of the step gives it; the sum over shares that make up the step is given to
+  // Compute(). Float64, on the model's device, without gradients; undefined if it needs nothing.
+  // `batch`: examples per forward pass.
+  virtual at::Tensor Survey(std::span<const int64_t> share, int64_t batch) const {
+    (void)share, (void)batch;
+    return {};
+  }
   // Computes the contribution of `examples` to the means over `step`, all examples of an optimizer
   // step. If subsets make up the step, their terms add up to the terms of the whole step.
-  virtual LossTerms Compute(std::span<const int64_t> examples,
-                            std::span<const int64_t> step) const = 0;
+  virtual LossTerms Compute(std::span<const int64_t> examples, std::span<const int64_t> step,
+                            const at::Tensor& survey) const = 0;
+  // Does both in one process.
+  LossTerms Compute(std::span<const int64_t> examples, std::span<const int64_t> step) const {
+    return Compute(examples, step, Survey(step, std::ssize(step)));
+  }
 };
 
 // Computes the log-probabilities (natural log) of both sides of each pair under `model`: [P, 2]
 // (chosen, rejected), float64, on the CPU. Each is a sum over the side's tokens, by the pair's
-// weights. `batch`: pairs per forward pass. Throws Interrupted on a stop request.
+// weights. `batch`: pairs per forward pass. Each rank scores its share of the pairs. Throws
+// Interrupted on a stop request.
 at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
-                             int64_t batch, Progress& progress);
-// Computes the same on all ranks; each rank scores its share of the pairs.
-at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
-                             int64_t batch, Progress& progress, Ranks& ranks);
+                             int64_t batch, Progress& progress, Ranks& ranks = Alone());
 
 // Makes the objective of a preference loss (dpo/loss.h), a mean over pairs. `reference` is the
 // result of ReferenceLogProbs() under the reference model, or undefined if the method has none.

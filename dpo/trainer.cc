@@ -125,9 +125,11 @@ const StepLog& Trainer::Step() {
   const auto share = ShareOf(step, group_of_, ranks_.rank(), ranks_.size());
   const auto passes = Passes(share, options_.batch_size);
   const double factor = schedule_.Factor(log_.step);
+  const at::Tensor survey = objective_.Survey(share, options_.batch_size);
+  if (survey.defined()) ranks_.Sum(survey);
   PassMetrics metrics;
   for (const auto batch : passes) {
-    const LossTerms terms = objective_.Compute(batch, step);
+    const LossTerms terms = objective_.Compute(batch, step, survey);
     metrics.Add(terms);
     if (&batch.back() == &share.back()) optimizer_.BeginBackward(factor, terms.loss);
     terms.loss.backward();
@@ -197,11 +199,14 @@ std::map<std::string, double> Measure(const Objective& objective, int64_t batch,
   for (const auto& group : groups) all.insert(all.end(), group.begin(), group.end());
   const auto share = ShareOf(all, GroupOf(groups), ranks.rank(), ranks.size());
   std::map<std::string, double> sums;
+  at::Tensor survey;
+  ranks.Together([&] { survey = objective.Survey(share, batch); });
+  if (survey.defined()) ranks.Sum(survey);
   ranks.Together([&] {
     PassMetrics metrics;
     for (const auto pass : Passes(share, batch)) {
       if (progress.StopRequested()) throw Interrupted("stopped while measuring held-out examples");
-      metrics.Add(objective.Compute(pass, all));
+      metrics.Add(objective.Compute(pass, all, survey));
     }
     const at::Tensor values = metrics.Values();
     if (values.defined()) sums = metrics.Sums(values.cpu());

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <limits>
 #include <nlohmann/json.hpp>
 #include <utility>
@@ -161,15 +162,17 @@ SideEstimate ReadEstimate(const json& object, const std::string& side, const std
   return estimate;
 }
 
+// Reads the id of a line; without one it is the line number.
+std::string ReadId(const json& object, std::size_t line, const std::string& where) {
+  const auto id = object.find("id");
+  if (id == object.end()) return std::to_string(line);
+  return id->is_number() ? id->dump() : RequireString(object, "id", where);
+}
+
 PreferencePair ParsePair(const json& object, const TextCoding& coding, std::size_t line,
                          const std::string& where) {
   PreferencePair pair;
-  const bool numbered = object.contains("id") && object["id"].is_number();
-  if (numbered || !object.contains("id")) {
-    pair.id = numbered ? object["id"].dump() : std::to_string(line);
-  } else {
-    pair.id = RequireString(object, "id", where);
-  }
+  pair.id = ReadId(object, line, where);
   ReadSides(object, coding, where, pair);
   pair.weight = ReadWeight(object, where);
   pair.chosen_estimate = ReadEstimate(object, "chosen", where);
@@ -179,6 +182,30 @@ PreferencePair ParsePair(const json& object, const TextCoding& coding, std::size
   ReadNumber(object, "delta_high", where, pair.delta_high);
   if (object.contains("source")) pair.source = RequireString(object, "source", where);
   return pair;
+}
+
+bool IsPair(const json& object) {
+  for (const char* key : {"chosen", "rejected", "chosen_ids", "rejected_ids"})
+    if (object.contains(key)) return true;
+  return false;
+}
+
+UnpairedExample ParseUnpaired(const json& object, const TextCoding& coding, std::size_t line,
+                              const std::string& where) {
+  UnpairedExample example;
+  example.id = ReadId(object, line, where);
+  PromptCompletion ids = ReadPromptCompletion(object, coding, where);
+  example.prompt_ids = std::move(ids.prompt_ids);
+  example.completion_ids = std::move(ids.completion_ids);
+  if (example.completion_ids.empty()) Fail("{}: the completion is empty", where);
+  if (object.contains("completion_weights") && !object.contains("completion_ids"))
+    Fail("{}: \"completion_weights\" belongs to ids; give prompt_ids and completion_ids too",
+         where);
+  example.completion_weights =
+      ReadWeights(object, "completion_weights", example.completion_ids.size(), where);
+  example.desirable = RequireBool(object, "label", where);
+  example.weight = ReadWeight(object, where);
+  return example;
 }
 
 }  // namespace
@@ -191,6 +218,28 @@ std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const T
     pairs.push_back(ParsePair(object, coding, lines.line(), lines.Where()));
   }
   return pairs;
+}
+
+std::vector<UnpairedExample> LoadUnpaired(const std::filesystem::path& path,
+                                          const TextCoding& coding) {
+  JsonLineReader lines(path);
+  std::vector<UnpairedExample> examples, rejected;
+  json object;
+  while (lines.Next(object)) {
+    const std::string where = lines.Where();
+    if (IsPair(object)) {
+      PreferencePair pair = ParsePair(object, coding, lines.line(), where);
+      examples.push_back({pair.id + "/chosen", pair.prompt_ids, std::move(pair.chosen_ids),
+                          std::move(pair.chosen_weights), true, pair.weight});
+      rejected.push_back({pair.id + "/rejected", std::move(pair.prompt_ids),
+                          std::move(pair.rejected_ids), std::move(pair.rejected_weights), false,
+                          pair.weight});
+    } else {
+      examples.push_back(ParseUnpaired(object, coding, lines.line(), where));
+    }
+  }
+  std::ranges::move(rejected, std::back_inserter(examples));
+  return examples;
 }
 
 PromptCompletion ReadPromptCompletion(const json& object, const TextCoding& coding,

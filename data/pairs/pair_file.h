@@ -18,6 +18,13 @@ namespace pivotal::data {
 // that do not fit their side, or a weight below 0.
 std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const TextCoding& coding);
 
+// Reads completions that are good or bad: `prompt` and `completion` as text or messages, or as ids,
+// and `label`, true for a good one. A line of a pair becomes two examples; the rejected sides of
+// all pairs come after all other examples, as TRL unpairs up to 1000 pairs. Throws Error as
+// LoadPairs does, and for a line without a label.
+std::vector<UnpairedExample> LoadUnpaired(const std::filesystem::path& path,
+                                          const TextCoding& coding);
+
 // Reads one line of a prompt-completion file: `prompt` and `completion` (TRL's names) as text or
 // messages, or `prompt_ids` and `completion_ids`. Throws Error that begins with `where`.
 PromptCompletion ReadPromptCompletion(const nlohmann::json& object, const TextCoding& coding,

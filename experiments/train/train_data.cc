@@ -5,9 +5,6 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <array>
-#include <cstring>
-#include <functional>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <utility>
@@ -15,6 +12,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "dpo/unpaired.h"
 #include "experiments/evaluate/accuracy.h"
 #include "pts/verdicts.h"
 
@@ -23,11 +21,11 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-// Log-probabilities of the chosen and the rejected side of each pair.
-using Sides = std::vector<std::array<double, 2>>;
+// Log-probabilities of the completions of each example.
+using Scores = std::vector<std::vector<double>>;
 
 // Returns a checksum of everything in the pairs that their log-probabilities depend on.
-std::string PairsSum(std::span<const PreferencePair> pairs) {
+std::string ExamplesSum(std::span<const PreferencePair> pairs) {
   std::string text;
   for (const auto& pair : pairs) {
     text += Json{pair.prompt_ids, pair.chosen_ids, pair.rejected_ids, pair.chosen_weights,
@@ -36,47 +34,62 @@ std::string PairsSum(std::span<const PreferencePair> pairs) {
   }
   return data::Sha256OfText(text);
 }
+std::string ExamplesSum(const dpo::UnpairedData& data) {
+  std::string text;
+  for (const auto& example : data.examples)
+    text += Json{example.prompt_ids, example.completion_ids, example.completion_weights}.dump();
+  return data::Sha256OfText(text + Json(data.mismatched).dump());
+}
 
 // Returns what the log-probabilities depend on; a cache is valid only for an equal key.
-Json CacheKey(std::span<const PreferencePair> pairs, const LoadedModel& loaded,
+Json CacheKey(const std::string& examples_sum, const LoadedModel& loaded,
               const std::string& weights_sha256) {
   const model::PhiModel& model = loaded.phi();
   return {{"weights_sha256", weights_sha256},
           {"config_sha256", data::Sha256OfFile(loaded.checkpoint.folder / "config.json")},
           {"dtype", c10::toString(c10::typeMetaToScalarType(model.options().dtype()))},
-          {"pairs_sha256", PairsSum(pairs)}};
+          {"pairs_sha256", examples_sum}};
 }
 
-// Reads the log-probabilities of `count` pairs, [count, 2]. Returns an undefined tensor if there is
-// no valid cache for `key`.
-at::Tensor ReadCache(const fs::path& path, const Json& key, int64_t count) {
+// Reads log-probabilities of this shape. Returns an undefined tensor if there is no valid cache
+// for `key`.
+at::Tensor ReadCache(const fs::path& path, const Json& key, at::IntArrayRef shape) {
   if (!data::Exists(path)) return {};
   try {
     const Json cache = Json::parse(data::ReadFile(path));
     for (const auto& [name, value] : key.items()) {
       if (cache.contains(name) && cache[name] == value) continue;
-      spdlog::info("{}: belongs to other {}; the reference scores the pairs again", path.string(),
-                   name == "pairs_sha256"    ? "pairs"
+      spdlog::info("{}: belongs to other {}; the reference scores the examples again",
+                   path.string(),
+                   name == "pairs_sha256"    ? "examples"
                    : name == "config_sha256" ? "settings of the model (config.json)"
                                              : "weights");
       return {};
     }
-    const auto sides = cache.at("logps").get<Sides>();
-    if (std::ssize(sides) != count) Fail("it has {} pairs instead of {}", sides.size(), count);
-    at::Tensor logps = at::empty({count, 2}, at::TensorOptions(at::kDouble));
-    std::memcpy(logps.mutable_data_ptr(), sides.data(), sides.size() * sizeof(sides[0]));
+    const auto scores = cache.at("logps").get<Scores>();
+    if (std::ssize(scores) != shape[0])
+      Fail("it has {} examples instead of {}", scores.size(), shape[0]);
+    at::Tensor logps = at::empty(shape, at::TensorOptions(at::kDouble));
+    auto* to = logps.mutable_data_ptr<double>();
+    for (const std::vector<double>& row : scores) {
+      if (std::ssize(row) != shape[1])
+        Fail("it has {} numbers of an example instead of {}", row.size(), shape[1]);
+      to = std::ranges::copy(row, to).out;
+    }
     return logps;
   } catch (const std::exception& error) {
-    spdlog::warn("{}: damaged; the reference scores the pairs again: {}", path.string(),
+    spdlog::warn("{}: damaged; the reference scores the examples again: {}", path.string(),
                  error.what());
     return {};
   }
 }
 
 void WriteCache(const fs::path& path, Json cache, const at::Tensor& logps) {
-  Sides sides(logps.size(0));
-  std::memcpy(sides.data(), logps.const_data_ptr(), sides.size() * sizeof(sides[0]));
-  cache["logps"] = sides;
+  Scores scores;
+  const auto* from = logps.const_data_ptr<double>();
+  for (int64_t i = 0; i < logps.size(0); ++i, from += logps.size(1))
+    scores.emplace_back(from, from + logps.size(1));
+  cache["logps"] = scores;
   try {
     data::WriteFile(path, cache.dump() + "\n");
   } catch (const Error& error) {
@@ -84,31 +97,37 @@ void WriteCache(const fs::path& path, Json cache, const at::Tensor& logps) {
   }
 }
 
-// Returns dpo::ReferenceLogProbs of the pairs of `file`, from its cache if that is valid.
-at::Tensor CachedReference(const fs::path& file, std::span<const PreferencePair> pairs,
-                           const LoadedModel& model, const std::string& weights_sha256,
-                           int64_t batch, Progress& progress, dpo::Ranks& ranks) {
+// Returns dpo::ReferenceLogProbs of the examples of `file`, of this shape, from its cache if that
+// is valid. `examples`: pairs, or dpo::UnpairedData.
+template <typename Examples>
+at::Tensor Reference(const TrainSettings& settings, const fs::path& file, const Examples& examples,
+                     at::IntArrayRef shape, const LoadedModel& model,
+                     const std::string& weights_sha256, Progress& progress, dpo::Ranks& ranks) {
+  const auto score = [&] {
+    return dpo::ReferenceLogProbs(model.phi(), examples, settings.options.batch_size, progress,
+                                  ranks);
+  };
+  if (!settings.reference_cache) return score();
   const fs::path path = file.string() + ".reference.json";
-  const auto count = std::ssize(pairs);
   const bool uses_files = ranks.rank() == 0;
-  Json key = CacheKey(pairs, model, weights_sha256);
-  at::Tensor logps = uses_files ? ReadCache(path, key, count) : at::Tensor();
+  Json key = CacheKey(ExamplesSum(examples), model, weights_sha256);
+  at::Tensor logps = uses_files ? ReadCache(path, key, shape) : at::Tensor();
   if (ranks.Any(logps.defined())) {
-    if (!uses_files) logps = at::empty({count, 2}, at::TensorOptions(at::kDouble));
+    if (!uses_files) logps = at::empty(shape, at::TensorOptions(at::kDouble));
     ranks.Broadcast(logps, 0);
     return logps;
   }
-  logps = dpo::ReferenceLogProbs(model.phi(), pairs, batch, progress, ranks).contiguous();
+  logps = score().contiguous();
   if (uses_files) WriteCache(path, std::move(key), logps);
   return logps;
 }
 
-// Reads the examples of `file` and makes their objective. `reference` is called for pairs whose
-// loss has a reference.
+// Reads the examples of `file` and makes their objective. If the loss has a reference that does not
+// follow, `reference(examples, shape)` returns its log-probabilities, or an undefined tensor.
+template <typename F>
 std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::path& file,
-                                      const LoadedModel& model,
-                                      const std::function<at::Tensor(const TrainTask&)>& reference,
-                                      const dpo::FollowingReference* following = nullptr) {
+                                      const LoadedModel& model, F reference,
+                                      const dpo::FollowingReference* following) {
   const data::TextCoding coding{model.tokenizer(), model.prompt_format};
   auto task = std::make_unique<TrainTask>();
   if (settings.sft) {
@@ -116,15 +135,32 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
     task->objective = dpo::MakeSftObjective(model.phi(), task->completions);
     return task;
   }
-  task->pairs = data::LoadPairs(file, coding);
-  if (following != nullptr) {
-    task->objective =
-        dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss, *following);
+  const LossOptions& loss = settings.loss;
+  if (loss.method == PreferenceMethod::kKto) {
+    task->unpaired = data::LoadUnpaired(file, coding);
+    if (loss.UsesKl() && task->unpaired.size() < 2)
+      Fail("{}: kto needs two examples at least: one is compared with the other's completion",
+           file.string());
+    auto data = dpo::MismatchCompletions(task->unpaired, loss, settings.options.StepSize());
+    const int64_t sides = data.mismatched.empty() ? 1 : 2;
+    if (following != nullptr) {
+      task->objective = dpo::MakeUnpairedObjective(model.phi(), std::move(data), loss, *following);
+    } else {
+      at::Tensor reference = Reference(settings, file, data, {std::ssize(task->unpaired), sides},
+                                       model, weights_sha256, progress, ranks);
+      task->objective = dpo::MakeUnpairedObjective(model.phi(), std::move(data), loss, reference);
+    }
     return task;
   }
-  task->objective =
-      dpo::MakePreferenceObjective(model.phi(), task->pairs, settings.loss,
-                                   settings.loss.UsesReference() ? reference(*task) : at::Tensor());
+  task->pairs = data::LoadPairs(file, coding);
+  if (following != nullptr) {
+    task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, loss, *following);
+    return task;
+  }
+  at::Tensor scores;
+  if (loss.UsesReference())
+    scores = reference(std::span<const PreferencePair>(task->pairs), {std::ssize(task->pairs), 2});
+  task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, loss, scores);
   return task;
 }
 
@@ -132,7 +168,10 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
 
 std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings, const fs::path& file,
                                               const LoadedModel& model) {
-  return Read(settings, file, model, [](const TrainTask&) { return at::Tensor(); });
+  const auto no_reference = [](const auto&, std::initializer_list<int64_t>) {
+    return at::Tensor();
+  };
+  return Read(settings, file, model, no_reference, nullptr);
 }
 
 std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings, const fs::path& file,
@@ -140,11 +179,8 @@ std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings, co
                                                const std::string& weights_sha256,
                                                const dpo::FollowingReference* following,
                                                Progress& progress, dpo::Ranks& ranks) {
-  const auto reference = [&](const TrainTask& task) {
-    const int64_t batch = settings.options.batch_size;
-    return settings.reference_cache
-               ? CachedReference(file, task.pairs, model, weights_sha256, batch, progress, ranks)
-               : dpo::ReferenceLogProbs(model.phi(), task.pairs, batch, progress, ranks);
+  const auto reference = [&](const auto& examples, std::initializer_list<int64_t> shape) {
+    return Reference(settings, file, examples, shape, model, weights_sha256, progress, ranks);
   };
   return Read(settings, file, model, reference, following);
 }
@@ -175,6 +211,17 @@ HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
          metric == "eval_accuracy" ? "--eval-problems" : "--eval-data");
   if (settings.sft && metric.starts_with("eval_rewards"))
     Fail("--eval-metric {} is for preference losses, not for sft", metric);
+  if (!settings.sft && settings.loss.method == PreferenceMethod::kKto) RequireKtoMetric(metric);
+}
+
+void HeldOut::RequireKtoMetric(const std::string& metric) const {
+  if (metric == "eval_rewards/accuracies")
+    Fail("--eval-metric {} is for pairs, not for kto", metric);
+  if (metric != "eval_rewards/margins") return;
+  const auto desirable = std::ranges::count(task_->unpaired, true, &UnpairedExample::desirable);
+  if (desirable == 0 || desirable == std::ssize(task_->unpaired))
+    Fail("{}: --eval-metric {} needs examples with the label true and with the label false",
+         settings_.held_out.data.string(), metric);
 }
 
 std::map<std::string, double> HeldOut::Measure(Progress& progress) const {

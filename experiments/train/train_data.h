@@ -22,8 +22,11 @@ namespace pivotal::experiments {
 // Holds the examples of a data file and the objective on them. The objective refers to the vectors,
 // so this object must not be copied or moved.
 struct TrainTask {
-  std::vector<PreferencePair> pairs;          // empty for supervised fine-tuning
-  std::vector<PromptCompletion> completions;  // empty for a preference loss
+  // One of these has the examples: pairs of a preference loss, single completions of KTO, or those
+  // of supervised fine-tuning.
+  std::vector<PreferencePair> pairs;
+  std::vector<UnpairedExample> unpaired;
+  std::vector<PromptCompletion> completions;
   std::unique_ptr<dpo::Objective> objective;
 };
 
@@ -39,8 +42,8 @@ std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings,
 //
 // The reference's log-probabilities are kept in <file>.reference.json if
 // TrainSettings::reference_cache says so. They are computed again if weights, their type or the
-// pairs' tokens have changed, or if that file is damaged. A cache that cannot be written causes a
-// warning only. Rank 0 reads and writes the cache for all ranks.
+// examples' tokens have changed, or if that file is damaged. A cache that cannot be written causes
+// a warning only. Rank 0 reads and writes the cache for all ranks.
 std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
                                                const std::filesystem::path& file,
                                                const LoadedModel& model,
@@ -64,6 +67,9 @@ class HeldOut {
   std::map<std::string, double> Measure(Progress& progress) const;
 
  private:
+  // Throws Error if KTO on the held-out examples does not measure `metric`.
+  void RequireKtoMetric(const std::string& metric) const;
+
   const TrainSettings& settings_;
   const LoadedModel& model_;
   dpo::Ranks& ranks_;

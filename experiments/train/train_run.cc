@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -91,6 +92,7 @@ class Job {
       held_out_.emplace(settings, model_, inputs.weights_sha256, reference_.get(), progress, ranks);
     if (adapter != nullptr)
       phi().set_adapter(adapter);  // the model without adapter scored the reference above
+    WarnOfImbalance();
     CheckMemory(ranks);
     if (reference_ != nullptr) reference_->Begin();
   }
@@ -127,6 +129,25 @@ class Job {
   }
 
  private:
+  // Warns where the losses of good and of bad examples have other weights than KTO's paper advises
+  // (arXiv 2402.01306, eq. 8), as TRL does.
+  void WarnOfImbalance() const {
+    const auto& examples = task_->unpaired;
+    if (examples.empty()) return;
+    const auto desirable = std::ranges::count(examples, true, &UnpairedExample::desirable);
+    const auto undesirable = std::ssize(examples) - desirable;
+    if (desirable == 0 || undesirable == 0)
+      return spdlog::warn("{}: all examples have the label {}", settings_.data.string(),
+                          desirable > 0);
+    const double balance = settings_.loss.desirable_weight * static_cast<double>(desirable) /
+                           (settings_.loss.undesirable_weight * static_cast<double>(undesirable));
+    if (balance > 0.99 && balance < 4.0 / 3 + 0.01) return;
+    const double least = settings_.loss.desirable_weight / balance;
+    spdlog::warn(
+        "{} desirable and {} undesirable examples: KTO's paper advises a --desirable-weight from "
+        "{:.3g} to {:.3g} beside this --undesirable-weight",
+        desirable, undesirable, least, least * 4 / 3);
+  }
   void CheckMemory(dpo::Ranks& ranks) {
     const LargestPassOf largest_pass = [this](const TrainOptions& options) {
       return dpo::LargestPass(objective(), options);
@@ -378,7 +399,7 @@ class Run {
       text += fmt::format(", margin {:.3f}", it->second);
     return text +
            fmt::format(", {:.1f} {}/s", static_cast<double>(log.examples) / log.seconds,
-                       settings_.sft ? "examples" : "pairs") +
+                       settings_.TrainsPairs() ? "pairs" : "examples") +
            evaluation_;
   }
 

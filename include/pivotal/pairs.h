@@ -38,6 +38,15 @@ struct PreferencePair {
   std::string source = "pivotal";         // or the kind of control pair: "random", "full", ...
 };
 
+// prompt -> completion, which is good or bad by itself (KTO, arXiv 2402.01306).
+struct UnpairedExample {
+  std::string id;
+  std::vector<TokenId> prompt_ids, completion_ids;
+  std::vector<float> completion_weights;  // as PreferencePair::chosen_weights
+  bool desirable = true;
+  double weight = 1;  // of the example's loss, as PreferencePair::weight
+};
+
 // prompt -> completion, for next-token training. The loss covers the completion only.
 struct PromptCompletion {
   std::vector<TokenId> prompt_ids, completion_ids;

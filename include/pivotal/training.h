@@ -16,8 +16,9 @@
 namespace pivotal {
 
 // What the policy is compared with: kDpo a reference model; kCpo (arXiv 2401.08417), kSimpo
-// (2405.14734) and kOrpo (2403.07691) nothing.
-enum class PreferenceMethod { kDpo, kCpo, kSimpo, kOrpo };
+// (2405.14734) and kOrpo (2403.07691) nothing. kKto (2402.01306) compares completions that are good
+// or bad by themselves with a reference model.
+enum class PreferenceMethod { kDpo, kCpo, kSimpo, kOrpo, kKto };
 
 // The function of the log-ratios c = log pi(chosen)/ref(chosen) and r = log
 // pi(rejected)/ref(rejected) that is minimised. s = beta * (c - r), e = label_smoothing (the
@@ -40,6 +41,7 @@ enum class LossType {
   kAot,          // of sorted log pi(chosen)/pi(rejected) and sorted log ref(chosen)/ref(rejected)
   kAotUnpaired,  // of sorted c and sorted r
   kSft,          // -log pi(chosen), a mean over all chosen tokens of a step
+  kApoZeroUnpaired,  // for kKto: 1 - sigmoid(beta c) of a good one, sigmoid(beta c) of a bad one
 };
 
 // One loss of a weighted sum.
@@ -60,8 +62,9 @@ enum class FDivergence {
 
 struct LossOptions {
   PreferenceMethod method = PreferenceMethod::kDpo;
-  // The loss is the sum of these. kDpo takes any; kCpo takes one of kSigmoid, kHinge, kIpo; other
-  // methods have a loss of their own and keep this one.
+  // The loss is the sum of these. kDpo takes any but kApoZeroUnpaired; kCpo takes one of kSigmoid,
+  // kHinge, kIpo; kKto kSigmoid, which stands for its own loss, or kApoZeroUnpaired; other methods
+  // have a loss of their own and keep kSigmoid.
   std::vector<WeightedLoss> losses = {{}};
   double beta = 0.1;             // scale of the log-ratios; above 0
   double label_smoothing = 0.0;  // in [0, 0.5); of all `losses` that have an e
@@ -81,12 +84,19 @@ struct LossOptions {
   // - mixup) * reference, weight by weight. 0: the reference stays as it is.
   int64_t reference_sync_steps = 0;
   double reference_mixup = 0.6;  // in (0, 1]
+  // kKto: factors of the losses of good and of bad completions, 0 or more.
+  double desirable_weight = 1, undesirable_weight = 1;
 
   // Throws Error that names the field and its range.
   void Validate() const;
   // Returns whether `losses` has this one.
   bool Has(LossType type) const;
-  bool UsesReference() const { return method == PreferenceMethod::kDpo; }
+  bool UsesReference() const {
+    return method == PreferenceMethod::kDpo || method == PreferenceMethod::kKto;
+  }
+  // Returns whether the loss compares with an estimate of KL(pi || ref), which needs completions of
+  // other prompts.
+  bool UsesKl() const;
   // Returns whether the reference changes during training, so that its log-probabilities cannot be
   // computed before.
   bool MovesReference() const { return reference_sync_steps > 0; }
@@ -194,8 +204,9 @@ struct HeldOutSettings {
 // Every setting of a training run.
 struct TrainSettings {
   ModelSettings model;
-  std::filesystem::path data;  // pair file, or lines with prompt and completion for `sft`
-  bool sft = false;            // next-token loss on completions in place of a preference loss
+  // Pair file; for `sft` lines with prompt and completion, for kKto with a label too, or pairs.
+  std::filesystem::path data;
+  bool sft = false;  // next-token loss on completions in place of a preference loss
   LossOptions loss;
   TrainOptions options;
   LoraOptions lora;    // rank 0: trains all weights, or the adapter of `model`
@@ -218,6 +229,8 @@ struct TrainSettings {
 
   // Returns true if an adapter is trained, not the weights.
   bool Adapts() const { return lora.rank > 0 || !model.adapter.empty(); }
+  // Returns true if an example is a pair.
+  bool TrainsPairs() const { return !sft && loss.method != PreferenceMethod::kKto; }
   // Returns true if a second copy of what is trained follows it as the reference.
   bool MovesReference() const { return !sft && loss.MovesReference(); }
   // Returns true if an adapter is all that is written.

@@ -70,6 +70,13 @@ TEST_F(BadInput, Usage) {
                 "1 is not at least 0 and below 1", 2);
   ExpectFailure("search --model x --problems y", "--output is required", 2);
   ExpectFailure("train --model x --data y --output z --beta 0", "--beta", 2);
+  ExpectFailure("train --model x --data y --output z --loss sigmoid:0.5,hing",
+                "loss \"hing\" is unknown: take one of sigmoid, hinge,", 2);
+  ExpectFailure("train --model x --data y --output z --loss ipo:", "a number must follow the colon",
+                2);
+  ExpectFailure("train --model x --data y --output z --f-alpha 1", "--f-divergence", 2);
+  ExpectFailure("train --model x --data y --output z --reference-mixup 0.5",
+                "--reference-sync-steps", 2);
   EXPECT_EQ(Pivotal("--help").code, 0);
   EXPECT_EQ(Pivotal("search --help").code, 0);
 }

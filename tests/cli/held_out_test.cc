@@ -99,12 +99,12 @@ TEST_F(HeldOutRun, TheReferenceIsKeptAndAStaleOneNoticed) {
 
   const auto other = Train("other", "--max-steps 1 --dtype bfloat16");
   EXPECT_THAT(other.output,
-              HasSubstr("belongs to other weights; the reference scores the pairs again"));
+              HasSubstr("belongs to other weights; the reference scores the examples again"));
   temp_.Write("pairs.jsonl", testing::PairLine(1, " 7", " 8"));
-  EXPECT_THAT(Train("fewer", "--max-steps 1").output, HasSubstr("scores the pairs again"));
+  EXPECT_THAT(Train("fewer", "--max-steps 1").output, HasSubstr("scores the examples again"));
   temp_.Write("pairs.jsonl.reference.json", kept.substr(0, kept.size() / 2));
   EXPECT_THAT(Train("damaged", "--max-steps 1").output,
-              HasSubstr("damaged; the reference scores the pairs again"));
+              HasSubstr("damaged; the reference scores the examples again"));
   fs::remove(cache);
   ASSERT_EQ(Train("none", "--max-steps 1 --no-reference-cache").code, 0);
   EXPECT_FALSE(fs::exists(cache));

@@ -31,10 +31,10 @@ class TrainKill : public testing::CliTest {
     temp_.Write("pairs.jsonl", pairs);
   }
 
-  std::string Start(const fs::path& run, const std::string& more = "") const {
+  std::string Start(const fs::path& run, const std::string& more = "--rpo-alpha 0.3") const {
     return "train --device cpu --model " + testing::kTinyModel + " --data " +
            (temp_.path() / "pairs.jsonl").string() +
-           " --rpo-alpha 0.3 --learning-rate 1e-4 --batch-size 5 --epochs 5 --save-steps 2 "
+           " --learning-rate 1e-4 --batch-size 5 --epochs 5 --save-steps 2 "
            "--eval-steps 4 "
            "--eval-data " +
            (temp_.path() / "pairs.jsonl").string() + " --output " + run.string() + " " + more;
@@ -98,7 +98,7 @@ TEST_F(TrainKill, ARunSurvivesItAtAnyMoment) {
 
 // Checkpoints hold the state of every kind of training.
 TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
-  const std::string kinds[] = {"--lora-rank 4",
+  const std::string kinds[] = {"--lora-rank 4 --rpo-alpha 0.3",
                                "--lora-rank 4 --merge --activation-checkpointing",
                                "--freeze layers.0-1",
                                "--dtype bfloat16",
@@ -107,7 +107,9 @@ TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
                                "--reference-sync-steps 3",
                                "--reference-sync-steps 3 --lora-rank 4",
                                "--loss sigmoid:0.5,aot,sft:0.1",
-                               "--wpo --f-divergence js_divergence"};
+                               "--wpo --f-divergence js_divergence",
+                               "--objective kto",
+                               "--objective kto --loss apo_zero_unpaired --reference-sync-steps 2"};
   for (std::size_t i = 0; i < std::size(kinds); ++i) {
     const fs::path whole = temp_.path() / ("whole" + std::to_string(i)), run = temp_.path() / "run";
     const auto done = Pivotal(Start(whole, kinds[i]));

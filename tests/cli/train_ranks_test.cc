@@ -37,14 +37,28 @@ class TrainRanks : public testing::CliTest {
     return "mpirun --allow-run-as-root --oversubscribe --bind-to none -n " + std::to_string(ranks) +
            " ";
   }
-  std::string Train(const std::string& arguments) const {
+  std::string Train(const std::string& arguments,
+                    const std::string& loss = "--rpo-alpha 0.1") const {
     return std::string(PIVOTAL_BINARY) + " train --model " + kTinyModel + " --data " +
-           Path("pairs.jsonl") +
-           " --learning-rate 3e-4 --batch-size 4 --epochs 2 --rpo-alpha 0.1 " + arguments +
-           " --output ";
+           Path("pairs.jsonl") + " --learning-rate 3e-4 --batch-size 4 --epochs 2 " + loss + " " +
+           arguments + " --output ";
   }
   std::vector<nlohmann::json> Log(const std::string& output) const {
     return testing::JsonLines(Path(output + "/log.jsonl"));
+  }
+  // Expects that `output` has the log of `want` but for rounding.
+  void ExpectLog(const std::string& output, const std::vector<nlohmann::json>& want) const {
+    const auto got = Log(output);
+    ASSERT_EQ(got.size(), want.size());
+    for (std::size_t i = 0; i < want.size(); ++i) {
+      for (const auto& [name, value] : want[i].items()) {
+        if (name == "seconds" || name.ends_with("accuracies"))
+          continue;  // accuracies of margins near 0 depend on rounding
+        EXPECT_NEAR(got[i].at(name).get<double>(), value.get<double>(),
+                    1e-5 * std::max(1.0, std::abs(value.get<double>())))
+            << name << " " << i;
+      }
+    }
   }
 };
 
@@ -83,21 +97,27 @@ TEST_F(TrainRanks, GiveTheLossesAndWeightsOfOneRank) {
         << "one rank prints the result";
     EXPECT_EQ(many.output.find("reference "),
               ranks == 2 ? many.output.rfind("reference ") : std::string::npos);
-    const auto got = Log(output);
-    ASSERT_EQ(got.size(), want.size());
-    for (std::size_t i = 0; i < want.size(); ++i) {
-      for (const auto& [name, value] : want[i].items()) {
-        if (name == "seconds" || name.ends_with("accuracies"))
-          continue;  // accuracies of margins near 0 depend on rounding
-        EXPECT_NEAR(got[i].at(name).get<double>(), value.get<double>(),
-                    1e-5 * std::max(1.0, std::abs(value.get<double>())))
-            << name << " " << i;
-      }
-    }
+    ExpectLog(output, want);
     EXPECT_LE(Difference(Path("one"), Path(output)), 1e-5);
     EXPECT_THAT(data::ReadFile(Path(output + "/train.toml")),
                 HasSubstr("ranks = " + std::to_string(ranks)));
   }
+}
+
+// The KL term of KTO is a mean over the whole step.
+TEST_F(TrainRanks, ShareTheKlTermOfKto) {
+  const std::string command = Train("--eval-steps 3 --eval-data " + Path("pairs.jsonl"),
+                                    "--objective kto --undesirable-weight 0.1 --max-steps 5");
+  const auto one = RunCommand(command + Path("one"));
+  ASSERT_EQ(one.code, 0) << one.output;
+  const auto two = RunCommand(Mpirun(2) + command + Path("two"));
+  ASSERT_EQ(two.code, 0) << two.output;
+  const auto want = Log("one");
+  double kl = 0;
+  for (const auto& line : want) kl += line.value("kl", 0.0);
+  EXPECT_GT(kl, 0);
+  ExpectLog("two", want);
+  EXPECT_LE(Difference(Path("one"), Path("two")), 1e-5);
 }
 
 TEST_F(TrainRanks, AFaultThatAllMeetIsToldOnce) {

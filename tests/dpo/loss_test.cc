@@ -78,9 +78,11 @@ TEST(ComputeLoss, EveryTypeIsItsFormula) {
       {LossType::kAot, e, 0.9 * nls(s) + 0.1 * nls(-s)},
       {LossType::kAotUnpaired, e, 0.9 * nls(s) + 0.1 * nls(-s)},
       {LossType::kSft, 0, 0},  // the objective adds it
+      {LossType::kApoZeroUnpaired, 0, 0},
   };
   ASSERT_EQ(std::size(cases), LossTypeNames().size());
   for (const Case& test : cases) {
+    if (test.type == LossType::kApoZeroUnpaired) continue;  // is for single completions
     LossOptions options;
     options.losses = {{test.type}};
     options.beta = beta;
@@ -120,7 +122,7 @@ TEST(ComputeLoss, ReadsDifferenceOnlyWhereItSays) {
   for (const std::string& name : LossTypeNames()) {
     LossOptions options;
     options.losses = ParseLosses(name);
-    if (options.Has(LossType::kSft)) continue;
+    if (options.Has(LossType::kSft) || options.Has(LossType::kApoZeroUnpaired)) continue;
     if (options.Has(LossType::kExoPair)) options.label_smoothing = 0.1;
     // The second pair's c is above that of the first one and its r below, so that losses that sort
     // each side compare sides of different pairs.
@@ -289,6 +291,19 @@ TEST(LossOptions, RefusesWhatHasNoEffectOrNoMeaning) {
   refused([](auto& o) { o.wpo = true, o.losses = ParseLosses("aot"); });
   refused([](auto& o) { o.wpo = true, o.losses = ParseLosses("sigmoid,sft"); });
   refused([](auto& o) { o.wpo = true, o.method = PreferenceMethod::kSimpo; });
+  refused([](auto& o) { o.losses = ParseLosses("apo_zero_unpaired"); });
+  refused([](auto& o) { o.losses = ParseLosses("sigmoid,apo_zero_unpaired"); });
+  const auto kto = [&](auto change) {
+    refused([&](auto& o) { o.method = PreferenceMethod::kKto, change(o); });
+  };
+  kto([](auto& o) { o.losses = ParseLosses("ipo"); });
+  kto([](auto& o) { o.losses = ParseLosses("sigmoid,apo_zero_unpaired"); });
+  kto([](auto& o) { o.label_smoothing = 0.1; });
+  kto([](auto& o) { o.rpo_alpha = 0.1; });
+  kto([](auto& o) { o.wpo = true; });
+  kto([](auto& o) { o.divergence = FDivergence::kJs; });
+  kto([](auto& o) { o.desirable_weight = -1; });
+  kto([](auto& o) { o.undesirable_weight = NAN; });
   EXPECT_THROW(ParseLossType("kto"), Error);
 }
 

@@ -15,9 +15,10 @@ import shutil
 import sys
 
 os.environ["TQDM_DISABLE"] = "1"
+import datasets  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from trl import DPOConfig  # noqa: E402
+from trl import DPOConfig, KTOConfig, KTOTrainer  # noqa: E402
 from trl.experimental.cpo import CPOConfig, CPOTrainer  # noqa: E402
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer  # noqa: E402
 
@@ -71,7 +72,11 @@ class Orpo(WarmUpFromOne, Recorded, FromIds, ORPOTrainer):
     pass
 
 
-TRAINERS = {"dpo": (Dpo, DPOConfig), "cpo": (Cpo, CPOConfig), "orpo": (Orpo, ORPOConfig)}
+class Kto(WarmUpFromOne, Recorded, KTOTrainer):
+    """Takes text, so that TRL itself chooses the completions of the KL term."""
+
+
+TRAINERS = {"dpo": (Dpo, DPOConfig), "cpo": (Cpo, CPOConfig), "orpo": (Orpo, ORPOConfig), "kto": (Kto, KTOConfig)}
 IN_ORDER = "--order file --lr-schedule linear --warmup-ratio 0"
 
 
@@ -137,6 +142,18 @@ CASES = {
             f"{IN_ORDER} --objective cpo --beta 0.1 --cpo-alpha 0.5"),
     "orpo": ("orpo", dict(beta=0.1), f"{IN_ORDER} --objective orpo --beta 0.1"),
 }
+# These cases run once, on text.
+KTO = {
+    "kto": ("kto", dict(beta=0.5, desirable_weight=1.3, undesirable_weight=0.8),
+            f"{IN_ORDER} --objective kto --beta 0.5 --desirable-weight 1.3 --undesirable-weight 0.8"),
+    "kto-apo-zero": ("kto", dict(beta=0.5, loss_type="apo_zero_unpaired"),
+                     f"{IN_ORDER} --objective kto --beta 0.5 --loss apo_zero_unpaired"),
+    "kto-tr": ("kto", dict(beta=0.5, precompute_ref_log_probs=False, sync_ref_model=True, ref_model_sync_steps=3),
+               f"{IN_ORDER} --objective kto --beta 0.5 --reference-sync-steps 3"),
+}
+KTO_OF_PAIRS = {
+    "kto-of-pairs": ("kto", dict(beta=0.5), f"{IN_ORDER} --objective kto --beta 0.5"),
+}
 # Every step has the same batch of pairs, so the order of the data does not matter.
 ONE_BATCH = {
     "one-batch": ("dpo", dict(beta=0.1, lr_scheduler_type="cosine"), "--objective dpo --beta 0.1 --warmup-ratio 0"),
@@ -165,6 +182,19 @@ def pairs(shape, count, vocab=700):
             yield {"prompt_ids": prompt, "chosen_ids": ids(1, 24), "rejected_ids": ids(1, 24)}
 
 
+def texts(count, paired):
+    """Yields questions with answers of different lengths: each labelled, or in pairs."""
+    r = random.Random(6)
+    for i in range(count):
+        prompt = f"Question: {i} boxes of {r.randrange(99)} pens" + " and a pen" * r.randrange(4) + "\nAnswer:"
+        good, bad = f" {i}*{r.randrange(99)}" + "=1" * r.randrange(3), f" {r.randrange(999)} none" * r.randrange(1, 3)
+        if paired:
+            yield {"prompt": prompt, "chosen": good, "rejected": bad}
+        else:
+            label = r.random() < 0.6
+            yield {"prompt": prompt, "completion": good if label else bad, "label": label}
+
+
 def make_model(folder, tokenizer):
     torch.manual_seed(3)
     config = transformers.Phi3Config(
@@ -179,12 +209,16 @@ def make_model(folder, tokenizer):
 def train(out, folder, data, trainer, more):
     model, tokenizer = load_model(folder)
     trainer_class, config_class = TRAINERS[trainer]
-    reference = {"precompute_ref_log_probs": True} if trainer == "dpo" else {"max_length": 256, "remove_unused_columns": False}
+    scored = trainer in ("dpo", "kto")
+    reference = {"precompute_ref_log_probs": True} if scored else {"max_length": 256, "remove_unused_columns": False}
     config = config_class(**settings(str(out), **(dict(
         per_device_train_batch_size=BATCH, max_steps=STEPS, learning_rate=1e-4, train_sampling_strategy="sequential",
         lr_scheduler_type="linear") | reference | more)))
-    dataset = load_pairs(data)
-    if trainer != "dpo":
+    if trainer == "kto":
+        dataset = datasets.Dataset.from_list([json.loads(line) for line in open(data, encoding="utf-8")])
+    else:
+        dataset = load_pairs(data)
+    if not scored:
         for column in ("prompt", "chosen", "rejected"):
             dataset = dataset.add_column(column, [column] * len(dataset))
     run = trainer_class(model, args=config, train_dataset=dataset, processing_class=tokenizer)
@@ -193,10 +227,13 @@ def train(out, folder, data, trainer, more):
     model.save_pretrained(out)
     logged = [entry for entry in run.state.log_history if "loss" in entry]
     # rewards/accuracies is left out: rounding decides it while the policy equals the reference.
+    # A batch of KTO may lack good or bad examples.
     keys = ["rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"]
+    keys += ["kl"] if trainer == "kto" and more.get("loss_type") != "apo_zero_unpaired" else []
     assert len(run.losses) == len(logged) == STEPS
     (out / "log.json").write_text(json.dumps(
-        [{"loss": loss} | {key: entry[key] for key in keys} for loss, entry in zip(run.losses, logged)]))
+        [{"loss": loss} | {key: entry[key] for key in keys if trainer != "kto" or key in entry}
+         for loss, entry in zip(run.losses, logged)]))
 
 
 def main():
@@ -208,9 +245,12 @@ def main():
     chosen = [name for name in os.environ.get("PIVOTAL_TRL_CASES", "").split(",") if name]
     shape = sys.argv[3]
     one_batch = ONE_BATCH | (ONE_BATCH_OF_SINGLE_TOKENS if shape == "single" else {})
-    for table, count in ((one_batch, BATCH), (CASES, BATCH * STEPS)):
-        data = out / f"{count}-pairs.jsonl"
-        data.write_text("".join(json.dumps(pair) + "\n" for pair in pairs(shape, count)))
+    tables = [(one_batch, "batch", pairs(shape, BATCH)), (CASES, "pairs", pairs(shape, BATCH * STEPS))]
+    if shape == "full":
+        tables += [(KTO, "unpaired", texts(BATCH * STEPS, False)), (KTO_OF_PAIRS, "texts", texts(BATCH * STEPS // 2, True))]
+    for table, file, lines in tables:
+        data = out / f"{file}.jsonl"
+        data.write_text("".join(json.dumps(line) + "\n" for line in lines))
         for name, (trainer, more, flags) in table.items():
             if chosen and name not in chosen:
                 continue

@@ -321,6 +321,74 @@ TEST_F(PairFile, APairMayHaveAWeight) {
   }
 }
 
+TEST_F(PairFile, UnpairedExamplesHaveALabel) {
+  const auto load = [&](const std::string& text) {
+    return LoadUnpaired(folder_.Write("u.jsonl", text), coding_);
+  };
+  const auto error = [&](const std::string& text) {
+    const std::string whole = ErrorText([&] { load(text); });
+    return whole.substr(std::min(whole.size(), whole.find("u.jsonl")));
+  };
+  const auto examples =
+      load(R"({"prompt": "a", "completion": " 4x", "label": true, "id": "x"})"
+           "\n"
+           R"({"prompt_ids": [1], "completion_ids": [2, 3], "label": false, "weight": 0.5, )"
+           R"("completion_weights": [1, 0]})"
+           "\n"
+           R"({"prompt": [{"role": "user", "content": "Q"}], "label": true, )"
+           R"("completion": [{"role": "assistant", "content": "4"}]})");
+  ASSERT_EQ(examples.size(), 3u);
+  EXPECT_EQ(examples[0].id, "x");
+  EXPECT_THAT(examples[0].prompt_ids, ElementsAre(kBos, 'a'));
+  EXPECT_THAT(examples[0].completion_ids, ElementsAre(kBlank4, 'x', kEos));
+  EXPECT_TRUE(examples[0].desirable);
+  EXPECT_EQ(examples[0].weight, 1);
+  EXPECT_EQ(examples[1].id, "2") << "the line number";
+  EXPECT_THAT(examples[1].completion_ids, ElementsAre(2, 3));
+  EXPECT_THAT(examples[1].completion_weights, ElementsAre(1.0f, 0.0f));
+  EXPECT_FALSE(examples[1].desirable);
+  EXPECT_EQ(examples[1].weight, 0.5);
+  EXPECT_EQ(examples[2].prompt_ids, Bytes("uQ;a"));
+  EXPECT_EQ(examples[2].completion_ids, Bytes("4;"));
+  EXPECT_THAT(error(R"({"prompt": "a", "completion": "b"})"), HasSubstr("no key \"label\""));
+  EXPECT_THAT(error(R"({"prompt": "a", "completion": "b", "label": 1})"),
+              HasSubstr("u.jsonl:1: label must be true or false, not number"));
+  EXPECT_THAT(error(R"({"prompt": "a", "label": true})"), HasSubstr("no key \"completion\""));
+  EXPECT_THAT(error(R"({"prompt_ids": [1], "completion_ids": [], "label": true})"),
+              HasSubstr("u.jsonl:1: the completion is empty"));
+  EXPECT_THAT(
+      error(R"({"prompt": "a", "completion": "b", "label": true, "completion_weights": [1, 1]})"),
+      HasSubstr("\"completion_weights\" belongs to ids"));
+}
+
+// As TRL's unpair_preference_dataset has them.
+TEST_F(PairFile, PairsAreUnpairedWithTheRejectedSidesLast) {
+  const auto examples = LoadUnpaired(
+      folder_.Write("u.jsonl",
+                    R"({"id": "p", "prompt_ids": [1], "chosen_ids": [2], "rejected_ids": [3, 4], )"
+                    R"("weight": 2, "rejected_weights": [1, 0]})"
+                    "\n"
+                    R"({"prompt_ids": [5], "completion_ids": [6], "label": true})"
+                    "\n"
+                    R"({"prompt_ids": [7], "chosen_ids": [8], "rejected_ids": [9]})"),
+      coding_);
+  std::vector<std::string> ids;
+  std::vector<Ids> completions;
+  std::vector<bool> labels;
+  for (const UnpairedExample& example : examples) {
+    ids.push_back(example.id);
+    completions.push_back(example.completion_ids);
+    labels.push_back(example.desirable);
+  }
+  EXPECT_THAT(ids, ElementsAre("p/chosen", "2", "3/chosen", "p/rejected", "3/rejected"));
+  EXPECT_THAT(completions, ElementsAre(Ids{2}, Ids{6}, Ids{8}, Ids{3, 4}, Ids{9}));
+  EXPECT_THAT(labels, ElementsAre(true, true, true, false, false));
+  EXPECT_THAT(examples[3].prompt_ids, ElementsAre(1));
+  EXPECT_THAT(examples[3].completion_weights, ElementsAre(1.0f, 0.0f));
+  EXPECT_EQ(examples[3].weight, 2);
+  EXPECT_EQ(examples[0].weight, 2);
+}
+
 TEST_F(PairFile, PromptCompletionsEndWithEos) {
   const std::string line = "{\"prompt\": \"a\", \"completion\": \" 4\", \"more\": 1}\n";
   auto items = LoadCompletions(line);
