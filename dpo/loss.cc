@@ -260,12 +260,12 @@ bool Smooths(LossType type) {
 // Throws Error if the losses cannot be added up, or are none that the method has.
 void ValidateLosses(const LossOptions& o) {
   if (o.losses.empty()) Fail("the list of losses is empty");
-  for (const auto& [type, weight] : o.losses) {
-    if (!(weight > 0 && std::isfinite(weight)))
-      Fail("the weight of loss {} must be above 0, got {}", dpo::LossTypeName(type), weight);
-    const auto same = [&](const WeightedLoss& loss) { return loss.type == type; };
-    if (std::ranges::count_if(o.losses, same) > 1)
-      Fail("loss {} is given twice; add its weights up", dpo::LossTypeName(type));
+  for (const WeightedLoss& loss : o.losses) {
+    if (!(loss.weight > 0 && std::isfinite(loss.weight)))
+      Fail("the weight of loss {} must be above 0, got {}", dpo::LossTypeName(loss.type),
+           loss.weight);
+    if (std::ranges::count(o.losses, loss.type, &WeightedLoss::type) > 1)
+      Fail("loss {} is given twice; add its weights up", dpo::LossTypeName(loss.type));
   }
   const LossType type = o.losses[0].type;
   const bool alone = o.losses == std::vector{WeightedLoss{type}};

@@ -11,6 +11,7 @@
 #include "dpo/batch.h"
 #include "dpo/step_plan.h"
 #include "model/tensor_transfer.h"
+#include "pivotal/error.h"
 
 namespace pivotal::dpo {
 

@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "dpo/loss.h"
 
+#include <ATen/TensorOperators.h>
 #include <ATen/ops/tensor.h>
 #include <gtest/gtest.h>
 
