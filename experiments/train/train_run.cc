@@ -33,6 +33,12 @@ int64_t FreeMemory(c10::Device device, const dpo::Ranks& ranks) {
   return model::FreeMemory(device) / (device.is_cpu() ? ranks.local_size() : 1);
 }
 
+// Throws Error if the settings need one process and there are several.
+void RequireRanks(const TrainSettings& settings, const dpo::Ranks& ranks) {
+  if (settings.options.optimizer.fused_backward && ranks.size() > 1)
+    Fail("--fused-backward needs one process, but there are {}; leave it out", ranks.size());
+}
+
 // Returns the settings of the model without an adapter, on the device of this rank.
 ModelSettings BaseOf(const TrainSettings& settings, const dpo::Ranks& ranks) {
   ModelSettings base = settings.model;
@@ -456,6 +462,7 @@ bool HoldsResult(const fs::path& output) {
 TrainResult RunTraining(const TrainSettings& given, const fs::path& output, Progress& progress,
                         dpo::Ranks& ranks) {
   given.Validate();
+  RequireRanks(given, ranks);
   const TrainSettings settings = given.fit ? Fitted(given, ranks) : given;
   LoadedModel base = LoadBase(settings, ranks);
   const TrainInputs inputs = InputsOf(settings);
@@ -478,6 +485,7 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   settings = LoadTrainSettings(output, inputs);
   double& failures = settings.held_out.problems.oracle_options.max_failures;
   failures = max_oracle_failures.value_or(failures);
+  RequireRanks(settings, ranks);
   std::optional<data::RunLock> lock;
   if (ranks.rank() == 0) lock.emplace(output);
   if (HoldsResult(output))

@@ -103,6 +103,10 @@ TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
                                "--freeze layers.0-1",
                                "--dtype bfloat16",
                                "--dtype bfloat16 --bf16-update stochastic",
+                               "--optimizer adamw8bit",
+                               "--fused-backward --clip-by previous",
+                               "--optimizer adamw8bit --fused-backward --clip-by tensor "
+                               "--dtype bfloat16 --bf16-update stochastic",
                                "--objective simpo",
                                "--reference-sync-steps 3",
                                "--reference-sync-steps 3 --lora-rank 4",

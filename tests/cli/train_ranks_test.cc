@@ -127,6 +127,14 @@ TEST_F(TrainRanks, AFaultThatAllMeetIsToldOnce) {
   EXPECT_EQ(run.output.find("rank 1 of 2"), std::string::npos) << run.output;
 }
 
+TEST_F(TrainRanks, FusedBackwardIsForOne) {
+  const auto run =
+      RunCommand(Mpirun(2) + Train("--fused-backward --clip-by tensor") + Path("fused"));
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.output, HasSubstr("--fused-backward needs one process, but there are 2"));
+  EXPECT_FALSE(fs::exists(Path("fused")));
+}
+
 TEST_F(TrainRanks, SolveTheProblemsOfOneRank) {
   const std::string command = Train(
       "--max-steps 2 --eval-steps 2 --eval-limit 9 --eval-max-new-tokens 48 --eval-problems " +
