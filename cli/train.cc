@@ -190,6 +190,10 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
   sub.add_flag("--wpo", loss.wpo,
                "multiply the loss of a pair by the model's own probability of both sides, a "
                "geometric mean over tokens that has no gradient (WPO)");
+  sub.add_option("--ld-alpha", loss.ld_alpha,
+                 "weight of the tokens of a side beyond the length of the other side (LD-DPO)")
+      ->check(Interval("[0, 1]"))
+      ->capture_default_str();
   auto* sync =
       sub.add_option("--reference-sync-steps", loss.reference_sync_steps,
                      "mix the model into the reference after every N steps (TR-DPO), which "

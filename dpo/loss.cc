@@ -307,6 +307,16 @@ void ValidateWpo(const LossOptions& o) {
       Fail("wpo weights pairs, and {} is not a loss of pairs", dpo::LossTypeName(type));
 }
 
+void ValidateTails(const LossOptions& o) {
+  if (!(o.ld_alpha >= 0 && o.ld_alpha <= 1)) Fail("ld alpha must be in [0, 1], got {}", o.ld_alpha);
+  if (o.ld_alpha == 1) return;
+  if (o.method != PreferenceMethod::kDpo)
+    Fail("ld alpha needs objective dpo, not {}", dpo::PreferenceMethodName(o.method));
+  if (o.rpo_alpha > 0 || o.Has(LossType::kSft))
+    Fail("ld alpha cannot be combined with {}, which would lose the end of the chosen side",
+         o.rpo_alpha > 0 ? "rpo alpha" : "loss sft");
+}
+
 void ValidateKto(const LossOptions& o) {
   for (const double weight : {o.desirable_weight, o.undesirable_weight})
     if (!(weight >= 0 && std::isfinite(weight)))
@@ -350,6 +360,7 @@ void LossOptions::Validate() const {
   ValidateWpo(*this);
   ValidateReference(*this);
   ValidateKto(*this);
+  ValidateTails(*this);
 }
 
 bool LossOptions::Has(LossType type) const {

@@ -261,6 +261,18 @@ at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const Prefe
   return ScoreContinuations(model, sides, 2, batch, "pairs", progress, ranks);
 }
 
+void DiscountTails(std::span<PreferencePair> pairs, double alpha) {
+  const auto discount = [&](std::size_t tokens, std::size_t shared, std::vector<float>& weights) {
+    if (tokens <= shared) return;
+    weights.resize(tokens, 1.0f);
+    for (std::size_t i = shared; i < tokens; ++i) weights[i] *= static_cast<float>(alpha);
+  };
+  for (PreferencePair& pair : pairs) {
+    discount(pair.chosen_ids.size(), pair.rejected_ids.size(), pair.chosen_weights);
+    discount(pair.rejected_ids.size(), pair.chosen_ids.size(), pair.rejected_weights);
+  }
+}
+
 std::unique_ptr<Objective> MakePreferenceObjective(const model::PhiModel& model,
                                                    std::span<const PreferencePair> pairs,
                                                    const LossOptions& options,

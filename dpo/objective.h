@@ -68,6 +68,10 @@ class Objective {
 at::Tensor ReferenceLogProbs(const model::PhiModel& model, std::span<const PreferencePair> pairs,
                              int64_t batch, Progress& progress, Ranks& ranks = Alone());
 
+// Multiplies by `alpha` the weights of a side's tokens that lie beyond the length of the other side
+// (LossOptions::ld_alpha). The reference must be scored with these weights, too.
+void DiscountTails(std::span<PreferencePair> pairs, double alpha);
+
 // Makes the objective of a preference loss (dpo/loss.h), a mean over pairs. `reference` is the
 // result of ReferenceLogProbs() under the reference model, or undefined if the method has none.
 // Throws Error if the options are invalid or a pair is longer than the model's positions.

@@ -153,6 +153,7 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
     return task;
   }
   task->pairs = data::LoadPairs(file, coding);
+  if (loss.ld_alpha < 1) dpo::DiscountTails(task->pairs, loss.ld_alpha);
   if (following != nullptr) {
     task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, loss, *following);
     return task;

@@ -52,6 +52,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("loss", "f_divergence", Choice{s.loss.divergence, dpo::FDivergenceName, dpo::ParseFDivergence});
   f("loss", "f_alpha", s.loss.f_alpha);
   f("loss", "wpo", s.loss.wpo);
+  f("loss", "ld_alpha", s.loss.ld_alpha);
   f("loss", "reference_sync_steps", s.loss.reference_sync_steps);
   f("loss", "reference_mixup", s.loss.reference_mixup);
   f("loss", "desirable_weight", s.loss.desirable_weight);

@@ -80,6 +80,9 @@ struct LossOptions {
   // sides, which has no gradient: exp of the means over tokens of log(pi(token) / sum_v pi(v)^2).
   // Needs kDpo; losses that are not one a pair (kAot, kAotUnpaired, kSft) have no such weight.
   bool wpo = false;
+  // LD-DPO (arXiv 2409.06411), for kDpo: weight of the log-probabilities of a side's tokens that
+  // lie beyond the length of the other side; in [0, 1].
+  double ld_alpha = 1;
   // TR-DPO (arXiv 2404.09656): after every so many steps the reference becomes mixup * policy + (1
   // - mixup) * reference, weight by weight. 0: the reference stays as it is.
   int64_t reference_sync_steps = 0;

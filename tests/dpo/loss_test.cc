@@ -285,6 +285,10 @@ TEST(LossOptions, RefusesWhatHasNoEffectOrNoMeaning) {
   refused([](auto& o) { o.divergence = FDivergence::kJs, o.losses = ParseLosses("sigmoid,aot"); });
   refused([](auto& o) { o.divergence = FDivergence::kJs, o.method = PreferenceMethod::kSimpo; });
   refused([](auto& o) { o.f_alpha = NAN; });
+  refused([](auto& o) { o.ld_alpha = 1.1; });
+  refused([](auto& o) { o.ld_alpha = 0.5, o.rpo_alpha = 0.1; });
+  refused([](auto& o) { o.ld_alpha = 0.5, o.losses = ParseLosses("sigmoid,sft"); });
+  refused([](auto& o) { o.ld_alpha = 0.5, o.method = PreferenceMethod::kCpo; });
   refused([](auto& o) { o.reference_sync_steps = -1; });
   refused([](auto& o) { o.reference_mixup = 0; });
   refused([](auto& o) { o.reference_mixup = 1.1; });

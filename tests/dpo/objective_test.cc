@@ -267,6 +267,25 @@ TEST(PreferenceObjective, WeightsOfPairsMultiplyTheirLoss) {
   }
 }
 
+TEST(PreferenceObjective, TailsBeyondTheOtherSideAreDiscounted) {
+  auto pairs = SomePairs();  // the last one has 3 chosen and 2 rejected tokens
+  DiscountTails(pairs, 0.25);
+  EXPECT_TRUE(pairs[0].chosen_weights.empty() && pairs[0].rejected_weights.empty());
+  EXPECT_EQ(pairs[2].chosen_weights, (std::vector<float>{1, 1, 0.25f}));
+  EXPECT_TRUE(pairs[2].rejected_weights.empty());
+  pairs[2].rejected_ids = {8};
+  DiscountTails(pairs, 0.5);
+  EXPECT_EQ(pairs[2].chosen_weights, (std::vector<float>{1, 0.5f, 0.125f}));
+  const auto model = testing::InDouble(*testing::SmallPhi());
+  Progress quiet;
+  const auto& p = pairs[2];
+  const auto prefix = [&](std::ptrdiff_t n) {
+    return LogProb(*model, p.prompt_ids, {p.chosen_ids.begin(), p.chosen_ids.begin() + n});
+  };
+  EXPECT_NEAR(ReferenceLogProbs(*model, pairs, 2, quiet)[2][0].item<double>(),
+              0.5 * prefix(1) + 0.375 * prefix(2) + 0.125 * prefix(3), 1e-9);
+}
+
 // The prompt of one token has no likelihood, so that prompts and pairs are not one to one.
 TEST(PreferenceObjective, WeightsOfPairsMultiplyTheLikelihoodOfOrpo) {
   const auto model = testing::InDouble(*testing::SmallPhi());
