@@ -37,6 +37,7 @@ std::string MethodText(const TrainSettings& settings) {
     case PreferenceMethod::kCpo: return paper("contrastive preference optimization", "2401.08417");
     case PreferenceMethod::kSimpo: return paper("simple preference optimization", "2405.14734");
     case PreferenceMethod::kOrpo: return paper("odds ratio preference optimization", "2403.07691");
+    case PreferenceMethod::kKto: return paper("Kahneman-Tversky optimization", "2402.01306");
     default: return MethodName(settings);
   }
 }
@@ -59,13 +60,17 @@ std::string TrainedText(const TrainSettings& settings) {
          MarkdownCodeCell(fmt::format("{}", fmt::join(settings.freeze, ",")));
 }
 
+bool TrainsOnPairs(const TrainSettings& settings) {
+  return !settings.sft && settings.loss.method != PreferenceMethod::kKto;
+}
+
 std::string SettingsTable(const TrainSettings& settings, const TrainFacts& facts) {
   const TrainOptions& o = settings.options;
   std::vector<Row> rows = {
       {"base model", MarkdownCodeCell(ModelName(settings.model.folder))},
       {"method", MethodText(settings)},
       {"data", fmt::format("{}, {} {}", MarkdownCodeCell(DataName(settings.data)), facts.examples,
-                           settings.sft ? "completions" : "pairs")},
+                           TrainsOnPairs(settings) ? "pairs" : "completions")},
       {"trained", TrainedText(settings)},
       {"steps",
        fmt::format(
@@ -75,12 +80,13 @@ std::string SettingsTable(const TrainSettings& settings, const TrainFacts& facts
       {"learning rate",
        fmt::format("{:.4g}, {} after a warm-up of {} step{}", o.optimizer.learning_rate,
                    dpo::ScheduleName(o.schedule), facts.warmup, facts.warmup == 1 ? "" : "s")},
+      {"optimizer", std::string(dpo::OptimizerTypeName(o.optimizer.type))},
       {"type of the weights", settings.model.dtype},
       {"seed", std::to_string(o.seed)},
       {"trained by", "Pivotal " PIVOTAL_VERSION_STRING}};
   if (!settings.sft)
     rows.insert(rows.begin() + 2,
-                {"loss", fmt::format("{}, beta {:.4g}", dpo::LossTypeName(settings.loss.type),
+                {"loss", fmt::format("{}, beta {:.4g}", dpo::LossesText(settings.loss.losses),
                                      settings.loss.beta)});
   return MarkdownTable({"", ""}, rows);
 }

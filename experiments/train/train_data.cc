@@ -146,9 +146,8 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
     if (following != nullptr) {
       task->objective = dpo::MakeUnpairedObjective(model.phi(), std::move(data), loss, *following);
     } else {
-      at::Tensor reference = Reference(settings, file, data, {std::ssize(task->unpaired), sides},
-                                       model, weights_sha256, progress, ranks);
-      task->objective = dpo::MakeUnpairedObjective(model.phi(), std::move(data), loss, reference);
+      const at::Tensor scores = reference(data, {std::ssize(task->unpaired), sides});
+      task->objective = dpo::MakeUnpairedObjective(model.phi(), std::move(data), loss, scores);
     }
     return task;
   }
