@@ -18,6 +18,29 @@ std::vector<float> Random(int64_t count) {
   return values;
 }
 
+// Numbers in NF4.
+struct Nf4Memory {
+  explicit Nf4Memory(const std::vector<float>& numbers) {
+    view.size = static_cast<int64_t>(numbers.size());
+    codes.resize(numbers.size() / 2 + 1);
+    scales.resize(static_cast<std::size_t>(view.Blocks()));
+    largest.resize(scales.size());
+    group_scales.resize(static_cast<std::size_t>(view.Groups()));
+    Kernels().quantise_nf4(
+        {view.size, ElementType::kFloat32, numbers.data(), codes.data(), largest.data()}, 0,
+        view.Blocks());
+    QuantiseNf4Scales(largest.data(), view.Blocks(), scales.data(), group_scales.data(),
+                      &view.offset);
+    view.codes = codes.data();
+    view.scales = scales.data();
+    view.group_scales = group_scales.data();
+    view.map = MomentTablesOnCpu().first;
+  }
+  std::vector<uint8_t> codes, scales;
+  std::vector<float> largest, group_scales;
+  Nf4Codes view;
+};
+
 void Report(benchmark::State& state, double flops, double bytes) {
   using benchmark::Counter;
   state.counters["flops"] =
@@ -32,7 +55,17 @@ void BM_Matmul(benchmark::State& state, WeightType type) {
   const int64_t rows = state.range(0), outputs = state.range(1), inputs = state.range(2);
   const auto weights = Random(outputs * inputs), x = Random(rows * inputs);
   PackedMatrix packed(outputs, inputs, type);
-  packed.SetRows(0, outputs, weights.data());
+  if (type == WeightType::kNf4) {
+    const Nf4Memory nf4(weights);
+    for (int64_t panel = 0; panel < packed.panels(); ++panel) {
+      std::vector<Nf4Row> rows;
+      for (int64_t n = panel * kPanel; n < (panel + 1) * kPanel; ++n)
+        rows.push_back({&nf4.view, n});
+      packed.SetNf4Panel(panel, rows);
+    }
+  } else {
+    packed.SetRows(0, outputs, weights.data());
+  }
   std::vector<float> y(static_cast<std::size_t>(rows * packed.padded_outputs()));
   for (auto _ : state) {
     Kernels().matmul({x.data(), inputs, rows, &packed, y.data(), packed.padded_outputs(), false, 0,
@@ -51,6 +84,26 @@ void Shapes(benchmark::internal::Benchmark* bench) {
 BENCHMARK_CAPTURE(BM_Matmul, fp32, WeightType::kFloat32)->Apply(Shapes);
 BENCHMARK_CAPTURE(BM_Matmul, bf16, WeightType::kBfloat16)->Apply(Shapes);
 BENCHMARK_CAPTURE(BM_Matmul, int8, WeightType::kInt8)->Apply(Shapes);
+BENCHMARK_CAPTURE(BM_Matmul, nf4, WeightType::kNf4)->Apply(Shapes);
+
+// Numbers from and to NF4, [numbers].
+void BM_QuantiseNf4(benchmark::State& state) {
+  const auto numbers = Random(state.range(0));
+  for (auto _ : state) benchmark::DoNotOptimize(Nf4Memory(numbers).codes.data());
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK(BM_QuantiseNf4)->Arg(1 << 20);
+void BM_DequantiseNf4(benchmark::State& state, ElementType type) {
+  const Nf4Memory nf4(Random(state.range(0)));
+  std::vector<float> out(static_cast<std::size_t>(state.range(0)));
+  for (auto _ : state) {
+    Kernels().dequantise_nf4(nf4.view, type, out.data(), 0, nf4.view.Blocks());
+    benchmark::DoNotOptimize(out.data());
+  }
+  state.SetItemsProcessed(state.iterations() * state.range(0));
+}
+BENCHMARK_CAPTURE(BM_DequantiseNf4, fp32, ElementType::kFloat32)->Arg(1 << 20);
+BENCHMARK_CAPTURE(BM_DequantiseNf4, bf16, ElementType::kBfloat16)->Arg(1 << 20);
 
 // Computes a tile of rows that begin with a trunk of range(0) tokens and have range(1) tokens of
 // their own each.

@@ -1,6 +1,6 @@
 // Apache-2.0. Kernels for a CPU: of decoding (matrix products, attention, norms, rotary embedding,
-// activations, exponentials) and of the optimizer. They are compiled once per instruction set and
-// chosen at run time.
+// activations, exponentials), of the optimizer, and of weights in 4 bits. They are compiled once
+// per instruction set and chosen at run time.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include "kernels/adamw8.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/paged_attention.h"
+#include "kernels/quantised.h"
 
 namespace pivotal::kernels {
 
@@ -105,6 +106,12 @@ struct CpuKernels {
   // Steps blocks [first_block, last_block) of the task's elements; equal to the bit in all
   // instruction sets.
   void (*adamw8)(const AdamW8Task& task, int64_t first_block, int64_t last_block);
+  // Quantises blocks [first_block, last_block) of kNf4Block numbers, and turns blocks into numbers
+  // again: rounded to `type`, at their places in `out` [from.size]. Equal to the bit in all
+  // instruction sets.
+  void (*quantise_nf4)(const Nf4Task& task, int64_t first_block, int64_t last_block);
+  void (*dequantise_nf4)(const Nf4Codes& from, ElementType type, void* out, int64_t first_block,
+                         int64_t last_block);
 };
 
 // Returns "portable", "avx2" or "avx512".

@@ -15,7 +15,8 @@ namespace {
 constexpr std::pair<WeightType, std::string_view> kNames[] = {{WeightType::kFloat32, "fp32"},
                                                               {WeightType::kBfloat16, "bf16"},
                                                               {WeightType::kFloat16, "fp16"},
-                                                              {WeightType::kInt8, "int8"}};
+                                                              {WeightType::kInt8, "int8"},
+                                                              {WeightType::kNf4, "nf4"}};
 
 // Rounds to nearest, ties to even; NaN stays NaN.
 uint16_t ToBfloat16(float value) {
@@ -36,14 +37,6 @@ float ScaleOf(const float* row, int64_t size) {
 template <typename T, typename Convert>
 void SetColumn(const float* row, int64_t inputs, T* column, Convert convert) {
   for (int64_t k = 0; k < inputs; ++k) column[k * kPanel] = convert(row[k]);
-}
-
-std::size_t WeightBytes(WeightType type) {
-  switch (type) {
-    case WeightType::kFloat32: return 4;
-    case WeightType::kInt8: return 1;
-    default: return 2;
-  }
 }
 
 // Allocates bytes that are not initialized. Throws std::bad_alloc.
@@ -102,12 +95,21 @@ AlignedArray<float> AllocateFloats(std::size_t count) {
 
 PackedMatrix::PackedMatrix(int64_t outputs, int64_t inputs, WeightType type)
     : outputs_(outputs), inputs_(inputs), type_(type) {
-  const auto size = static_cast<std::size_t>(padded_outputs() * inputs) * WeightBytes(type);
+  const std::size_t size = DataBytes(panels()), last = DataBytes(panels() - 1);
   data_ = AllocateBytes(size);
-  const auto last = static_cast<std::size_t>((panels() - 1) * kPanel * inputs) * WeightBytes(type);
   std::memset(data_.get() + last, 0, size - last);  // zeros for the padding of the last panel
-  if (type == WeightType::kInt8)
-    scale_ = AllocateFloats(static_cast<std::size_t>(padded_outputs()));
+  if (type == WeightType::kInt8 || type == WeightType::kNf4)
+    scale_ = AllocateFloats(static_cast<std::size_t>(panels() * panel_scales()));
+}
+
+std::size_t PackedMatrix::DataBytes(int64_t panels) const {
+  const auto weights = static_cast<std::size_t>(panels * kPanel * inputs_);
+  switch (type_) {
+    case WeightType::kFloat32: return 4 * weights;
+    case WeightType::kInt8: return weights;
+    case WeightType::kNf4: return weights / 2;
+    default: return 2 * weights;
+  }
 }
 
 void PackedMatrix::SetRows(int64_t first, int64_t count, const float* rows) {
@@ -133,6 +135,33 @@ void PackedMatrix::SetRows(int64_t first, int64_t count, const float* rows) {
             });
         break;
       }
+      case WeightType::kNf4: break;  // SetNf4Panel
+    }
+  }
+}
+
+void PackedMatrix::SetNf4Panel(int64_t panel, std::span<const Nf4Row> rows) {
+  constexpr std::size_t kHalf = kPanel / 2;
+  auto* const to = reinterpret_cast<uint8_t*>(data_.get() + DataBytes(panel));
+  const auto bytes = static_cast<std::size_t>(inputs_ / 2);  // of a row
+  const std::vector<uint8_t> none(bytes);
+  const uint8_t* codes[kPanel];
+  float* const scales = scale_.get() + panel * panel_scales();
+  for (std::size_t i = 0; i < kPanel; ++i) {
+    codes[i] = none.data();
+    if (i >= rows.size()) continue;  // its scales are 0
+    const auto& [matrix, row] = rows[i];
+    codes[i] = matrix->codes + row * inputs_ / 2;
+    for (int64_t block = 0; block < Blocks(); ++block)
+      scales[block * kPanel + static_cast<int64_t>(i)] = Nf4Scale(*matrix, row * Blocks() + block);
+  }
+  for (std::size_t byte = 0; byte < bytes; ++byte) {  // two inputs
+    uint8_t* const pair = to + byte * kPanel;
+    for (std::size_t j = 0; j < kHalf; ++j) {
+      const std::size_t output = j % 4 * 4 + j / 4;  // and the one after the next
+      const unsigned low = codes[output][byte], high = codes[output + 2][byte];
+      pair[j] = static_cast<uint8_t>(low >> 4 | (high & 0xF0));
+      pair[kHalf + j] = static_cast<uint8_t>((low & 15) | high << 4);
     }
   }
 }
@@ -144,8 +173,8 @@ void PackedMatrix::SetBias(const float* bias) {
 
 std::size_t PackedMatrix::bytes() const {
   const auto padded = static_cast<std::size_t>(padded_outputs());
-  return padded * static_cast<std::size_t>(inputs_) * WeightBytes(type_) +
-         (bias_ ? padded * 4 : 0) + (scale_ ? padded * 4 : 0);
+  return DataBytes(panels()) + (bias_ ? padded * 4 : 0) +
+         (scale_ ? static_cast<std::size_t>(panels() * panel_scales()) * 4 : 0);
 }
 
 }  // namespace pivotal::kernels

@@ -205,8 +205,9 @@ class AttentionTile {
         const auto keys = [&](int64_t i) -> const float* {
           return task_.layer->keys(s.blocks[i], task_.kv_head);
         };
-        Rows<false>(size, a, keys, (s.skip + s.count + kBlockTokens - 1) / kBlockTokens,
-                    kBlockTokens, dim_, nullptr, c, false);
+        static_assert(kBlockTokens == kPanel);
+        Rows<Scaled::kNot>(size, a, keys, (s.skip + s.count + kBlockTokens - 1) / kBlockTokens,
+                           dim_, nullptr, 0, c, false);
       });
     });
   }

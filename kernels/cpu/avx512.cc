@@ -2,12 +2,14 @@
 #include "kernels/cpu/adamw8.h"
 #include "kernels/cpu/attention.h"
 #include "kernels/cpu/matmul.h"
+#include "kernels/cpu/quantised.h"
 #include "kernels/cpu/rows.h"
 #include "kernels/cpu_kernels.h"
 
 namespace pivotal::kernels {
 
-const CpuKernels kAvx512Kernels = {Isa::kAvx512, Matmul, Attend, Norm,  Rotate,
-                                   Activate,     RowMax, RowExp, AdamW8};
+const CpuKernels kAvx512Kernels = {Isa::kAvx512, Matmul,      Attend,       Norm,
+                                   Rotate,       Activate,    RowMax,       RowExp,
+                                   AdamW8,       QuantiseNf4, DequantiseNf4};
 
 }  // namespace pivotal::kernels

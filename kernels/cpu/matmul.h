@@ -17,11 +17,66 @@ constexpr int kTileRows = kLanes == 16 ? 8 : kLanes == 8 ? 6 : 2;
 constexpr int64_t kGroup = kLanes == 16 ? 2 : 1;
 constexpr int64_t kDepth = 256 / kGroup;
 
-// Computes c[m][16 p + n] = sum_k a[m][k] b[p][step k + n] for M rows, P panels and n < 16,
-// starting from c if `add`. kScaled multiplies each weight by scale[16 p + n] first.
-template <int M, int P, bool kScaled, typename W>
-inline void Tile(const float* const* a, const W* const* b, int64_t step, int64_t depth,
-                 const float* scale, float* const* c, bool add) {
+// Which scale a weight has: none, that of its output, or that of its output and of its block of
+// kNf4Block inputs.
+enum class Scaled { kNot, kByOutput, kByBlock };
+
+// Elements of W in a panel for one input.
+template <typename W>
+constexpr int64_t kPerInput = std::is_same_v<W, Nf4Byte> ? kPanel / 2 : kPanel;
+
+// Loads the weights of outputs kLanes v.. of a panel for the input at p.
+template <typename W>
+inline Vec LoadPanel(const W* p, int v) {
+  if constexpr (std::is_same_v<W, Nf4Byte>) {
+    return LoadNf4(p, v * kLanes);
+  } else {
+    return LoadWeights(p + v * kLanes);
+  }
+}
+
+// Adds a[m][k] b[p][k][n], times `factor` if kScaled, to `sum` for k from `begin` to `end`.
+template <Scaled kScaled, int M, int P, typename W>
+[[gnu::always_inline]] inline void Accumulate(const float* const* a, const W* const* b,
+                                              int64_t begin, int64_t end,
+                                              const Vec (&factor)[P][kPanelVecs],
+                                              Vec (&sum)[M][P][kPanelVecs]) {
+  const auto weight = [&](int64_t k, int p, int v) {
+    const Vec stored = LoadPanel(b[p] + k * kPerInput<W>, v);
+    return kScaled == Scaled::kNot ? stored : stored * factor[p][v];
+  };
+  for (int64_t k = begin; k < end; ++k) {
+    if constexpr (M == 1) {  // each weight is used once, and takes no register of its own
+      const Vec x = Broadcast(a[0][k]);
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int v = 0; v < kPanelVecs; ++v) sum[0][p][v] = Fma(x, weight(k, p, v), sum[0][p][v]);
+    } else {
+      Vec weights[P][kPanelVecs];
+#pragma GCC unroll 16
+      for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+        for (int v = 0; v < kPanelVecs; ++v) weights[p][v] = weight(k, p, v);
+#pragma GCC unroll 16
+      for (int m = 0; m < M; ++m) {
+        const Vec x = Broadcast(a[m][k]);
+#pragma GCC unroll 16
+        for (int p = 0; p < P; ++p)
+#pragma GCC unroll 16
+          for (int v = 0; v < kPanelVecs; ++v) sum[m][p][v] = Fma(x, weights[p][v], sum[m][p][v]);
+      }
+    }
+  }
+}
+
+// Computes c[m][16 p + n] = sum_k a[m][k] b[p][k][n] for M rows, P panels and n < 16, starting from
+// c if `add`. Each weight is multiplied by its scale first: scale[scales p + n], or with kByBlock
+// scale[scales p + 16 (k / kNf4Block) + n]. (A function of its own, so that all registers are for
+// the sums.)
+template <int M, int P, Scaled kScaled, typename W>
+[[gnu::noinline]] void Tile(const float* const* a, const W* const* b, int64_t depth,
+                            const float* scale, int64_t scales, float* const* c, bool add) {
   Vec sum[M][P][kPanelVecs];
   Vec factor[P][kPanelVecs];
 #pragma GCC unroll 16
@@ -31,27 +86,19 @@ inline void Tile(const float* const* a, const W* const* b, int64_t step, int64_t
 #pragma GCC unroll 16
       for (int v = 0; v < kPanelVecs; ++v)
         sum[m][p][v] = add ? Load(c[m] + p * kPanel + v * kLanes) : Zero();
-  if constexpr (kScaled) {
+  const auto load_scales = [&](int64_t k) {
     for (int p = 0; p < P; ++p)
-      for (int v = 0; v < kPanelVecs; ++v) factor[p][v] = Load(scale + p * kPanel + v * kLanes);
-  }
-  for (int64_t k = 0; k < depth; ++k) {
-    Vec weights[P][kPanelVecs];
-#pragma GCC unroll 16
-    for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-      for (int v = 0; v < kPanelVecs; ++v) {
-        weights[p][v] = LoadWeights(b[p] + k * step + v * kLanes);
-        if constexpr (kScaled) weights[p][v] = weights[p][v] * factor[p][v];
-      }
-#pragma GCC unroll 16
-    for (int m = 0; m < M; ++m) {
-      const Vec x = Broadcast(a[m][k]);
-#pragma GCC unroll 16
-      for (int p = 0; p < P; ++p)
-#pragma GCC unroll 16
-        for (int v = 0; v < kPanelVecs; ++v) sum[m][p][v] = Fma(x, weights[p][v], sum[m][p][v]);
+      for (int v = 0; v < kPanelVecs; ++v)
+        factor[p][v] = Load(scale + p * scales + k / kNf4Block * kPanel + v * kLanes);
+  };
+  if constexpr (kScaled == Scaled::kByBlock) {
+    for (int64_t k = 0; k < depth; k += kNf4Block) {
+      load_scales(k);
+      Accumulate<kScaled>(a, b, k, k + kNf4Block, factor, sum);
     }
+  } else {
+    if constexpr (kScaled == Scaled::kByOutput) load_scales(0);
+    Accumulate<kScaled>(a, b, 0, depth, factor, sum);
   }
 #pragma GCC unroll 16
   for (int m = 0; m < M; ++m)
@@ -71,12 +118,12 @@ constexpr int kTilePanels = kLanes == 16         ? (M >= 7 ? 2 : 4)
 
 // Does what Tile does for 1..kTileRows rows and any number of panels; panel_at(i) returns the
 // weights of panel i.
-template <bool kScaled, int M = kTileRows, typename PanelAt>
-void Rows(int64_t rows, const float* const* a, PanelAt panel_at, int64_t panels, int64_t step,
-          int64_t depth, const float* scale, float* const* c, bool add) {
+template <Scaled kScaled, int M = kTileRows, typename PanelAt>
+void Rows(int64_t rows, const float* const* a, PanelAt panel_at, int64_t panels, int64_t depth,
+          const float* scale, int64_t scales, float* const* c, bool add) {
   if constexpr (M > 1) {
     if (rows < M) {
-      Rows<kScaled, M - 1>(rows, a, panel_at, panels, step, depth, scale, c, add);
+      Rows<kScaled, M - 1>(rows, a, panel_at, panels, depth, scale, scales, c, add);
       return;
     }
   }
@@ -87,7 +134,8 @@ void Rows(int64_t rows, const float* const* a, PanelAt panel_at, int64_t panels,
       for (int m = 0; m < M; ++m) at[m] = c[m] + panel * kPanel;
       decltype(panel_at(0)) from[P];
       for (int p = 0; p < P; ++p) from[p] = panel_at(panel + p);
-      Tile<M, P, kScaled>(a, from, step, depth, kScaled ? scale + panel * kPanel : nullptr, at,
+      Tile<M, P, kScaled>(a, from, depth,
+                          kScaled == Scaled::kNot ? nullptr : scale + panel * scales, scales, at,
                           add);
     }
   };
@@ -111,15 +159,17 @@ inline void ForTiles(int64_t first, int64_t count, F f) {
   }
 }
 
-// Converts the weights of a panel to float32 [depth, 16].
-template <bool kScaled, typename W>
+// Converts the weights of a panel to float32 [depth, 16]. `scale` has the scales of the first.
+template <Scaled kScaled, typename W>
 void Unpack(const W* panel, int64_t depth, const float* scale, float* out) {
-  for (int64_t k = 0; k < depth; ++k)
+  for (int64_t k = 0; k < depth; ++k) {
+    const float* const at = kScaled == Scaled::kByBlock ? scale + k / kNf4Block * kPanel : scale;
     for (int v = 0; v < kPanelVecs; ++v) {
-      Vec weights = LoadWeights(panel + k * kPanel + v * kLanes);
-      if constexpr (kScaled) weights = weights * Load(scale + v * kLanes);
+      Vec weights = LoadPanel(panel + k * kPerInput<W>, v);
+      if constexpr (kScaled != Scaled::kNot) weights = weights * Load(at + v * kLanes);
       Store(out + k * kPanel + v * kLanes, weights);
     }
+  }
 }
 
 // Adds the bias to y, or sets y to the bias if the task overwrites y.
@@ -136,12 +186,18 @@ inline void StartRows(const MatmulTask& task) {
 
 // Few rows read the weights as stored. Many rows reuse weights that are converted to float32 once,
 // one block of weights at a time.
-template <bool kScaled, typename W>
+template <Scaled kScaled, typename W>
 void MatmulOf(const MatmulTask& task, const W* weights) {
   constexpr int64_t kBlockRows = 96;  // rows whose inputs stay in the second-level cache
   const PackedMatrix& w = *task.weights;
   const bool add = task.add || w.bias() != nullptr;
-  const int64_t panel_size = w.inputs() * kPanel;
+  const int64_t panel_size = w.inputs() * kPerInput<W>, scales = w.panel_scales();
+  // Scales of a panel from input k on, which is a multiple of kNf4Block.
+  const auto scale_at = [&](int64_t panel, int64_t k) -> const float* {
+    if constexpr (kScaled == Scaled::kNot) return nullptr;
+    const int64_t block = kScaled == Scaled::kByBlock ? k / kNf4Block : 0;
+    return w.scale() + panel * scales + block * kPanel;
+  };
   const float* a[kTileRows] = {};
   float* c[kTileRows] = {};
   const auto point = [&](int64_t row, int64_t rows, int64_t k, int64_t panel) {
@@ -155,8 +211,8 @@ void MatmulOf(const MatmulTask& task, const W* weights) {
     const W* first = weights + task.first_panel * panel_size;
     Rows<kScaled>(
         task.rows, a, [&](int64_t p) { return first + p * panel_size; },
-        task.last_panel - task.first_panel, kPanel, w.inputs(),
-        kScaled ? w.scale() + task.first_panel * kPanel : nullptr, c, add);
+        task.last_panel - task.first_panel, w.inputs(), scale_at(task.first_panel, 0), scales, c,
+        add);
     return;
   }
   alignas(64) float unpacked[kGroup][kDepth * kPanel];
@@ -168,19 +224,18 @@ void MatmulOf(const MatmulTask& task, const W* weights) {
         const int64_t depth = Min(kDepth, w.inputs() - k);
         const float* as_float[kGroup];
         for (int64_t p = 0; p < panels; ++p) {
-          const W* from = weights + (panel + p) * panel_size + k * kPanel;
+          const W* from = weights + (panel + p) * panel_size + k * kPerInput<W>;
           if constexpr (std::is_same_v<W, float>) {
             as_float[p] = from;
           } else {
-            Unpack<kScaled>(from, depth, kScaled ? w.scale() + (panel + p) * kPanel : nullptr,
-                            unpacked[p]);
+            Unpack<kScaled>(from, depth, scale_at(panel + p, k), unpacked[p]);
             as_float[p] = unpacked[p];
           }
         }
         ForTiles(block, end - block, [&](int64_t row, int64_t rows) {
           point(row, rows, k, panel);
-          Rows<false>(
-              rows, a, [&](int64_t p) { return as_float[p]; }, panels, kPanel, depth, nullptr, c,
+          Rows<Scaled::kNot>(
+              rows, a, [&](int64_t p) { return as_float[p]; }, panels, depth, nullptr, 0, c,
               add || k > 0);
         });
       }
@@ -193,10 +248,15 @@ void Matmul(const MatmulTask& task) {
   StartRows(task);
   const void* data = task.weights->data();
   switch (task.weights->type()) {
-    case WeightType::kFloat32: MatmulOf<false>(task, static_cast<const float*>(data)); break;
-    case WeightType::kBfloat16: MatmulOf<false>(task, static_cast<const uint16_t*>(data)); break;
-    case WeightType::kFloat16: MatmulOf<false>(task, static_cast<const Float16*>(data)); break;
-    case WeightType::kInt8: MatmulOf<true>(task, static_cast<const int8_t*>(data)); break;
+    case WeightType::kFloat32: return MatmulOf<Scaled::kNot>(task, static_cast<const float*>(data));
+    case WeightType::kBfloat16:
+      return MatmulOf<Scaled::kNot>(task, static_cast<const uint16_t*>(data));
+    case WeightType::kFloat16:
+      return MatmulOf<Scaled::kNot>(task, static_cast<const Float16*>(data));
+    case WeightType::kInt8:
+      return MatmulOf<Scaled::kByOutput>(task, static_cast<const int8_t*>(data));
+    case WeightType::kNf4:
+      return MatmulOf<Scaled::kByBlock>(task, static_cast<const Nf4Byte*>(data));
   }
 }
 

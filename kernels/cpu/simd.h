@@ -9,6 +9,7 @@
 #include <type_traits>
 
 #include "kernels/packed_matrix.h"
+#include "kernels/quantised.h"
 
 #if defined(__AVX2__) || defined(__AVX512F__)
 #include <immintrin.h>
@@ -127,6 +128,40 @@ inline Vec LoadWeights(const int8_t* p) {
 #else
   Vec v;
   for (int i = 0; i < kLanes; ++i) v[i] = p[i];
+  return v;
+#endif
+}
+
+// The bytes of NF4 codes of a panel (PackedMatrix).
+struct Nf4Byte {
+  uint8_t bits;
+};
+// Loads kLanes weights, from output `first` of a panel on, of an input whose eight bytes are at p.
+inline Vec LoadNf4(const Nf4Byte* p, int first) {
+#if defined(__AVX512F__) || defined(__AVX2__)
+  int64_t all;
+  std::memcpy(&all, p, sizeof(all));
+#endif
+#if defined(__AVX512F__)
+  (void)first;
+  const __m512i shifts =
+      _mm512_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12, 16, 16, 20, 20, 24, 24, 28, 28);
+  const __m512i codes = _mm512_srlv_epi32(_mm512_set1_epi64(all), shifts);
+  return _mm512_permutexvar_ps(codes, Load(kNf4));  // reads the lowest four bits
+#elif defined(__AVX2__)
+  const __m256i shifts = first == 0 ? _mm256_setr_epi32(0, 0, 4, 4, 8, 8, 12, 12)
+                                    : _mm256_setr_epi32(16, 16, 20, 20, 24, 24, 28, 28);
+  const __m256i codes = _mm256_srlv_epi32(_mm256_set1_epi64x(all), shifts);
+  // These read the lowest three bits; the fourth one chooses.
+  const __m256 below = _mm256_permutevar8x32_ps(Load(kNf4), codes);
+  const __m256 above = _mm256_permutevar8x32_ps(Load(kNf4 + 8), codes);
+  return _mm256_blendv_ps(below, above, _mm256_castsi256_ps(_mm256_slli_epi32(codes, 28)));
+#else
+  Vec v;
+  for (int i = 0; i < kLanes; ++i) {
+    const int output = first + i;
+    v[i] = kNf4[p[output % 2 * 4 + output / 4].bits >> (output / 2 % 2 * 4) & 15];
+  }
   return v;
 #endif
 }

@@ -9,6 +9,7 @@
 
 #include "kernels/cpu_kernels.h"
 #include "kernels/philox.h"
+#include "tests/kernels/nf4_truth.h"
 
 namespace pivotal::kernels {
 namespace {
@@ -127,6 +128,79 @@ TEST_P(Matmul, DoesNotDependOnCuts) {
     }
   }
 }
+
+PackedMatrix PackNf4(const OwnNf4& from, int64_t outputs, int64_t inputs) {
+  PackedMatrix packed(outputs, inputs, WeightType::kNf4);
+  for (int64_t panel = 0; panel < packed.panels(); ++panel) {
+    std::vector<Nf4Row> rows;
+    for (int64_t n = panel * kPanel; n < std::min(outputs, (panel + 1) * kPanel); ++n)
+      rows.push_back({&from.view, outputs - 1 - n});  // in reverse order
+    packed.SetNf4Panel(panel, rows);
+  }
+  return packed;
+}
+
+class Nf4Matmul : public ::testing::TestWithParam<Isa> {};
+
+TEST_P(Nf4Matmul, MatchesTheProductInDouble) {
+  const CpuKernels& kernels = KernelsFor(GetParam());
+  constexpr int64_t kInputs = 320;  // more than one block of inputs
+  for (const int64_t outputs : {1, 16, 37, 130}) {
+    const auto weights = Random(outputs * kInputs, 2), bias = Random(outputs, 3);
+    const OwnNf4 nf4(kernels, weights.data(), ElementType::kFloat32, outputs * kInputs);
+    const auto stored = nf4.Numbers();
+    PackedMatrix packed = PackNf4(nf4, outputs, kInputs);
+    EXPECT_EQ(packed.bytes(), packed.padded_outputs() * (kInputs / 2 + kInputs / 64 * 4));
+    packed.SetBias(bias.data());
+    const int64_t stride = packed.padded_outputs();
+    for (const int64_t rows : {1, 2, 5, 7, 13, 100}) {
+      const auto x = Random(rows * kInputs, 4);
+      for (const bool add : {false, true}) {
+        auto y = Random(rows * stride, 5);
+        const auto before = y;
+        const int64_t cut = packed.panels() / 2;
+        for (const auto& [first, last] : {std::pair(int64_t{0}, cut), {cut, packed.panels()}})
+          kernels.matmul({x.data(), kInputs, rows, &packed, y.data(), stride, add, first, last});
+        for (int64_t n = 0; n < outputs; ++n)
+          for (int64_t m = 0; m < rows; ++m) {
+            double want = bias[n] + (add ? before[m * stride + n] : 0.0), size = 0;
+            for (int64_t k = 0; k < kInputs; ++k) {
+              const double product = x[m * kInputs + k] * stored[(outputs - 1 - n) * kInputs + k];
+              want += product;
+              size += std::fabs(product);
+            }
+            ASSERT_NEAR(y[m * stride + n], want, 6e-8 * (std::sqrt(2.0 * kInputs) + 4) * (size + 2))
+                << "row " << m << " of " << rows << ", output " << n << " of " << outputs;
+          }
+      }
+    }
+  }
+}
+
+TEST_P(Nf4Matmul, DoesNotDependOnRows) {
+  const CpuKernels& kernels = KernelsFor(GetParam());
+  constexpr int64_t kInputs = 576, kOutputs = 150, kRows = 41;
+  const auto weights = Random(kOutputs * kInputs, 2), x = Random(kRows * kInputs, 4);
+  const OwnNf4 nf4(kernels, weights.data(), ElementType::kFloat32, kOutputs * kInputs);
+  const PackedMatrix packed = PackNf4(nf4, kOutputs, kInputs);
+  const auto product = [&](int64_t first, int64_t rows) {
+    std::vector<float> y(rows * packed.padded_outputs());
+    kernels.matmul({x.data() + first * kInputs, kInputs, rows, &packed, y.data(),
+                    packed.padded_outputs(), false, 0, packed.panels()});
+    return y;
+  };
+  const auto whole = product(0, kRows);
+  for (const int64_t count : {1, 3, 8}) {
+    const auto y = product(7, count);
+    EXPECT_EQ(
+        std::memcmp(y.data(), whole.data() + 7 * packed.padded_outputs(), y.size() * sizeof(float)),
+        0)
+        << count << " rows";
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Isas, Nf4Matmul, ::testing::ValuesIn(SupportedIsas()),
+                         [](const auto& info) { return std::string(IsaName(info.param)); });
 
 // Both have fused multiply-add. Without it the last bits differ.
 TEST(MatmulIsas, AgreeToTheBit) {
