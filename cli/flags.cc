@@ -181,8 +181,10 @@ void AddSamplingFlags(CLI::App& app, SamplingSettings& sampling) {
       ->take_all();
   auto weights = kernels::WeightTypeNames();
   weights.insert(weights.begin(), "auto");
-  app.add_option("--weights", sampling.weights,
-                 "type in which decoding on a CPU stores the weights; auto: the type of --dtype")
+  app.add_option(
+         "--weights", sampling.weights,
+         "type in which decoding on a CPU stores the weights; a GPU takes nf4 and int8; auto: "
+         "the type of --dtype")
       ->check(CLI::IsMember(weights))
       ->capture_default_str();
   app.add_option("--seed", sampling.seed,

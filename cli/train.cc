@@ -22,6 +22,7 @@
 #include "experiments/train/train_output.h"
 #include "experiments/train/train_run.h"
 #include "model/memory.h"
+#include "model/quantised_matrix.h"
 #include "pivotal/training.h"
 
 namespace pivotal::cli {
@@ -242,6 +243,12 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
   sub.add_flag("--rslora", settings.lora.rslora,
                "multiply the adapter's update by alpha / sqrt(rank) in place of alpha / rank")
       ->needs(rank);
+  sub.add_option(
+         "--base-weights", settings.model.base_weights,
+         "how an adapter's model stores the decoder's linear layers: auto, as --dtype; nf4, "
+         "in 4 bits (QLoRA); int8, in 8 bits")
+      ->check(CLI::IsMember(model::BaseWeightsNames()))
+      ->capture_default_str();
   sub.add_flag("--merge", settings.merge,
                "write a whole model with the adapter added to its weights");
   sub.add_option("--freeze", settings.freeze,

@@ -131,7 +131,7 @@ ParameterMap Shapes(const PhiConfig& config, at::ScalarType dtype) {
 }
 
 Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarType dtype,
-                          WeightUse use) {
+                          WeightUse use, BaseWeights base) {
   PhiConfig config = LoadPhiConfig(folder);
   Checkpoint checkpoint{folder, nullptr, LoadTokenizer(folder)};
   CheckTokenizerFits(*checkpoint.tokenizer, config, folder);
@@ -144,11 +144,11 @@ Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarT
         folder.string());
     config.tie_word_embeddings = false;
   }
-  ParameterMap parameters = use == WeightUse::kShapes
-                                ? Shapes(config, dtype)
-                                : ReadWeights(reader, config, device, dtype, use);
-  checkpoint.model =
-      std::make_unique<PhiModel>(config, std::move(parameters), reader->Files().front().string());
+  auto [parameters, quantised] = use == WeightUse::kShapes
+                                     ? ReadWeightMaps{Shapes(config, dtype), {}}
+                                     : ReadWeights(reader, config, device, dtype, use, base);
+  checkpoint.model = std::make_unique<PhiModel>(
+      config, std::move(parameters), reader->Files().front().string(), std::move(quantised));
   return checkpoint;
 }
 
@@ -204,6 +204,9 @@ void LoadWeights(const fs::path& folder, PhiModel& model) {
 }
 
 void SaveWeights(const PhiModel& model, const fs::path& folder, int64_t max_shard_bytes) {
+  if (!model.quantised().empty())
+    Fail("{}: weights in 4 or 8 bits are not written; save the adapter, or load whole weights",
+         folder.string());
   SaveTensors(model.parameters(), folder, max_shard_bytes);
 }
 

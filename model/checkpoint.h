@@ -28,12 +28,14 @@ struct Checkpoint {
   std::unique_ptr<const Tokenizer> tokenizer;
 };
 
-// Reads config.json, the weights (as `dtype`, on `device`) and the tokenizer. If no
+// Reads config.json, the weights (as `dtype`, on `device`, those of linear layers stored as `base`
+// says) and the tokenizer. If no
 // generation_config.json names stop tokens, adds the tokenizer's end token and the family's
 // end-of-turn tokens to those of config.json. Throws Error that names the file if something is
 // missing, damaged or of another architecture, or if the tokenizer has more ids than the model.
 Checkpoint LoadCheckpoint(const std::filesystem::path& folder, at::Device device,
-                          at::ScalarType dtype, WeightUse use = WeightUse::kAny);
+                          at::ScalarType dtype, WeightUse use = WeightUse::kAny,
+                          BaseWeights base = BaseWeights::kPlain);
 
 // Makes a model with random weights as transformers initialises them: normal(0,
 // initializer_range), norms one, biases zero.
@@ -55,7 +57,7 @@ ParameterMap LoadTensors(const std::filesystem::path& folder);
 // a weight is NaN or infinite.
 void LoadWeights(const std::filesystem::path& folder, PhiModel& model);
 
-// Writes the weights only, as SaveTensors does.
+// Writes the weights only, as SaveTensors does. Throws Error for quantised weights.
 void SaveWeights(const PhiModel& model, const std::filesystem::path& folder,
                  int64_t max_shard_bytes = kDefaultShardBytes);
 

@@ -128,6 +128,8 @@ CpuDecoder::CpuDecoder(const PhiModel& model, const DecoderOptions& options)
   logit_rows_ = std::clamp<int64_t>(kLogits / vocab, 8, 96);
   logits_ = Buffer(std::min(logit_rows_ * team_.size(), max_rows_ + team_.size()), vocab);
   scratch_.resize(static_cast<std::size_t>(team_.size()));
+  for (Scratch& scratch : scratch_)
+    scratch.update.resize(static_cast<std::size_t>(max_rows_ * weights_.update_width()));
 }
 
 CpuDecoder::~CpuDecoder() = default;
@@ -175,17 +177,25 @@ class CpuDecoder::Pass {
   }
 
   // Computes out (+)= in W^T + bias for this thread's rows, or for its panels of all rows.
-  void Product(const kernels::PackedMatrix& w, const Buffer& in, const Buffer& out, bool add) {
-    const auto panels =
-        split_rows_ ? kernels::Part{0, w.panels()} : kernels::PartOf(w.panels(), rank_, size_);
+  void Product(const PackedLinear& w, const Buffer& in, const Buffer& out, bool add) {
+    const auto panels = split_rows_ ? kernels::Part{0, w.matrix.panels()}
+                                    : kernels::PartOf(w.matrix.panels(), rank_, size_);
     const auto rows = split_rows_ ? own_rows_ : kernels::Part{0, std::ssize(rows_)};
     Product(w, in.row(rows.first), in.stride, rows.last - rows.first, out.row(rows.first),
             out.stride, add, panels);
   }
-  void Product(const kernels::PackedMatrix& w, const float* in, int64_t in_stride, int64_t rows,
-               float* out, int64_t out_stride, bool add, kernels::Part panels) {
+  void Product(const PackedLinear& w, const float* in, int64_t in_stride, int64_t rows, float* out,
+               int64_t out_stride, bool add, kernels::Part panels) {
     Lap(&PassTimes::rest);
-    k_.matmul({in, in_stride, rows, &w, out, out_stride, add, panels.first, panels.last});
+    k_.matmul({in, in_stride, rows, &w.matrix, out, out_stride, add, panels.first, panels.last});
+    if (const kernels::PackedMatrix& a = w.update_a; a.outputs() > 0) {
+      // Threads that share rows compute the narrow product a each.
+      float* const narrow = scratch_.update.data();
+      const int64_t width = a.padded_outputs();
+      k_.matmul({in, in_stride, rows, &a, narrow, width, false, 0, a.panels()});
+      k_.matmul(
+          {narrow, width, rows, &w.update_b, out, out_stride, true, panels.first, panels.last});
+    }
     Lap(&PassTimes::products);
     Sync();
   }
@@ -302,10 +312,9 @@ class CpuDecoder::Pass {
       });
       if (count == 0) continue;
       const PackedMlp& mlp = layer.experts[e];
-      const auto product = [&](const kernels::PackedMatrix& w, const Buffer& in,
-                               const Buffer& out) {
+      const auto product = [&](const PackedLinear& w, const Buffer& in, const Buffer& out) {
         Product(w, in.row(own_rows_.first), in.stride, count, out.row(own_rows_.first), out.stride,
-                false, {0, w.panels()});
+                false, {0, w.matrix.panels()});
       };
       product(mlp.up, d_.routed_, d_.up_);
       for (int64_t i = 0; i < count; ++i)
@@ -320,9 +329,9 @@ class CpuDecoder::Pass {
 
   void Logits() {
     Norm(d_.weights_.final_norm);
-    const kernels::PackedMatrix& head = d_.weights_.head;
-    const auto panels = split_rows_ ? kernels::Part{0, head.panels()}
-                                    : kernels::PartOf(head.panels(), rank_, size_);
+    const PackedLinear& head = d_.weights_.head;
+    const auto panels = split_rows_ ? kernels::Part{0, head.matrix.panels()}
+                                    : kernels::PartOf(head.matrix.panels(), rank_, size_);
     const auto rows = split_rows_ ? own_rows_ : kernels::Part{0, std::ssize(rows_)};
     const int64_t chunk =
         split_rows_ ? d_.logit_rows_ : std::min(d_.logit_rows_ * size_, d_.max_rows_);

@@ -47,6 +47,7 @@ class CpuDecoder : public Decoder {
   // The memory of one thread.
   struct Scratch {
     std::vector<float> attention;
+    std::vector<float> update;  // rows times `a` of a low-rank update
     std::vector<int32_t> expert_rows;
     std::vector<float> expert_weights;
     PassTimes times;

@@ -2,7 +2,6 @@
 #include "model/decode_products.h"
 
 #include <ATen/TensorOperators.h>
-#include <ATen/ops/linear.h>
 #include <ATen/ops/randn.h>
 #include <c10/core/InferenceMode.h>
 
@@ -12,17 +11,19 @@
 #include <memory>
 #include <vector>
 
+#include "model/layers.h"
+
 namespace pivotal::model {
 namespace {
 
-// Calls f(weight) for the matrices of a step, in their order.
+// Calls f(layer) for the matrices of a step, in their order.
 template <typename F>
 void ForEachMatrix(const Weights& weights, F&& f) {
   for (const LayerWeights& layer : weights.layers)
     for (const Linear* linear : {&layer.qkv, &layer.query, &layer.key, &layer.value, &layer.output,
                                  &layer.up, &layer.down})
-      if (linear->weight.defined()) f(linear->weight);
-  f(weights.head.weight);
+      if (linear->defined()) f(*linear);
+  f(weights.head);
 }
 
 double MedianOf(std::vector<double> values) {
@@ -57,12 +58,12 @@ std::optional<double> ProductsSeconds(const PhiModel& model, int64_t rows, int r
   std::unique_ptr<Recording> recording;
   const auto products = [&] {
     ForEachMatrix(model.weights(),
-                  [&](const at::Tensor& weight) { at::linear(inputs.at(weight.size(1)), weight); });
+                  [&](const Linear& layer) { Product(layer, inputs.at(layer.in())); });
   };
   const auto prepare = [&] {
-    ForEachMatrix(model.weights(), [&](const at::Tensor& weight) {
-      at::Tensor& input = inputs[weight.size(1)];
-      if (!input.defined()) input = at::randn({rows, weight.size(1)}, model.options());
+    ForEachMatrix(model.weights(), [&](const Linear& layer) {
+      at::Tensor& input = inputs[layer.in()];
+      if (!input.defined()) input = at::randn({rows, layer.in()}, model.options());
     });
     products();  // libraries allocate workspaces, which can't be recorded
   };

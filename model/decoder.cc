@@ -27,9 +27,14 @@ void Decoder::Draw(std::span<const DecodeRow> rows, std::span<RowDraw> draws,
 
 std::unique_ptr<Decoder> MakeDecoder(const PhiModel& model, const DecoderOptions& options) {
   if (CpuDecoder::Supports(model)) return std::make_unique<CpuDecoder>(model, options);
-  if (options.weights)
-    Fail("weights of type {} are for models on the CPU; leave them out, or choose another --dtype",
-         kernels::WeightTypeName(*options.weights));
+  if (options.weights) {
+    const std::string_view name = kernels::WeightTypeName(*options.weights);
+    if (name != BaseWeightsName(model.base_weights()))
+      Fail(
+          "weights of type {} are for models on the CPU; leave them out, choose another --dtype, "
+          "or load the model with nf4 or int8 weights",
+          name);
+  }
 #ifdef PIVOTAL_CUDA_DECODER
   if (model.options().device().is_cuda() && GpuDecoder::Supports(model))
     return std::make_unique<GpuDecoder>(model, options, MakeCudaStream(model.options().device()),

@@ -105,7 +105,8 @@ struct DecoderOptions {
 
 // Makes the fastest decoder for the model: on a CPU, kernels/cpu_kernels.h; on a GPU, kernels/cuda
 // where the build has them and they support the model; else, and for float64, LibTorch's operators.
-// Only the CPU's decoder can store weights in another type: the others throw Error if asked to.
+// Only the CPU's decoder can store weights in another type: the others read the model's own, and
+// throw Error if asked for another type.
 std::unique_ptr<Decoder> MakeDecoder(const PhiModel& model, const DecoderOptions& options);
 
 // Returns the bytes of one number among the keys and values of MakeDecoder's decoder.

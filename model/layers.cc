@@ -31,6 +31,7 @@
 #include <utility>
 #include <vector>
 
+#include "model/quantised_matrix.h"
 #include "model/tensor_transfer.h"
 
 namespace pivotal::model {
@@ -200,9 +201,14 @@ struct RecomputeFunction : torch::autograd::Function<RecomputeFunction> {
 
 }  // namespace
 
+at::Tensor Product(const Linear& linear, const at::Tensor& x) {
+  if (linear.quantised) return MultiplyQuantised(linear.quantised, x, linear.bias);
+  return linear.bias.defined() ? at::linear(x, linear.weight, linear.bias)
+                               : at::linear(x, linear.weight);
+}
+
 at::Tensor Apply(const Linear& linear, const at::Tensor& x) {
-  const at::Tensor y = linear.bias.defined() ? at::linear(x, linear.weight, linear.bias)
-                                             : at::linear(x, linear.weight);
+  const at::Tensor y = Product(linear, x);
   const auto& [a, b, scale] = linear.update;
   if (!a.defined()) return y;
   return (y + scale * at::linear(at::linear(x.to(a.scalar_type()), a), b)).to(y.scalar_type());

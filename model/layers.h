@@ -12,6 +12,9 @@
 
 namespace pivotal::model {
 
+// Computes x W^T + bias.
+at::Tensor Product(const Linear& linear, const at::Tensor& x);
+
 // Computes x W^T + bias, plus the low-rank update, which is computed in its own type as PEFT does.
 at::Tensor Apply(const Linear& linear, const at::Tensor& x);
 

@@ -373,6 +373,8 @@ void SaveAdapter(const Adapter& adapter, const fs::path& base, const fs::path& f
 void MergeAdapter(PhiModel& model) {
   const auto adapter = model.adapter();
   if (adapter == nullptr) Fail("the model has no adapter to merge");
+  if (!model.quantised().empty())
+    Fail("an adapter is not merged into weights in 4 or 8 bits; load whole weights");
   const c10::NoGradGuard no_grad;
   for (const auto& [layer, update] : adapter->updates) {
     at::Tensor weight = model.parameters().at(layer + ".weight");

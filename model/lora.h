@@ -38,7 +38,8 @@ std::shared_ptr<const Adapter> LoadAdapter(const std::filesystem::path& folder,
 void SaveAdapter(const Adapter& adapter, const std::filesystem::path& base,
                  const std::filesystem::path& folder);
 
-// Adds the model's adapter to its weights, and removes the adapter.
+// Adds the model's adapter to its weights, and removes the adapter. Throws Error if weights are
+// quantised.
 void MergeAdapter(PhiModel& model);
 
 // Returns a SHA-256 of both files of an adapter.

@@ -100,7 +100,17 @@ Footprint FootprintOf(const PhiConfig& config, int64_t element, int64_t lora_ran
   const int64_t master = element < 4 ? 4 : 0;
   f.full_fine_tuning = f.parameters * (2 * element + 2 * 4 + master);
   f.lora_fine_tuning = f.weights + f.lora_parameters * 4 * 4;
+  f.nf4_weights = WeightBytes(config, element, BaseWeights::kNf4);
+  f.nf4_lora_fine_tuning = f.nf4_weights + f.lora_parameters * 4 * 4;
   return f;
+}
+
+int64_t WeightBytes(const PhiConfig& config, int64_t element, BaseWeights base) {
+  int64_t bytes = NumParameters(config) * element;
+  for (const LinearShape& layer : LinearLayers(config))
+    if (layer.CanBeQuantised())
+      bytes += MatrixBytes(base, layer.out, layer.in, element) - layer.out * layer.in * element;
+  return bytes;
 }
 
 TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingShape& shape) {
@@ -135,7 +145,7 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   constexpr int64_t kLogits = int64_t{3} << 25;  // bytes: dpo/batch.cc has 2^23 logits three times
   constexpr int64_t kLibTorch = int64_t{150} << 20;
   TrainingFootprint f;
-  f.weights = parameters * shape.element;
+  f.weights = WeightBytes(config, shape.element, shape.base);
   f.gradients = shape.trained * shape.trained_element;
   f.activations = shape.tokens * kept * shape.element;
   // The output matrix gets its gradient first, or the embedding last; those of layers come as
@@ -156,6 +166,11 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   const int64_t wide = widens ? 2 * std::max(largest, kWideElements) : 0;
   f.working = kLogits + kLibTorch + 4 * std::min(wide, 2 * shape.trained);
   if (shape.moves_reference) f.reference = shape.trained * shape.trained_element;
+  int64_t numbers = 0;  // of the largest quantised matrix
+  if (shape.base != BaseWeights::kPlain)
+    for (const LinearShape& linear : LinearLayers(config))
+      numbers = std::max(numbers, linear.out * linear.in);
+  f.working += numbers * shape.element;
   return f;
 }
 

@@ -9,6 +9,7 @@
 #include <string>
 
 #include "model/phi_config.h"
+#include "model/quantised_matrix.h"
 #include "pivotal/error.h"
 
 namespace pivotal::model {
@@ -23,14 +24,20 @@ struct Footprint {
   int64_t full_fine_tuning = 0;  // weights, gradients, two float32 moments; for 16-bit weights,
                                  // float32 master weights too
   int64_t lora_fine_tuning = 0;  // weights; adapters in float32 with gradients and two moments
+  int64_t nf4_weights = 0;       // with the linear layers of the decoder in 4 bits
+  int64_t nf4_lora_fine_tuning = 0;
 };
 
 // Counts what a model needs. `element` is the bytes of one weight: 4 or 2.
 Footprint FootprintOf(const PhiConfig& config, int64_t element, int64_t lora_rank);
 
+// Returns the bytes of a model's weights. `element` is the bytes of one that is not quantised.
+int64_t WeightBytes(const PhiConfig& config, int64_t element, BaseWeights base);
+
 // The settings of a training run that its memory depends on.
 struct TrainingShape {
-  int64_t element = 4;          // bytes of one weight
+  int64_t element = 4;  // bytes of one weight
+  BaseWeights base = BaseWeights::kPlain;
   int64_t trained = 0;          // trained parameters
   int64_t trained_element = 4;  // bytes of one trained parameter: adapters are in float32
   bool master = false;          // the optimizer keeps float32 copies of trained parameters
@@ -53,7 +60,8 @@ struct TrainingFootprint {
   int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0;
   // The most that gradients and activations take at one time.
   int64_t backward = 0;
-  // The gradients that are in float32 at once, the logits of a few positions, and LibTorch itself.
+  // The gradients that are in float32 at once, the numbers of a quantised matrix, the logits of a
+  // few positions, and LibTorch itself.
   int64_t working = 0;
   int64_t reference = 0;  // the second copy of the trained parameters
   int64_t Total() const { return weights + optimizer + backward + working + reference; }

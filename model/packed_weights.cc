@@ -4,11 +4,15 @@
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/mm.h>
+#include <ATen/ops/zeros.h>
 
 #include <algorithm>
+#include <memory>
 #include <numeric>
 #include <span>
+#include <utility>
 
+#include "model/quantised_matrix.h"
 #include "model/tensor_transfer.h"
 
 namespace pivotal::model {
@@ -26,38 +30,129 @@ std::vector<int64_t> Ascending(int64_t count) {
   return rows;
 }
 
+// The weights of linear layers, stacked: row n is row order[n] of the stack.
+class Stack {
+ public:
+  Stack(const std::vector<const Linear*>& layers, std::vector<int64_t> order)
+      : layers_(layers), order_(std::move(order)) {
+    int64_t rows = 0;
+    for (const Linear* layer : layers) rows += layer->out();
+    if (order_.empty()) order_ = Ascending(rows);
+  }
+
+  int64_t outputs() const { return std::ssize(order_); }
+  int64_t inputs() const { return layers_.front()->in(); }
+  bool has_updates() const {
+    return std::ranges::any_of(layers_, [](const Linear* l) { return l->update.a.defined(); });
+  }
+
+  // A row of the stack: its layer's index, and its row there.
+  struct Place {
+    std::size_t layer;
+    int64_t row;
+  };
+  Place At(int64_t n) const {
+    Place place = {0, order_[static_cast<std::size_t>(n)]};
+    for (; place.row >= layers_[place.layer]->out(); ++place.layer)
+      place.row -= layers_[place.layer]->out();
+    return place;
+  }
+
+  // Returns rows first, first + 1, ... of `weights`, which has one [out, in] for each layer, with
+  // updates added, as float32. Rows that follow one another at equal steps in one layer are copied
+  // together.
+  at::Tensor Rows(const std::vector<at::Tensor>& weights, int64_t first, int64_t count) const {
+    const auto order = std::span(order_).subspan(first, count);
+    at::Tensor out = at::empty({count, inputs()}, at::kFloat);
+    for (std::size_t i = 0; i < order.size();) {
+      const auto [layer, row] = At(first + static_cast<int64_t>(i));
+      const int64_t rows = layers_[layer]->out();
+      int64_t step = i + 1 < order.size() ? order[i + 1] - order[i] : 1, run = 1;
+      while (i + run < order.size() && order[i + run] - order[i + run - 1] == step &&
+             row + step * run < rows)
+        ++run;
+      const auto to = static_cast<int64_t>(i);
+      if (step < 1) step = run = 1;
+      const auto part = [&, row = row](const at::Tensor& t) {
+        return t.slice(0, row, row + step * (run - 1) + 1, step);
+      };
+      out.narrow(0, to, run).copy_(part(weights[layer]));
+      const auto& [a, b, scale] = layers_[layer]->update;
+      if (a.defined()) out.narrow(0, to, run).add_(at::mm(part(AsFloat(b)), AsFloat(a)), scale);
+      i += static_cast<std::size_t>(run);
+    }
+    return out;
+  }
+
+  // Returns the bias [outputs]; none if there is none.
+  std::vector<float> Bias() const {
+    std::vector<float> all, bias;
+    if (!layers_.front()->bias.defined()) return bias;
+    for (const Linear* layer : layers_) {
+      const at::Tensor values = AsFloat(layer->bias);
+      all.insert(all.end(), values.const_data_ptr<float>(),
+                 values.const_data_ptr<float>() + values.numel());
+    }
+    for (int64_t row : order_) bias.push_back(all[static_cast<std::size_t>(row)]);
+    return bias;
+  }
+
+  // Returns one update that does what those of the layers do: their a one below the other, and in b
+  // the rows of each at the columns of its a.
+  LowRank Update() const {
+    int64_t rank = 0;
+    std::vector<int64_t> columns;  // where those of a layer begin
+    for (const Linear* layer : layers_) {
+      columns.push_back(rank);
+      if (layer->update.a.defined()) rank += layer->update.a.size(0);
+    }
+    LowRank joined{at::zeros({rank, inputs()}, at::kFloat),
+                   at::zeros({outputs(), rank}, at::kFloat), 1};
+    std::vector<at::Tensor> factors(layers_.size());
+    for (std::size_t i = 0; i < layers_.size(); ++i) {
+      const auto& [a, b, scale] = layers_[i]->update;
+      if (!a.defined()) continue;
+      joined.a.narrow(0, columns[i], a.size(0)).copy_(AsFloat(a));
+      factors[i] = AsFloat(b).mul(scale);
+    }
+    for (int64_t n = 0; n < outputs(); ++n) {
+      const auto [layer, row] = At(n);
+      if (!factors[layer].defined()) continue;
+      joined.b[n].narrow(0, columns[layer], factors[layer].size(1)).copy_(factors[layer][row]);
+    }
+    return joined;
+  }
+
+  const std::vector<const Linear*>& layers() const { return layers_; }
+
+ private:
+  const std::vector<const Linear*>& layers_;
+  std::vector<int64_t> order_;
+};
+
+PackedMatrix PackFloats(const at::Tensor& matrix) {
+  PackedMatrix packed(matrix.size(0), matrix.size(1), kernels::WeightType::kFloat32);
+  packed.SetRows(0, matrix.size(0), matrix.const_data_ptr<float>());
+  return packed;
+}
+
 // Packs the weights of linear layers, stacked, into one matrix: output n is row order[n] of the
 // stack.
 class Packer {
  public:
   Packer(kernels::WeightType type, kernels::ThreadTeam& team) : type_(type), team_(team) {}
 
-  PackedMatrix operator()(const std::vector<const Linear*>& layers,
+  PackedLinear operator()(const std::vector<const Linear*>& layers,
                           std::vector<int64_t> order = {}) const {
-    int64_t outputs = 0;
-    for (const Linear* layer : layers) outputs += layer->weight.size(0);
-    const int64_t inputs = layers.front()->weight.size(1);
-    if (order.empty()) order = Ascending(outputs);
-    PackedMatrix packed(outputs, inputs, type_);
-    // Rows are converted to float32 a few at a time, to save memory.
-    for (int64_t first = 0; first < outputs; first += kRows) {
-      const int64_t count = std::min(kRows, outputs - first);
-      const at::Tensor rows = Rows(layers, std::span(order).subspan(first, count));
-      team_.Run([&](int rank) {
-        const auto [begin, end] = kernels::PartOf(count, rank, team_.size(), kernels::kPanel);
-        packed.SetRows(first + begin, end - begin, rows.const_data_ptr<float>() + begin * inputs);
-      });
+    const Stack stack(layers, std::move(order));
+    PackedLinear packed;
+    packed.matrix = type_ == kernels::WeightType::kNf4 ? PackNf4(stack) : PackRows(stack, type_);
+    if (type_ == kernels::WeightType::kNf4 && stack.has_updates()) {
+      const LowRank update = stack.Update();
+      packed.update_a = PackFloats(update.a);
+      packed.update_b = PackFloats(update.b);
     }
-    if (layers.front()->bias.defined()) {
-      std::vector<float> all, bias;
-      for (const Linear* layer : layers) {
-        const at::Tensor values = AsFloat(layer->bias);
-        all.insert(all.end(), values.const_data_ptr<float>(),
-                   values.const_data_ptr<float>() + values.numel());
-      }
-      for (int64_t row : order) bias.push_back(all[static_cast<std::size_t>(row)]);
-      packed.SetBias(bias.data());
-    }
+    if (const auto bias = stack.Bias(); !bias.empty()) packed.matrix.SetBias(bias.data());
     for (const Linear* layer : layers) ReleaseMapped(layer->weight);
     return packed;
   }
@@ -65,35 +160,75 @@ class Packer {
  private:
   static constexpr int64_t kRows = 1024;
 
-  // Returns rows order[0], order[1], ... of the stacked layers, updates added, as float32. Rows
-  // that follow one another at equal steps in one layer are copied together.
-  static at::Tensor Rows(const std::vector<const Linear*>& layers, std::span<const int64_t> order) {
-    at::Tensor out =
-        at::empty({static_cast<int64_t>(order.size()), layers.front()->weight.size(1)}, at::kFloat);
-    for (std::size_t i = 0; i < order.size();) {
-      int64_t row = order[i];
-      std::size_t layer = 0;
-      for (; row >= layers[layer]->weight.size(0); ++layer) row -= layers[layer]->weight.size(0);
-      int64_t step = i + 1 < order.size() ? order[i + 1] - order[i] : 1, count = 1;
-      while (i + count < order.size() && order[i + count] - order[i + count - 1] == step &&
-             row + step * count < layers[layer]->weight.size(0))
-        ++count;
-      const auto to = static_cast<int64_t>(i);
-      if (step < 1) step = count = 1;
-      out.narrow(0, to, count)
-          .copy_(layers[layer]->weight.detach().slice(0, row, row + step * (count - 1) + 1, step));
-      const auto& [a, b, scale] = layers[layer]->update;
-      if (a.defined())
-        out.narrow(0, to, count)
-            .add_(at::mm(AsFloat(b).slice(0, row, row + step * (count - 1) + 1, step), AsFloat(a)),
-                  scale);
-      i += static_cast<std::size_t>(count);
+  PackedMatrix PackRows(const Stack& stack, kernels::WeightType type) const {
+    std::vector<at::Tensor> weights;
+    for (const Linear* layer : stack.layers()) weights.push_back(layer->Whole(at::kFloat));
+    PackedMatrix packed(stack.outputs(), stack.inputs(), type);
+    // Rows are converted to float32 a few at a time, to save memory.
+    for (int64_t first = 0; first < stack.outputs(); first += kRows) {
+      const int64_t count = std::min(kRows, stack.outputs() - first);
+      const at::Tensor rows = stack.Rows(weights, first, count);
+      team_.Run([&](int rank) {
+        const auto [begin, end] = kernels::PartOf(count, rank, team_.size(), kernels::kPanel);
+        packed.SetRows(first + begin, end - begin,
+                       rows.const_data_ptr<float>() + begin * stack.inputs());
+      });
     }
-    return out;
+    return packed;
+  }
+
+  // Updates stay beside the matrix.
+  PackedMatrix PackNf4(const Stack& stack) const {
+    std::vector<std::shared_ptr<const QuantisedMatrix>> matrices;
+    for (const Linear* layer : stack.layers()) {
+      const bool is_nf4 = layer->quantised && layer->quantised->format() == BaseWeights::kNf4;
+      matrices.push_back(is_nf4 ? layer->quantised : quantise_(layer->Whole(at::kFloat)));
+    }
+    if (stack.inputs() % kernels::kNf4Block != 0) return PackNumbers(stack, matrices);
+    std::vector<kernels::Nf4Codes> codes;
+    for (const auto& matrix : matrices) codes.push_back(matrix->Nf4());
+    PackedMatrix packed(stack.outputs(), stack.inputs(), kernels::WeightType::kNf4);
+    team_.Run([&](int rank) {
+      const auto [first, last] = kernels::PartOf(packed.panels(), rank, team_.size());
+      for (int64_t panel = first; panel < last; ++panel) {
+        kernels::Nf4Row rows[kernels::kPanel];
+        const int64_t begin = panel * kernels::kPanel;
+        const int64_t count = std::min(kernels::kPanel, stack.outputs() - begin);
+        for (int64_t i = 0; i < count; ++i) {
+          const auto [layer, row] = stack.At(begin + i);
+          rows[i] = {&codes[layer], row};
+        }
+        packed.SetNf4Panel(panel, {rows, static_cast<std::size_t>(count)});
+      }
+    });
+    return packed;
+  }
+
+  // Packs the numbers of the matrices in float32.
+  PackedMatrix PackNumbers(
+      const Stack& stack,
+      const std::vector<std::shared_ptr<const QuantisedMatrix>>& matrices) const {
+    std::vector<Linear> plain(matrices.size());
+    std::vector<const Linear*> layers;
+    std::vector<int64_t> order;
+    std::vector<int64_t> begins;  // of each layer in the stack
+    int64_t rows = 0;
+    for (std::size_t i = 0; i < matrices.size(); ++i) {
+      plain[i].weight = matrices[i]->Numbers(at::kFloat);
+      layers.push_back(&plain[i]);
+      begins.push_back(rows);
+      rows += matrices[i]->rows();
+    }
+    for (int64_t n = 0; n < stack.outputs(); ++n) {
+      const auto [layer, row] = stack.At(n);
+      order.push_back(begins[layer] + row);
+    }
+    return PackRows(Stack(layers, std::move(order)), kernels::WeightType::kFloat32);
   }
 
   kernels::WeightType type_;
   kernels::ThreadTeam& team_;
+  Quantiser quantise_{BaseWeights::kNf4, at::kCPU};
 };
 
 PackedNorm PackNorm(const Norm& norm, const PhiConfig& config, bool centered) {
@@ -160,9 +295,9 @@ PackedLayer PackLayer(const LayerWeights& layer, const PhiConfig& config, const 
       packed.experts.push_back({pack({&expert.gate, &expert.up}), pack({&expert.down})});
   } else {
     const bool interleaved = config.mlp == PhiConfig::Mlp::kGegelu;
-    packed.mlp = {pack({&layer.up}, interleaved ? Deinterleaved(layer.up.weight.size(0))
-                                                : std::vector<int64_t>()),
-                  pack({&layer.down})};
+    packed.mlp = {
+        pack({&layer.up}, interleaved ? Deinterleaved(layer.up.out()) : std::vector<int64_t>()),
+        pack({&layer.down})};
   }
   return packed;
 }
@@ -187,6 +322,22 @@ std::size_t PackedWeights::bytes() const {
   return bytes;
 }
 
+int64_t PackedWeights::update_width() const {
+  int64_t most = 0;
+  const auto see = [&](const PackedLinear& linear) {
+    if (linear.update_a.outputs() > 0) most = std::max(most, linear.update_a.padded_outputs());
+  };
+  for (const PackedLayer& layer : layers) {
+    for (const PackedLinear* linear : {&layer.qkv, &layer.output, &layer.mlp.up, &layer.mlp.down})
+      see(*linear);
+    for (const PackedMlp& expert : layer.experts) {
+      see(expert.up);
+      see(expert.down);
+    }
+  }
+  return most;
+}
+
 PackedWeights Pack(const Weights& weights, const PhiConfig& config, kernels::WeightType type,
                    kernels::ThreadTeam& team) {
   const Packer pack(type, team);
@@ -195,7 +346,9 @@ PackedWeights Pack(const Weights& weights, const PhiConfig& config, kernels::Wei
   for (const LayerWeights& layer : weights.layers)
     packed.layers.push_back(PackLayer(layer, config, pack, team));
   packed.final_norm = PackNorm(weights.final_norm, config, config.norm == PhiConfig::Norm::kLayer);
-  packed.head = pack({&weights.head});
+  packed.head = type == kernels::WeightType::kNf4
+                    ? Packer(WeightTypeOf(weights.head.weight.scalar_type()), team)({&weights.head})
+                    : pack({&weights.head});
   return packed;
 }
 

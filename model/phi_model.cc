@@ -29,25 +29,40 @@ std::string ShapeText(at::IntArrayRef shape) {
 
 // Sorts the weights by role, checking names and shapes. A weight without a role is an Error.
 Weights TakeWeights(const PhiConfig& config, const ParameterMap& parameters,
-                    const std::string& source, const UpdateSource& updates = {}) {
+                    const QuantisedMap& quantised, const std::string& source,
+                    const UpdateSource& updates) {
   config.Validate(source);
   std::set<std::string> taken;
+  const auto check = [&](const std::string& name, at::IntArrayRef is, at::IntArrayRef should) {
+    if (is != should)
+      Fail("{}: tensor \"{}\" has shape {}, config.json implies {}", source, name, ShapeText(is),
+           ShapeText(should));
+    taken.insert(name);
+  };
   Weights weights = CollectWeights(
       config,
       [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
         const auto it = parameters.find(name);
         if (it == parameters.end())
           Fail("{}: tensor \"{}\" is missing; the file does not fit config.json", source, name);
-        if (it->second.sizes() != at::IntArrayRef(shape))
-          Fail("{}: tensor \"{}\" has shape {}, config.json implies {}", source, name,
-               ShapeText(it->second.sizes()), ShapeText(shape));
-        taken.insert(name);
+        check(name, it->second.sizes(), shape);
         return it->second;
       },
-      updates);
-  for (const auto& [name, tensor] : parameters)
-    if (!taken.contains(name))
-      Fail("{}: tensor \"{}\" has no place in the model that config.json describes", source, name);
+      updates,
+      [&](const std::string& name, int64_t out, int64_t in) {
+        const auto it = quantised.find(name);
+        if (it == quantised.end()) return std::shared_ptr<const QuantisedMatrix>();
+        check(name, {it->second->rows(), it->second->columns()}, {out, in});
+        return it->second;
+      });
+  const auto require_taken = [&](const auto& weights_by_name) {
+    for (const auto& [name, weight] : weights_by_name)
+      if (!taken.contains(name))
+        Fail("{}: tensor \"{}\" has no place in the model that config.json describes", source,
+             name);
+  };
+  require_taken(parameters);
+  require_taken(quantised);
   return weights;
 }
 
@@ -92,10 +107,12 @@ struct PhiModel::Pass {
   std::vector<at::Tensor>* outputs = nullptr;  // receives the output of each layer
 };
 
-PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source)
+PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source,
+                   QuantisedMap quantised)
     : config_(std::move(config)),
       parameters_(std::move(parameters)),
-      weights_(TakeWeights(config_, parameters_, source)),
+      quantised_(std::move(quantised)),
+      weights_(TakeAll(source)),
       rope_(config_, options()),
       flash_(FlashKernel(config_, options())) {
   if (!config_.masked_tokens.empty())
@@ -104,11 +121,26 @@ PhiModel::PhiModel(PhiConfig config, ParameterMap parameters, const std::string&
 
 void PhiModel::set_adapter(std::shared_ptr<const Adapter> adapter) {
   adapter_ = std::move(adapter);
-  weights_ = TakeWeights(config_, parameters_, "model", [this](const std::string& layer) {
+  weights_ = TakeAll("model");
+}
+
+Weights PhiModel::TakeAll(const std::string& source) const {
+  return TakeWeights(config_, parameters_, quantised_, source, [this](const std::string& layer) {
     if (adapter_ == nullptr) return LowRank();
     const auto it = adapter_->updates.find(layer);
     return it == adapter_->updates.end() ? LowRank() : it->second;
   });
+}
+
+BaseWeights PhiModel::base_weights() const {
+  return quantised_.empty() ? BaseWeights::kPlain : quantised_.begin()->second->format();
+}
+
+int64_t PhiModel::WeightBytes() const {
+  int64_t bytes = 0;
+  for (const auto& [name, weight] : parameters_) bytes += static_cast<int64_t>(weight.nbytes());
+  for (const auto& [name, matrix] : quantised_) bytes += matrix->bytes();
+  return bytes;
 }
 
 ParameterMap PhiModel::Trainable() const {

@@ -15,6 +15,7 @@
 
 #include "model/layers.h"
 #include "model/phi_config.h"
+#include "model/quantised_matrix.h"
 #include "model/ragged_attention.h"
 #include "model/token_forest.h"
 #include "model/weights.h"
@@ -36,8 +37,10 @@ using ParameterMap = std::map<std::string, at::Tensor>;
 class PhiModel {
  public:
   // Throws Error if a weight is missing, superfluous or has another shape than `config` implies.
-  // `source` names the origin of the weights in messages.
-  PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source);
+  // `source` names the origin of the weights in messages. Weights of linear layers may be in
+  // `quantised` instead of `parameters`.
+  PhiModel(PhiConfig config, ParameterMap parameters, const std::string& source,
+           QuantisedMap quantised = {});
 
   // Returns final hidden states [B, T, hidden] of `tokens` [B, T] (int64), causal, at positions
   // 0..T-1.
@@ -87,6 +90,12 @@ class PhiModel {
   // Flash attention for the model's device and type; null where it cannot serve (FlashKernel).
   const RaggedKernel& flash() const { return flash_; }
   const ParameterMap& parameters() const { return parameters_; }
+  // The weights that are not among the parameters.
+  const QuantisedMap& quantised() const { return quantised_; }
+  // How the weights of linear layers are stored.
+  BaseWeights base_weights() const;
+  // Returns the bytes of all weights, adapters left out.
+  int64_t WeightBytes() const;
   // The parameters by role, with the adapter's updates.
   const Weights& weights() const { return weights_; }
   // Device and type of the weights.
@@ -103,10 +112,13 @@ class PhiModel {
                     std::vector<at::Tensor>* outputs) const;
   at::Tensor Layer(int64_t index, const at::Tensor& x, const Pass& pass) const;
   at::Tensor Normed(const Norm& norm, const at::Tensor& x) const;
+  // Sorts the weights by role, with the adapter's updates.
+  Weights TakeAll(const std::string& source) const;
   Heads Project(const at::Tensor& x, const LayerWeights& layer) const;
 
   PhiConfig config_;
   ParameterMap parameters_;
+  QuantisedMap quantised_;
   std::shared_ptr<const Adapter> adapter_;
   std::set<std::string> frozen_;
   Weights weights_;

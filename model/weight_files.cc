@@ -9,6 +9,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -90,8 +91,18 @@ class Loader {
     return tensor;
   }
 
-  // Stacks the rows of several tensors.
-  at::Tensor Stack(const std::vector<WeightPart>& parts, int64_t columns) const {
+  // Returns the tensor in the file's type, on the CPU.
+  at::Tensor LoadStored(const std::string& name) const {
+    const data::TensorView view = reader_->Get(name);
+    const at::ScalarType stored = ToScalarType(view.dtype);
+    const Loader as_stored(reader_, at::kCPU, stored, WeightUse::kRollouts);
+    if (dtype_ == at::kHalf) Load(name);  // refuses what float16 does not hold
+    return as_stored.Load(name);
+  }
+
+  // Stacks the rows of several tensors, which `load` loads.
+  at::Tensor Stack(const std::vector<WeightPart>& parts, int64_t columns,
+                   at::Tensor (Loader::*load)(const std::string&) const) const {
     std::vector<at::Tensor> tensors;
     for (const WeightPart& part : parts) {
       const std::vector<int64_t> expected = {part.rows, columns};
@@ -102,7 +113,7 @@ class Loader {
         Fail("{}: tensor \"{}\" has shape [{}], config.json implies [{}]",
              reader_->FileOf(part.name).string(), part.name, fmt::join(shape, ", "),
              fmt::join(expected, ", "));
-      tensors.push_back(Load(part.name));
+      tensors.push_back((this->*load)(part.name));
     }
     const at::Tensor stacked = at::cat(tensors);
     for (const at::Tensor& tensor : tensors) ReleaseMapped(tensor);
@@ -153,9 +164,9 @@ bool HasOwnHead(const SafetensorsReader& reader, const PhiConfig& config) {
   return true;
 }
 
-std::map<std::string, at::Tensor> ReadWeights(
-    const std::shared_ptr<const SafetensorsReader>& reader, const PhiConfig& config,
-    at::Device device, at::ScalarType dtype, WeightUse use) {
+ReadWeightMaps ReadWeights(const std::shared_ptr<const SafetensorsReader>& reader,
+                           const PhiConfig& config, at::Device device, at::ScalarType dtype,
+                           WeightUse use, BaseWeights base) {
   std::set<std::string> used;
   const auto parts_of = [&](const std::string& name) {
     return config.architecture == Architecture::kLlama ? PartsOf(name, config)
@@ -169,13 +180,26 @@ std::map<std::string, at::Tensor> ReadWeights(
   });
   CheckOthers(*reader, config, used);
   const Loader loader(reader, device, dtype, use);
-  std::map<std::string, at::Tensor> weights;
+  std::set<std::string> to_quantise;
+  std::optional<Quantiser> quantise;
+  if (base != BaseWeights::kPlain) {
+    quantise.emplace(base, device);
+    for (const LinearShape& layer : LinearLayers(config))
+      if (layer.CanBeQuantised()) to_quantise.insert(layer.name + ".weight");
+  }
+  ReadWeightMaps weights;
   CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
     const auto parts = parts_of(name);
-    if (!parts.empty())
-      weights.emplace(name, loader.Stack(parts, shape[1]));
-    else if (reader->Contains(name))  // PhiModel reports what is missing
-      weights.emplace(name, loader.Load(name));
+    if (parts.empty() && !reader->Contains(name)) return at::Tensor();  // PhiModel reports it
+    if (to_quantise.contains(name)) {
+      const at::Tensor stored = parts.empty() ? loader.LoadStored(name)
+                                              : loader.Stack(parts, shape[1], &Loader::LoadStored);
+      weights.quantised.emplace(name, (*quantise)(stored));
+      ReleaseMapped(stored);
+    } else {
+      weights.plain.emplace(
+          name, parts.empty() ? loader.Load(name) : loader.Stack(parts, shape[1], &Loader::Load));
+    }
     return at::Tensor();
   });
   return weights;

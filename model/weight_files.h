@@ -13,6 +13,7 @@
 
 #include "data/weights/safetensors.h"
 #include "model/phi_config.h"
+#include "model/quantised_matrix.h"
 
 namespace pivotal::model {
 
@@ -38,12 +39,20 @@ enum class WeightUse {
   kShapes     // nobody reads a weight: tensors have shape and type, and no memory
 };
 
+// The weights of a model by their names.
+struct ReadWeightMaps {
+  std::map<std::string, at::Tensor> plain;
+  QuantisedMap quantised;  // those of linear layers, if they are to be
+};
+
 // Reads the weights that `config` implies as `dtype` to `device`; holds at most one of them twice.
+// Those of linear layers are stored as `base` says: each is quantised, from the numbers of the
+// file, before the next one is read.
 // Throws Error that names the file and the tensor if one is missing, is damaged (NaN, infinity), or
 // has no place in the model. Tensors of types that hold no weights, such as I64, are left out with
 // a warning.
-std::map<std::string, at::Tensor> ReadWeights(
-    const std::shared_ptr<const data::SafetensorsReader>& reader, const PhiConfig& config,
-    at::Device device, at::ScalarType dtype, WeightUse use);
+ReadWeightMaps ReadWeights(const std::shared_ptr<const data::SafetensorsReader>& reader,
+                           const PhiConfig& config, at::Device device, at::ScalarType dtype,
+                           WeightUse use, BaseWeights base = BaseWeights::kPlain);
 
 }  // namespace pivotal::model

@@ -3,13 +3,16 @@
 
 #include <fmt/format.h>
 
+#include "model/quantised_matrix.h"
+
 namespace pivotal::model {
 namespace {
 
 class Collector {
  public:
-  Collector(const PhiConfig& config, const WeightSource& source, const UpdateSource& updates)
-      : c_(config), source_(source), updates_(updates) {}
+  Collector(const PhiConfig& config, const WeightSource& source, const UpdateSource& updates,
+            const QuantisedSource& quantised)
+      : c_(config), source_(source), updates_(updates), quantised_(quantised) {}
 
   Weights Collect() const {
     Weights weights;
@@ -38,7 +41,8 @@ class Collector {
   }
   Linear GetLinear(const std::string& name, int64_t out, int64_t in, bool bias) const {
     Linear linear;
-    linear.weight = Get(name + ".weight", {out, in});
+    if (quantised_) linear.quantised = quantised_(name + ".weight", out, in);
+    if (!linear.quantised) linear.weight = Get(name + ".weight", {out, in});
     if (bias) linear.bias = Get(name + ".bias", {out}, Init::kZero);
     if (updates_) linear.update = updates_(name);
     return linear;
@@ -110,13 +114,22 @@ class Collector {
   const PhiConfig& c_;
   const WeightSource& source_;
   const UpdateSource& updates_;
+  const QuantisedSource& quantised_;
 };
 
 }  // namespace
 
+int64_t Linear::out() const { return quantised ? quantised->rows() : weight.size(0); }
+
+int64_t Linear::in() const { return quantised ? quantised->columns() : weight.size(1); }
+
+at::Tensor Linear::Whole(at::ScalarType type) const {
+  return quantised ? quantised->Numbers(type) : weight.detach();
+}
+
 Weights CollectWeights(const PhiConfig& config, const WeightSource& source,
-                       const UpdateSource& updates) {
-  return Collector(config, source, updates).Collect();
+                       const UpdateSource& updates, const QuantisedSource& quantised) {
+  return Collector(config, source, updates, quantised).Collect();
 }
 
 std::vector<LinearShape> LinearLayers(const PhiConfig& config) {

@@ -5,12 +5,15 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "model/phi_config.h"
 
 namespace pivotal::model {
+
+class QuantisedMatrix;
 
 // In all of these, a tensor stays undefined if the config has no such weight.
 
@@ -22,6 +25,13 @@ struct LowRank {
 struct Linear {
   at::Tensor weight, bias;  // [out, in], [out]
   LowRank update;
+  std::shared_ptr<const QuantisedMatrix> quantised;  // in place of the weight; or null
+
+  bool defined() const { return weight.defined() || quantised != nullptr; }
+  int64_t out() const;
+  int64_t in() const;
+  // Returns the weight, in `type` if it is quantised.
+  at::Tensor Whole(at::ScalarType type) const;
 };
 struct Norm {
   at::Tensor weight, bias;
@@ -57,14 +67,22 @@ using WeightSource = std::function<at::Tensor(const std::string& name,
 // Returns the update of a linear layer, e.g. "model.layers.0.self_attn.o_proj".
 using UpdateSource = std::function<LowRank(const std::string& layer)>;
 
-// Calls `source` once for every weight of a model with `config`, and `updates`, if given, once for
-// every linear layer of its decoder layers.
+// Returns the quantised weight [out, in] of a name; null for those that `source` has.
+using QuantisedSource = std::function<std::shared_ptr<const QuantisedMatrix>(
+    const std::string& name, int64_t out, int64_t in)>;
+
+// Calls `source` once for every weight of a model with `config`; `updates`, if given, once for
+// every linear layer of its decoder layers; and `quantised`, if given, before `source` for the
+// weight of every linear layer.
 Weights CollectWeights(const PhiConfig& config, const WeightSource& source,
-                       const UpdateSource& updates = {});
+                       const UpdateSource& updates = {}, const QuantisedSource& quantised = {});
 
 struct LinearShape {
   std::string name;  // e.g. "model.layers.0.self_attn.o_proj"
   int64_t out, in;
+
+  // Returns false for the router of experts, whose weight always has the model's type.
+  bool CanBeQuantised() const { return !name.ends_with("block_sparse_moe.gate"); }
 };
 // Lists the linear layers of the decoder layers, including those of experts and their router.
 std::vector<LinearShape> LinearLayers(const PhiConfig& config);

@@ -200,8 +200,7 @@ Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problem
   if (scores != nullptr) scores->Reserve(MostBytes(loaded));
   EvalOptions own = options;
   own.max_oracle_failures = problems.oracle_options.max_failures;
-  return Evaluate(LoadModel(model, model::WeightUse::kRollouts), loaded, *oracle, sampling, own,
-                  progress);
+  return Evaluate(LoadForRollouts(model, sampling), loaded, *oracle, sampling, own, progress);
 }
 
 AccuracyChange Compare(const Accuracy& before, const Accuracy& after) {

@@ -33,7 +33,7 @@ class Answerer {
            const Progress& progress)
       : io_(io),
         progress_(progress),
-        model_(LoadModel(model, model::WeightUse::kRollouts)),
+        model_(LoadForRollouts(model, sampling)),
         decoder_(model_.tokenizer()),
         stops_(model_.tokenizer(), sampling.stop),
         stop_(MakeStopRule(model_.tokenizer(), sampling.stop)),

@@ -90,9 +90,11 @@ std::string DescribeModel(const fs::path& folder, int64_t lora_rank) {
                         model::BytesText(needs[1].*field));
   };
   row("inference: weights", &model::Footprint::weights);
+  row("  linear layers in 4 bits (nf4)", &model::Footprint::nf4_weights);
   row("  keys and values, each token", &model::Footprint::kv_per_token);
   row("full fine-tuning, AdamW", &model::Footprint::full_fine_tuning);
   row(fmt::format("LoRA of rank {} on all layers", lora_rank), &model::Footprint::lora_fine_tuning);
+  row("  on weights in 4 bits (nf4)", &model::Footprint::nf4_lora_fine_tuning);
   return text;
 }
 

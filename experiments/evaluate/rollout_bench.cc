@@ -78,13 +78,6 @@ StepShares SharesOf(const model::DeviceTimes& times, std::optional<double> produ
   return shares;
 }
 
-int64_t WeightBytes(const model::PhiModel& phi) {
-  int64_t bytes = 0;
-  for (const auto& [name, weight] : phi.parameters())
-    bytes += static_cast<int64_t>(weight.nbytes());
-  return bytes;
-}
-
 void Require(bool good, const char* name, int32_t value) {
   if (!good) Fail("{} must be at least 1, got {}", name, value);
 }
@@ -122,7 +115,10 @@ std::vector<RolloutRequest> Requests(const RolloutBenchSettings& s, int64_t voca
 model::PhiModel Endless(const LoadedModel& model) {
   model::PhiConfig config = model.phi().config();
   config.eos_token_ids.clear();
-  return model::PhiModel(config, model.phi().parameters(), model.checkpoint.folder.string());
+  model::PhiModel endless(config, model.phi().parameters(), model.checkpoint.folder.string(),
+                          model.phi().quantised());
+  endless.set_adapter(model.phi().adapter());
+  return endless;
 }
 
 void CompareLogProbs(const model::PhiModel& phi, const model::EngineOptions& options,
@@ -163,7 +159,7 @@ Bench Measure(const LoadedModel& model, const SamplingSettings& sampling,
          engine.counters(), engine.decoder().device_times()});
     bench.threads = engine.decoder().threads();
     bench.weight_bytes = static_cast<int64_t>(engine.decoder().weight_bytes());
-    if (bench.weight_bytes == 0) bench.weight_bytes = WeightBytes(phi);
+    if (bench.weight_bytes == 0) bench.weight_bytes = phi.WeightBytes();
     progress.Update(i + 1, "");
   }
   progress.End();
@@ -172,7 +168,8 @@ Bench Measure(const LoadedModel& model, const SamplingSettings& sampling,
   bench.peak_rss = usage.ru_maxrss * 1024;
   if (const auto& device_times = bench.Median().device)
     bench.products_seconds = model::ProductsSeconds(phi, RowsOfStep(*device_times), /*repeats=*/7);
-  if (settings.compare && sampling.weights != "auto")
+  // On a GPU there are no other weights to compare with.
+  if (settings.compare && sampling.weights != "auto" && device.is_cpu())
     CompareLogProbs(phi, EngineOptionsOf(as_loaded, model), requests[0], first, bench);
   return bench;
 }
@@ -278,8 +275,7 @@ std::string BenchRollouts(const ModelSettings& model, const SamplingSettings& sa
                           const RolloutBenchSettings& settings, Progress& progress) {
   settings.Validate();
   if (settings.threads > 0) at::set_num_threads(settings.threads);
-  const Bench bench =
-      Measure(LoadModel(model, model::WeightUse::kRollouts), sampling, settings, progress);
+  const Bench bench = Measure(LoadForRollouts(model, sampling), sampling, settings, progress);
   return settings.json ? JsonText(bench, settings) + "\n" : PlainText(bench);
 }
 

@@ -65,7 +65,7 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   const int32_t count = options.count > 0 ? options.count : std::numeric_limits<int32_t>::max();
   const auto controls = pts::kControlNames.Names();
   if (std::ranges::find(controls, options.source) != controls.end()) {
-    const LoadedModel model = LoadModel(config.model, model::WeightUse::kRollouts);
+    const LoadedModel model = LoadForRollouts(config.model, config.sampling);
     model::RolloutEngine engine(model.phi(), EngineOptionsOf(config.sampling, model));
     return BuildControlPairs(traces, model.tokenizer(), engine,
                              pts::kControlNames.Parse(options.source), count, options.seed);

@@ -60,7 +60,7 @@ Prepared Prepare(const RunConfig& config, const std::string& device) {
   CheckAnswers(*oracle, problems, config.problems);
   ModelSettings settings = config.model;
   if (!device.empty()) settings.device = device;
-  LoadedModel model = LoadModel(settings, model::WeightUse::kRollouts);
+  LoadedModel model = LoadForRollouts(settings, config.sampling);
   options.stop = MakeStopRule(model.tokenizer(), config.sampling.stop);
   auto queries = MakeQueries(problems, model);
   CheckLengths(queries, options.max_new_tokens, model.phi().config());

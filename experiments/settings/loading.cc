@@ -28,20 +28,38 @@ namespace {
 // OpenMP ends the process where it gets none, and as many of the rollout engine.
 void RequireThreads() { const kernels::ThreadTeam trial(2 * at::get_num_threads() - 1); }
 
-LoadedModel Load(const ModelSettings& settings, model::WeightUse use) {
+LoadedModel Load(const ModelSettings& settings, model::WeightUse use, bool merge) {
   RequireThreads();
-  if (!settings.adapter.empty()) use = model::WeightUse::kAny;  // merging changes the weights
+  const auto base = model::ParseBaseWeights(settings.base_weights);
+  if (base != model::BaseWeights::kPlain) merge = false;
+  if (!settings.adapter.empty() && merge)
+    use = model::WeightUse::kAny;  // merging changes the weights
   LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),
-                                           model::ParseDType(settings.dtype), use),
+                                           model::ParseDType(settings.dtype), use, base),
                      data::PromptFormat::kPlain, settings.system, settings.dtype};
   loaded.prompt_format =
       data::MakePromptFormat(settings.prompt_format, settings.folder, loaded.tokenizer());
   if (!settings.adapter.empty()) {
     model::PhiModel& phi = *loaded.checkpoint.model;
     phi.set_adapter(model::LoadAdapter(settings.adapter, phi));
-    model::MergeAdapter(phi);
+    if (merge) model::MergeAdapter(phi);
   }
   return loaded;
+}
+
+LoadedModel LoadInMemory(const ModelSettings& settings, model::WeightUse use, bool merge) {
+  return model::WithMemoryFor("loading the model " + settings.folder.string(),
+                              "take a narrower --dtype or --weights, or close other programs",
+                              [&] { return Load(settings, use, merge); });
+}
+
+// Returns the type that stands for "auto".
+kernels::WeightType AutoWeights(const LoadedModel& model) {
+  switch (model.phi().base_weights()) {
+    case model::BaseWeights::kNf4: return kernels::WeightType::kNf4;
+    case model::BaseWeights::kInt8: return kernels::WeightType::kInt8;
+    default: return model::WeightTypeOf(model::ParseDType(model.dtype));
+  }
 }
 
 // Chooses what the settings leave to a GPU, by the memory that it has free, and says so.
@@ -64,10 +82,18 @@ void SizeByMemory(const SamplingSettings& settings, const model::PhiModel& phi,
 
 }  // namespace
 
-LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use) {
-  return model::WithMemoryFor("loading the model " + settings.folder.string(),
-                              "take a narrower --dtype or --weights, or close other programs",
-                              [&] { return Load(settings, use); });
+LoadedModel LoadModel(const ModelSettings& settings) {
+  return LoadInMemory(settings, model::WeightUse::kAny, /*merge=*/true);
+}
+
+LoadedModel LoadForRollouts(const ModelSettings& settings, const SamplingSettings& sampling) {
+  ModelSettings own = settings;
+  const auto type = kernels::FindWeightType(sampling.weights);
+  const bool is_nf4 = type == kernels::WeightType::kNf4;
+  const bool on_cpu = model::ParseDevice(settings.device).is_cpu();
+  if (!on_cpu && (is_nf4 || type == kernels::WeightType::kInt8))
+    own.base_weights = sampling.weights;
+  return LoadInMemory(own, model::WeightUse::kRollouts, /*merge=*/!is_nf4);
 }
 
 std::string ModelFingerprint(const ModelSettings& settings) {
@@ -110,7 +136,7 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings) {
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const LoadedModel& model) {
   model::EngineOptions options = EngineOptionsOf(settings);
   if (!options.weights && model.phi().options().device().is_cpu())
-    options.weights = model::WeightTypeOf(model::ParseDType(model.dtype));
+    options.weights = AutoWeights(model);
   if (!model.phi().options().device().is_cpu()) SizeByMemory(settings, model.phi(), options);
   return options;
 }

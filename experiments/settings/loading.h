@@ -31,14 +31,21 @@ struct LoadedModel {
   std::vector<TokenId> Prompt(std::span<const ChatMessage> messages) const;
 };
 
-// Loads the model; merges the adapter into the weights where there is one.
-LoadedModel LoadModel(const ModelSettings& settings, model::WeightUse use = model::WeightUse::kAny);
+// Loads the model. Merges the adapter, where there is one, into the weights, but stays beside
+// weights in 4 or 8 bits.
+LoadedModel LoadModel(const ModelSettings& settings);
+
+// Does the same for a rollout engine of EngineOptionsOf(sampling, ..), which only reads the
+// weights. On a GPU the model has the weights in 4 or 8 bits that `sampling` asks for; on a CPU the
+// engine makes its own, and an adapter stays beside those in 4 bits.
+LoadedModel LoadForRollouts(const ModelSettings& settings, const SamplingSettings& sampling);
 
 // Returns a SHA-256 that changes with the weights and with the adapter.
 std::string ModelFingerprint(const ModelSettings& settings);
 
-// Returns the options of a rollout engine. With `model`, its weight type stands for "auto", and
-// on a GPU what the settings leave open is chosen by the memory that is free. Throws
+// Returns the options of a rollout engine. With `model`, its weight type stands for "auto": how it
+// stores the weights of linear layers, or else the type of its arithmetic. On a GPU the weights are
+// the model's own, and what the settings leave open is chosen by the memory that is free. Throws
 // Error that names the setting that is out of range.
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings);
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const LoadedModel& model);

@@ -37,6 +37,7 @@ std::string FlagsBetween(const TrainSettings& from, const TrainSettings& to) {
   add(optimizer.fused_backward != old_optimizer.fused_backward, "--fused-backward");
   add(optimizer.clip_by != old_optimizer.clip_by, "--clip-by tensor");
   add(to.lora.rank != from.lora.rank, fmt::format("--lora-rank {}", to.lora.rank));
+  add(to.model.base_weights != from.model.base_weights, "--base-weights " + to.model.base_weights);
   return flags;
 }
 
@@ -127,13 +128,15 @@ std::string FootprintText(const TrainingFootprint& plan) {
 void RequireWeightsFit(const TrainSettings& settings, int64_t free) {
   const model::PhiConfig config = model::LoadPhiConfig(settings.model.folder);
   const int64_t element = ElementOf(settings.model.dtype);
-  const int64_t weights = model::FootprintOf(config, element, 1).weights;
+  const auto base = model::ParseBaseWeights(settings.model.base_weights);
+  const int64_t weights = model::WeightBytes(config, element, base);
   if (weights <= free) return;
+  const bool could_be_nf4 = base == model::BaseWeights::kPlain && settings.Adapts();
   Fail(
-      "{}: the weights alone need {} as {}, but {} are free; use {}a larger machine, or "
+      "{}: the weights alone need {} as {}, but {} are free; use {}{}a larger machine, or "
       "--ignore-memory-plan",
       settings.model.folder.string(), BytesText(weights), settings.model.dtype, BytesText(free),
-      element == 4 ? "--dtype bfloat16, or " : "");
+      element == 4 ? "--dtype bfloat16, or " : "", could_be_nf4 ? "--base-weights nf4, or " : "");
 }
 
 TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& model, int64_t tokens,
@@ -141,6 +144,7 @@ TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& mode
   const OptimizerOptions& optimizer = settings.options.optimizer;
   TrainingShape shape;
   shape.element = ElementOf(settings.model.dtype);
+  shape.base = model::ParseBaseWeights(settings.model.base_weights);
   shape.tokens = tokens;
   shape.ranks = ranks;
   shape.activation_checkpointing = settings.activation_checkpointing;
@@ -177,10 +181,14 @@ void RequireTrainingFits(const TrainSettings& settings, const model::PhiModel& m
   const int64_t room = free + plan.weights;  // the weights are loaded
   if (plan.Total() <= room) return;
   std::vector<TrainSettings> lighter = Lighter(settings, ranks);
+  TrainSettings adapted = settings;
   if (!settings.Adapts()) {
-    TrainSettings adapted = settings;
     adapted.options.optimizer = {};
     adapted.lora.rank = 16;
+    for (TrainSettings& more : Lighter(adapted, ranks)) lighter.push_back(std::move(more));
+  }
+  if (model::ParseBaseWeights(settings.model.base_weights) == model::BaseWeights::kPlain) {
+    adapted.model.base_weights = "nf4";
     for (TrainSettings& more : Lighter(adapted, ranks)) lighter.push_back(std::move(more));
   }
   const auto first = FirstOf(lighter, settings, model, largest_pass, ranks,

@@ -45,9 +45,12 @@ std::string ExamplesSum(const dpo::UnpairedData& data) {
 Json CacheKey(const std::string& examples_sum, const LoadedModel& loaded,
               const std::string& weights_sha256) {
   const model::PhiModel& model = loaded.phi();
+  std::string type = c10::toString(c10::typeMetaToScalarType(model.options().dtype()));
+  if (model.base_weights() != model::BaseWeights::kPlain)
+    type += " " + std::string(BaseWeightsName(model.base_weights()));
   return {{"weights_sha256", weights_sha256},
           {"config_sha256", data::Sha256OfFile(loaded.checkpoint.folder / "config.json")},
-          {"dtype", c10::toString(c10::typeMetaToScalarType(model.options().dtype()))},
+          {"dtype", type},
           {"pairs_sha256", examples_sum}};
 }
 

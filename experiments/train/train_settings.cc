@@ -61,6 +61,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("weights", "lora_alpha", s.lora.alpha);
   f("weights", "lora_modules", s.lora.modules);
   f("weights", "rslora", s.lora.rslora);
+  f("weights", "base_weights", s.model.base_weights);
   f("weights", "merge", s.merge);
   f("weights", "freeze", s.freeze);
   f("weights", "activation_checkpointing", s.activation_checkpointing);
@@ -170,6 +171,16 @@ void TrainSettings::Validate() const {
   if (!model.adapter.empty() && lora.rank > 0)
     Fail("--adapter continues an adapter, which has a rank; leave --lora-rank out");
   if (merge && !Adapts()) Fail("--merge needs --lora-rank or --adapter");
+  if (model::ParseBaseWeights(model.base_weights) != model::BaseWeights::kPlain) {
+    if (!Adapts())
+      Fail("--base-weights {} needs --lora-rank or --adapter: such weights are not trained",
+           model.base_weights);
+    if (merge)
+      Fail(
+          "--merge needs whole weights, which --base-weights {} does not keep; leave it out, and "
+          "merge with pivotal merge-adapter afterwards",
+          model.base_weights);
+  }
   if (Adapts() && !freeze.empty())
     Fail("--freeze needs full fine-tuning: with an adapter, all weights are frozen");
 }

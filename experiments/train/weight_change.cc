@@ -68,7 +68,11 @@ Squares OfAdapter(const model::PhiModel& model, const std::string& start) {
       }
     }
     squares.change += SquareOfProduct(b, a);
-    squares.before += Square(model.parameters().at(layer + ".weight"));
+    const std::string name = layer + ".weight";
+    const auto quantised = model.quantised().find(name);
+    squares.before +=
+        Square(quantised == model.quantised().end() ? model.parameters().at(name)
+                                                    : quantised->second->Numbers(at::kFloat));
   }
   return squares;
 }

@@ -22,10 +22,13 @@ struct LoadedModel;
 }
 
 struct ModelSettings {
-  std::filesystem::path folder;        // Hugging Face folder: config.json, *.safetensors, tokenizer
-  std::string adapter;                 // folder of a LoRA adapter in PEFT's files; "": none
-  std::string device = "auto";         // "auto" (CUDA if there is one), "cpu", "cuda", "cuda:N"
-  std::string dtype = "float32";       // "float32", "bfloat16" or "float16"
+  std::filesystem::path folder;   // Hugging Face folder: config.json, *.safetensors, tokenizer
+  std::string adapter;            // folder of a LoRA adapter in PEFT's files; "": none
+  std::string device = "auto";    // "auto" (CUDA if there is one), "cpu", "cuda", "cuda:N"
+  std::string dtype = "float32";  // "float32", "bfloat16" or "float16"
+  // Storage of the decoder's linear layers: "auto" (as dtype), "nf4" (4 bits) or "int8". Such
+  // weights are neither trained nor written; an adapter stays beside them.
+  std::string base_weights = "auto";
   std::string prompt_format = "auto";  // "auto", "template", "phi-2", "phi-3", "phi-4" or "plain"
   std::string system;                  // system message before every question; "": none
 };
@@ -38,14 +41,17 @@ struct SamplingSettings {
   int32_t batch = 0;
   int64_t kv_memory = 0;          // bytes for keys and values; 0: by the memory that is free
   std::vector<std::string> stop;  // texts that end a response
-  std::string weights = "auto";   // storage type on a CPU: "auto", "fp32", "bf16", "fp16" or "int8"
+  // Storage of the weights for decoding on a CPU: "auto" (as the model has them), "fp32", "bf16",
+  // "fp16", "int8" or "nf4". A GPU reads the model's own.
+  std::string weights = "auto";
   uint64_t seed = 1;
 };
 
 // A model with its tokenizer and prompt format. Objects can be moved, not copied.
 class Model {
  public:
-  // Loads the model, with its adapter merged into the weights. Throws Error that names the file if
+  // Loads the model, with its adapter merged into the weights (ModelSettings::base_weights). Throws
+  // Error that names the file if
   // something is missing, damaged, or of another architecture.
   static Model Load(const ModelSettings& settings);
   Model(Model&&) noexcept;

@@ -42,6 +42,27 @@ inline std::unique_ptr<model::PhiModel> InDouble(const model::PhiModel& phi) {
   return InType(phi, at::kDouble);
 }
 
+// Returns a copy of the model whose linear layers are stored as `base` says.
+inline std::unique_ptr<model::PhiModel> Quantised(const model::PhiModel& phi,
+                                                  model::BaseWeights base) {
+  const model::Quantiser quantise(base, at::kCPU);
+  model::ParameterMap parameters = phi.parameters();
+  model::QuantisedMap quantised;
+  for (const model::LinearShape& layer : model::LinearLayers(phi.config()))
+    if (layer.CanBeQuantised())
+      quantised[layer.name + ".weight"] =
+          quantise(parameters.extract(layer.name + ".weight").mapped());
+  return std::make_unique<model::PhiModel>(phi.config(), std::move(parameters), "test",
+                                           std::move(quantised));
+}
+// Returns a copy with plain weights: the numbers of the quantised ones.
+inline std::unique_ptr<model::PhiModel> WithNumbersOf(const model::PhiModel& phi) {
+  model::ParameterMap parameters = phi.parameters();
+  for (const auto& [name, matrix] : phi.quantised())
+    parameters[name] = matrix->Numbers(c10::typeMetaToScalarType(phi.options().dtype()));
+  return std::make_unique<model::PhiModel>(phi.config(), std::move(parameters), "test");
+}
+
 // A small config of one kind of Phi, by name.
 struct PhiVariant {
   std::string name;
