@@ -16,6 +16,7 @@
 
 #include "data/base/error.h"
 #include "kernels/philox.h"
+#include "model/lora.h"
 #include "model/rollout_engine.h"
 #include "tests/kernels/cuda_on_cpu.h"
 #include "tests/support/full_forward.h"
@@ -341,6 +342,33 @@ TEST(GpuDecoder, SixteenBits) {
         tokens.push_back(continuation[i]);
       }
     }
+  }
+}
+
+// Of a model in 4 or 8 bits a decoder for GPUs reads the codes: few rows, as many as a step of this
+// batch has, and the many of a prefill.
+TEST(GpuDecoder, ReadsWeightsInFourAndEightBits) {
+  const Once once;
+  PhiConfig config = testing::SmallConfig();
+  config.hidden_size = 64;  // rows of whole blocks
+  config.intermediate_size = 128;
+  config.initializer_range = 0.15;
+  const auto model = testing::SmallPhi(config);
+  const auto requests = MixedRequests();
+  for (const BaseWeights base : {BaseWeights::kNf4, BaseWeights::kInt8}) {
+    const auto quantised = testing::Quantised(*model, base),
+               there = testing::Quantised(*model, base, kDevice);
+    for (PhiModel* phi : {quantised.get(), there.get()}) {
+      if (base == BaseWeights::kInt8) continue;  // without adapter
+      phi->set_adapter(NewAdapter(*phi, {.rank = 3, .alpha = 5}, 2));
+      for (const auto& [layer, update] : phi->adapter()->updates) at::Tensor(update.b).fill_(0.03);
+    }
+    Uses uses;
+    RolloutEngine engine = Engine(*there, {.batch = 5, .prefill_tokens = 30}, uses);
+    const auto results = engine.Sample(requests, kQuiet);
+    testing::ExpectLogProbsOfFullForward(*quantised, {requests.begin(), requests.end() - 1},
+                                         {results.begin(), results.end() - 1});
+    EXPECT_GT(uses.recordings, 0);
   }
 }
 

@@ -42,16 +42,18 @@ inline std::unique_ptr<model::PhiModel> InDouble(const model::PhiModel& phi) {
   return InType(phi, at::kDouble);
 }
 
-// Returns a copy of the model whose linear layers are stored as `base` says.
+// Returns a copy of the model, on `device`, whose linear layers are stored as `base` says.
 inline std::unique_ptr<model::PhiModel> Quantised(const model::PhiModel& phi,
-                                                  model::BaseWeights base) {
-  const model::Quantiser quantise(base, at::kCPU);
+                                                  model::BaseWeights base,
+                                                  at::Device device = at::kCPU) {
+  const model::Quantiser quantise(base, device);
   model::ParameterMap parameters = phi.parameters();
   model::QuantisedMap quantised;
   for (const model::LinearShape& layer : model::LinearLayers(phi.config()))
     if (layer.CanBeQuantised())
       quantised[layer.name + ".weight"] =
           quantise(parameters.extract(layer.name + ".weight").mapped());
+  for (auto& [name, tensor] : parameters) tensor = tensor.to(device);
   return std::make_unique<model::PhiModel>(phi.config(), std::move(parameters), "test",
                                            std::move(quantised));
 }
