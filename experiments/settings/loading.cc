@@ -86,6 +86,12 @@ LoadedModel LoadModel(const ModelSettings& settings) {
   return LoadInMemory(settings, model::WeightUse::kAny, /*merge=*/true);
 }
 
+LoadedModel LoadOutline(const ModelSettings& settings) {
+  ModelSettings base = settings;
+  base.adapter.clear();
+  return LoadInMemory(base, model::WeightUse::kShapes, /*merge=*/false);
+}
+
 LoadedModel LoadForRollouts(const ModelSettings& settings, const SamplingSettings& sampling) {
   ModelSettings own = settings;
   const auto type = kernels::FindWeightType(sampling.weights);

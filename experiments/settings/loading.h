@@ -34,6 +34,8 @@ struct LoadedModel {
 // Loads the model. Merges the adapter, where there is one, into the weights, but stays beside
 // weights in 4 or 8 bits.
 LoadedModel LoadModel(const ModelSettings& settings);
+// Loads the model without its weights (WeightUse::kShapes) and without an adapter.
+LoadedModel LoadOutline(const ModelSettings& settings);
 
 // Does the same for a rollout engine of EngineOptionsOf(sampling, ..), which only reads the
 // weights. On a GPU the model has the weights in 4 or 8 bits that `sampling` asks for; on a CPU the

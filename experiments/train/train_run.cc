@@ -51,7 +51,7 @@ ModelSettings BaseOf(const TrainSettings& settings, const dpo::Ranks& ranks) {
 // and says which. Throws Error if none does. All ranks choose the same.
 TrainSettings Fitted(const TrainSettings& settings, dpo::Ranks& ranks) {
   const ModelSettings base = BaseOf(settings, ranks);
-  const LoadedModel outline = LoadModel(base, model::WeightUse::kShapes);
+  const LoadedModel outline = LoadOutline(base);
   model::PhiModel& phi = *outline.checkpoint.model;
   phi.set_frozen(model::FrozenWeights(phi, settings.freeze));
   const auto task = ReadExamples(settings, settings.data, outline);
