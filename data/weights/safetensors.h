@@ -31,8 +31,8 @@ struct TensorView {
 // Maps the file model.safetensors of a folder, or the shards that model.safetensors.index.json
 // names. Checks header sizes, offsets, shapes and overlaps before it reads any tensor, and throws
 // Error that names the file, the tensor and what was expected. A tensor of a type that DType lacks
-// is an Error only in Get() and GetAny(). Functions that take a name throw Error that names the folder if it has
-// no such tensor.
+// is an Error only in Get() and GetAny(). Functions that take a name throw Error that names the
+// folder if it has no such tensor.
 class SafetensorsReader {
  public:
   explicit SafetensorsReader(const std::filesystem::path& folder);
