@@ -97,10 +97,11 @@ TEST(TrainingFootprint, CountsTheGradientsThatAreWidenedTogether) {
   const auto working = [&](int64_t trained, int64_t element) {
     return TrainingFootprintOf(config, {.trained = trained, .trained_element = element}).working;
   };
-  const int64_t largest = 2 * config.intermediate_size * config.hidden_size;
-  EXPECT_EQ(working(kWideElements * 2, 2) - working(kWideElements * 2, 4),
-            2 * 4 * (kWideElements - largest));
-  EXPECT_EQ(working(100, 2), working(100, 4));  // no more than all
+  // Gradients in float32 are not copied.
+  EXPECT_EQ(working(kWideElements * 2, 2) - working(kWideElements * 2, 4), 2 * 4 * kWideElements);
+  EXPECT_EQ(working(100, 2) - working(100, 4), 2 * 4 * 100);  // no more than all
+  const TrainingShape quantised{.trained = 100, .trained_element = 2, .quantised = true};
+  EXPECT_EQ(TrainingFootprintOf(config, quantised).working, working(100, 4));
 }
 
 }  // namespace
