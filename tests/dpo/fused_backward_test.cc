@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <memory>
+#include <ostream>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,8 @@ struct FusedCase {
   bool tied = false, checkpointing = false, lora = false;
   OptimizerOptions optimizer = {};
 };
+
+void PrintTo(const FusedCase& c, std::ostream* out) { *out << c.name; }
 
 std::vector<FusedCase> FusedCases() {
   std::vector<FusedCase> cases = {
