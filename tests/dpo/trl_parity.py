@@ -1,11 +1,11 @@
 """Trains a small random Phi-3 with TRL on pairs of ids, for trl_parity_test.cc.
 
-usage: trl_parity.py OUT TOKENIZER single|full
-The sides of pairs are single tokens ("single") or have 1 to 24 tokens ("full"). Writes into the folder OUT:
-model/ with the tokenizer files of TOKENIZER, files of pairs, cases.json, a list of {"name", "data", "flags"} where
-`flags` are the flags of `pivotal train` for the same training, and for each case TRL's result: <name>/model.safetensors
-and <name>/log.json, a list with {"loss", "rewards/margins", ...} of every step. PIVOTAL_TRL_CASES="wpo,aot" runs these
-cases alone.
+usage: trl_parity.py OUT TOKENIZER single|full|text
+The sides of pairs are single tokens ("single") or have 1 to 24 tokens ("full"); "text" is KTO on text. Writes into the
+folder OUT: model/ with the tokenizer files of TOKENIZER, files of examples, cases.json, a list of {"name", "data",
+"flags"} where `flags` are the flags of `pivotal train` for the same training, and for each case TRL's result:
+<name>/model.safetensors and <name>/log.json, a list with {"loss", "rewards/margins", ...} of every step.
+PIVOTAL_TRL_CASES="wpo,aot" runs these cases alone.
 """
 import json
 import os
@@ -145,7 +145,7 @@ CASES = {
             f"{IN_ORDER} --objective cpo --beta 0.1 --cpo-alpha 0.5"),
     "orpo": ("orpo", dict(beta=0.1), f"{IN_ORDER} --objective orpo --beta 0.1"),
 }
-# These cases run once, on text.
+# These cases run on text.
 KTO = {
     "kto": ("kto", dict(beta=0.5, desirable_weight=1.3, undesirable_weight=0.8),
             f"{IN_ORDER} --objective kto --beta 0.5 --desirable-weight 1.3 --undesirable-weight 0.8"),
@@ -248,9 +248,10 @@ def main():
     chosen = [name for name in os.environ.get("PIVOTAL_TRL_CASES", "").split(",") if name]
     shape = sys.argv[3]
     one_batch = ONE_BATCH | (ONE_BATCH_OF_SINGLE_TOKENS if shape == "single" else {})
-    tables = [(one_batch, "batch", pairs(shape, BATCH)), (CASES, "pairs", pairs(shape, BATCH * STEPS))]
-    if shape == "full":
-        tables += [(KTO, "unpaired", texts(BATCH * STEPS, False)), (KTO_OF_PAIRS, "texts", texts(BATCH * STEPS // 2, True))]
+    if shape == "text":
+        tables = [(KTO, "unpaired", texts(BATCH * STEPS, False)), (KTO_OF_PAIRS, "texts", texts(BATCH * STEPS // 2, True))]
+    else:
+        tables = [(one_batch, "batch", pairs(shape, BATCH)), (CASES, "pairs", pairs(shape, BATCH * STEPS))]
     for table, file, lines in tables:
         data = out / f"{file}.jsonl"
         data.write_text("".join(json.dumps(line) + "\n" for line in lines))

@@ -98,7 +98,7 @@ TEST_P(TrlParity, LossesAndWeights) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Pairs, TrlParity, ::testing::Values("single", "full"),
+INSTANTIATE_TEST_SUITE_P(Data, TrlParity, ::testing::Values("single", "full", "text"),
                          [](const auto& info) { return std::string(info.param); });
 
 }  // namespace
