@@ -170,6 +170,9 @@ void TrainSettings::Validate() const {
     Fail("--bf16-update stochastic needs --dtype bfloat16, not {}", model.dtype);
   if (!model.adapter.empty() && lora.rank > 0)
     Fail("--adapter continues an adapter, which has a rank; leave --lora-rank out");
+  if (MovesReference() && model.base_weights != "auto")
+    Fail("--reference-sync-steps has not been tried with --base-weights {}; leave one of them out",
+         model.base_weights);
   if (merge && !Adapts()) Fail("--merge needs --lora-rank or --adapter");
   if (model::ParseBaseWeights(model.base_weights) != model::BaseWeights::kPlain) {
     if (!Adapts())
