@@ -21,8 +21,8 @@
 #include "data/base/names.h"
 #include "kernels/cpu_kernels.h"
 #include "kernels/thread_team.h"
-#include "model/tensor_transfer.h"
 #ifdef PIVOTAL_CUDA_DECODER
+#include <c10/cuda/CUDAGuard.h>
 #include <c10/cuda/CUDAStream.h>
 
 #include "kernels/cuda/quantised.h"
@@ -182,6 +182,7 @@ at::Tensor QuantisedMatrix::Numbers(at::ScalarType type) const {
     }
   } else {
 #ifdef PIVOTAL_CUDA_DECODER
+    const c10::cuda::CUDAGuard guard(out.device());
     void* const stream = c10::cuda::getCurrentCUDAStream(out.device().index()).stream();
     if (format_ == BaseWeights::kNf4)
       kernels::cuda::LaunchDequantise(Nf4(), ElementOf(type), out.mutable_data_ptr(), stream);
@@ -211,6 +212,7 @@ at::Tensor QuantisedMatrix::Multiply(const at::Tensor& x, const at::Tensor& bias
         .x = input.const_data_ptr(),
         .bias = bias.defined() ? bias.const_data_ptr() : nullptr,
         .out = out.mutable_data_ptr()};
+    const c10::cuda::CUDAGuard guard(x.device());
     void* const stream = c10::cuda::getCurrentCUDAStream(x.device().index()).stream();
     if (format_ == BaseWeights::kNf4)
       kernels::cuda::LaunchFewRowsProduct(task, Nf4(), stream);
