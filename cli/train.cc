@@ -258,11 +258,14 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
   sub.add_flag("--activation-checkpointing", settings.activation_checkpointing,
                "keep only the input of each layer and compute the layer twice: takes less memory "
                "and more time");
+  sub.add_flag("--shard-weights", settings.shard_weights,
+               "divide the weights, too, among the processes that mpirun or srun starts (ZeRO-3): "
+               "each keeps a part, and gets a layer's from the others while it computes it");
   auto* fit = sub.add_flag(
       "--fit", settings.fit,
       "if the memory should not be enough, choose what saves some, and say what was chosen: "
       "--activation-checkpointing, a lower --batch-size with more --gradient-accumulation, "
-      "--optimizer adamw8bit, --dtype bfloat16 with --bf16-update stochastic, --fused-backward");
+      "--shard-weights where there are several processes, --optimizer adamw8bit, --dtype bfloat16 with --bf16-update stochastic, --fused-backward");
   sub.add_flag("--ignore-memory-plan", settings.ignore_memory_plan,
                "train even if the free memory should not be enough")
       ->excludes(fit);

@@ -17,6 +17,7 @@
 #include <cstring>
 
 #include "data/base/error.h"
+#include "dpo/owned_tensors.h"
 #include "kernels/adamw8.h"
 #include "kernels/cpu_kernels.h"
 #include "kernels/philox.h"
@@ -124,6 +125,7 @@ void MakeState(const OptimizerOptions& options, TrainedTensor& tensor) {
 std::vector<std::pair<std::string, at::Tensor>> EmptyState(const OptimizerOptions& options,
                                                            const TrainedTensor& tensor) {
   TrainedTensor own = tensor;
+  own.parameter = Shape(tensor.parameter);
   MakeState(options, own);
   return own.State();
 }

@@ -45,7 +45,7 @@ struct TrainedTensor {
 // Sets master and moments of a tensor before the first step. Throws Error if the options cannot be
 // applied to its type: kStochastic needs bfloat16, 8-bit moments need float32 or 16 bits.
 void MakeState(const OptimizerOptions& options, TrainedTensor& tensor);
-// Returns the shapes and types of State() for a tensor whose state is elsewhere, as empty tensors.
+// Returns the shapes and types of State() for a tensor whose state is elsewhere, as meta tensors.
 std::vector<std::pair<std::string, at::Tensor>> EmptyState(const OptimizerOptions& options,
                                                            const TrainedTensor& tensor);
 

@@ -2,35 +2,39 @@
 #include "dpo/gradient_exchange.h"
 
 #include <ATen/ops/empty.h>
-#include <c10/core/GradMode.h>
 
 #include <algorithm>
-#include <limits>
+#include <functional>
+#include <map>
 #include <numeric>
 #include <string_view>
-#include <system_error>
 
 #include "data/base/error.h"
 
 namespace pivotal::dpo {
 namespace {
 
-// Assigns owners: the largest bucket first, each to the rank with the fewest elements so far.
+// Assigns owners: the largest bucket first, each to the rank with the fewest elements so far, and
+// among these to the one with the fewest in the same layer.
 void Assign(std::vector<Bucket>& buckets, int ranks) {
   std::vector<std::size_t> order(buckets.size());
   std::iota(order.begin(), order.end(), 0);
   std::ranges::stable_sort(order, std::ranges::greater(),
                            [&](std::size_t i) { return buckets[i].elements; });
   std::vector<int64_t> load(static_cast<std::size_t>(ranks));
+  std::map<int, std::vector<int64_t>> load_of_layer;
   for (std::size_t i : order) {
-    const auto least = std::ranges::min_element(load);
-    buckets[i].owner = static_cast<int>(least - load.begin());
-    *least += buckets[i].elements;
+    std::vector<int64_t>& in_layer =
+        load_of_layer.try_emplace(buckets[i].lowest_layer, load.size()).first->second;
+    std::size_t least = 0;
+    for (std::size_t rank = 1; rank < load.size(); ++rank)
+      if (std::pair(load[rank], in_layer[rank]) < std::pair(load[least], in_layer[least]))
+        least = rank;
+    buckets[i].owner = static_cast<int>(least);
+    load[least] += buckets[i].elements;
+    in_layer[least] += buckets[i].elements;
   }
 }
-
-// Value of complete_ that ends the sending thread.
-constexpr int64_t kStop = std::numeric_limits<int64_t>::max();
 
 // Concatenates the gradients of `tensors` into one tensor [elements], float32 or wider.
 at::Tensor Flat(const std::vector<at::Tensor>& tensors, int64_t elements) {
@@ -83,18 +87,40 @@ std::vector<Bucket> PlanBuckets(const model::ParameterMap& trainable, int ranks,
   return buckets;
 }
 
+std::vector<Bucket> PlanShards(const model::ParameterMap& weights, int ranks) {
+  std::map<int, std::vector<Bucket>, std::greater<>> by_layer;
+  for (const auto& [name, tensor] : weights) {
+    std::vector<Bucket>& buckets = by_layer[LayerOf(name)];
+    if (buckets.empty()) buckets.emplace_back();  // of vectors
+    Bucket& bucket = tensor.dim() < 2 ? buckets.front() : buckets.emplace_back();
+    bucket.names.push_back(name);
+    bucket.elements += tensor.numel();
+  }
+  std::vector<Bucket> plan;
+  for (auto& [layer, buckets] : by_layer) {
+    for (Bucket& bucket : buckets) {
+      bucket.lowest_layer = layer;
+      if (!bucket.names.empty()) plan.push_back(std::move(bucket));
+    }
+  }
+  Assign(plan, ranks);
+  return plan;
+}
+
 GradientExchange::GradientExchange(const model::ParameterMap& trainable,
-                                   const std::vector<Bucket>& buckets, Ranks& ranks)
-    : ranks_(ranks) {
+                                   const std::vector<Bucket>& buckets, Ranks& ranks,
+                                   Courier* courier)
+    : ranks_(ranks), courier_(courier != nullptr ? *courier : own_courier_.emplace()) {
   if (ranks.size() == 1) return;
   for (const Bucket& bucket : buckets) {
-    const auto index = static_cast<int64_t>(messages_.size());
+    const std::size_t index = messages_.size();
     Message& message = messages_.emplace_back();
     message.elements = bucket.elements;
     message.lowest_layer = bucket.lowest_layer;
     message.owner = bucket.owner;
     for (const std::string& name : bucket.names) {
       const at::Tensor& tensor = message.tensors.emplace_back(trainable.at(name));
+      if (courier != nullptr) continue;
       const auto hook = [this, index, layer = LayerOf(name)](const at::Tensor&) {
         OnGradient(index, layer);
       };
@@ -105,57 +131,39 @@ GradientExchange::GradientExchange(const model::ParameterMap& trainable,
 
 GradientExchange::~GradientExchange() {
   for (const auto& [tensor, hook] : hooks_) tensor.remove_hook(hook);
-  if (!sending_.valid()) return;  // it is valid if a step has failed halfway
-  complete_ = kStop;
-  complete_.notify_one();
-  sending_.wait();
 }
 
-void GradientExchange::OnGradient(int64_t index, int layer) {
-  if (!sending_.valid()) return;
-  const int64_t complete = complete_;
-  if (index < complete)
+void GradientExchange::OnGradient(std::size_t index, int layer) {
+  if (!open_) return;
+  if (index < sent_)
     Fail("a gradient came after its bucket was sent: two passes through the layers");
   if (layer == kEmbeddingLayer) return;  // its first gradient may be that of the tied output matrix
-  const auto open = std::ranges::find_if(
-      messages_, [&](const Message& message) { return message.lowest_layer <= layer; });
-  if (const int64_t now = open - messages_.begin(); now > complete) {
-    complete_ = now;
-    complete_.notify_one();
-  }
+  Reached(layer + 1);
 }
 
 void GradientExchange::Begin() {
-  if (messages_.empty()) return;
-  complete_ = 0;
-  try {
-    sending_ = std::async(std::launch::async, [this] { SendAll(); });
-  } catch (const std::system_error& error) {
-    Fail(
-        "the system does not start the thread that exchanges gradients ({}); raise the limit of "
-        "processes (ulimit -u)",
-        error.code().message());
-  }
+  open_ = true;
+  sent_ = 0;
+}
+
+void GradientExchange::Reached(int layer) {
+  const auto open = std::ranges::find_if(
+      messages_, [&](const Message& message) { return message.lowest_layer < layer; });
+  SendTo(static_cast<std::size_t>(open - messages_.begin()));
 }
 
 void GradientExchange::Finish() {
   if (messages_.empty()) return;
-  if (!sending_.valid()) Begin();  // this rank had no backward pass in this step
-  complete_ = static_cast<int64_t>(messages_.size());
-  complete_.notify_one();
-  sending_.get();
+  if (!open_) Begin();  // this rank had no backward pass in this step
+  SendTo(messages_.size());
+  open_ = false;
+  courier_.Finish();
   ranks_.Wait();
 }
 
-void GradientExchange::SendAll() {
-  const c10::NoGradGuard no_grad;
-  for (std::size_t i = 0; i < messages_.size(); ++i) {
-    const auto index = static_cast<int64_t>(i);
-    int64_t complete = complete_;
-    for (; complete <= index; complete = complete_) complete_.wait(complete);
-    if (complete == kStop) return;
-    Send(messages_[i]);
-  }
+void GradientExchange::SendTo(std::size_t end) {
+  for (; sent_ < end; ++sent_)
+    courier_.Add([this, &message = messages_[sent_]] { Send(message); });
 }
 
 void GradientExchange::Send(const Message& message) {

@@ -3,13 +3,13 @@
 
 #include <ATen/core/Tensor.h>
 
-#include <atomic>
 #include <cstdint>
-#include <future>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "dpo/courier.h"
 #include "dpo/ranks.h"
 #include "model/phi_model.h"
 
@@ -40,14 +40,20 @@ constexpr int64_t kBucketElements = 6'500'000;  // 26 MB of float32
 std::vector<Bucket> PlanBuckets(const model::ParameterMap& trainable, int ranks,
                                 int64_t limit = kBucketElements);
 
+// Divides all weights into buckets of one layer each: a matrix alone, vectors together. Each rank
+// owns about the same number of elements, of a layer's as of all.
+std::vector<Bucket> PlanShards(const model::ParameterMap& weights, int ranks);
+
 // Sends the gradients of a model's trainable tensors to the owners of their buckets. A weight may
 // accumulate its gradient in several pieces (tied weights, recomputed layers, chunks of the
 // vocabulary). A bucket is therefore sent only when the backward pass has reached a lower layer, or
 // has ended. The tensors must require gradients during the life of this object.
 class GradientExchange {
  public:
+  // With `courier`, which makes other transfers too, Reached() tells how far the backward pass is;
+  // without, the pass itself does.
   GradientExchange(const model::ParameterMap& trainable, const std::vector<Bucket>& buckets,
-                   Ranks& ranks);
+                   Ranks& ranks, Courier* courier = nullptr);
   ~GradientExchange();
   GradientExchange(const GradientExchange&) = delete;
   GradientExchange& operator=(const GradientExchange&) = delete;
@@ -55,6 +61,8 @@ class GradientExchange {
   // Announces the last backward pass before Finish(). From now on, complete buckets are sent during
   // the pass. It must go through the layers once; a second time throws Error.
   void Begin();
+  // Sends the buckets that are complete once the backward pass goes below `layer`.
+  void Reached(int layer);
   // Sends all remaining buckets; a gradient that this rank lacks counts as zero. Afterwards each
   // owner has the sum over ranks of its tensors' gradients, in float32 or wider, and no gradients
   // of other tensors.
@@ -68,15 +76,18 @@ class GradientExchange {
     int lowest_layer, owner;
   };
   // Autograd calls this before it adds a gradient to a tensor of `layer` in message `index`.
-  void OnGradient(int64_t index, int layer);
-  void SendAll();
+  void OnGradient(std::size_t index, int layer);
+  // Sends messages up to `end`, but for those that were sent.
+  void SendTo(std::size_t end);
   void Send(const Message& message);
 
   Ranks& ranks_;
   std::vector<Message> messages_;
   std::vector<std::pair<at::Tensor, unsigned>> hooks_;
-  std::atomic<int64_t> complete_ = 0;  // the first `complete_` messages may be sent
-  std::future<void> sending_;          // the thread that sends
+  bool open_ = false;     // between Begin() and Finish()
+  std::size_t sent_ = 0;  // the first `sent_` messages were given to the courier
+  std::optional<Courier> own_courier_;
+  Courier& courier_;
 };
 
 }  // namespace pivotal::dpo

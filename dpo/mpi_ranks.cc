@@ -80,6 +80,7 @@ class MpiRanks : public Ranks {
   int local_size() const override { return local_size_; }
   void Reduce(const at::Tensor& values, int root) override;
   void Broadcast(const at::Tensor& values, int root) override;
+  void BeginBroadcast(const at::Tensor& values, int root) override;
   void Wait() override;
   void Abandon(std::string_view why) override;
 
@@ -134,7 +135,12 @@ void MpiRanks::Reduce(const at::Tensor& values, int root) {
 }
 
 void MpiRanks::Broadcast(const at::Tensor& values, int root) {
-  if (GpuLink* link = LinkOf(values)) return link->Broadcast(values, root);
+  BeginBroadcast(values, root);
+  Wait();
+}
+
+void MpiRanks::BeginBroadcast(const at::Tensor& values, int root) {
+  if (GpuLink* link = LinkOf(values)) return link->BeginBroadcast(values, root);
   const at::Tensor host = OnHost(values);
   const auto size = static_cast<int>(host.element_size());
   ForPieces(host, [&](char* piece, int count) {

@@ -55,11 +55,10 @@ class NcclLink : public GpuLink {
     });
   }
 
-  void Broadcast(const at::Tensor& values, int root) override {
+  void BeginBroadcast(const at::Tensor& values, int root) override {
     Send(values, [&](void* data) {
       return ncclBroadcast(data, data, values.nbytes(), ncclUint8, root, comm_, stream_);
     });
-    Wait();
   }
 
   void Wait() override { Follow(Computation(), stream_); }

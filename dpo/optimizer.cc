@@ -50,10 +50,13 @@ ClipBy ParseClipBy(const std::string& name) { return kClips.Parse(name); }
 AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options, Ranks& ranks)
     : options_(options),
       ranks_(ranks),
+      shards_(ShardsOf(model)),
+      trains_shards_(shards_ != nullptr && model.adapter() == nullptr),
       step_(options),
       step_count_(at::zeros({}, model.options().dtype(at::kFloat))) {
   const model::ParameterMap trainable = model.Trainable();
-  const std::vector<Bucket> buckets = PlanBuckets(trainable, ranks.size());
+  const std::vector<Bucket> buckets =
+      trains_shards_ ? shards_->BucketsOf(trainable) : PlanBuckets(trainable, ranks.size());
   std::map<std::string, int> owners;
   for (const Bucket& bucket : buckets)
     for (const std::string& name : bucket.names) owners[name] = bucket.owner;
@@ -70,11 +73,17 @@ AdamW::AdamW(const model::PhiModel& model, const OptimizerOptions& options, Rank
   for (std::size_t i = 0; i < tensors_.size(); ++i)
     if (Owns(i)) own.push_back(i);
   groups_ = GroupsOf(own);
-  exchange_ = std::make_unique<GradientExchange>(trainable, buckets, ranks);
+  exchange_ = std::make_unique<GradientExchange>(
+      trainable, buckets, ranks, shards_ != nullptr ? &shards_->courier() : nullptr);
+  if (shards_ != nullptr)
+    shards_->set_backward_pass({[this] { exchange_->Begin(); },
+                                [this](int layer) { exchange_->Reached(layer); },
+                                [this] { exchange_->Finish(); }});
   if (options.fused_backward) PrepareLayers();
 }
 
 AdamW::~AdamW() {
+  if (shards_ != nullptr) shards_->set_backward_pass({});
   exchange_.reset();
   for (const auto& [tensor, hook] : hooks_) tensor.remove_hook(hook);
   for (TrainedTensor& tensor : tensors_) {
@@ -113,17 +122,17 @@ void AdamW::PrepareLayers() {
   }
 }
 
-std::map<std::string, at::Tensor> AdamW::State() const {
-  std::map<std::string, at::Tensor> state;
+OwnedTensors AdamW::State() const {
+  OwnedTensors state;
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     const auto own = Owns(i) ? tensors_[i].State() : EmptyState(options_, tensors_[i]);
     for (const auto& [name, tensor] : own) {
-      ranks_.Broadcast(tensor, owners_[i]);
-      if (Owns(i) || ranks_.rank() == 0) state[name] = tensor;
+      state.tensors[name] = tensor;
+      state.owners[name] = owners_[i];
     }
   }
   if (options_.clip_by == ClipBy::kPrevious)
-    state[kPreviousNorm] = at::full({1}, previous_norm_, at::TensorOptions(at::kFloat));
+    state.tensors[kPreviousNorm] = at::full({1}, previous_norm_, at::TensorOptions(at::kFloat));
   return state;
 }
 
@@ -141,7 +150,10 @@ void AdamW::Restore(const std::map<std::string, at::Tensor>& state, int64_t step
   };
   for (std::size_t i = 0; i < tensors_.size(); ++i) {
     if (!Owns(i)) continue;
-    for (const auto& [name, tensor] : tensors_[i].State()) tensor.copy_(find(name, tensor));
+    for (const auto& [name, tensor] : tensors_[i].State()) {
+      tensor.copy_(find(name, tensor));
+      model::ReleaseMapped(state.at(name));
+    }
   }
   if (options_.clip_by == ClipBy::kPrevious) {
     const at::Tensor norm = at::zeros({1}, at::TensorOptions(at::kFloat));
@@ -221,6 +233,7 @@ void AdamW::Update(std::span<const std::size_t> group, AdamWStep::Change change)
 }
 
 void AdamW::BeginBackward(double factor, const at::Tensor& loss) {
+  if (shards_ != nullptr) return;  // their passes tell the exchange
   if (!options_.fused_backward) return exchange_->Begin();
   BeginFused(factor);
   if (loss.defined()) nothing_.copy_(loss.detach().isfinite().logical_not());
@@ -266,7 +279,7 @@ double AdamW::Step(double factor, at::Tensor& values) {
     for (; updated_ < layers_.size(); ++updated_) UpdateLayer(layers_[updated_]);
     in_step_ = false;
   } else {
-    exchange_->Finish();
+    if (shards_ == nullptr) exchange_->Finish();
     norms_.assign(tensors_.size(), at::zeros_like(step_count_));
     for (const auto& group : groups_) TakeNorms(group);
   }
@@ -285,7 +298,7 @@ double AdamW::Step(double factor, at::Tensor& values) {
     }
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       tensors_[i].parameter.mutable_grad().reset();
-      ranks_.Broadcast(tensors_[i].parameter, owners_[i]);
+      if (!trains_shards_) ranks_.Broadcast(tensors_[i].parameter, owners_[i]);
     }
   }
   norms_.clear();

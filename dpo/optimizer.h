@@ -14,7 +14,9 @@
 
 #include "dpo/adamw_step.h"
 #include "dpo/gradient_exchange.h"
+#include "dpo/owned_tensors.h"
 #include "dpo/ranks.h"
+#include "dpo/sharded_weights.h"
 #include "model/phi_model.h"
 #include "pivotal/training.h"
 
@@ -42,7 +44,8 @@ ClipBy ParseClipBy(const std::string& name);
 //
 // Several ranks divide the optimizer state as in ZeRO-1 (arXiv 1910.02054): each rank keeps the
 // moments and float32 copies of the tensors that PlanBuckets() assigns to it, updates these tensors
-// and broadcasts them. All ranks must make the same calls.
+// and broadcasts them. All ranks must make the same calls. If the weights are sharded
+// (ShardedWeights), a rank updates those that it owns, and nothing is broadcast.
 //
 // With OptimizerOptions::fused_backward, the tensors of a layer are updated when the backward pass
 // reaches a lower layer, and their gradients freed: those of one layer exist at a time.
@@ -70,11 +73,12 @@ class AdamW {
   double Step(double factor, at::Tensor& values);
 
   // Returns moments and float32 copies by name, e.g. "first_moment.lm_head.weight",
-  // "master.lm_head.weight": the complete state on rank 0, the own part on other ranks. All ranks
-  // must call it. Tensors that this rank owns are not copied; the next step changes them.
-  std::map<std::string, at::Tensor> State() const;
-  // Continues after `steps` steps from `state`, a complete State() that may come from another
-  // number of ranks. Throws Error if a tensor is missing or has another shape or type.
+  // "master.lm_head.weight". Tensors that this rank owns are not copied; the next step changes
+  // them.
+  OwnedTensors State() const;
+  // Continues after `steps` steps from `state`, the tensors of a State() that may come from another
+  // number of ranks; this rank reads those that it owns. Throws Error if one of these is missing or
+  // has another shape or type.
   void Restore(const std::map<std::string, at::Tensor>& state, int64_t steps);
 
  private:
@@ -108,6 +112,8 @@ class AdamW {
   std::vector<TrainedTensor> tensors_;  // sorted by name
   std::vector<int> owners_;             // rank that keeps the state, by tensor
   Groups groups_;                       // own tensors
+  ShardedWeights* shards_;              // null: each rank has all weights
+  bool trains_shards_;                  // whether what is trained is sharded
   std::unique_ptr<GradientExchange> exchange_;
   AdamWStep step_;
   at::Tensor step_count_;  // steps_ as a tensor on the device

@@ -31,6 +31,9 @@ class Ranks {
   virtual void Reduce(const at::Tensor& values, int root) { (void)values, (void)root; }
   // Copies `values` (any type) of rank `root` to all ranks.
   virtual void Broadcast(const at::Tensor& values, int root) { (void)values, (void)root; }
+  // Does the same; on a GPU, the copy is valid for computations issued after the next Broadcast()
+  // or Wait().
+  virtual void BeginBroadcast(const at::Tensor& values, int root) { Broadcast(values, root); }
   // Makes computations issued from now on wait for all transfers issued so far.
   virtual void Wait() {}
   // Prints `why`, then ends the processes of all ranks, because the others could only wait for this
@@ -84,8 +87,8 @@ class GpuLink {
  public:
   virtual ~GpuLink() = default;
   virtual void Reduce(const at::Tensor& values, int root) = 0;     // like Ranks::Reduce
-  virtual void Broadcast(const at::Tensor& values, int root) = 0;  // includes a Wait()
-  virtual void Wait() = 0;                                         // like Ranks::Wait
+  virtual void BeginBroadcast(const at::Tensor& values, int root) = 0;  // like Ranks'
+  virtual void Wait() = 0;                                              // like Ranks::Wait
 };
 
 // Connects `device` of rank `rank` with those of the other `size` - 1 ranks by NCCL. `broadcast`

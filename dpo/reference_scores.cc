@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "dpo/batch.h"
+#include "dpo/sharded_weights.h"
 #include "dpo/step_plan.h"
 #include "model/tensor_transfer.h"
 #include "pivotal/error.h"
@@ -27,7 +28,8 @@ at::Tensor ScoreContinuations(const model::PhiModel& model,
     order.insert(order.end(), group.begin(), group.end());
   at::Tensor scores = at::empty({count, sides}, at::TensorOptions(at::kDouble));
   progress.Begin("reference", count, unit);
-  for (int64_t first = 0; first < count; first += batch) {
+  ForEachPass(model, (count + batch - 1) / batch, /*backward=*/false, [&](int64_t pass) {
+    const int64_t first = pass * batch;
     if (progress.StopRequested()) throw Interrupted("stopped while scoring the reference");
     const int64_t size = std::min(batch, count - first);
     const auto examples = std::span(order).subspan(first, size);
@@ -41,7 +43,7 @@ at::Tensor ScoreContinuations(const model::PhiModel& model,
                            .to(at::kCPU, at::kDouble)
                            .view({size, sides}));
     progress.Update(first + size, "");
-  }
+  });
   progress.End();
   return scores.clone();
 }

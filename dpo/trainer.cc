@@ -13,6 +13,7 @@
 
 #include "data/base/error.h"
 #include "data/base/names.h"
+#include "dpo/sharded_weights.h"
 #include "dpo/step_plan.h"
 
 namespace pivotal::dpo {
@@ -95,7 +96,8 @@ DataOrder ParseDataOrder(const std::string& name) { return kOrders.Parse(name); 
 
 Trainer::Trainer(const model::PhiModel& model, const Objective& objective,
                  const TrainOptions& options, Ranks& ranks, FollowingReference* reference)
-    : objective_(objective),
+    : model_(model),
+      objective_(objective),
       options_(options),
       ranks_(ranks),
       reference_(reference),
@@ -128,12 +130,12 @@ const StepLog& Trainer::Step() {
   const at::Tensor survey = objective_.Survey(share, options_.batch_size);
   if (survey.defined()) ranks_.Sum(survey);
   PassMetrics metrics;
-  for (const auto batch : passes) {
-    const LossTerms terms = objective_.Compute(batch, step, survey);
+  ForEachPass(model_, std::ssize(passes), /*backward=*/true, [&](int64_t i) {
+    const LossTerms terms = objective_.Compute(passes[static_cast<std::size_t>(i)], step, survey);
     metrics.Add(terms);
-    if (&batch.back() == &share.back()) optimizer_.BeginBackward(factor, terms.loss);
+    if (i + 1 == std::ssize(passes)) optimizer_.BeginBackward(factor, terms.loss);
     terms.loss.backward();
-  }
+  });
   log_.learning_rate = factor * options_.optimizer.learning_rate;
   at::Tensor values = metrics.Values();
   log_.grad_norm = optimizer_.Step(factor, values);
@@ -170,7 +172,7 @@ TrainState Trainer::State() const {
 }
 
 void Trainer::Restore(const TrainState& state) {
-  optimizer_.Restore(state.optimizer, state.step);
+  optimizer_.Restore(state.optimizer.tensors, state.step);
   if (reference_ != nullptr) reference_->Restore(state.reference);
   log_.step = state.step;
   log_.tokens = state.tokens;
@@ -183,16 +185,19 @@ int64_t TotalSteps(const Objective& objective, const TrainOptions& options) {
   return options.max_steps > 0 ? std::min(all, options.max_steps) : all;
 }
 
-int64_t LargestPass(const Objective& objective, const TrainOptions& options) {
+int64_t LargestPass(const Objective& objective, const TrainOptions& options, int ranks) {
+  const auto groups = objective.Groups();
+  const auto group_of = GroupOf(groups);
   int64_t largest = 0;
-  for (const auto& step : StepsOf(objective, objective.Groups(), options, 0))
-    for (const auto pass : Passes(step, options.batch_size))
-      largest = std::max(largest, objective.PackedLength(pass));
+  for (const auto& step : StepsOf(objective, groups, options, 0))
+    for (int rank = 0; rank < ranks; ++rank)
+      for (const auto pass : Passes(ShareOf(step, group_of, rank, ranks), options.batch_size))
+        largest = std::max(largest, objective.PackedLength(pass));
   return largest;
 }
 
-std::map<std::string, double> Measure(const Objective& objective, int64_t batch, Progress& progress,
-                                      Ranks& ranks) {
+std::map<std::string, double> Measure(const model::PhiModel& model, const Objective& objective,
+                                      int64_t batch, Progress& progress, Ranks& ranks) {
   const c10::NoGradGuard no_grad;
   const auto groups = objective.Groups();
   std::vector<int64_t> all;
@@ -204,10 +209,11 @@ std::map<std::string, double> Measure(const Objective& objective, int64_t batch,
   if (survey.defined()) ranks.Sum(survey);
   ranks.Together([&] {
     PassMetrics metrics;
-    for (const auto pass : Passes(share, batch)) {
+    const auto passes = Passes(share, batch);
+    ForEachPass(model, std::ssize(passes), /*backward=*/false, [&](int64_t i) {
       if (progress.StopRequested()) throw Interrupted("stopped while measuring held-out examples");
-      metrics.Add(objective.Compute(pass, all, survey));
-    }
+      metrics.Add(objective.Compute(passes[static_cast<std::size_t>(i)], all, survey));
+    });
     const at::Tensor values = metrics.Values();
     if (values.defined()) sums = metrics.Sums(values.cpu());
   });

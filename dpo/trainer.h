@@ -26,7 +26,7 @@ DataOrder ParseDataOrder(const std::string& name);
 struct TrainState {
   int64_t step = 0, tokens = 0, examples = 0;
   double seconds = 0;
-  std::map<std::string, at::Tensor> optimizer;  // AdamW::State()
+  OwnedTensors optimizer;                       // AdamW::State()
   std::map<std::string, at::Tensor> reference;  // FollowingReference::State(); empty without one
 };
 
@@ -56,8 +56,7 @@ class Trainer {
   // gradient is not finite; the weights then stay as they were before the step.
   const StepLog& Step();
 
-  // Returns the state of training; only rank 0's is complete, but all ranks must call it. Its
-  // tensors are not copied; the next step changes them.
+  // Returns the state of training. Its tensors are not copied; the next step changes them.
   TrainState State() const;
   // Continues after step `state.step` as if training had never stopped; the model must have the
   // weights of that moment. Throws Error if the state belongs to other weights.
@@ -67,6 +66,7 @@ class Trainer {
   const std::vector<int64_t>& Examples(int64_t step);
   [[noreturn]] void FailAt(const char* what, double value, std::span<const int64_t> examples) const;
 
+  const model::PhiModel& model_;
   const Objective& objective_;
   TrainOptions options_;
   Ranks& ranks_;
@@ -84,13 +84,13 @@ class Trainer {
 // Returns the number of optimizer steps that a Trainer makes.
 int64_t TotalSteps(const Objective& objective, const TrainOptions& options);
 
-// Returns the number of tokens in the largest forward pass of the first epoch.
-int64_t LargestPass(const Objective& objective, const TrainOptions& options);
+// Returns the number of tokens in the largest forward pass of the first epoch on any of `ranks`.
+int64_t LargestPass(const Objective& objective, const TrainOptions& options, int ranks = 1);
 
-// Computes the loss ("loss") and the metrics, means over all examples, without gradients. `batch`:
-// examples per forward pass. Only rank 0 gets the complete result. Throws Interrupted on a stop
-// request.
-std::map<std::string, double> Measure(const Objective& objective, int64_t batch, Progress& progress,
-                                      Ranks& ranks = Alone());
+// Computes the loss ("loss") and the metrics of `objective`, which was made for `model`: means over
+// all examples, without gradients. `batch`: examples per forward pass. Only rank 0 gets the
+// complete result. Throws Interrupted on a stop request.
+std::map<std::string, double> Measure(const model::PhiModel& model, const Objective& objective,
+                                      int64_t batch, Progress& progress, Ranks& ranks = Alone());
 
 }  // namespace pivotal::dpo

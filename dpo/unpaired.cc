@@ -12,6 +12,7 @@
 #include "data/base/error.h"
 #include "dpo/batch.h"
 #include "dpo/reference_scores.h"
+#include "dpo/sharded_weights.h"
 #include "dpo/step_plan.h"
 #include "model/tensor_transfer.h"
 
@@ -75,13 +76,15 @@ class UnpairedObjective : public Objective {
     if (!options_.UsesKl()) return {};
     const c10::NoGradGuard no_grad;
     at::Tensor sum = at::zeros({1}, model_.options().dtype(at::kDouble));
-    while (!share.empty()) {
-      const auto part = share.first(std::min(static_cast<std::size_t>(batch), share.size()));
-      share = share.subspan(part.size());
+    const int64_t passes = (std::ssize(share) + batch - 1) / batch;
+    ForEachPass(model_, passes, /*backward=*/false, [&](int64_t i) {
+      const auto begin = static_cast<std::size_t>(i * batch);
+      const auto part =
+          share.subspan(begin, std::min(static_cast<std::size_t>(batch), share.size() - begin));
       const Batch built = Pack(part, kMismatched).Build();
       const at::Tensor logps = PerCompletion(built, TargetLogProbs(model_, built));
       sum += (logps - ReferenceOf(part, built, kMismatched)).sum();
-    }
+    });
     return sum;
   }
 

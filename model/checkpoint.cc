@@ -21,6 +21,7 @@
 #include "kernels/philox.h"
 #include "model/config_file.h"
 #include "model/tensor_transfer.h"
+#include "model/weight_gate.h"
 
 namespace pivotal::model {
 namespace {
@@ -122,16 +123,8 @@ at::ScalarType ParseDType(const std::string& name) {
   Fail("--dtype {}: expected float32, bfloat16 or float16", name);
 }
 
-ParameterMap Shapes(const PhiConfig& config, at::ScalarType dtype) {
-  ParameterMap parameters;
-  CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
-    return parameters[name] = at::empty(shape, at::TensorOptions(at::kMeta).dtype(dtype));
-  });
-  return parameters;
-}
-
 Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarType dtype,
-                          WeightUse use, BaseWeights base) {
+                          WeightUse use, BaseWeights base, const ChooseWeights& choose) {
   PhiConfig config = LoadPhiConfig(folder);
   Checkpoint checkpoint{folder, nullptr, LoadTokenizer(folder)};
   CheckTokenizerFits(*checkpoint.tokenizer, config, folder);
@@ -144,9 +137,9 @@ Checkpoint LoadCheckpoint(const fs::path& folder, at::Device device, at::ScalarT
         folder.string());
     config.tie_word_embeddings = false;
   }
-  auto [parameters, quantised] = use == WeightUse::kShapes
-                                     ? ReadWeightMaps{Shapes(config, dtype), {}}
-                                     : ReadWeights(reader, config, device, dtype, use, base);
+  auto [parameters, quantised] =
+      use == WeightUse::kShapes ? ReadWeightMaps{Shapes(config, dtype), {}}
+                                : ReadWeights(reader, config, device, dtype, use, base, choose);
   checkpoint.model = std::make_unique<PhiModel>(
       config, std::move(parameters), reader->Files().front().string(), std::move(quantised));
   return checkpoint;
@@ -175,18 +168,17 @@ std::unique_ptr<PhiModel> RandomModel(const PhiConfig& config, uint64_t seed) {
   return std::make_unique<PhiModel>(config, std::move(parameters), "random weights");
 }
 
-void SaveTensors(const ParameterMap& tensors, const fs::path& folder, int64_t max_shard_bytes) {
-  data::WriteSafetensorsFolder(folder, TensorViews(tensors).get(), max_shard_bytes);
+void SaveTensors(const ParameterMap& tensors, const fs::path& folder, int64_t max_shard_bytes,
+                 const FetchTensor& fetch) {
+  TensorViews views(tensors, fetch);
+  data::WriteSafetensorsFolder(folder, views.get(), max_shard_bytes,
+                               [&](const std::string& name) { return views.Read(name); });
 }
 
 ParameterMap LoadTensors(const fs::path& folder) {
-  const data::SafetensorsReader reader(folder);
+  const auto reader = std::make_shared<const data::SafetensorsReader>(folder);
   ParameterMap tensors;
-  for (const std::string& name : reader.Names()) {
-    const data::TensorView view = reader.GetAny(name);
-    tensors.emplace(name, ToTensor(view, at::kCPU, ToScalarType(view.dtype)));
-    reader.Release(name);
-  }
+  for (const std::string& name : reader->Names()) tensors.emplace(name, MapTensor(reader, name));
   return tensors;
 }
 
@@ -194,6 +186,7 @@ void LoadWeights(const fs::path& folder, PhiModel& model) {
   const c10::NoGradGuard no_grad;
   const data::SafetensorsReader reader(folder);
   for (const auto& [name, weight] : model.parameters()) {
+    if (!HasMemory(weight)) continue;
     reader.RequireFinite(name);
     const at::Tensor read = ToTensor(reader.Get(name), at::kCPU, weight.scalar_type());
     if (read.sizes() != weight.sizes())
@@ -203,19 +196,20 @@ void LoadWeights(const fs::path& folder, PhiModel& model) {
   }
 }
 
-void SaveWeights(const PhiModel& model, const fs::path& folder, int64_t max_shard_bytes) {
+void SaveWeights(const PhiModel& model, const fs::path& folder, int64_t max_shard_bytes,
+                 const FetchTensor& fetch) {
   if (!model.quantised().empty())
     Fail("{}: weights in 4 or 8 bits are not written; save the adapter, or load whole weights",
          folder.string());
-  SaveTensors(model.parameters(), folder, max_shard_bytes);
+  SaveTensors(model.parameters(), folder, max_shard_bytes, fetch);
 }
 
 void SaveCheckpoint(const PhiModel& model, const fs::path& origin, const fs::path& folder,
-                    int64_t max_shard_bytes) {
+                    int64_t max_shard_bytes, const FetchTensor& fetch) {
   CopySideFiles(origin, folder);
   const auto dtype = c10::typeMetaToScalarType(model.options().dtype());
   CopyPhiConfig(model.config(), origin, std::string(kDTypes.Name(dtype)), folder);
-  SaveWeights(model, folder, max_shard_bytes);
+  SaveWeights(model, folder, max_shard_bytes, fetch);
 }
 
 int64_t SavedBytes(const PhiModel& model, const fs::path& origin) {

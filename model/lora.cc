@@ -349,8 +349,9 @@ void SaveAdapter(const Adapter& adapter, const fs::path& base, const fs::path& f
     tensors[TensorName(layer, "B")] = update.b;
     if (adapter.options.modules.empty()) modules.insert(LastPart(layer));
   }
-  const TensorViews views(tensors);
-  data::WriteSafetensors(folder / kWeightsFile, views.get());
+  TensorViews views(tensors);
+  data::WriteSafetensors(folder / kWeightsFile, views.get(),
+                         [&](const std::string& name) { return views.Read(name); });
   const Json config = {
       {"peft_type", "LORA"},
       {"task_type", "CAUSAL_LM"},

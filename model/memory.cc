@@ -152,7 +152,17 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   // activations go.
   const int64_t first = std::min(shape.trained, outside) * shape.trained_element;
   const int64_t of_layer = std::min(shape.trained, layer_parameters) * shape.trained_element;
-  if (shape.fused_backward) {
+  // A rank owns whole tensors.
+  const auto share_of = [&](int64_t numbers) {
+    return std::max(numbers / shape.ranks, std::min(largest, numbers));
+  };
+  const bool shards = shape.shard_weights && shape.ranks > 1;
+  if (shards) {
+    // Owners sum gradients in float32. Those of the embedding and of a layer are whole for a while.
+    f.gradients = share_of(shape.trained) * 4 + first + of_layer;
+    f.backward = std::max(f.activations + first + of_layer,
+                          f.gradients + f.activations / config.num_hidden_layers);
+  } else if (shape.fused_backward) {
     f.gradients = std::min(f.gradients, first + of_layer);
     f.backward = f.activations + f.gradients;
   } else {
@@ -160,11 +170,22 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
                           f.gradients + f.activations / config.num_hidden_layers);
   }
   const int64_t moments = shape.quantised ? shape.trained * 2 * (256 + 4) / 256 : shape.trained * 8;
-  f.optimizer = (moments + (shape.master ? shape.trained * 4 : 0)) / shape.ranks;
+  const int64_t state = moments + (shape.master ? shape.trained * 4 : 0);
+  f.optimizer =
+      shape.trained > 0
+          ? static_cast<int64_t>(static_cast<double>(state) / static_cast<double>(shape.trained) *
+                                 static_cast<double>(share_of(shape.trained)))
+          : 0;
   // Moments in 8 bits are updated without copies in float32.
   const bool widens = shape.trained_element < 4 && !shape.quantised;
   const int64_t wide = widens ? 2 * std::max(largest, kWideElements) : 0;
   f.working = kLogits + kLibTorch + 4 * std::min(wide, 2 * shape.trained);
+  if (shards) {
+    f.weights = share_of(parameters) * shape.element;
+    // Beside the own weights: those of two layers, and the embedding or the output matrix.
+    const int64_t gathered = outside + 2 * layer_parameters;
+    f.working += std::min(gathered * shape.element, parameters * shape.element - f.weights);
+  }
   if (shape.moves_reference) f.reference = shape.trained * shape.trained_element;
   int64_t numbers = 0;  // of the largest quantised matrix
   if (shape.base != BaseWeights::kPlain)

@@ -44,6 +44,7 @@ struct TrainingShape {
   bool quantised = false;       // it keeps its moments in 8 bits
   bool fused_backward = false;  // gradients of one layer exist at a time
   int64_t ranks = 1;            // processes that divide the optimizer's state
+  bool shard_weights = false;   // they divide weights and gradients, too
   int64_t tokens = 0;           // tokens of the largest forward pass
   bool activation_checkpointing = false;
   bool flash = false;            // attention keeps no keys and values repeated for each query head
@@ -60,8 +61,8 @@ struct TrainingFootprint {
   int64_t weights = 0, gradients = 0, optimizer = 0, activations = 0;
   // The most that gradients and activations take at one time.
   int64_t backward = 0;
-  // The gradients that are in float32 at once, the numbers of a quantised matrix, the logits of a
-  // few positions, and LibTorch itself.
+  // The gradients that are in float32 at once, the numbers of a quantised matrix, the weights that
+  // other ranks send for a while, the logits of a few positions, and LibTorch itself.
   int64_t working = 0;
   int64_t reference = 0;  // the second copy of the trained parameters
   int64_t Total() const { return weights + optimizer + backward + working + reference; }

@@ -233,10 +233,12 @@ at::Tensor PhiModel::Decode(const at::Tensor& tokens,
   at::Tensor x = at::embedding(weights_.embedding, tokens);
   if (config_.embedding_multiplier != 1.0) x = x * config_.embedding_multiplier;
   for (int64_t i = 0; i < config_.num_hidden_layers; ++i) {
+    if (gate_ != nullptr) x = EnterLayer(*gate_, i, x);
     x = activation_checkpointing_
             ? Recompute([this, i, pass](const at::Tensor& input) { return Layer(i, input, *pass); },
                         x)
             : Layer(i, x, *pass);
+    if (gate_ != nullptr) x = LeaveLayer(*gate_, i, x);
     if (pass->outputs != nullptr) pass->outputs->push_back(x.squeeze(0));
   }
   return Normed(weights_.final_norm, x);

@@ -18,6 +18,7 @@
 #include "model/quantised_matrix.h"
 #include "model/ragged_attention.h"
 #include "model/token_forest.h"
+#include "model/weight_gate.h"
 #include "model/weights.h"
 #include "pivotal/tokenizer.h"
 
@@ -73,6 +74,11 @@ class PhiModel {
   // Activation checkpointing: layers keep only their input for the backward pass, and run twice.
   void set_activation_checkpointing(bool on) { activation_checkpointing_ = on; }
 
+  // Lets `gate` bring the weights of layers into memory before a pass uses them; null: they are
+  // there. It must outlive the model, or be removed.
+  void set_gate(WeightGate* gate) { gate_ = gate; }
+  WeightGate* gate() const { return gate_; }
+
   // Adds an adapter made for this model to every forward pass; null removes it. The weights stay
   // unchanged.
   void set_adapter(std::shared_ptr<const Adapter> adapter);
@@ -126,6 +132,7 @@ class PhiModel {
   RaggedKernel flash_;
   at::Tensor masked_tokens_;  // [M] int64, never predicted; undefined if there are none
   bool activation_checkpointing_ = false;
+  WeightGate* gate_ = nullptr;
 };
 
 // Returns the names of the weights in `modules`, for set_frozen. A module is the beginning of

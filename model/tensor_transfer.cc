@@ -79,7 +79,7 @@ at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarT
 
 at::Tensor MapTensor(std::shared_ptr<const data::SafetensorsReader> reader,
                      const std::string& name) {
-  const data::TensorView view = reader->Get(name);
+  const data::TensorView view = reader->GetAny(name);
   auto mapped = std::make_unique<Mapped>(std::move(reader), name);
   return at::for_blob(const_cast<std::byte*>(view.bytes.data()), view.shape)
       .context(mapped.release(), DeleteMapped)
@@ -95,13 +95,16 @@ void ReleaseMapped(const at::Tensor& tensor) {
   mapped->reader->Release(mapped->name);
 }
 
-TensorViews::TensorViews(const std::map<std::string, at::Tensor>& tensors) {
-  for (const auto& [name, original] : tensors) {
-    const at::Tensor& tensor = on_cpu_[name] = original.detach().to(at::kCPU).contiguous();
-    views_[name] = {ToDType(tensor.scalar_type()),
-                    tensor.sizes().vec(),
-                    {static_cast<const std::byte*>(tensor.const_data_ptr()), tensor.nbytes()}};
-  }
+TensorViews::TensorViews(const std::map<std::string, at::Tensor>& tensors, FetchTensor fetch)
+    : tensors_(tensors), fetch_(std::move(fetch)) {
+  for (const auto& [name, tensor] : tensors)
+    views_[name] = {ToDType(tensor.scalar_type()), tensor.sizes().vec(), {}};
+}
+
+std::span<const std::byte> TensorViews::Read(const std::string& name) {
+  const at::Tensor tensor = fetch_ ? fetch_(name) : tensors_.at(name);
+  on_cpu_ = tensor.detach().to(at::kCPU).contiguous();
+  return {static_cast<const std::byte*>(on_cpu_.const_data_ptr()), on_cpu_.nbytes()};
 }
 
 }  // namespace pivotal::model

@@ -5,6 +5,7 @@
 #include <c10/core/Event.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -39,8 +40,8 @@ at::ScalarType ToScalarType(data::DType type);
 // Copies a tensor of a file to `device`, as `dtype`. The file may be unmapped afterwards.
 at::Tensor ToTensor(const data::TensorView& view, at::Device device, at::ScalarType dtype);
 
-// Returns a read-only tensor over the mapped file itself: on the CPU, in the file's type, keeping
-// `reader` alive. The bytes in the file must be aligned to the elements.
+// Returns a read-only tensor over the mapped file itself: on the CPU, in the file's type, whatever
+// it holds, keeping `reader` alive. The bytes in the file must be aligned to the elements.
 at::Tensor MapTensor(std::shared_ptr<const data::SafetensorsReader> reader,
                      const std::string& name);
 
@@ -48,16 +49,26 @@ at::Tensor MapTensor(std::shared_ptr<const data::SafetensorsReader> reader,
 // Does nothing for other tensors.
 void ReleaseMapped(const at::Tensor& tensor);
 
-// Views of tensors for data::WriteSafetensors, over CPU memory that lives as long as this object.
-// Throws Error for a type that safetensors files here don't hold.
+// Returns the tensor of a name, with its numbers; the caller may hold a map where some have shape
+// and type only.
+using FetchTensor = std::function<at::Tensor(const std::string& name)>;
+
+// Types and shapes of tensors for data::WriteSafetensors, and their bytes one after another: at
+// most one tensor is copied from a GPU at a time. `fetch`, if given, returns the tensors as they
+// are needed. Throws Error for a type that safetensors files here don't hold. `tensors` must
+// outlive this object.
 class TensorViews {
  public:
-  explicit TensorViews(const std::map<std::string, at::Tensor>& tensors);
+  explicit TensorViews(const std::map<std::string, at::Tensor>& tensors, FetchTensor fetch = {});
   const std::map<std::string, data::TensorView>& get() const { return views_; }
+  // Returns the bytes of a tensor, until the next call.
+  std::span<const std::byte> Read(const std::string& name);
 
  private:
-  std::map<std::string, at::Tensor> on_cpu_;
+  const std::map<std::string, at::Tensor>& tensors_;
+  FetchTensor fetch_;
   std::map<std::string, data::TensorView> views_;
+  at::Tensor on_cpu_;
 };
 
 }  // namespace pivotal::model

@@ -3,6 +3,7 @@
 
 #include <ATen/TensorOperators.h>
 #include <ATen/ops/cat.h>
+#include <ATen/ops/empty.h>
 #include <ATen/ops/isfinite.h>
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
@@ -15,6 +16,7 @@
 
 #include "data/base/error.h"
 #include "model/tensor_transfer.h"
+#include "model/weight_gate.h"
 #include "model/weights.h"
 
 namespace pivotal::model {
@@ -164,9 +166,17 @@ bool HasOwnHead(const SafetensorsReader& reader, const PhiConfig& config) {
   return true;
 }
 
+std::map<std::string, at::Tensor> Shapes(const PhiConfig& config, at::ScalarType dtype) {
+  std::map<std::string, at::Tensor> weights;
+  CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
+    return weights[name] = at::empty(shape, at::TensorOptions(at::kMeta).dtype(dtype));
+  });
+  return weights;
+}
+
 ReadWeightMaps ReadWeights(const std::shared_ptr<const SafetensorsReader>& reader,
                            const PhiConfig& config, at::Device device, at::ScalarType dtype,
-                           WeightUse use, BaseWeights base) {
+                           WeightUse use, BaseWeights base, const ChooseWeights& choose) {
   std::set<std::string> used;
   const auto parts_of = [&](const std::string& name) {
     return config.architecture == Architecture::kLlama ? PartsOf(name, config)
@@ -187,11 +197,17 @@ ReadWeightMaps ReadWeights(const std::shared_ptr<const SafetensorsReader>& reade
     for (const LinearShape& layer : LinearLayers(config))
       if (layer.CanBeQuantised()) to_quantise.insert(layer.name + ".weight");
   }
+  std::optional<std::set<std::string>> chosen;
+  if (choose) chosen = choose(Shapes(config, dtype));
   ReadWeightMaps weights;
   CollectWeights(config, [&](const std::string& name, const std::vector<int64_t>& shape, Init) {
     const auto parts = parts_of(name);
     if (parts.empty() && !reader->Contains(name)) return at::Tensor();  // PhiModel reports it
-    if (to_quantise.contains(name)) {
+    if (chosen && !chosen->contains(name)) {
+      const at::Tensor empty = at::empty(shape, at::TensorOptions(device).dtype(dtype));
+      FreeMemoryOf(empty);
+      weights.plain.emplace(name, empty);
+    } else if (to_quantise.contains(name)) {
       const at::Tensor stored = parts.empty() ? loader.LoadStored(name)
                                               : loader.Stack(parts, shape[1], &Loader::LoadStored);
       weights.quantised.emplace(name, (*quantise)(stored));

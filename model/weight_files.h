@@ -5,8 +5,10 @@
 #include <ATen/core/Tensor.h>
 
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -45,7 +47,13 @@ struct ReadWeightMaps {
   QuantisedMap quantised;  // those of linear layers, if they are to be
 };
 
-// Reads the weights that `config` implies as `dtype` to `device`; holds at most one of them twice.
+// Names the weights to read, of those with these shapes (meta tensors). Others get shape and type,
+// and no memory (FreeMemoryOf).
+using ChooseWeights =
+    std::function<std::set<std::string>(const std::map<std::string, at::Tensor>& shapes)>;
+
+// Reads the weights that `config` implies as `dtype` to `device`, or those that `choose` names if
+// it is given; holds at most one of them twice.
 // Those of linear layers are stored as `base` says: each is quantised, from the numbers of the
 // file, before the next one is read.
 // Throws Error that names the file and the tensor if one is missing, is damaged (NaN, infinity), or
@@ -53,6 +61,9 @@ struct ReadWeightMaps {
 // a warning.
 ReadWeightMaps ReadWeights(const std::shared_ptr<const data::SafetensorsReader>& reader,
                            const PhiConfig& config, at::Device device, at::ScalarType dtype,
-                           WeightUse use, BaseWeights base = BaseWeights::kPlain);
+                           WeightUse use, BaseWeights base = BaseWeights::kPlain,
+                           const ChooseWeights& choose = {});
+// Returns the weights of a model as WeightUse::kShapes has them.
+std::map<std::string, at::Tensor> Shapes(const PhiConfig& config, at::ScalarType dtype);
 
 }  // namespace pivotal::model

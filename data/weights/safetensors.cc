@@ -409,7 +409,14 @@ void SafetensorsReader::Release(std::string_view name) const {
 
 const std::vector<fs::path>& SafetensorsReader::Files() const { return impl_->files; }
 
-void WriteSafetensors(const fs::path& path, const std::map<std::string, TensorView>& tensors) {
+void WriteSafetensors(const fs::path& path, const std::map<std::string, TensorView>& tensors,
+                      const ReadBytes& read) {
+  const auto check_size = [&](const std::string& name, const TensorView& tensor,
+                              std::span<const std::byte> bytes) {
+    if (TensorSize(tensor.shape, ByteSize(tensor.dtype)) != bytes.size())
+      Fail("{}: tensor {}: {} of shape {} does not take {} bytes", path.string(), Quoted(name),
+           DTypeName(tensor.dtype), ShapeText(tensor.shape), bytes.size());
+  };
   // Wider types come first, so that every tensor is aligned to its elements.
   std::vector<std::pair<const std::string*, const TensorView*>> order;
   for (const auto& [name, tensor] : tensors) order.emplace_back(&name, &tensor);
@@ -422,11 +429,8 @@ void WriteSafetensors(const fs::path& path, const std::map<std::string, TensorVi
     if (*name == kMetadata || FindInvalidUtf8(*name) != std::string::npos) {
       Fail("{}: {} can't be the name of a tensor", path.string(), Quoted(*name));
     }
-    if (TensorSize(tensor->shape, ByteSize(tensor->dtype)) != tensor->bytes.size()) {
-      Fail("{}: tensor {}: {} of shape {} does not take {} bytes", path.string(), Quoted(*name),
-           DTypeName(tensor->dtype), ShapeText(tensor->shape), tensor->bytes.size());
-    }
-    const uint64_t end = offset + tensor->bytes.size();
+    if (!read) check_size(*name, *tensor, tensor->bytes);
+    const uint64_t end = offset + TensorSize(tensor->shape, ByteSize(tensor->dtype)).value_or(0);
     header[*name] = {{"dtype", DTypeName(tensor->dtype)},
                      {"shape", tensor->shape},
                      {"data_offsets", {offset, end}}};
@@ -438,7 +442,11 @@ void WriteSafetensors(const fs::path& path, const std::map<std::string, TensorVi
   const uint64_t size = text.size();
   sink.Write(&size, sizeof(size));
   sink.Write(text);
-  for (const auto& [name, tensor] : order) sink.Write(tensor->bytes.data(), tensor->bytes.size());
+  for (const auto& [name, tensor] : order) {
+    const std::span<const std::byte> bytes = read ? read(*name) : tensor->bytes;
+    if (read) check_size(*name, *tensor, bytes);
+    sink.Write(bytes.data(), bytes.size());
+  }
   sink.Commit();
 }
 
@@ -451,12 +459,13 @@ std::vector<Shard> SplitIntoShards(const std::map<std::string, TensorView>& tens
   std::vector<Shard> shards(1);
   uint64_t size = 0;
   for (const auto& [name, tensor] : tensors) {
-    if (!shards.back().empty() && size + tensor.bytes.size() > max_bytes) {
+    const uint64_t bytes = TensorSize(tensor.shape, ByteSize(tensor.dtype)).value_or(0);
+    if (!shards.back().empty() && size + bytes > max_bytes) {
       shards.emplace_back();
       size = 0;
     }
     shards.back()[name] = tensor;
-    size += tensor.bytes.size();
+    size += bytes;
   }
   return shards;
 }
@@ -476,22 +485,22 @@ void RemoveOtherWeights(const fs::path& folder, const std::vector<std::string>& 
 
 void WriteSafetensorsFolder(const fs::path& folder,
                             const std::map<std::string, TensorView>& tensors,
-                            int64_t max_shard_bytes) {
+                            int64_t max_shard_bytes, const ReadBytes& read) {
   if (max_shard_bytes < 1) Fail("{}: shards of {} bytes", folder.string(), max_shard_bytes);
   const auto shards = SplitIntoShards(tensors, static_cast<uint64_t>(max_shard_bytes));
   std::vector<std::string> written;
   if (shards.size() == 1) {
     written.emplace_back(kSingleFile);
-    WriteSafetensors(folder / kSingleFile, tensors);
+    WriteSafetensors(folder / kSingleFile, tensors, read);
   } else {
     json map = json::object();
     uint64_t total = 0;
     for (std::size_t i = 0; i < shards.size(); ++i) {
       written.push_back(fmt::format("model-{:05}-of-{:05}.safetensors", i + 1, shards.size()));
-      WriteSafetensors(folder / written.back(), shards[i]);
+      WriteSafetensors(folder / written.back(), shards[i], read);
       for (const auto& [name, tensor] : shards[i]) {
         map[name] = written.back();
-        total += tensor.bytes.size();
+        total += TensorSize(tensor.shape, ByteSize(tensor.dtype)).value_or(0);
       }
     }
     WriteFile(folder / kIndexFile,

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <span>
@@ -69,10 +70,14 @@ class SafetensorsReader {
   std::unique_ptr<Impl> impl_;
 };
 
+// Returns the bytes of a tensor when it is its turn to be written. They stay until the next call.
+using ReadBytes = std::function<std::span<const std::byte>(const std::string& name)>;
+
 // Writes one safetensors file through a FileSink, with the metadata {"format":"pt"} that
-// transformers requires. Wider types come first, and names are sorted within a type.
+// transformers requires. Wider types come first, and names are sorted within a type. With `read`,
+// `tensors` need only type and shape, so that not all have to be in memory at once.
 void WriteSafetensors(const std::filesystem::path& path,
-                      const std::map<std::string, TensorView>& tensors);
+                      const std::map<std::string, TensorView>& tensors, const ReadBytes& read = {});
 
 // Writes model.safetensors into `folder`. If it would exceed `max_shard_bytes`, writes the shards
 // model-00001-of-0000N.safetensors, ... in the order of the names, and
@@ -80,6 +85,6 @@ void WriteSafetensors(const std::filesystem::path& path,
 // files of these names, which a reader would take instead.
 void WriteSafetensorsFolder(const std::filesystem::path& folder,
                             const std::map<std::string, TensorView>& tensors,
-                            int64_t max_shard_bytes);
+                            int64_t max_shard_bytes, const ReadBytes& read = {});
 
 }  // namespace pivotal::data

@@ -28,14 +28,15 @@ namespace {
 // OpenMP ends the process where it gets none, and as many of the rollout engine.
 void RequireThreads() { const kernels::ThreadTeam trial(2 * at::get_num_threads() - 1); }
 
-LoadedModel Load(const ModelSettings& settings, model::WeightUse use, bool merge) {
+LoadedModel Load(const ModelSettings& settings, model::WeightUse use, bool merge,
+                 const model::ChooseWeights& choose) {
   RequireThreads();
   const auto base = model::ParseBaseWeights(settings.base_weights);
   if (base != model::BaseWeights::kPlain) merge = false;
   if (!settings.adapter.empty() && merge)
     use = model::WeightUse::kAny;  // merging changes the weights
   LoadedModel loaded{model::LoadCheckpoint(settings.folder, model::ParseDevice(settings.device),
-                                           model::ParseDType(settings.dtype), use, base),
+                                           model::ParseDType(settings.dtype), use, base, choose),
                      data::PromptFormat::kPlain, settings.system, settings.dtype};
   loaded.prompt_format =
       data::MakePromptFormat(settings.prompt_format, settings.folder, loaded.tokenizer());
@@ -47,10 +48,11 @@ LoadedModel Load(const ModelSettings& settings, model::WeightUse use, bool merge
   return loaded;
 }
 
-LoadedModel LoadInMemory(const ModelSettings& settings, model::WeightUse use, bool merge) {
+LoadedModel LoadInMemory(const ModelSettings& settings, model::WeightUse use, bool merge,
+                         const model::ChooseWeights& choose = {}) {
   return model::WithMemoryFor("loading the model " + settings.folder.string(),
                               "take a narrower --dtype or --weights, or close other programs",
-                              [&] { return Load(settings, use, merge); });
+                              [&] { return Load(settings, use, merge, choose); });
 }
 
 // Returns the type that stands for "auto".
@@ -82,8 +84,8 @@ void SizeByMemory(const SamplingSettings& settings, const model::PhiModel& phi,
 
 }  // namespace
 
-LoadedModel LoadModel(const ModelSettings& settings) {
-  return LoadInMemory(settings, model::WeightUse::kAny, /*merge=*/true);
+LoadedModel LoadModel(const ModelSettings& settings, const model::ChooseWeights& choose) {
+  return LoadInMemory(settings, model::WeightUse::kAny, /*merge=*/true, choose);
 }
 
 LoadedModel LoadOutline(const ModelSettings& settings) {

@@ -32,8 +32,8 @@ struct LoadedModel {
 };
 
 // Loads the model. Merges the adapter, where there is one, into the weights, but stays beside
-// weights in 4 or 8 bits.
-LoadedModel LoadModel(const ModelSettings& settings);
+// weights in 4 or 8 bits. `choose`: see model::ReadWeights.
+LoadedModel LoadModel(const ModelSettings& settings, const model::ChooseWeights& choose = {});
 // Loads the model without its weights (WeightUse::kShapes) and without an adapter.
 LoadedModel LoadOutline(const ModelSettings& settings);
 

@@ -31,6 +31,7 @@ std::string FlagsBetween(const TrainSettings& from, const TrainSettings& to) {
       fmt::format("--batch-size {} --gradient-accumulation {}", to.options.batch_size,
                   to.options.gradient_accumulation));
   add(to.activation_checkpointing != from.activation_checkpointing, "--activation-checkpointing");
+  add(to.shard_weights != from.shard_weights, "--shard-weights");
   add(optimizer.type != old_optimizer.type, "--optimizer adamw8bit");
   add(to.model.dtype != from.model.dtype, "--dtype " + to.model.dtype);
   add(optimizer.half_update != old_optimizer.half_update, "--bf16-update stochastic");
@@ -79,6 +80,10 @@ std::vector<TrainSettings> FewerActivations(TrainSettings settings) {
 std::vector<TrainSettings> Lighter(const TrainSettings& settings, int64_t ranks) {
   std::vector<TrainSettings> states = {settings};
   TrainSettings next = settings;
+  if (ranks > 1 && !settings.shard_weights && settings.HindersSharding().empty()) {
+    next.shard_weights = true;
+    states.push_back(next);
+  }
   if (!settings.Adapts()) {
     next.options.optimizer.type = OptimizerType::kAdamW8Bit;
     states.push_back(next);
@@ -125,18 +130,21 @@ std::string FootprintText(const TrainingFootprint& plan) {
       BytesText(plan.Total()));
 }
 
-void RequireWeightsFit(const TrainSettings& settings, int64_t free) {
+void RequireWeightsFit(const TrainSettings& settings, int64_t ranks, int64_t free) {
   const model::PhiConfig config = model::LoadPhiConfig(settings.model.folder);
   const int64_t element = ElementOf(settings.model.dtype);
   const auto base = model::ParseBaseWeights(settings.model.base_weights);
-  const int64_t weights = model::WeightBytes(config, element, base);
+  const bool shards = settings.shard_weights && ranks > 1;
+  const int64_t weights = model::WeightBytes(config, element, base) / (shards ? ranks : 1);
   if (weights <= free) return;
+  const bool could_shard = ranks > 1 && !shards && settings.HindersSharding().empty();
   const bool could_be_nf4 = base == model::BaseWeights::kPlain && settings.Adapts();
   Fail(
-      "{}: the weights alone need {} as {}, but {} are free; use {}{}a larger machine, or "
+      "{}: the weights alone need {} as {}, but {} are free; use {}{}{}a larger machine, or "
       "--ignore-memory-plan",
       settings.model.folder.string(), BytesText(weights), settings.model.dtype, BytesText(free),
-      element == 4 ? "--dtype bfloat16, or " : "", could_be_nf4 ? "--base-weights nf4, or " : "");
+      could_shard ? "--shard-weights, or " : "", element == 4 ? "--dtype bfloat16, or " : "",
+      could_be_nf4 ? "--base-weights nf4, or " : "");
 }
 
 TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& model, int64_t tokens,
@@ -147,6 +155,7 @@ TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& mode
   shape.base = model::ParseBaseWeights(settings.model.base_weights);
   shape.tokens = tokens;
   shape.ranks = ranks;
+  shape.shard_weights = settings.shard_weights;
   shape.activation_checkpointing = settings.activation_checkpointing;
   shape.moves_reference = settings.MovesReference();
   shape.trained_element = settings.Adapts() ? 4 : shape.element;

@@ -14,7 +14,8 @@ namespace pivotal::experiments {
 
 // Throws Error with a remedy if the model's weights alone need more than `free` bytes. Reads the
 // model's config only, so it can be called before the weights are loaded.
-void RequireWeightsFit(const TrainSettings& settings, int64_t free);
+// `ranks` processes divide the weights if the settings say so.
+void RequireWeightsFit(const TrainSettings& settings, int64_t ranks, int64_t free);
 
 // Counts the tokens of the largest forward pass under the given options.
 using LargestPassOf = std::function<int64_t(const TrainOptions&)>;

@@ -57,10 +57,11 @@ std::string SettingsSum(const fs::path& run) { return data::Sha256OfFile(run / "
 
 // Writes the files of a checkpoint into `folder`.
 void Fill(const fs::path& folder, const dpo::TrainState& state, const BestEvaluation& best,
-          const SaveWeightsInto& weights, const fs::path& run) {
+          const SaveWeightsInto& weights, const model::FetchTensor& fetch, const fs::path& run) {
   weights(folder);
   data::CreateFolders(folder / "optimizer");
-  model::SaveTensors(state.optimizer, folder / "optimizer");
+  model::SaveTensors(state.optimizer.tensors, folder / "optimizer", model::kDefaultShardBytes,
+                     fetch);
   if (!state.reference.empty()) {
     data::CreateFolders(folder / "reference");
     model::SaveTensors(state.reference, folder / "reference");
@@ -130,9 +131,10 @@ void CutBack(const fs::path& path, int64_t step) {
 }  // namespace
 
 void SaveTrainCheckpoint(const dpo::TrainState& state, const BestEvaluation& best,
-                         const SaveWeightsInto& weights, const fs::path& run, int64_t keep) {
+                         const SaveWeightsInto& weights, const model::FetchTensor& fetch,
+                         const fs::path& run, int64_t keep) {
   WriteFolder(OfStep(run, kCheckpoint, state.step),
-              [&](const fs::path& folder) { Fill(folder, state, best, weights, run); });
+              [&](const fs::path& folder) { Fill(folder, state, best, weights, fetch, run); });
   KeepNewest(run, kCheckpoint, keep);
 }
 
@@ -156,7 +158,7 @@ std::optional<TrainCheckpoint> FindTrainCheckpoint(const fs::path& run) {
     return TrainCheckpoint{
         folder,
         {body.at("step"), body.at("tokens"), body.at("examples"), body.at("seconds"),
-         model::LoadTensors(folder / "optimizer"),
+         {model::LoadTensors(folder / "optimizer"), {}},
          follows ? model::LoadTensors(folder / "reference") : model::ParameterMap()},
         {best.at("step"), best.at("value"), best.at("since"), best.at("evaluated")}};
   }

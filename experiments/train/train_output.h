@@ -28,12 +28,12 @@ struct TrainCheckpoint {
 using SaveWeightsInto = std::function<void(const std::filesystem::path& folder)>;
 
 // Writes RUN/checkpoint-<step> under a temporary name, then renames it: the weights, optimizer/,
-// reference/ (of a reference that follows) and state.json with the SHA-256 of every file. Then
-// removes all checkpoints but the newest `keep`. Throws Error if it fails, and removes what it has
-// written.
+// reference/ (of a reference that follows) and state.json with the SHA-256 of every file. `fetch`
+// returns the tensors of the optimizer's state. Then removes all checkpoints but the newest `keep`.
+// Throws Error if it fails, and removes what it has written.
 void SaveTrainCheckpoint(const dpo::TrainState& state, const BestEvaluation& best,
-                         const SaveWeightsInto& weights, const std::filesystem::path& run,
-                         int64_t keep);
+                         const SaveWeightsInto& weights, const model::FetchTensor& fetch,
+                         const std::filesystem::path& run, int64_t keep);
 
 // Returns the newest intact checkpoint of a run, or nothing if the run has no checkpoints. Warns of
 // each damaged one. Throws Error if all are damaged, or if RUN/train.toml has changed since the

@@ -13,6 +13,8 @@
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "data/base/run_lock.h"
+#include "dpo/owned_tensors.h"
+#include "dpo/sharded_weights.h"
 #include "experiments/settings/loading.h"
 #include "experiments/train/disk_plan.h"
 #include "experiments/train/memory_plan.h"
@@ -39,6 +41,11 @@ void RequireRanks(const TrainSettings& settings, const dpo::Ranks& ranks) {
     Fail("--fused-backward needs one process, but there are {}; leave it out", ranks.size());
 }
 
+// Returns whether the weights are divided among the ranks.
+bool Shards(const TrainSettings& settings, const dpo::Ranks& ranks) {
+  return settings.shard_weights && ranks.size() > 1;
+}
+
 // Returns the settings of the model without an adapter, on the device of this rank.
 ModelSettings BaseOf(const TrainSettings& settings, const dpo::Ranks& ranks) {
   ModelSettings base = settings.model;
@@ -58,7 +65,7 @@ TrainSettings Fitted(const TrainSettings& settings, dpo::Ranks& ranks) {
   const int64_t room = FreeMemory(model::ParseDevice(base.device), ranks);
   const auto found = FirstThatFits(
       settings, phi,
-      [&](const TrainOptions& options) { return dpo::LargestPass(*task->objective, options); },
+      [&](const TrainOptions& options) { return dpo::LargestPass(*task->objective, options, ranks.size()); },
       ranks.size(), [&](int64_t total) { return !ranks.Any(total > room); });
   if (!found)
     Fail("--fit: no way to train fits into the {} of free memory; {}, or use a larger machine",
@@ -70,12 +77,16 @@ TrainSettings Fitted(const TrainSettings& settings, dpo::Ranks& ranks) {
   return found->settings;
 }
 
-// Loads the model without the adapter of the settings, onto the device of this rank.
+// Loads the model without the adapter of the settings, onto the device of this rank; only the own
+// weights if they are divided among the ranks.
 LoadedModel LoadBase(const TrainSettings& settings, const dpo::Ranks& ranks) {
   const ModelSettings base = BaseOf(settings, ranks);
   if (!settings.ignore_memory_plan)
-    RequireWeightsFit(settings, FreeMemory(model::ParseDevice(base.device), ranks));
-  return LoadModel(base);
+    RequireWeightsFit(settings, ranks.size(), FreeMemory(model::ParseDevice(base.device), ranks));
+  if (!Shards(settings, ranks)) return LoadModel(base);
+  return LoadModel(base, [&](const model::ParameterMap& shapes) {
+    return dpo::OwnWeights(shapes, ranks.rank(), ranks.size());
+  });
 }
 
 // Holds the model, the data and the objective of a run. Loads and checks them before the output
@@ -85,6 +96,7 @@ class Job {
   Job(const TrainSettings& settings, LoadedModel base, const TrainInputs& inputs,
       Progress& progress, dpo::Ranks& ranks)
       : settings_(settings), model_(std::move(base)) {
+    if (Shards(settings, ranks)) shards_.emplace(phi(), ranks);
     phi().set_activation_checkpointing(settings.activation_checkpointing);
     const auto adapter = MakeAdapter();
     if (adapter == nullptr) phi().set_frozen(model::FrozenWeights(phi(), settings.freeze));
@@ -111,11 +123,15 @@ class Job {
   dpo::FollowingReference* reference() const { return reference_.get(); }
   const HeldOut* held_out() const { return held_out_ ? &*held_out_ : nullptr; }
 
-  // Writes the adapter if one is trained, else the weights.
-  void Save(const fs::path& folder) const {
+  // Returns the weights that Save() writes, and the base of an adapter, by their owners.
+  dpo::OwnedTensors Weights() const {
+    return shards_ ? shards_->Weights() : dpo::OwnedTensors{phi().parameters(), {}};
+  }
+  // Writes the adapter if one is trained, else the weights, which `fetch` returns.
+  void Save(const fs::path& folder, const model::FetchTensor& fetch) const {
     if (phi().adapter() != nullptr)
       return SaveAdapter(*phi().adapter(), settings_.model.folder, folder);
-    model::SaveCheckpoint(phi(), settings_.model.folder, folder, settings_.max_shard_bytes);
+    model::SaveCheckpoint(phi(), settings_.model.folder, folder, settings_.max_shard_bytes, fetch);
   }
   void Load(const fs::path& folder) const {
     if (phi().adapter() != nullptr) return phi().set_adapter(model::LoadAdapter(folder, phi()));
@@ -123,11 +139,11 @@ class Job {
   }
   // Writes the result of the run: merges the adapter first if the settings say so. If that fails,
   // the model has its adapter again, so that a checkpoint can keep it.
-  void SaveResult(const fs::path& folder) const {
+  void SaveResult(const fs::path& folder, const model::FetchTensor& fetch) const {
     const auto adapter = phi().adapter();
     if (settings_.merge) model::MergeAdapter(phi());
     try {
-      Save(folder);
+      Save(folder, fetch);
     } catch (...) {
       if (adapter != nullptr) phi().set_adapter(adapter);
       throw;
@@ -155,8 +171,8 @@ class Job {
         desirable, undesirable, least, least * 4 / 3);
   }
   void CheckMemory(dpo::Ranks& ranks) {
-    const LargestPassOf largest_pass = [this](const TrainOptions& options) {
-      return dpo::LargestPass(objective(), options);
+    const LargestPassOf largest_pass = [&](const TrainOptions& options) {
+      return dpo::LargestPass(objective(), options, ranks.size());
     };
     const auto shape = ShapeOf(settings_, phi(), largest_pass(settings_.options), ranks.size());
     const int64_t free = FreeMemory(phi().options().device(), ranks);
@@ -176,6 +192,7 @@ class Job {
 
   const TrainSettings& settings_;
   LoadedModel model_;
+  std::optional<dpo::ShardedWeights> shards_;
   std::unique_ptr<dpo::FollowingReference> reference_;
   std::unique_ptr<const TrainTask> task_;
   std::optional<HeldOut> held_out_;
@@ -253,7 +270,8 @@ class Run {
     room_.Release();
     if (log_) log_->Finish();
     WriteCard();
-    Write([&] { job_.SaveResult(output_); });
+    WriteTensors(job_.Weights(),
+                 [&](const model::FetchTensor& fetch) { job_.SaveResult(output_, fetch); });
     EndIfInTrouble();
     if (!settings_.Adapts()) change = Change();
     return {trainer_.log(), best_, !trainer_.done(), peak, job_.planned_bytes(), change};
@@ -271,6 +289,14 @@ class Run {
     } catch (const std::exception& error) {
       trouble_ = error.what();
     }
+  }
+
+  // Does the same with a function that fetches tensors from other ranks, on all of which this must
+  // be called.
+  template <typename F>
+  void WriteTensors(const dpo::OwnedTensors& tensors, F f) {
+    dpo::OnRank0(tensors, job_.phi().options().device(), ranks_,
+                 [&](const model::FetchTensor& fetch) { Write([&] { f(fetch); }); });
   }
 
   // Ends the run on all ranks if rank 0 knows a reason: tries to write a checkpoint, for
@@ -308,13 +334,17 @@ class Run {
     }
   }
 
+  // All ranks must call it; only rank 0 gets a result.
   std::optional<double> Change() const {
-    if (lock_ == nullptr) return std::nullopt;
-    try {
-      return WeightChange(job_.phi(), settings_.model);
-    } catch (const std::exception&) {  // the folder is not there any more
-      return std::nullopt;
-    }
+    std::optional<double> change;
+    dpo::OnRank0(job_.Weights(), job_.phi().options().device(), ranks_,
+                 [&](const model::FetchTensor& fetch) {
+                   try {
+                     change = WeightChange(job_.phi(), settings_.model, fetch);
+                   } catch (const std::exception&) {  // the folder is not there any more
+                   }
+                 });
+    return change;
   }
 
   void WarnOfWarmUp() const {
@@ -363,9 +393,9 @@ class Run {
     const double value = ranks_.Sum(lock_ != nullptr ? measured.at(metric) : 0.0);
     BestEvaluation best = best_;
     if (best_.step == 0 || IsBetter(metric, value, best_.value)) {
-      Write([&] {
+      WriteTensors(job_.Weights(), [&](const model::FetchTensor& fetch) {
         SaveBest(
-            step, [this](const fs::path& folder) { job_.Save(folder); }, output_);
+            step, [&](const fs::path& folder) { job_.Save(folder, fetch); }, output_);
       });
       best = {step, value, 0, step};
     } else {
@@ -385,9 +415,12 @@ class Run {
   void SaveCheckpoint() {
     if (!ranks_.Any(trainer_.log().step != saved_)) return;
     const dpo::TrainState state = trainer_.State();
-    Write([&] {
+    dpo::OwnedTensors tensors = job_.Weights();
+    tensors.tensors.insert(state.optimizer.tensors.begin(), state.optimizer.tensors.end());
+    tensors.owners.insert(state.optimizer.owners.begin(), state.optimizer.owners.end());
+    WriteTensors(tensors, [&](const model::FetchTensor& fetch) {
       SaveTrainCheckpoint(
-          state, best_, [this](const fs::path& folder) { job_.Save(folder); }, output_,
+          state, best_, [&](const fs::path& folder) { job_.Save(folder, fetch); }, fetch, output_,
           settings_.keep);
     });
     if (trouble_.empty()) saved_ = trainer_.log().step;

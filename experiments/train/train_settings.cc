@@ -65,6 +65,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("weights", "merge", s.merge);
   f("weights", "freeze", s.freeze);
   f("weights", "activation_checkpointing", s.activation_checkpointing);
+  f("weights", "shard_weights", s.shard_weights);
   f("weights", "ignore_memory_plan", s.ignore_memory_plan);
   f("weights", "half_update",
     Choice{o.optimizer.half_update, dpo::HalfUpdateName, dpo::ParseHalfUpdate});
@@ -158,6 +159,15 @@ void HeldOutSettings::Validate() const {
          fmt::join(std::begin(kMetrics) + 1, std::end(kMetrics), ", "));
 }
 
+std::string TrainSettings::HindersSharding() const {
+  if (merge) return "--merge";
+  if (MovesReference()) return "--reference-sync-steps";
+  if (!held_out.problems.file.empty()) return "--eval-problems";
+  if (model::ParseBaseWeights(model.base_weights) != model::BaseWeights::kPlain)
+    return "--base-weights " + model.base_weights;
+  return "";
+}
+
 void TrainSettings::Validate() const {
   options.Validate();
   if (!sft) loss.Validate();
@@ -184,6 +194,8 @@ void TrainSettings::Validate() const {
           "merge with pivotal merge-adapter afterwards",
           model.base_weights);
   }
+  if (const std::string hinders = HindersSharding(); shard_weights && !hinders.empty())
+    Fail("--shard-weights: {} needs all weights in each process; leave one of them out", hinders);
   if (Adapts() && !freeze.empty())
     Fail("--freeze needs full fine-tuning: with an adapter, all weights are frozen");
 }

@@ -33,7 +33,8 @@ struct Squares {
   double change = 0, before = 0;
 };
 
-Squares OfWeights(const model::PhiModel& model, const std::filesystem::path& folder) {
+Squares OfWeights(const model::PhiModel& model, const std::filesystem::path& folder,
+                  const model::FetchTensor& fetch) {
   const data::SafetensorsReader reader(folder);
   const auto read = [&](const std::string& name, const at::Tensor& weight) {
     const at::Tensor tensor =
@@ -48,13 +49,14 @@ Squares OfWeights(const model::PhiModel& model, const std::filesystem::path& fol
       for (const model::WeightPart& part : model::PartsOf(name, model.config()))
         parts.push_back(read(part.name, weight));
     const at::Tensor before = parts.empty() ? read(name, weight) : at::cat(parts);
-    squares.change += Square(weight.detach().to(at::kFloat) - before);
+    squares.change += Square(fetch(name).detach().to(at::kFloat) - before);
     squares.before += Square(before);
   }
   return squares;
 }
 
-Squares OfAdapter(const model::PhiModel& model, const std::string& start) {
+Squares OfAdapter(const model::PhiModel& model, const std::string& start,
+                  const model::FetchTensor& fetch) {
   std::shared_ptr<const model::Adapter> first;
   if (!start.empty()) first = model::LoadAdapter(start, model);
   Squares squares;
@@ -71,7 +73,7 @@ Squares OfAdapter(const model::PhiModel& model, const std::string& start) {
     const std::string name = layer + ".weight";
     const auto quantised = model.quantised().find(name);
     squares.before +=
-        Square(quantised == model.quantised().end() ? model.parameters().at(name)
+        Square(quantised == model.quantised().end() ? fetch(name)
                                                     : quantised->second->Numbers(at::kFloat));
   }
   return squares;
@@ -79,10 +81,11 @@ Squares OfAdapter(const model::PhiModel& model, const std::string& start) {
 
 }  // namespace
 
-double WeightChange(const model::PhiModel& model, const ModelSettings& settings) {
+double WeightChange(const model::PhiModel& model, const ModelSettings& settings,
+                    const model::FetchTensor& fetch) {
   const c10::NoGradGuard no_grad;
-  const Squares squares = model.adapter() != nullptr ? OfAdapter(model, settings.adapter)
-                                                     : OfWeights(model, settings.folder);
+  const Squares squares = model.adapter() != nullptr ? OfAdapter(model, settings.adapter, fetch)
+                                                     : OfWeights(model, settings.folder, fetch);
   // Rounding can make the sum of products slightly negative.
   return std::sqrt(std::max(0.0, squares.change) / squares.before);
 }

@@ -217,10 +217,13 @@ struct TrainSettings {
   std::vector<std::string>
       freeze;  // modules that are not trained, e.g. "embed_tokens", "layers.0-15"
   bool activation_checkpointing = false;  // keeps each layer's input only and computes it twice
+  // Divides the model's weights among the processes, beside the optimizer's state (ZeRO-3).
+  bool shard_weights = false;
   bool ignore_memory_plan = false;        // begins although the memory should not be enough
   // Replaces batch size and gradient accumulation (by others with the same product),
-  // activation_checkpointing, type, half_update, fused_backward and clip_by of the optimizer and
-  // the model's dtype by the first that fit into the free memory, if those given do not.
+  // activation_checkpointing, shard_weights, type, half_update, fused_backward and clip_by of the
+  // optimizer and the model's dtype by the first that fit into the free memory, if those given do
+  // not.
   bool fit = false;
   bool reference_cache = true;  // keeps the reference's log-probabilities beside the pairs
   HeldOutSettings held_out;
@@ -236,6 +239,8 @@ struct TrainSettings {
   bool TrainsPairs() const { return !sft && loss.method != PreferenceMethod::kKto; }
   // Returns true if a second copy of what is trained follows it as the reference.
   bool MovesReference() const { return !sft && loss.MovesReference(); }
+  // Returns the setting that shard_weights cannot be combined with, as a flag; "" if there is none.
+  std::string HindersSharding() const;
   // Returns true if an adapter is all that is written.
   bool WritesAdapter() const { return Adapts() && !merge; }
   // Throws Error that names the field and its range.

@@ -87,7 +87,7 @@ TEST_P(FusedBackward, MakesTheSameStepsToTheBit) {
     Trainer trainer(*model, *objective, options);
     std::vector<double> norms;
     while (!trainer.done()) norms.push_back(trainer.Step().grad_norm);
-    auto state = trainer.State().optimizer;
+    auto state = trainer.State().optimizer.tensors;
     for (const auto& [name, tensor] : model->Trainable()) state[name] = tensor.detach();
     return std::pair(norms, state);
   };

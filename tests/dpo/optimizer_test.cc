@@ -92,7 +92,7 @@ std::unique_ptr<model::PhiModel> WidePhi() {
 
 // Returns copies of a model's weights and of the optimizer's state.
 std::map<std::string, at::Tensor> Everything(const model::PhiModel& model, const AdamW& optimizer) {
-  std::map<std::string, at::Tensor> all = optimizer.State();
+  std::map<std::string, at::Tensor> all = optimizer.State().tensors;
   for (const auto& [name, tensor] : model.parameters()) all[name] = tensor.detach();
   for (auto& [name, tensor] : all) tensor = tensor.clone();
   return all;
@@ -148,7 +148,7 @@ TEST(AdamW, LeavesWeightsAndStateAloneWhenALossIsNotFinite) {
 TEST(AdamW8Bit, KeepsLargeMatricesIn8Bits) {
   const auto model = WidePhi();
   const AdamW optimizer(*model, {.type = OptimizerType::kAdamW8Bit});
-  const auto state = optimizer.State();
+  const auto state = optimizer.State().tensors;
   int64_t large = 0;
   for (const auto& [name, parameter] : model->parameters()) {
     const bool quantised = parameter.dim() == 2 && parameter.numel() >= 4096;
@@ -177,7 +177,7 @@ TEST(AdamW8Bit, StaysNearAdamWIn32Bits) {
     AdamW narrow(*model, options);
     const auto trained = [&](const model::PhiModel& phi, const AdamW& optimizer) {
       return type == at::kFloat ? phi.parameters().at("lm_head.weight").detach()
-                                : optimizer.State().at("master.lm_head.weight");
+                                : optimizer.State().tensors.at("master.lm_head.weight");
     };
     const at::Tensor weight = trained(*model, narrow), want = trained(*other, wide);
     const at::Tensor begin = want.clone();
@@ -206,7 +206,7 @@ TEST(AdamW8Bit, GoesOnFromASavedStateToTheBit) {
       optimizer.Step(1);
     }
     const testing::TempDir folder;
-    model::SaveTensors(optimizer.State(), folder.path());
+    model::SaveTensors(optimizer.State().tensors, folder.path());
     std::unique_ptr<model::PhiModel> other;
     {
       const c10::NoGradGuard no_grad;
@@ -233,7 +233,7 @@ TEST(AdamW8Bit, RefusesFloat64) {
 TEST(AdamW, ClipsEachTensorOrByThePreviousNorm) {
   const auto model = WidePhi(), other = WidePhi();
   const auto clipped = [&](const AdamW& optimizer, const std::string& name) {
-    return optimizer.State().at("first_moment." + name).norm().item<double>() * 10;
+    return optimizer.State().tensors.at("first_moment." + name).norm().item<double>() * 10;
   };
   {
     AdamW optimizer(*model, {.max_grad_norm = 3, .clip_by = ClipBy::kTensor});
@@ -256,7 +256,7 @@ TEST(AdamW, ClipsEachTensorOrByThePreviousNorm) {
   EXPECT_GT(norm * 3 / first, 3) << "more than the largest norm: the step before was smaller";
   // A saved state has the norm.
   AdamW restored(*other, {.beta1 = 0, .max_grad_norm = 3, .clip_by = ClipBy::kPrevious});
-  restored.Restore(optimizer.State(), 2);
+  restored.Restore(optimizer.State().tensors, 2);
   SetGradients(*model, 2);
   SetGradients(*other, 2);
   EXPECT_EQ(optimizer.Step(1), restored.Step(1));

@@ -176,7 +176,7 @@ TEST(Train, RefusesAStateOfOtherWeights) {
   const auto objective = MakeSftObjective(*model, examples);
   Trainer trainer(*model, *objective, Fast());
   TrainState state = trainer.State();
-  state.optimizer.erase(state.optimizer.begin());
+  state.optimizer.tensors.erase(state.optimizer.tensors.begin());
   EXPECT_THROW(trainer.Restore(state), Error);
 }
 
@@ -186,7 +186,7 @@ TEST(Measure, IsTheMeanOverAllExamples) {
   const auto model = testing::SmallPhi();
   const auto objective = Dpo(*model, pairs, 0.2);
   Progress quiet;
-  const auto measured = Measure(*objective, 3, quiet);
+  const auto measured = Measure(*model, *objective, 3, quiet);
   TrainOptions options = Fast();
   options.batch_size = 10;
   Trainer trainer(*model, *objective, options);

@@ -289,7 +289,7 @@ Outcome TrainKto(int64_t batch_size, int64_t accumulation, Ranks& ranks) {
   Outcome outcome;
   for (Trainer trainer(*model, *objective, options, ranks); !trainer.done();)
     outcome.logs.push_back(trainer.Step());
-  outcome.measured = Measure(*objective, 3, quiet, ranks);
+  outcome.measured = Measure(*model, *objective, 3, quiet, ranks);
   for (const auto& [name, tensor] : model->Trainable())
     outcome.weights[name] = tensor.detach().clone();
   return outcome;

@@ -281,7 +281,9 @@ TEST_F(QuantisedFiles, AreNotWrittenOrMerged) {
 TEST_F(QuantisedFiles, RefuseWhatFloat16DoesNotHold) {
   Save(testing::SmallConfig());
   auto tensors = LoadTensors(folder_.path());
-  tensors.at("model.layers.1.mlp.down_proj.weight")[3][2] = 70000;
+  at::Tensor& large = tensors.at("model.layers.1.mlp.down_proj.weight");
+  large = large.clone();
+  large[3][2] = 70000;
   SaveTensors(tensors, folder_.path());
   EXPECT_THAT(testing::ErrorText([&] { Load(at::kHalf, BaseWeights::kNf4); }),
               HasSubstr("\"model.layers.1.mlp.down_proj.weight\" holds numbers beyond the range"));

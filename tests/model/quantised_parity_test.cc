@@ -75,8 +75,9 @@ TEST_F(QuantisedParity, CodesAreThoseOfBitsandbytes) {
   matrices["half"] = matrices["half"].to(at::kBFloat16);
   matrices["whole"].narrow(0, 20, 3).zero_();  // blocks of zeros
   const std::string file = (temp_.path() / "matrices").string();
-  const TensorViews views(matrices);
-  data::WriteSafetensors(file, views.get());
+  TensorViews views(matrices);
+  data::WriteSafetensors(file, views.get(),
+                         [&](const std::string& name) { return views.Read(name); });
   Python("matrices " + file);
   const auto reader = data::SafetensorsReader::OfFile(file + ".nf4");
   const Quantiser quantise(BaseWeights::kNf4, at::kCPU);
