@@ -162,8 +162,7 @@ void GradientExchange::Finish() {
 }
 
 void GradientExchange::SendTo(std::size_t end) {
-  for (; sent_ < end; ++sent_)
-    courier_.Add([this, &message = messages_[sent_]] { Send(message); });
+  for (; sent_ < end; ++sent_) courier_.Add([this, &message = messages_[sent_]] { Send(message); });
 }
 
 void GradientExchange::Send(const Message& message) {

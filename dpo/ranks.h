@@ -86,7 +86,7 @@ std::string RankDevice(const std::string& device, int local_rank, int local_size
 class GpuLink {
  public:
   virtual ~GpuLink() = default;
-  virtual void Reduce(const at::Tensor& values, int root) = 0;     // like Ranks::Reduce
+  virtual void Reduce(const at::Tensor& values, int root) = 0;          // like Ranks::Reduce
   virtual void BeginBroadcast(const at::Tensor& values, int root) = 0;  // like Ranks'
   virtual void Wait() = 0;                                              // like Ranks::Wait
 };

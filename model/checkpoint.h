@@ -30,13 +30,13 @@ struct Checkpoint {
 };
 
 // Reads config.json, the weights (as `dtype`, on `device`, those of linear layers stored as `base`
-// says; see ReadWeights) and the tokenizer. If no generation_config.json names stop tokens, adds the tokenizer's end token and the family's
-// end-of-turn tokens to those of config.json. Throws Error that names the file if something is
-// missing, damaged or of another architecture, or if the tokenizer has more ids than the model.
+// says; see ReadWeights) and the tokenizer. If no generation_config.json names stop tokens, adds
+// the tokenizer's end token and the family's end-of-turn tokens to those of config.json. Throws
+// Error that names the file if something is missing, damaged or of another architecture, or if the
+// tokenizer has more ids than the model.
 Checkpoint LoadCheckpoint(const std::filesystem::path& folder, at::Device device,
                           at::ScalarType dtype, WeightUse use = WeightUse::kAny,
-                          BaseWeights base = BaseWeights::kPlain,
-                          const ChooseWeights& choose = {});
+                          BaseWeights base = BaseWeights::kPlain, const ChooseWeights& choose = {});
 
 // Makes a model with random weights as transformers initialises them: normal(0,
 // initializer_range), norms one, biases zero.

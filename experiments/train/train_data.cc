@@ -230,9 +230,8 @@ void HeldOut::RequireKtoMetric(const std::string& metric) const {
 std::map<std::string, double> HeldOut::Measure(Progress& progress) const {
   std::map<std::string, double> measured;
   if (task_ != nullptr) {
-    for (const auto& [name, value] :
-         dpo::Measure(model_.phi(), *task_->objective, settings_.options.batch_size, progress,
-                      ranks_))
+    for (const auto& [name, value] : dpo::Measure(model_.phi(), *task_->objective,
+                                                  settings_.options.batch_size, progress, ranks_))
       measured["eval_" + name] = value;
   }
   if (problem_count_ > 0) {

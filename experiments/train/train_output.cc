@@ -157,7 +157,10 @@ std::optional<TrainCheckpoint> FindTrainCheckpoint(const fs::path& run) {
     const bool follows = data::Exists(folder / "reference");
     return TrainCheckpoint{
         folder,
-        {body.at("step"), body.at("tokens"), body.at("examples"), body.at("seconds"),
+        {body.at("step"),
+         body.at("tokens"),
+         body.at("examples"),
+         body.at("seconds"),
          {model::LoadTensors(folder / "optimizer"), {}},
          follows ? model::LoadTensors(folder / "reference") : model::ParameterMap()},
         {best.at("step"), best.at("value"), best.at("since"), best.at("evaluated")}};

@@ -65,7 +65,9 @@ TrainSettings Fitted(const TrainSettings& settings, dpo::Ranks& ranks) {
   const int64_t room = FreeMemory(model::ParseDevice(base.device), ranks);
   const auto found = FirstThatFits(
       settings, phi,
-      [&](const TrainOptions& options) { return dpo::LargestPass(*task->objective, options, ranks.size()); },
+      [&](const TrainOptions& options) {
+        return dpo::LargestPass(*task->objective, options, ranks.size());
+      },
       ranks.size(), [&](int64_t total) { return !ranks.Any(total > room); });
   if (!found)
     Fail("--fit: no way to train fits into the {} of free memory; {}, or use a larger machine",

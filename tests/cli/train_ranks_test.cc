@@ -8,7 +8,10 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -104,6 +107,98 @@ TEST_F(TrainRanks, GiveTheLossesAndWeightsOfOneRank) {
   }
 }
 
+TEST_F(TrainRanks, GiveTheSameWithShardedWeights) {
+  const std::string command = Train(
+      "--gradient-accumulation 2 --activation-checkpointing --save-steps 1 --keep 9 "
+      "--eval-steps 2 --eval-data " +
+      Path("pairs.jsonl"));
+  const auto one = RunCommand(command + Path("one"));
+  ASSERT_EQ(one.code, 0) << one.output;
+  fs::remove(Path("pairs.jsonl.reference.json"));  // two ranks make it again, four ranks read it
+  for (int ranks : {2, 4}) {
+    const std::string output = "many" + std::to_string(ranks);
+    const auto many = RunCommand(Mpirun(ranks) + command + Path(output) + " --shard-weights");
+    ASSERT_EQ(many.code, 0) << many.output;
+    EXPECT_THAT(many.output, HasSubstr("the trained weights have moved by "));
+    ExpectLog(output, Log("one"));
+    EXPECT_LE(Difference(Path("one"), Path(output)), 1e-5);
+    EXPECT_LE(Difference(Path("one/best-4"), Path(output + "/best-4")), 1e-5);
+    EXPECT_LE(
+        Difference(Path("one/checkpoint-3/optimizer"), Path(output + "/checkpoint-3/optimizer")),
+        1e-4);
+  }
+  // A run goes on with another number of processes.
+  fs::remove_all(Path("many2/checkpoint-3"));
+  fs::remove(Path("many2/model.safetensors"));
+  const auto resumed = RunCommand(std::string(PIVOTAL_BINARY) + " train --resume " + Path("many2"));
+  ASSERT_EQ(resumed.code, 0) << resumed.output;
+  EXPECT_LE(Difference(Path("one"), Path("many2")), 1e-5);
+}
+
+// Writes a model of 16 layers into `folder`, with 114 million weights.
+void WriteLargeModel(const fs::path& folder) {
+  fs::copy(testing::kTinyModel, folder);
+  auto config = nlohmann::json::parse(data::ReadFile(folder / "config.json"));
+  const int64_t hidden = 768, inner = 2048, layers = 16, vocabulary = config["vocab_size"];
+  config.update({{"hidden_size", hidden},
+                 {"intermediate_size", inner},
+                 {"num_hidden_layers", layers},
+                 {"num_attention_heads", 12},
+                 {"num_key_value_heads", 12}});
+  data::WriteFile(folder / "config.json", config.dump());
+  std::vector<float> numbers(2 * inner * hidden);
+  uint32_t state = 1;
+  for (float& number : numbers) {
+    state = state * 1664525 + 1013904223;
+    number = (static_cast<float>(state >> 8) / (1 << 24) - 0.5f) * 0.05f;
+  }
+  const std::vector<float> ones(hidden, 1.0f);
+  std::map<std::string, data::TensorView> tensors;
+  const auto add = [&](const std::string& name, std::vector<int64_t> shape) {
+    int64_t size = 1;
+    for (int64_t dim : shape) size *= dim;
+    const auto& from = shape.size() == 1 ? ones : numbers;
+    tensors[name + ".weight"] = {
+        data::DType::kF32, std::move(shape),
+        std::as_bytes(std::span(from).first(static_cast<std::size_t>(size)))};
+  };
+  add("model.embed_tokens", {vocabulary, hidden});
+  add("lm_head", {vocabulary, hidden});
+  add("model.norm", {hidden});
+  for (int64_t i = 0; i < layers; ++i) {
+    const std::string layer = "model.layers." + std::to_string(i);
+    add(layer + ".input_layernorm", {hidden});
+    add(layer + ".post_attention_layernorm", {hidden});
+    add(layer + ".self_attn.qkv_proj", {3 * hidden, hidden});
+    add(layer + ".self_attn.o_proj", {hidden, hidden});
+    add(layer + ".mlp.gate_up_proj", {2 * inner, hidden});
+    add(layer + ".mlp.down_proj", {hidden, inner});
+  }
+  data::WriteSafetensors(folder / "model.safetensors", tensors);
+}
+
+// Returns the bytes of the line "peak memory X GiB".
+double PeakBytes(const std::string& output) {
+  std::smatch found;
+  const std::regex line("peak memory ([0-9.]+) ([GM])iB");
+  if (!std::regex_search(output, found, line)) return NAN;
+  return std::stod(found[1]) * (found[2] == "G" ? 1 << 30 : 1 << 20);
+}
+
+TEST_F(TrainRanks, ShardedWeightsTakeTheMemoryOfAPart) {
+  WriteLargeModel(Path("model"));
+  const std::string train = std::string(PIVOTAL_BINARY) + " train --model " + Path("model") +
+                            " --data " + Path("pairs.jsonl") +
+                            " --max-steps 2 --batch-size 4 --no-reference-cache --output ";
+  const auto one = RunCommand(train + Path("one"));
+  ASSERT_EQ(one.code, 0) << one.output;
+  const auto two = RunCommand(Mpirun(2) + train + Path("two") + " --shard-weights");
+  ASSERT_EQ(two.code, 0) << two.output;
+  EXPECT_GT(PeakBytes(one.output), 114e6 * 16) << "weights, gradients and two moments";
+  EXPECT_LE(PeakBytes(two.output), 0.6 * PeakBytes(one.output));
+  EXPECT_LE(Difference(Path("one"), Path("two")), 1e-5);
+}
+
 // The KL term of KTO is a mean over the whole step.
 TEST_F(TrainRanks, ShareTheKlTermOfKto) {
   const std::string command = Train("--eval-steps 3 --eval-data " + Path("pairs.jsonl"),
@@ -182,8 +277,11 @@ TEST_F(TrainRanks, OneThatIsKilledEndsAll) {
   EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(1));
 }
 
-TEST_F(TrainRanks, AnInterruptOfOneStopsAllAndTheyGoOn) {
-  const std::string command = Train("--epochs 16 --lora-rank 4");
+class StoppedRanks : public TrainRanks, public ::testing::WithParamInterface<std::string> {};
+
+TEST_P(StoppedRanks, AnInterruptOfOneStopsAllAndTheyGoOn) {
+  const std::string& flags = GetParam();
+  const std::string command = Train("--epochs 16 " + flags);
   const auto whole = RunCommand(Mpirun(2) + command + Path("whole"));
   ASSERT_EQ(whole.code, 0) << whole.output;
   const auto stopped =
@@ -194,9 +292,15 @@ TEST_F(TrainRanks, AnInterruptOfOneStopsAllAndTheyGoOn) {
   EXPECT_THAT(stopped.output, HasSubstr("continues from there"));
   const auto resumed = RunCommand(Mpirun(2) + PIVOTAL_BINARY + " train --resume " + Path("out"));
   ASSERT_EQ(resumed.code, 0) << resumed.output;
-  EXPECT_TRUE(data::ReadFile(Path("whole/adapter_model.safetensors")) ==
-              data::ReadFile(Path("out/adapter_model.safetensors")));
+  const std::string file =
+      flags.starts_with("--lora") ? "adapter_model.safetensors" : "model.safetensors";
+  EXPECT_TRUE(data::ReadFile(Path("whole/" + file)) == data::ReadFile(Path("out/" + file)));
 }
+
+INSTANTIATE_TEST_SUITE_P(All, StoppedRanks,
+                         ::testing::Values("--lora-rank 4", "--shard-weights",
+                                           "--shard-weights --optimizer adamw8bit --dtype bfloat16",
+                                           "--lora-rank 4 --shard-weights"));
 
 }  // namespace
 }  // namespace pivotal

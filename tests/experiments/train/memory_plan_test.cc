@@ -163,12 +163,33 @@ TEST(MemoryPlan, ChoosesTheFirstThatFits) {
             "--batch-size 4 --gradient-accumulation 1 --optimizer adamw8bit --dtype bfloat16 "
             "--bf16-update stochastic --fused-backward --clip-by tensor");
   EXPECT_EQ(choice(lighter, 0, 2), "none") << "several ranks cannot fuse";
+  TrainSettings sharded = settings;
+  sharded.shard_weights = true;
+  EXPECT_EQ(choice(sharded, 0, 2), "--shard-weights");
   EXPECT_EQ(choice(lighter, 1 << 28), "none");
   settings.lora.rank = 8;
   lighter = settings;
   EXPECT_EQ(choice(lighter), "");
   lighter.model.dtype = "bfloat16";
   EXPECT_EQ(choice(lighter), "--dtype bfloat16");
+}
+
+// Sharded weights, gradients and moments are one over the number of ranks, but for the transient
+// ones of two layers, and for owners whose tensors are not of one size.
+TEST(MemoryPlan, RanksDivideShardedWeights) {
+  model::PhiConfig config = testing::SmallConfig();
+  config.num_hidden_layers = 64;
+  const auto model = model::PhiModel(config, model::Shapes(config, at::kFloat), "test");
+  TrainSettings settings;
+  const auto one = Plan(settings, model, 10), zero1 = Plan(settings, model, 10, 4);
+  settings.shard_weights = true;
+  const auto zero3 = Plan(settings, model, 10, 4);
+  EXPECT_EQ(Plan(settings, model, 10).Total(), one.Total());
+  EXPECT_EQ(zero1.weights, one.weights);
+  EXPECT_EQ(zero3.optimizer, zero1.optimizer);
+  EXPECT_NEAR(static_cast<double>(zero3.weights), one.weights / 4.0, 4);
+  EXPECT_NEAR(static_cast<double>(zero3.gradients), one.gradients / 4.0, one.gradients * 0.05);
+  EXPECT_LT(zero3.working - zero1.working, one.weights * 0.05);
 }
 
 TEST(MemoryPlan, FreeMemoryIsSomething) {

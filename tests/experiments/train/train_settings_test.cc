@@ -39,6 +39,26 @@ TEST(TrainSettings, NameTheBadField) {
   EXPECT_THAT(metric("eval_los"), HasSubstr("expected one of eval_loss, eval_accuracy,"));
 }
 
+TEST(TrainSettings, ShardedWeightsAreWhollyNowhere) {
+  const auto error = [](auto change) {
+    TrainSettings settings;
+    settings.shard_weights = true;
+    change(settings);
+    return pivotal::testing::ErrorText([&] { settings.Validate(); });
+  };
+  EXPECT_EQ(error([](auto& s) { s.lora.rank = 2; }), "(no Error)");
+  const auto needs_all = [](const std::string& flag) {
+    return HasSubstr("--shard-weights: " + flag + " needs all weights in each process");
+  };
+  EXPECT_THAT(error([](auto& s) { s.lora.rank = 2, s.merge = true; }), needs_all("--merge"));
+  EXPECT_THAT(error([](auto& s) { s.lora.rank = 2, s.model.base_weights = "nf4"; }),
+              needs_all("--base-weights nf4"));
+  EXPECT_THAT(error([](auto& s) { s.loss.reference_sync_steps = 2; }),
+              needs_all("--reference-sync-steps"));
+  EXPECT_THAT(error([](auto& s) { s.held_out.problems.file = "problems.jsonl"; }),
+              needs_all("--eval-problems"));
+}
+
 // The key of an ablation's step: what is logged where changes no result.
 TEST(TrainSettings, TextIsWithoutTheLog) {
   TrainSettings settings;
