@@ -140,19 +140,17 @@ class Runner : public StepVisitor {
   }
 
   void Eval(const Step& step, const ModelSettings& model, const EvalSet& set,
-            uint64_t seed) override {
+            const SamplingSettings& sampling) override {
     const fs::path file = walk_.FolderOf(step) / "scores.jsonl";
     Do(step, [&] {
       data::CreateFolders(file.parent_path());
-      SamplingSettings sampling = recipe_.sampling;
-      sampling.seed = seed;
       data::FileSink scores(file);
       const Accuracy accuracy =
           EvaluateFile(model, set.problems, sampling, recipe_.eval, progress_, &scores);
       WarnOfFailures(step, accuracy.verdicts);
       SaveScores(accuracy, scores);
     });
-    runs.push_back({arm_, set.name, seed, LoadScores(file), pairs_, tokens_});
+    runs.push_back({arm_, set.name, seed_, LoadScores(file), pairs_, tokens_});
   }
 
   std::vector<ArmRun> runs;
@@ -280,7 +278,8 @@ AblationRun RunAblation(const Recipe& recipe, const fs::path& steps, const fs::p
   run.steps = runner.steps;
   run.reused = runner.reused;
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  data::WriteFile(output / "results.json", AblationJson(recipe, run.result, runner.runs));
+  data::WriteFile(output / "results.json",
+                  AblationJson(recipe, run.result, runner.runs, runner.trainings));
   data::WriteFile(output / "results.md", AblationTable(recipe, run.result));
   data::WriteFile(output / "report.html", AblationPage(recipe, run.result, runner.trainings));
   return run;

@@ -32,6 +32,16 @@ constexpr auto kKinds = data::MakeNameTable<Step::Kind>("step", {{Step::Kind::kS
                                                                  {Step::Kind::kTrain, "train"},
                                                                  {Step::Kind::kEval, "eval"}});
 
+// Return the settings as text, without the paths of a model, which has a key of its own.
+std::string TextOf(RunConfig run) {
+  run.model.adapter.clear();
+  return SettingsText(run);
+}
+std::string TextOf(TrainSettings train) {
+  train.model.adapter.clear();
+  return SettingsText(train);
+}
+
 std::string TextOf(const PairsPart& part) {
   const OtherPairs& other = part.other;
   std::string text = part.count ? fmt::format("{} {}", part.source, *part.count)
@@ -53,7 +63,8 @@ class Planner : public StepVisitor {
     Add(step);
     return true;
   }
-  void Eval(const Step& step, const ModelSettings&, const EvalSet&, uint64_t) override {
+  void Eval(const Step& step, const ModelSettings&, const EvalSet&,
+            const SamplingSettings&) override {
     Add(step);
   }
   std::vector<Step> steps;
@@ -88,13 +99,14 @@ void AblationWalk::Run(StepVisitor& visitor) {
         RunConfig config;
         config.sampling = recipe_.sampling;
         config.sampling.seed = seed;
+        config.sampling.weights = arm.weights;
         config.problems = set.problems;
         Step step = StepOf(Step::Kind::kEval,
                            {model.key, SettingsText(config), FileKey(set.problems.file),
                             std::to_string(recipe_.eval.samples), recipe_.eval.refusal},
                            fmt::format("{}: eval on {}", where, set.name));
         step.work = CountProblems(set.problems) * (recipe_.eval.samples + 1);
-        visitor.Eval(step, model.settings, set, seed);
+        visitor.Eval(step, model.settings, set, config.sampling);
       }
     }
   }
@@ -106,9 +118,8 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
   RunConfig run = stage.run;
   run.model = model.settings;
   run.sampling.seed = seed;
-  Step search =
-      StepOf(Step::Kind::kSearch, {model.key, SettingsText(run), FileKey(run.problems.file)},
-             where + ": search");
+  Step search = StepOf(Step::Kind::kSearch, {model.key, TextOf(run), FileKey(run.problems.file)},
+                       where + ": search");
   search.sort = "search by " + run.strategy;
   search.work = CountProblems(run.problems);
   visitor.Search(search, run);
@@ -120,10 +131,12 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
   visitor.Pairs(pairs, FolderOf(search), stage, seed);
   TrainSettings train = stage.train;
   train.model = model.settings;
+  train.model.dtype = stage.train.model.dtype;
+  train.model.base_weights = stage.train.model.base_weights;
+  if (!train.model.adapter.empty()) train.lora.rank = 0;  // the adapter has a rank
   train.data = FolderOf(pairs) / "pairs.jsonl";
   train.options.seed = seed;
-  Step step =
-      StepOf(Step::Kind::kTrain, {model.key, pairs.key, SettingsText(train)}, where + ": train");
+  Step step = StepOf(Step::Kind::kTrain, {model.key, pairs.key, TextOf(train)}, where + ": train");
   step.work = 0;
   for (const PairsPart& part : stage.parts)
     step.work +=
@@ -131,7 +144,13 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
   step.work *= static_cast<double>(train.options.epochs);
   if (!visitor.Train(step, train)) return model;
   KeyedModel trained = {model.settings, step.key};
-  trained.settings.folder = FolderOf(step) / "model";
+  const fs::path output = FolderOf(step) / "model";
+  if (train.WritesAdapter()) {
+    trained.settings.adapter = output.string();
+  } else {
+    trained.settings.folder = output;
+    trained.settings.adapter.clear();
+  }
   return trained;
 }
 

@@ -35,11 +35,11 @@ struct StepVisitor {
   // Returns false if there was nothing to train on, so that the model stays the same.
   virtual bool Train(const Step& step, const TrainSettings& settings) = 0;
   virtual void Eval(const Step& step, const ModelSettings& model, const EvalSet& set,
-                    uint64_t seed) = 0;
+                    const SamplingSettings& sampling) = 0;
 };
 
 // Walks through the seeds of a recipe; for each seed through the arms; for each arm through its
-// stages and then the evaluation sets.
+// stages and then the evaluation sets. A stage after one that trained an adapter goes on with it.
 class AblationWalk {
  public:
   // `steps` is the folder that holds one folder for each step. The recipe must outlive the walk.

@@ -14,6 +14,7 @@
 #include "data/base/folders.h"
 #include "experiments/settings/settings_file.h"
 #include "experiments/train/train_settings.h"
+#include "kernels/packed_matrix.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -45,7 +46,7 @@ class Reader {
     recipe.model = base.run.model;
     recipe.sampling = base.run.sampling;
     ReadSets(recipe, base.run.problems);
-    ReadArms(recipe);
+    ReadArms(recipe, base.run.sampling.weights);
     recipe.baseline = Text(root_, "baseline", recipe.arms.front().name);
     if (std::ranges::find(recipe.arms, recipe.baseline, &Arm::name) == recipe.arms.end())
       Fail("{}: baseline \"{}\" is not the name of an arm", path_.string(), recipe.baseline);
@@ -138,6 +139,10 @@ class Reader {
     tables.insert(tables.end(), own.begin(), own.end());
     Stage stage;
     Apply("run", tables, stage.run);
+    for (const toml::table* table : tables)
+      if (const toml::table* model = (*table)["train"]["model"].as_table())
+        CheckKeys(*model, "train.model.", {"dtype"});
+    stage.train.model.dtype = stage.run.model.dtype;
     Apply("train", tables, stage.train);
     Absolute(stage.run.model.folder);
     Absolute(stage.run.problems.file);
@@ -148,6 +153,13 @@ class Reader {
     stage.pairs.gap = stage.run.search.gap;
     if (!own.empty() && stage.run.problems.file.empty())
       Fail("{}: {} has no problem file to search: set run.problems.file", path_.string(), where);
+    if (!own.empty()) {
+      try {
+        stage.train.Validate();
+      } catch (const Error& error) {
+        Fail("{}: {}: {}", path_.string(), where, error.what());
+      }
+    }
     return stage;
   }
 
@@ -203,17 +215,23 @@ class Reader {
       Fail("{}: a recipe needs an [[eval]] set to compare arms on", path_.string());
   }
 
-  void ReadArms(Recipe& recipe) {
+  void ReadArms(Recipe& recipe, const std::string& weights) {
     std::set<std::string> names;
     for (const toml::table* table : Tables(root_, "arm")) {
-      CheckKeys(*table, "arm.", {"name", "stage"});
+      CheckKeys(*table, "arm.", {"name", "stage", "weights"});
       Arm arm;
       arm.name = Text(*table, "name", "");
       if (arm.name.empty()) FailAt(*table, "an arm needs a name");
       if (!names.insert(arm.name).second)
         FailAt(*table, fmt::format("two arms are named \"{}\"", arm.name));
+      arm.weights = Text(*table, "weights", weights);
+      if (arm.weights != "auto" && !kernels::FindWeightType(arm.weights))
+        FailAt(*table, fmt::format("weights \"{}\" are unknown: take auto or one of {}",
+                                   arm.weights, fmt::join(kernels::WeightTypeNames(), ", ")));
       for (const toml::table* stage : Tables(*table, "stage")) {
         CheckKeys(*stage, "stage.", {"pairs", "run", "train"});
+        if ((*stage)["run"]["model"])
+          FailAt(*stage, "a stage has the model of its arm; set run.model for the whole recipe");
         arm.stages.push_back(StageOf({stage}, fmt::format("arm \"{}\"", arm.name)));
       }
       recipe.arms.push_back(std::move(arm));

@@ -31,12 +31,15 @@ struct Stage {
   RunConfig run;  // the arm sets its model and seed
   PairOptions pairs;
   std::vector<PairsPart> parts;
-  TrainSettings train;  // the arm sets its model, data and seed
+  // The arm sets its data, its seed, and its model but for `dtype` and `base_weights`, which are of
+  // this training alone.
+  TrainSettings train;
 };
 
 struct Arm {
   std::string name;
-  std::vector<Stage> stages;  // empty: the untrained model
+  std::vector<Stage> stages;     // empty: the untrained model
+  std::string weights = "auto";  // as SamplingSettings::weights, for this arm's evaluations
 };
 
 struct EvalSet {
@@ -49,7 +52,7 @@ struct Recipe {
   std::vector<uint64_t> seeds = {1};
   std::string baseline;  // name of the arm that all other arms are compared with
   ModelSettings model;
-  SamplingSettings sampling;  // for evaluations; the arm sets its seed
+  SamplingSettings sampling;  // for evaluations; the arm sets its seed and weights
   EvalOptions eval;
   std::vector<Arm> arms;
   std::vector<EvalSet> sets;
@@ -58,7 +61,7 @@ struct Recipe {
 // Reads a recipe. Its tables [run] and [train] hold settings of run.toml and train.toml under the
 // same sections and keys; they apply to all stages, and a stage overrides them by its own tables.
 // Paths are relative to the recipe's folder. Throws Error that names the file and the line, or the
-// unknown key.
+// unknown key, or the arm whose training would refuse its settings.
 Recipe LoadRecipe(const std::filesystem::path& path);
 
 }  // namespace pivotal::experiments

@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "data/base/folders.h"
 #include "experiments/report/report_page.h"
 #include "experiments/train/train_output.h"
 #include "pivotal/version.h"
@@ -183,9 +184,14 @@ std::string AblationTable(const Recipe& recipe, const AblationResult& result) {
 }
 
 std::string AblationJson(const Recipe& recipe, const AblationResult& result,
-                         const std::vector<ArmRun>& runs) {
+                         const std::vector<ArmRun>& runs,
+                         const std::vector<TrainingCurve>& trainings) {
   const bool refuses = !recipe.eval.refusal.empty();
-  ordered_json scores = ordered_json::array(), each = ordered_json::array();
+  ordered_json scores = ordered_json::array(), each = ordered_json::array(),
+               logs = ordered_json::array();
+  for (const TrainingCurve& curve : trainings)
+    logs.push_back(
+        {{"name", curve.name}, {"log", data::Absolute(curve.folder / "log.jsonl").string()}});
   for (const ArmScore& s : result.scores) {
     ordered_json score = {{"arm", s.arm},
                           {"set", s.set},
@@ -220,7 +226,8 @@ std::string AblationJson(const Recipe& recipe, const AblationResult& result,
                             {"samples", recipe.eval.samples},
                             {"comparisons", result.comparisons},
                             {"scores", scores},
-                            {"runs", each}};
+                            {"runs", each},
+                            {"trainings", logs}};
   return all.dump(1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
 }
 

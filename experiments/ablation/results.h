@@ -44,15 +44,17 @@ AblationResult CompareArms(const Recipe& recipe, const std::vector<ArmRun>& runs
 
 // Returns the scores as tables in Markdown.
 std::string AblationTable(const Recipe& recipe, const AblationResult& result);
-// Returns results.json: the scores, and every arm, seed and set by itself (data/FORMATS.md).
-std::string AblationJson(const Recipe& recipe, const AblationResult& result,
-                         const std::vector<ArmRun>& runs);
 
 // The training of one model: its name on the page and the folder with its log.jsonl.
 struct TrainingCurve {
   std::string name;
   std::filesystem::path folder;
 };
+// Returns results.json: the scores, every arm, seed and set by itself, and where the logs of
+// `trainings` are (data/FORMATS.md).
+std::string AblationJson(const Recipe& recipe, const AblationResult& result,
+                         const std::vector<ArmRun>& runs,
+                         const std::vector<TrainingCurve>& trainings);
 // Returns report.html: the comparisons and the curves of training.
 std::string AblationPage(const Recipe& recipe, const AblationResult& result,
                          const std::vector<TrainingCurve>& trainings);

@@ -185,6 +185,46 @@ run.search.strategy = "none"
   EXPECT_THAT(other.output, HasSubstr("2 found done"));
 }
 
+// Training has types of its own, and an adapter is evaluated beside the weights that it was made
+// for.
+TEST_F(Ablate, TrainsInOtherTypesAndGoesOnWithAdapters) {
+  std::string recipe = kRecipe.substr(0, kRecipe.find("[[arm]]"));
+  recipe.replace(recipe.find("seeds = [1, 2]"), 14, "seeds = [1]");
+  const std::string random = "[[arm.stage]]\npairs = [{ source = \"random\", count = 16 }]\n";
+  const auto run = Run("", recipe + "[[arm]]\nname = \"as it is\"\n" +
+                               "[[arm]]\nname = \"bfloat16\"\n" + random +
+                               R"(train.model.dtype = "bfloat16"
+train.weights = { half_update = "stochastic", optimizer = "adamw8bit", fused_backward = true }
+train.steps.clip_by = "tensor"
+[[arm]]
+name = "adapter, twice"
+weights = "nf4"
+)" + random + "train.weights = { lora_rank = 4, base_weights = \"nf4\" }\n" +
+                               random + "train.weights = { lora_rank = 4 }\n");
+  ASSERT_EQ(run.code, 0) << run.output;
+  const json results = Results();
+  ASSERT_EQ(results["trainings"].size(), 3u);
+  const auto settings = [&](int training) {
+    const fs::path log = results["trainings"][training]["log"].get<std::string>();
+    EXPECT_TRUE(fs::exists(log)) << log;
+    return data::ReadFile(log.parent_path() / "train.toml");
+  };
+  const auto output = [&](int training) {
+    return fs::path(results["trainings"][training]["log"].get<std::string>()).parent_path();
+  };
+  EXPECT_THAT(settings(0), AllOf(HasSubstr("dtype = 'bfloat16'"), HasSubstr("'adamw8bit'"),
+                                 HasSubstr("adapter = ''")));
+  EXPECT_TRUE(fs::exists(output(0) / "model.safetensors"));
+  EXPECT_THAT(settings(1), AllOf(HasSubstr("dtype = 'float32'"), HasSubstr("lora_rank = 4"),
+                                 HasSubstr("base_weights = 'nf4'")));
+  EXPECT_THAT(settings(2), AllOf(HasSubstr("lora_rank = 0"), HasSubstr("base_weights = 'auto'"),
+                                 HasSubstr("adapter = '" + output(1).string() + "'")));
+  EXPECT_TRUE(fs::exists(output(2) / "adapter_config.json"));
+  EXPECT_FALSE(fs::exists(output(2) / "model.safetensors"));
+  const auto again = Run("", data::ReadFile(temp_.path() / "recipe.toml"));
+  EXPECT_THAT(again.output, HasSubstr("0 steps in"));
+}
+
 TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_THAT(Changed("confirm = 16", "confrm = 16").output,
               HasSubstr("there is no setting search.confrm"));
@@ -204,6 +244,14 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
               HasSubstr("share must be a number"));
   EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4294967297").output,
               HasSubstr("count must be an integer from 1 to 2147483647"));
+  EXPECT_THAT(Changed("train.loss.beta = 0.5", "run.model.dtype = \"bfloat16\"").output,
+              HasSubstr("a stage has the model of its arm"));
+  EXPECT_THAT(Changed("train.loss.beta = 0.5", "train.model.folder = \"other\"").output,
+              HasSubstr("train.model.folder is no key of a recipe"));
+  EXPECT_THAT(Changed("train.loss.beta = 0.5", "train.weights.base_weights = \"nf4\"").output,
+              HasSubstr("recipe.toml: arm \"mixed, twice\": --base-weights nf4 needs --lora-rank"));
+  EXPECT_THAT(Changed("name = \"random\"", "name = \"random\"\nweights = \"nf5\"").output,
+              HasSubstr("weights \"nf5\" are unknown: take auto or one of"));
   EXPECT_THAT(Changed("samples = 8", "samples = \"8\"").output,
               HasSubstr("search.samples is not an integer"));
   EXPECT_THAT(Changed("seeds = [1, 2]", "seeds = []").output, HasSubstr("recipe.toml:2: seeds"));
