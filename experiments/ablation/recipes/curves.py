@@ -1,0 +1,70 @@
+"""Draws the losses of a recipe's trainings with the first seed, and prints how far they are apart.
+
+usage: python curves.py results.json PLOT.svg > TABLE.md
+The upper panel shows the losses, the lower one their differences from the baseline's; both are means over WINDOW steps.
+The table has the largest differences of single steps and of such means, from the baseline and, of single steps, from the
+nearest other arm. Needs matplotlib==3.11.2.
+"""
+import json
+import sys
+
+import matplotlib
+
+matplotlib.use("svg")
+matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pivotal", "font.size": 9})
+import matplotlib.pyplot as plt  # noqa: E402  (after the backend)
+
+WINDOW = 10
+
+source, target = sys.argv[1:]
+results = json.load(open(source, encoding="utf-8"))
+
+
+def losses(log):
+    lines = [json.loads(line) for line in open(log, encoding="utf-8")]
+    return [line["loss"] for line in lines if "loss" in line]
+
+
+def smooth(values):
+    """Returns the means of WINDOW consecutive values."""
+    return [sum(values[i:i + WINDOW]) / WINDOW for i in range(len(values) - WINDOW + 1)]
+
+
+def largest(one, other):
+    return max(abs(a - b) for a, b in zip(one, other, strict=True))
+
+
+curves = {training["name"]: losses(training["log"]) for training in results["trainings"]}
+base = curves[results["baseline"]]
+figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7.5, 6.2))
+colors = plt.get_cmap("tab10").colors
+print(f"\n**Losses of {len(base)} steps**, seed {results['seeds'][0]}: differences from those of {results['baseline']}\n")
+print(f"| arm | last {WINDOW} steps, mean loss | largest difference of a step | of a mean over {WINDOW} steps | mean | "
+      "nearest other arm, largest difference of a step |")
+print("|---|---|---|---|---|---|")
+for i, (name, curve) in enumerate(curves.items()):
+    is_base = name == results["baseline"]
+    style = {"label": name, "linewidth": 1.6 if is_base else 1, "color": "#000000" if is_base else colors[i % 10],
+             "linestyle": "-" if i <= 5 else "--"}
+    steps = range(WINDOW, len(curve) + 1)
+    above.plot(steps, smooth(curve), **style)
+    apart = [a - b for a, b in zip(curve, base, strict=True)]
+    below.plot(steps, smooth(apart), **style)
+    cells = [f"{sum(curve[-WINDOW:]) / WINDOW:.4f}"]
+    if is_base:
+        cells += [""] * 3
+    else:
+        step = max(range(len(apart)), key=lambda i: abs(apart[i]))
+        cells += [f"{abs(apart[step]):.4f} (step {step + 1})", f"{max(map(abs, smooth(apart))):.4f}",
+                  f"{sum(map(abs, apart)) / len(apart):.4f}"]
+    near = min((largest(curve, other), i, arm) for i, (arm, other) in enumerate(curves.items()) if arm != name)
+    cells.append(f"{near[2]}, {near[0]:.4f}")
+    print(f"| {name} | {' | '.join(cells)} |")
+above.set_ylabel(f"loss, mean of {WINDOW} steps")
+below.set_ylabel(f"difference from {results['baseline']}")
+below.set_xlabel("step")
+for axes in (above, below):
+    axes.grid(alpha=0.3)
+above.legend(fontsize=7)
+figure.tight_layout()
+figure.savefig(target, metadata={"Date": None})
