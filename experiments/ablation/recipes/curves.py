@@ -2,8 +2,8 @@
 
 usage: python curves.py results.json PLOT.svg > TABLE.md
 The upper panel shows the losses, the lower one their differences from the baseline's; both are means over WINDOW steps.
-The table has the largest differences of single steps and of such means, from the baseline and, of single steps, from the
-nearest other arm. Needs matplotlib==3.11.2.
+The table has the largest differences of single steps and of such means from the baseline, and those of single steps
+from the nearest other arm. Needs matplotlib==3.11.2.
 """
 import json
 import sys
@@ -38,7 +38,8 @@ curves = {training["name"]: losses(training["log"]) for training in results["tra
 base = curves[results["baseline"]]
 figure, (above, below) = plt.subplots(2, 1, sharex=True, figsize=(7.5, 6.2))
 colors = plt.get_cmap("tab10").colors
-print(f"\n**Losses of {len(base)} steps**, seed {results['seeds'][0]}: differences from those of {results['baseline']}\n")
+print(f"\n**Losses of {len(base)} steps**, seed {results['seeds'][0]}: "
+      f"differences from those of {results['baseline']}\n")
 print(f"| arm | last {WINDOW} steps, mean loss | largest difference of a step | of a mean over {WINDOW} steps | mean | "
       "nearest other arm, largest difference of a step |")
 print("|---|---|---|---|---|---|")
