@@ -1,10 +1,12 @@
 """Compares the memory that `pivotal train` plans with the peak that it reaches, for combinations of its flags.
 
-usage: train_memory.py PIVOTAL PYTHON [--models 91M 953M] [--only WORD ...] [--steps N] [--device cpu|cuda] [--json FILE]
+usage: train_memory.py PIVOTAL PYTHON [--models 91M 953M] [--only WORD ...] [--ranks N] [--steps N] [--device cpu|cuda]
+  [--json FILE]
 PIVOTAL is the program. PYTHON is an interpreter with transformers; `make test-parity` makes build/parity/bin/python.
 Each run trains a random model on random pairs for a few steps. Prints a Markdown table: bytes a parameter, planned and
 measured (resident memory of the process on a CPU, LibTorch's allocations on a GPU), and their ratio. A combination that
 does not fit into the free memory is left out, and the table says so. --only keeps combinations whose name has a WORD.
+--ranks trains with so many processes under mpirun, with and without --shard-weights; figures are those of process 0.
 """
 import argparse
 import json
@@ -55,6 +57,15 @@ COMBINATIONS = {
     "float32, LoRA": ["--lora-rank", "16"],
     "bf16, LoRA, checkpointing": [*HALF, "--lora-rank", "16"] + CHECKPOINTING,
 }
+SHARDED = ["--shard-weights"]
+OF_RANKS = {
+    "float32": [],
+    "float32, sharded": SHARDED,
+    "float32, sharded, 8-bit": SHARDED + EIGHT,
+    "bf16, stochastic, sharded, 8-bit": SHARDED + STOCHASTIC + EIGHT,
+    "bf16, stochastic, sharded, 8-bit, checkpointing": SHARDED + STOCHASTIC + EIGHT + CHECKPOINTING,
+    "bf16, LoRA, sharded, checkpointing": SHARDED + [*HALF, "--lora-rank", "16"] + CHECKPOINTING,
+}
 UNITS = {"KiB": 2 ** 10, "MiB": 2 ** 20, "GiB": 2 ** 30}
 
 
@@ -79,9 +90,13 @@ def main():
     parser.add_argument("--models", nargs="+", default=["91M", "953M"], choices=MODELS)
     parser.add_argument("--only", nargs="+", default=[""])
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json")
     args = parser.parse_args()
+    launch = []
+    if args.ranks > 1:
+        launch = ["mpirun", "--allow-run-as-root", "--oversubscribe", "--bind-to", "none", "-n", str(args.ranks)]
     rows = []
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -97,13 +112,13 @@ def main():
                     shutil.copy(file, path)
             print(f"\n| {model}: {parameters / 1e6:.0f}M parameters | planned GiB | peak GiB | planned / peak | peak "
                   "bytes a parameter |\n|---|---|---|---|---|", flush=True)
-            for combination, flags in COMBINATIONS.items():
+            for combination, flags in (OF_RANKS if launch else COMBINATIONS).items():
                 if not any(word in combination for word in args.only):
                     continue
                 output = folder / "output"
                 shutil.rmtree(output, ignore_errors=True)
                 run = subprocess.run(
-                    [args.pivotal, "train", "--model", path, "--data", folder / "pairs.jsonl", "--output", output,
+                    [*launch, args.pivotal, "train", "--model", path, "--data", folder / "pairs.jsonl", "--output", output,
                      "--device", args.device, "--batch-size", "8", "--max-steps", str(args.steps),
                      "--no-reference-cache", *flags], capture_output=True, text=True)
                 found = re.search(r"peak memory ([\d.]+ \w+), planned ([\d.]+ \w+)", run.stdout)

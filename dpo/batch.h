@@ -29,6 +29,12 @@ struct Batch {
 // Throws Error that begins with `name` if `length` tokens are more than the model has positions.
 void RequireFits(const model::PhiModel& model, int64_t length, const std::string& name);
 
+// How much a forward pass computes.
+struct PassSize {
+  int64_t tokens = 0;   // that go through the model
+  int64_t targets = 0;  // that are scored; the logits of at most so many positions are computed
+};
+
 // Packs prompts and completions into a Batch. Tokens that they have in common go through the model
 // once: for example, single-token completions of one prompt and of its prefixes cost one prompt.
 class BatchBuilder {
@@ -39,8 +45,9 @@ class BatchBuilder {
   int64_t Add(std::span<const TokenId> prompt, std::span<const TokenId> completion,
               std::span<const float> weights = {});
   Batch Build();
-  // Returns how many tokens the forest of Build() has.
-  int64_t Nodes() { return forest_.Build(at::kCPU).tokens.size(0); }
+  PassSize Size() {
+    return {forest_.Build(at::kCPU).tokens.size(0), static_cast<int64_t>(targets_.size())};
+  }
 
  private:
   struct Target {

@@ -63,8 +63,8 @@ class PreferenceObjective : public Objective {
   std::string Name(int64_t i) const override { return pairs_[i].id; }
 
   std::vector<std::vector<int64_t>> Groups() const override { return PromptGroups(pairs_); }
-  int64_t PackedLength(std::span<const int64_t> examples) const override {
-    return Pack(examples).Nodes();
+  PassSize SizeOf(std::span<const int64_t> examples) const override {
+    return Pack(examples).Size();
   }
 
   using Objective::Compute;
@@ -223,8 +223,8 @@ class SftObjective : public Objective {
            1;
   }
   std::vector<std::vector<int64_t>> Groups() const override { return SingleGroups(size()); }
-  int64_t PackedLength(std::span<const int64_t> examples) const override {
-    return Pack(examples).Nodes();
+  PassSize SizeOf(std::span<const int64_t> examples) const override {
+    return Pack(examples).Size();
   }
   std::string Name(int64_t i) const override { return fmt::format("example {}", i + 1); }
 

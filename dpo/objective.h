@@ -10,6 +10,7 @@
 #include <string>
 #include <vector>
 
+#include "dpo/batch.h"
 #include "dpo/following_reference.h"
 #include "dpo/loss.h"
 #include "dpo/ranks.h"
@@ -38,9 +39,9 @@ class Objective {
   virtual std::vector<std::vector<int64_t>> Groups() const = 0;
   // Returns how many tokens go through the model if `example` is computed alone.
   virtual int64_t Length(int64_t example) const = 0;
-  // Returns how many tokens go through the model if `examples` are computed together: tokens that
-  // they have in common count once.
-  virtual int64_t PackedLength(std::span<const int64_t> examples) const = 0;
+  // Returns the size of the pass that computes `examples` together: tokens that they have in common
+  // count once.
+  virtual PassSize SizeOf(std::span<const int64_t> examples) const = 0;
   // Returns a name of `example` for error messages.
   virtual std::string Name(int64_t example) const = 0;
   // Returns what the loss must know of all examples of a step before a part of it is computed, as

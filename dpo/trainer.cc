@@ -185,14 +185,17 @@ int64_t TotalSteps(const Objective& objective, const TrainOptions& options) {
   return options.max_steps > 0 ? std::min(all, options.max_steps) : all;
 }
 
-int64_t LargestPass(const Objective& objective, const TrainOptions& options, int ranks) {
+PassSize LargestPass(const Objective& objective, const TrainOptions& options, int ranks) {
   const auto groups = objective.Groups();
   const auto group_of = GroupOf(groups);
-  int64_t largest = 0;
+  PassSize largest;
   for (const auto& step : StepsOf(objective, groups, options, 0))
     for (int rank = 0; rank < ranks; ++rank)
-      for (const auto pass : Passes(ShareOf(step, group_of, rank, ranks), options.batch_size))
-        largest = std::max(largest, objective.PackedLength(pass));
+      for (const auto pass : Passes(ShareOf(step, group_of, rank, ranks), options.batch_size)) {
+        const PassSize size = objective.SizeOf(pass);
+        largest.tokens = std::max(largest.tokens, size.tokens);
+        largest.targets = std::max(largest.targets, size.targets);
+      }
   return largest;
 }
 

@@ -84,8 +84,9 @@ class Trainer {
 // Returns the number of optimizer steps that a Trainer makes.
 int64_t TotalSteps(const Objective& objective, const TrainOptions& options);
 
-// Returns the number of tokens in the largest forward pass of the first epoch on any of `ranks`.
-int64_t LargestPass(const Objective& objective, const TrainOptions& options, int ranks = 1);
+// Returns the most tokens and the most targets of a forward pass of the first epoch on any of
+// `ranks`.
+PassSize LargestPass(const Objective& objective, const TrainOptions& options, int ranks = 1);
 
 // Computes the loss ("loss") and the metrics of `objective`, which was made for `model`: means over
 // all examples, without gradients. `batch`: examples per forward pass. Only rank 0 gets the

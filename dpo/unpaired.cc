@@ -67,8 +67,8 @@ class UnpairedObjective : public Objective {
     for (const UnpairedExample& example : data_.examples) prompts.emplace_back(example.prompt_ids);
     return PrefixGroups(prompts);
   }
-  int64_t PackedLength(std::span<const int64_t> examples) const override {
-    return Pack(examples, kOwn).Nodes();
+  PassSize SizeOf(std::span<const int64_t> examples) const override {
+    return Pack(examples, kOwn).Size();
   }
 
   // Sums log pi/ref of the mismatched completions.

@@ -142,7 +142,9 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   const int64_t kept = shape.activation_checkpointing
                            ? config.num_hidden_layers * hidden + layer + backward
                            : config.num_hidden_layers * layer + backward;
-  constexpr int64_t kLogits = int64_t{3} << 25;  // bytes: dpo/batch.cc has 2^23 logits three times
+  // dpo/batch.cc has at most 2^23 logits at once, three times.
+  const int64_t logits =
+      3 * 4 * std::min(int64_t{1} << 23, shape.targets * int64_t{config.vocab_size});
   constexpr int64_t kLibTorch = int64_t{150} << 20;
   TrainingFootprint f;
   f.weights = WeightBytes(config, shape.element, shape.base);
@@ -179,7 +181,7 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   // Moments in 8 bits are updated without copies in float32.
   const bool widens = shape.trained_element < 4 && !shape.quantised;
   const int64_t wide = widens ? 2 * std::max(largest, kWideElements) : 0;
-  f.working = kLogits + kLibTorch + 4 * std::min(wide, 2 * shape.trained);
+  f.working = logits + kLibTorch + 4 * std::min(wide, 2 * shape.trained);
   if (shards) {
     f.weights = share_of(parameters) * shape.element;
     // Beside the own weights: those of two layers, and the embedding or the output matrix.

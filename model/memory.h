@@ -46,6 +46,7 @@ struct TrainingShape {
   int64_t ranks = 1;            // processes that divide the optimizer's state
   bool shard_weights = false;   // they divide weights and gradients, too
   int64_t tokens = 0;           // tokens of the largest forward pass
+  int64_t targets = 0;          // tokens of it whose logits are computed
   bool activation_checkpointing = false;
   bool flash = false;            // attention keeps no keys and values repeated for each query head
   bool moves_reference = false;  // a second copy of the trained parameters is the reference

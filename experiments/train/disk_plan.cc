@@ -20,7 +20,7 @@ using model::BytesText;
 
 DiskPlan DiskPlanOf(const TrainSettings& settings, const model::PhiModel& model, int64_t steps,
                     const fs::path& output) {
-  const auto shape = ShapeOf(settings, model, /*tokens=*/0);
+  const auto shape = ShapeOf(settings, model, dpo::PassSize());
   const int64_t whole = model::SavedBytes(model, settings.model.folder);
   constexpr int64_t kSmallFiles = 1 << 20;  // headers of weight files, config.json, the log
   DiskPlan plan;

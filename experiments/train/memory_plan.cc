@@ -105,12 +105,12 @@ std::optional<LighterSettings> FirstOf(const std::vector<TrainSettings>& list,
                                        const TrainSettings& settings, const model::PhiModel& model,
                                        const LargestPassOf& largest_pass, int64_t ranks,
                                        const std::function<bool(int64_t)>& fits) {
-  std::map<int64_t, int64_t> tokens;  // of the largest pass, by batch size
+  std::map<int64_t, dpo::PassSize> passes;  // the largest, by batch size
   for (const TrainSettings& lighter : list) {
     const int64_t batch = lighter.options.batch_size;
-    if (!tokens.contains(batch)) tokens[batch] = largest_pass(lighter.options);
+    if (!passes.contains(batch)) passes[batch] = largest_pass(lighter.options);
     const TrainingFootprint plan =
-        model::TrainingFootprintOf(model.config(), ShapeOf(lighter, model, tokens[batch], ranks));
+        model::TrainingFootprintOf(model.config(), ShapeOf(lighter, model, passes[batch], ranks));
     if (fits(plan.Total())) return LighterSettings{lighter, FlagsBetween(settings, lighter), plan};
   }
   return std::nullopt;
@@ -147,13 +147,14 @@ void RequireWeightsFit(const TrainSettings& settings, int64_t ranks, int64_t fre
       could_be_nf4 ? "--base-weights nf4, or " : "");
 }
 
-TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& model, int64_t tokens,
-                      int64_t ranks) {
+TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& model,
+                      const dpo::PassSize& largest_pass, int64_t ranks) {
   const OptimizerOptions& optimizer = settings.options.optimizer;
   TrainingShape shape;
   shape.element = ElementOf(settings.model.dtype);
   shape.base = model::ParseBaseWeights(settings.model.base_weights);
-  shape.tokens = tokens;
+  shape.tokens = largest_pass.tokens;
+  shape.targets = largest_pass.targets;
   shape.ranks = ranks;
   shape.shard_weights = settings.shard_weights;
   shape.activation_checkpointing = settings.activation_checkpointing;

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "dpo/batch.h"
 #include "experiments/train/train_settings.h"
 #include "model/memory.h"
 #include "model/phi_model.h"
@@ -17,14 +18,14 @@ namespace pivotal::experiments {
 // `ranks` processes divide the weights if the settings say so.
 void RequireWeightsFit(const TrainSettings& settings, int64_t ranks, int64_t free);
 
-// Counts the tokens of the largest forward pass under the given options.
-using LargestPassOf = std::function<int64_t(const TrainOptions&)>;
+// Returns the size of the largest forward pass under the given options.
+using LargestPassOf = std::function<dpo::PassSize(const TrainOptions&)>;
 
 // Returns what decides how much memory training with `settings` needs on each of `ranks`. Of
 // `model`, which may have weights of another type or none, the trainable tensors are counted. If
 // `settings` ask for an adapter that it lacks, one on all linear layers is assumed.
 model::TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& model,
-                             int64_t tokens, int64_t ranks = 1);
+                             const dpo::PassSize& largest_pass, int64_t ranks = 1);
 
 // Settings that need less memory than others.
 struct LighterSettings {

@@ -144,7 +144,7 @@ TEST(AdamW8BitParity, StepsAreThoseOfBitsandbytes) {
     EXPECT_LE(from("float32").norm, 1.01 * exact_from("nearest").norm + 1e-4) << "step " << step;
     EXPECT_LE(from("float32").norm, 1.01 * exact_from("theirs").norm + 1e-4) << "step " << step;
   }
-  const auto state = optimizer.State();
+  const auto state = optimizer.State().tensors;
   int64_t codes = 0, differing = 0;
   for (const std::string moment : {"first", "second"}) {
     for (const auto& [name, tensor] : phi->parameters()) {

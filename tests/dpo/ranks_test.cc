@@ -268,8 +268,8 @@ class Cliff : public Objective {
   explicit Cliff(const model::PhiModel& model) : weight_(model.Trainable().at("lm_head.weight")) {}
   int64_t size() const override { return 6; }
   int64_t Length(int64_t) const override { return 1; }
-  int64_t PackedLength(std::span<const int64_t> examples) const override {
-    return std::ssize(examples);
+  PassSize SizeOf(std::span<const int64_t> examples) const override {
+    return {std::ssize(examples), 0};
   }
   std::string Name(int64_t i) const override { return "example " + std::to_string(i); }
   std::vector<std::vector<int64_t>> Groups() const override { return {{0, 1, 2, 3, 4, 5}}; }

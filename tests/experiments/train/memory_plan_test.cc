@@ -18,7 +18,11 @@ using ::testing::HasSubstr;
 std::string Refusal(const TrainSettings& settings, const model::PhiModel& model, int64_t free) {
   try {
     RequireTrainingFits(
-        settings, model, [](const TrainOptions& o) { return 50'000 * o.batch_size; }, 1, free);
+        settings, model,
+        [](const TrainOptions& o) {
+          return dpo::PassSize{50'000 * o.batch_size, 0};
+        },
+        1, free);
   } catch (const Error& error) {
     return error.what();
   }
@@ -27,7 +31,7 @@ std::string Refusal(const TrainSettings& settings, const model::PhiModel& model,
 
 model::TrainingFootprint Plan(const TrainSettings& settings, const model::PhiModel& model,
                               int64_t tokens, int64_t ranks = 1) {
-  return model::TrainingFootprintOf(model.config(), ShapeOf(settings, model, tokens, ranks));
+  return model::TrainingFootprintOf(model.config(), ShapeOf(settings, model, {tokens, 0}, ranks));
 }
 
 TEST(MemoryPlan, CountsWhatTrainingHolds) {
@@ -139,10 +143,10 @@ TEST(MemoryPlan, ChoosesTheFirstThatFits) {
   settings.options.gradient_accumulation = 2;
   // Returns the choice if there is room for `enough` and no more.
   const auto choice = [&](const TrainSettings& enough, int64_t missing = 0, int64_t ranks = 1) {
-    const auto tokens = [](const TrainOptions& o) { return 10 * o.batch_size; };
-    const int64_t room = Plan(enough, model, tokens(enough.options), ranks).Total() - missing;
+    const auto pass = [](const TrainOptions& o) { return dpo::PassSize{10 * o.batch_size, 0}; };
+    const int64_t room = Plan(enough, model, pass(enough.options).tokens, ranks).Total() - missing;
     const auto found =
-        FirstThatFits(settings, model, tokens, ranks, [&](int64_t bytes) { return bytes <= room; });
+        FirstThatFits(settings, model, pass, ranks, [&](int64_t bytes) { return bytes <= room; });
     if (!found) return std::string("none");
     found->settings.Validate();
     return found->flags;
