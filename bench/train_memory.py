@@ -56,6 +56,7 @@ COMBINATIONS = {
     "bf16, stochastic, 8-bit, fused, checkpointing": STOCHASTIC + EIGHT + FUSED + CHECKPOINTING,
     "float32, LoRA": ["--lora-rank", "16"],
     "bf16, LoRA, checkpointing": [*HALF, "--lora-rank", "16"] + CHECKPOINTING,
+    "bf16, LoRA on NF4, checkpointing": [*HALF, "--lora-rank", "16", "--base-weights", "nf4"] + CHECKPOINTING,
 }
 SHARDED = ["--shard-weights"]
 OF_RANKS = {

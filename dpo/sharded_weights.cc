@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "data/base/error.h"
+#include "model/memory.h"
 
 namespace pivotal::dpo {
 
@@ -156,7 +157,11 @@ void ShardedWeights::ForEachPass(int64_t passes, bool backward,
       }
       EndPass();
     } catch (const std::exception& error) {
-      ranks_.Abandon(error.what());
+      const std::string why = error.what();  // LibTorch adds lines with its own calls
+      ranks_.Abandon(model::IsOutOfMemory(error)
+                         ? "memory ran out in a pass; take a lower --batch-size, "
+                           "--activation-checkpointing or more processes"
+                         : why.substr(0, why.find('\n')));
       throw;
     }
   }

@@ -526,12 +526,14 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   if (HoldsResult(output))
     Fail("{}: the run is finished; start a new one for more steps", output.string());
   RequireUnchanged(settings, InputsOf(settings), inputs, output);
-  const auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
+  auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
   RequireSame(inputs, found.state.step, ranks);
   const Job job(settings, LoadBase(settings, ranks), inputs, progress, ranks);
   if (ranks.rank() == 0) RequireDiskFits(PlanDisk(job, found.state.step, output), output);
   if (found.state.step > 0) job.Load(found.folder);
-  return Run(job, found, output, lock ? &*lock : nullptr, progress, ranks).Finish();
+  Run run(job, found, output, lock ? &*lock : nullptr, progress, ranks);
+  found.state = {};  // closes its files: a later checkpoint removes them
+  return run.Finish();
 }
 
 }  // namespace pivotal::experiments
