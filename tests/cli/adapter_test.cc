@@ -58,6 +58,28 @@ TEST_F(AdapterRun, IsTrainedContinuedAndMerged) {
   EXPECT_EQ(Answer(Path("whole")), Answer(kTinyModel + " --adapter " + Path("first")));
 }
 
+TEST_F(AdapterRun, IsTrainedOnWeightsInFourBits) {
+  const std::string problems = " --eval-limit 4 --eval-max-new-tokens 48 --eval-problems " +
+                               testing::kTiny + "/problems/train.jsonl ";
+  const auto run = Train("--lora-rank 4 --base-weights nf4 --output " + Path("first") + problems);
+  ASSERT_EQ(run.code, 0) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("memory: weights 1.19 MiB"));  // of 4.13 MiB
+  EXPECT_THAT(data::ReadFile(Path("first/train.toml")), HasSubstr("base_weights = 'nf4'"));
+  EXPECT_THAT(data::ReadFile(Path("first/log.jsonl")), HasSubstr("eval_accuracy"));
+  EXPECT_FALSE(fs::exists(Path("first/model.safetensors")));
+  const std::string adapter = " --adapter " + Path("first");
+  EXPECT_NE(Answer(kTinyModel + " --weights nf4"), Answer(kTinyModel + " --weights nf4" + adapter));
+
+  const auto second =
+      Train("--base-weights int8" + adapter + " --dtype bfloat16 --output " + Path("second"));
+  ASSERT_EQ(second.code, 0) << second.output;
+  // The scores of the reference belong to weights in 4 bits.
+  EXPECT_THAT(second.output, HasSubstr("belongs to other weights"));
+  EXPECT_EQ(
+      Pivotal("merge-adapter --model " + kTinyModel + adapter + " --output " + Path("whole")).code,
+      0);
+}
+
 TEST_F(AdapterRun, FrozenModulesStayAsTheyAre) {
   const auto run = Train("--freeze layers.0-1,norm --output " + Path("out"));
   ASSERT_EQ(run.code, 0) << run.output;
@@ -89,6 +111,10 @@ TEST_F(AdapterRun, RefusesWhatContradictsItself) {
       Train("--lora-rank 4 --adapter " + temp_.path().string() + " --output " + Path("a")).code, 2);
   EXPECT_EQ(Train("--lora-alpha 4 --output " + Path("a")).code, 2);
   EXPECT_THAT(Train("--merge --output " + Path("a")).output, HasSubstr("--merge needs"));
+  EXPECT_THAT(Train("--base-weights nf4 --output " + Path("a")).output,
+              HasSubstr("--base-weights nf4 needs --lora-rank or --adapter"));
+  EXPECT_THAT(Train("--base-weights nf4 --lora-rank 2 --merge --output " + Path("a")).output,
+              HasSubstr("merge with pivotal merge-adapter afterwards"));
   EXPECT_THAT(Train("--lora-rank 2 --freeze lm_head --output " + Path("a")).output,
               HasSubstr("--freeze needs"));
   EXPECT_THAT(Train("--bf16-update stochastic --dtype float16 --output " + Path("a")).output,

@@ -113,7 +113,8 @@ TEST_F(TrainKill, EveryKindOfTrainingGoesOn) {
                                "--loss sigmoid:0.5,aot,sft:0.1",
                                "--wpo --f-divergence js_divergence",
                                "--objective kto",
-                               "--objective kto --loss apo_zero_unpaired --reference-sync-steps 2"};
+                               "--objective kto --loss apo_zero_unpaired --reference-sync-steps 2",
+                               "--lora-rank 4 --base-weights nf4 --dtype bfloat16"};
   for (std::size_t i = 0; i < std::size(kinds); ++i) {
     const fs::path whole = temp_.path() / ("whole" + std::to_string(i)), run = temp_.path() / "run";
     const auto done = Pivotal(Start(whole, kinds[i]));

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "data/base/error.h"
+#include "model/lora.h"
 #include "model/memory.h"
 #include "tests/support/small_phi.h"
 
@@ -107,6 +108,55 @@ TEST(MemoryPlan, CountsAReferenceThatFollows) {
             4 * model::FootprintOf(half->config(), 2, 2).lora_parameters);
 }
 
+TEST(MemoryPlan, CountsWeightsInFourBits) {
+  const auto model = testing::SmallPhi();
+  const auto quantised = testing::Quantised(*model, model::BaseWeights::kNf4);
+  TrainSettings settings;
+  settings.activation_checkpointing = true;
+  settings.options.batch_size = 1;
+  for (model::PhiModel* phi : {model.get(), quantised.get()})
+    phi->set_adapter(model::NewAdapter(*phi, {.rank = 2}, 1));
+  const auto whole = Plan(settings, *model, 10);
+  settings.model.base_weights = "nf4";
+  const auto plan = Plan(settings, *quantised, 10);
+  EXPECT_EQ(plan.weights, quantised->WeightBytes());
+  EXPECT_LT(plan.weights, whole.weights);
+  EXPECT_EQ(plan.working, whole.working + 4 * 80 * 24);  // the numbers of the largest matrix
+  EXPECT_EQ(plan.optimizer, whole.optimizer);
+}
+
+// The published shapes, at the sizes that the documentation promises.
+TEST(MemoryPlan, LargeModelsFitInFourBits) {
+  model::PhiConfig phi4;
+  phi4.vocab_size = 100352;
+  phi4.hidden_size = 5120;
+  phi4.intermediate_size = 17920;
+  phi4.num_hidden_layers = 40;
+  phi4.num_attention_heads = 40;
+  phi4.num_key_value_heads = 10;
+  phi4.head_dim = 128;
+  model::PhiConfig mini = phi4;
+  mini.vocab_size = 200064;
+  mini.hidden_size = 3072;
+  mini.intermediate_size = 8192;
+  mini.num_hidden_layers = 32;
+  mini.num_attention_heads = 24;
+  mini.num_key_value_heads = 8;
+  mini.tie_word_embeddings = true;
+  const auto total = [](const model::PhiConfig& config, int64_t tokens) {
+    model::TrainingShape shape;
+    shape.element = 2;
+    shape.base = model::BaseWeights::kNf4;
+    shape.trained = model::FootprintOf(config, 2, 16).lora_parameters;
+    shape.tokens = tokens;
+    shape.activation_checkpointing = true;
+    return static_cast<double>(model::TrainingFootprintOf(config, shape).Total()) / (1 << 30);
+  };
+  EXPECT_EQ(model::NumParameters(phi4), 14'659'507'200);
+  EXPECT_LT(total(phi4, 4096), 15);
+  EXPECT_LT(total(mini, 4096), 5.6);
+}
+
 TEST(MemoryPlan, RefusesWithAdviceThatFits) {
   const auto model = testing::SmallPhi();
   TrainSettings settings;
@@ -128,6 +178,14 @@ TEST(MemoryPlan, RefusesWithAdviceThatFits) {
                                  "--activation-checkpointing needs "));
   EXPECT_THAT(smaller, HasSubstr("--ignore-memory-plan"));
   EXPECT_THAT(Refusal(settings, *model, 1000), HasSubstr("a larger machine"));
+  // As much as weights in 4 bits leave.
+  model::TrainingShape least = ShapeOf(settings, *model, 100);
+  least.element = 2;
+  least.trained = model::FootprintOf(model->config(), 2, 16).lora_parameters;
+  least.activation_checkpointing = true;
+  least.base = model::BaseWeights::kNf4;
+  const int64_t total = model::TrainingFootprintOf(model->config(), least).Total();
+  EXPECT_THAT(Refusal(settings, *model, total - need.weights), HasSubstr("--base-weights nf4"));
 }
 
 // The choices of a model whose weights need far more than its activations.

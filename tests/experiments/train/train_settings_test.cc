@@ -29,6 +29,14 @@ TEST(TrainSettings, NameTheBadField) {
   EXPECT_THAT(error([](auto& s) { s.options.optimizer.epsilon = -1; }), HasSubstr("epsilon"));
   EXPECT_THAT(error([](auto& s) { s.options.optimizer.beta2 = 1; }), HasSubstr("betas"));
   EXPECT_THAT(error([](auto& s) { s.options.optimizer.beta1 = NAN; }), HasSubstr("betas"));
+  EXPECT_THAT(error([](auto& s) { s.model.base_weights = "nf4"; }), HasSubstr("needs --lora-rank"));
+  EXPECT_THAT(error([](auto& s) {
+                s.model.base_weights = "nf4";
+                s.lora.rank = 2;
+                s.merge = true;
+              }),
+              HasSubstr("--merge needs whole weights"));
+  EXPECT_THAT(error([](auto& s) { s.model.base_weights = "fp4"; }), HasSubstr("auto, nf4, int8"));
   const auto metric = [&](const char* name) {
     return error([&](auto& s) {
       s.held_out.data = "pairs.jsonl";

@@ -9,6 +9,7 @@
 #include <cmath>
 
 #include "model/checkpoint.h"
+#include "model/lora.h"
 #include "model/weight_files.h"
 #include "tests/support/small_phi.h"
 #include "tests/support/temp_dir.h"
@@ -50,6 +51,17 @@ TEST(WeightChange, IsThatOfAllWeightsWhateverTheirNamesInTheFile) {
   const auto fetch = [&](const std::string& name) { return phi->parameters().at(name); };
   EXPECT_NEAR(WeightChange(*phi, whole, fetch), std::sqrt(change / before), 1e-6);
   EXPECT_DOUBLE_EQ(WeightChange(*phi, llama, fetch), WeightChange(*phi, whole, fetch));
+}
+
+TEST(WeightChange, OfAnAdapterOnWeightsInFourBitsComparesWithTheirNumbers) {
+  const auto quantised = testing::Quantised(*testing::SmallPhi(), model::BaseWeights::kNf4);
+  const auto plain = testing::WithNumbersOf(*quantised);
+  const auto adapter = model::NewAdapter(*plain, {.rank = 2}, 1);
+  for (const auto& [layer, update] : adapter->updates) at::Tensor(update.b).fill_(0.1);
+  quantised->set_adapter(adapter);
+  plain->set_adapter(adapter);
+  EXPECT_GT(WeightChange(*quantised, {}), 0);
+  EXPECT_DOUBLE_EQ(WeightChange(*quantised, {}), WeightChange(*plain, {}));
 }
 
 }  // namespace
