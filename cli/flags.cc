@@ -183,8 +183,8 @@ void AddSamplingFlags(CLI::App& app, SamplingSettings& sampling) {
   weights.insert(weights.begin(), "auto");
   app.add_option(
          "--weights", sampling.weights,
-         "type in which decoding on a CPU stores the weights; a GPU takes nf4 and int8; auto: "
-         "the type of --dtype")
+         "type in which decoding on a CPU stores the weights, an adapter beside those in nf4; a "
+         "GPU takes nf4 and int8; auto: the type of --dtype")
       ->check(CLI::IsMember(weights))
       ->capture_default_str();
   app.add_option("--seed", sampling.seed,

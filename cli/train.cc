@@ -245,7 +245,7 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
       ->needs(rank);
   sub.add_option(
          "--base-weights", settings.model.base_weights,
-         "how an adapter's model stores the decoder's linear layers: auto, as --dtype; nf4, "
+         "how the decoder's linear layers are stored beside an adapter: auto, in --dtype; nf4, "
          "in 4 bits (QLoRA); int8, in 8 bits")
       ->check(CLI::IsMember(model::BaseWeightsNames()))
       ->capture_default_str();

@@ -8,6 +8,7 @@
 #include <ATen/ops/empty.h>
 #include <ATen/ops/linear.h>
 #include <ATen/ops/matmul.h>
+#include <c10/core/InferenceMode.h>
 #include <torch/csrc/autograd/custom_function.h>
 
 #include <algorithm>
@@ -55,9 +56,24 @@ ElementType ElementOf(at::ScalarType type) {
 
 }  // namespace
 
-// Threads that the matrices of a model share. One caller at a time.
+// What the matrices of a model share on a CPU: threads, for one caller at a time, and room for
+// numbers.
 class QuantisedMatrix::Team {
  public:
+  // Returns a tensor [rows, columns], not initialized. The memory of the one before is taken again
+  // once nobody holds that: new memory would have to be cleared by the system each time.
+  at::Tensor Room(int64_t rows, int64_t columns, at::ScalarType type) {
+    const std::lock_guard lock(room_mutex_);
+    const auto bytes = rows * columns * static_cast<int64_t>(c10::elementSize(type));
+    if (room_.defined() && room_.storage().use_count() > 1)
+      return at::empty({rows, columns}, at::TensorOptions(type));
+    if (!room_.defined() || room_.numel() < bytes) {
+      const c10::InferenceMode plain(false);  // passes with gradients use it too
+      room_.reset();
+      room_ = at::empty({bytes}, at::TensorOptions(at::kByte));
+    }
+    return room_.narrow(0, 0, bytes).view(type).view({rows, columns});
+  }
   // Calls f(first, last) for parts of `count` blocks.
   void ForBlocks(int64_t count, const std::function<void(int64_t, int64_t)>& f) {
     if (count < kBlocksForTeam || at::get_num_threads() == 1) return f(0, count);
@@ -70,8 +86,9 @@ class QuantisedMatrix::Team {
   }
 
  private:
-  std::mutex mutex_;
+  std::mutex mutex_, room_mutex_;
   std::optional<kernels::ThreadTeam> threads_;
+  at::Tensor room_;  // bytes
 };
 
 std::string_view BaseWeightsName(BaseWeights base) { return kBaseWeights.Name(base); }
@@ -165,7 +182,9 @@ kernels::Int8Codes QuantisedMatrix::Int8() const {
 }
 
 at::Tensor QuantisedMatrix::Numbers(at::ScalarType type) const {
-  const at::Tensor out = at::empty({rows_, columns_}, codes_.options().dtype(type));
+  const at::Tensor out = codes_.is_cpu()
+                             ? team_->Room(rows_, columns_, type)
+                             : at::empty({rows_, columns_}, codes_.options().dtype(type));
   if (out.is_cpu() && format_ == BaseWeights::kNf4) {
     const kernels::Nf4Codes codes = Nf4();
     void* const numbers = out.mutable_data_ptr();

@@ -8,6 +8,7 @@
 #include <ATen/ops/linear.h>
 #include <ATen/ops/tensor.h>
 #include <c10/core/GradMode.h>
+#include <c10/core/InferenceMode.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <torch/csrc/autograd/autograd.h>
@@ -100,6 +101,21 @@ TEST(QuantisedMatrix, ManyThreadsChangeNoBit) {
   const at::Tensor alone = run(1);
   EXPECT_TRUE(run(3).equal(alone));
   at::set_num_threads(1);
+}
+
+TEST(QuantisedMatrix, NumbersThatSomebodyHoldsStay) {
+  const Quantiser quantise(BaseWeights::kNf4, at::kCPU);
+  const auto one = quantise(Random({40, 64}, 1)), other = quantise(Random({30, 64}, 2));
+  at::Tensor held = one->Numbers(at::kFloat);
+  const at::Tensor copy = held.clone();
+  {
+    const c10::InferenceMode inference;
+    EXPECT_FALSE(other->Numbers(at::kFloat).is_alias_of(held));
+  }
+  EXPECT_TRUE(held.equal(copy));
+  const void* const memory = held.const_data_ptr();
+  held.reset();
+  EXPECT_EQ(other->Numbers(at::kBFloat16).const_data_ptr(), memory);
 }
 
 TEST(QuantisedMatrix, ProductsAndGradientsAreThoseOfItsNumbers) {
