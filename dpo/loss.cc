@@ -338,6 +338,10 @@ void ValidateReference(const LossOptions& o) {
 }  // namespace
 
 void LossOptions::Validate() const {
+  // The names of values that are none of their enums throw.
+  dpo::PreferenceMethodName(method);
+  dpo::FDivergenceName(divergence);
+  for (const WeightedLoss& loss : losses) dpo::LossTypeName(loss.type);
   if (!(beta > 0 && std::isfinite(beta))) Fail("beta must be above 0, got {}", beta);
   if (!(label_smoothing >= 0 && label_smoothing < 0.5))
     Fail("label smoothing must be in [0, 0.5), got {}", label_smoothing);

@@ -229,6 +229,12 @@ std::map<std::string, double> Measure(const model::PhiModel& model, const Object
 namespace pivotal {
 
 void TrainOptions::Validate() const {
+  // The names of values that are none of their enums throw.
+  dpo::DataOrderName(order);
+  dpo::ScheduleName(schedule);
+  dpo::HalfUpdateName(optimizer.half_update);
+  dpo::OptimizerTypeName(optimizer.type);
+  dpo::ClipByName(optimizer.clip_by);
   if (!(optimizer.learning_rate > 0 && std::isfinite(optimizer.learning_rate)))
     Fail("learning rate must be above 0, got {}", optimizer.learning_rate);
   for (const double beta : {optimizer.beta1, optimizer.beta2})

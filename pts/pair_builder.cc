@@ -226,6 +226,7 @@ std::vector<PreferencePair> BuildPairs(std::span<const QueryTrace> queries,
 std::vector<PreferencePair> BuildControlPairs(std::span<const QueryTrace> queries,
                                               const Tokenizer& tokenizer, Policy& policy,
                                               ControlKind kind, int32_t count, uint64_t seed) {
+  kControlNames.Name(kind);  // throws for a value that is none of the enum's
   if (count < 0) Fail("control pairs: count is {}, must be 0 or larger", count);
   std::vector<TokenPosition> positions = AllPositions(queries);
   ScoreTable scores(policy);

@@ -7,6 +7,8 @@
 #include <deque>
 #include <functional>
 #include <optional>
+#include <string_view>
+#include <unordered_set>
 #include <utility>
 
 #include "data/base/error.h"
@@ -376,8 +378,12 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
   options.Validate();
   if (!judge) Fail("search: the judge is an empty function");
   if (!sink) Fail("search: the sink of traces is an empty function");
-  for (const Query& query : queries)
+  std::unordered_set<std::string_view> ids;
+  for (const Query& query : queries) {
     if (query.prompt.empty()) Fail("search: the prompt of problem \"{}\" has no tokens", query.id);
+    if (!ids.insert(query.id).second)
+      Fail("search: two problems have the id \"{}\"; give each one of its own", query.id);
+  }
   Meter meter(policy, progress, static_cast<int64_t>(queries.size()));
   CountingJudge counting(judge, options.max_oracle_failures);
   Drawn drawn;

@@ -10,6 +10,7 @@
 namespace pivotal {
 
 void StrategyOptions::Validate() const {
+  pts::kStrategyNames.Name(kind);  // throws for a value that is none of the enum's
   if (!(gap > 0 && gap < 1)) Fail("search: gap is {}, must be in (0, 1)", gap);
   if (samples < 1) Fail("search: samples is {}, must be 1 or larger", samples);
   if (!(tolerance > 0 && tolerance < gap))

@@ -20,7 +20,8 @@ struct NameEntry {
   std::string_view name;
 };
 
-// Made by MakeNameTable(); a value may be absent and then has no name.
+// Made by MakeNameTable(). A value may be absent; Name() throws Error for it, as it does for a
+// number that was cast to the enum.
 template <typename E, std::size_t N>
 struct NameTable {
   std::string_view what;  // names the enum in an Error, e.g. "strategy"
@@ -29,7 +30,8 @@ struct NameTable {
   constexpr std::string_view Name(E value) const {
     for (const auto& entry : entries)
       if (entry.value == value) return entry.name;
-    Fail("{} {} has no name", what, static_cast<int>(value));
+    Fail("{} {} is unknown: take one of {}", what, static_cast<int>(value),
+         fmt::join(Names(), ", "));
   }
 
   constexpr std::optional<E> Find(std::string_view name) const {

@@ -115,9 +115,9 @@ struct SearchSummary {
 // A response whose verdict failed does not count as right; its query is marked
 // (QueryTrace::failed_verdicts), so that it can be searched again.
 //
-// Throws Error, before anything is drawn, for bad options, an empty prompt, an empty judge or sink.
-// Throws Error for a policy that breaks its contract, or more failed verdicts than
-// max_oracle_failures allows; the current group is then dropped.
+// Throws Error, before anything is drawn, for bad options, an empty prompt, an id that two queries
+// have, an empty judge or sink. Throws Error for a policy that breaks its contract, or more failed
+// verdicts than max_oracle_failures allows; the current group is then dropped.
 SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge& judge,
                      const SearchOptions& options, const TraceSink& sink, Progress& progress,
                      int64_t spent_tokens = 0);

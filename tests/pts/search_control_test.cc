@@ -283,6 +283,9 @@ TEST(Search, RefusesBadArgumentsBeforeItDraws) {
   EXPECT_THAT(error(JudgeOf(ForkChain()), {}), HasSubstr("sink of traces is an empty function"));
   queries[2].prompt.clear();
   EXPECT_THAT(error(JudgeOf(ForkChain()), sink), HasSubstr("prompt of problem \"q2\""));
+  queries = Queries(3);
+  queries[2].id = "q0";  // in another group than the first
+  EXPECT_THAT(error(JudgeOf(ForkChain()), sink), HasSubstr("two problems have the id \"q0\""));
   EXPECT_EQ(policy.calls(), 0);
 }
 
@@ -316,6 +319,8 @@ TEST(SearchOptions, NameTheBadField) {
   EXPECT_THAT(error([](auto& o) { o.responses = 0; }), HasSubstr("responses"));
   EXPECT_THAT(error([](auto& o) { o.max_new_tokens = 0; }), HasSubstr("max_new_tokens"));
   EXPECT_THAT(error([](auto& o) { o.group = 0; }), HasSubstr("group"));
+  EXPECT_THAT(error([](auto& o) { o.kind = static_cast<StrategyKind>(9); }),
+              HasSubstr("strategy 9 is unknown: take one of anchored"));
 }
 
 }  // namespace

@@ -35,8 +35,9 @@ TEST(NameTable, AnUnknownNameIsRefusedWithThoseThatAreKnown) {
             "color \"\" is unknown: take one of red, blue");
 }
 
-TEST(NameTable, AValueOutsideTheTableHasNoName) {
-  EXPECT_EQ(ErrorText([] { (void)kColors.Name(Color::kGreen); }), "color 1 has no name");
+TEST(NameTable, AValueOutsideTheTableIsRefusedWithTheNames) {
+  EXPECT_EQ(ErrorText([] { (void)kColors.Name(Color::kGreen); }),
+            "color 1 is unknown: take one of red, blue");
 }
 
 }  // namespace

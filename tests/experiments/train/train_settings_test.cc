@@ -67,6 +67,35 @@ TEST(TrainSettings, ShardedWeightsAreWhollyNowhere) {
               needs_all("--eval-problems"));
 }
 
+TEST(TrainSettings, ValuesOutsideTheirEnumsAreRefused) {
+  const auto error = [](auto change) {
+    TrainSettings settings;
+    change(settings);
+    return pivotal::testing::ErrorText([&] { settings.Validate(); });
+  };
+  EXPECT_EQ(error([](auto& s) { s.options.schedule = static_cast<ScheduleType>(7); }),
+            "schedule 7 is unknown: take one of linear, cosine, constant");
+  EXPECT_THAT(error([](auto& s) { s.options.order = static_cast<DataOrder>(2); }),
+              HasSubstr("take one of shuffled, file"));
+  EXPECT_THAT(error([](auto& s) { s.options.optimizer.type = static_cast<OptimizerType>(9); }),
+              HasSubstr("optimizer 9 is unknown"));
+  EXPECT_THAT(error([](auto& s) { s.options.optimizer.clip_by = static_cast<ClipBy>(-1); }),
+              HasSubstr("-1 is unknown: take one of global, tensor, previous"));
+  EXPECT_THAT(error([](auto& s) { s.options.optimizer.half_update = static_cast<HalfUpdate>(2); }),
+              HasSubstr("2 is unknown: take one of master, stochastic"));
+  EXPECT_THAT(error([](auto& s) { s.loss.losses = {{static_cast<LossType>(99)}}; }),
+              HasSubstr("loss 99 is unknown: take one of sigmoid, hinge"));
+  EXPECT_THAT(error([](auto& s) { s.loss.divergence = static_cast<FDivergence>(99); }),
+              HasSubstr("f-divergence 99 is unknown"));
+  for (const bool sft : {false, true})
+    EXPECT_THAT(error([&](auto& s) {
+                  s.sft = sft;
+                  s.loss.method = static_cast<PreferenceMethod>(99);
+                }),
+                HasSubstr("objective 99 is unknown: take one of dpo, cpo"))
+        << sft;
+}
+
 // The key of an ablation's step: what is logged where changes no result.
 TEST(TrainSettings, TextIsWithoutTheLog) {
   TrainSettings settings;
