@@ -82,6 +82,11 @@ void SizeByMemory(const SamplingSettings& settings, const model::PhiModel& phi,
                options.batch, model::BytesText(free), device.str());
 }
 
+// Throws Error if a response could have no token.
+void RequireNewTokens(int32_t max_new_tokens) {
+  if (max_new_tokens < 1) Fail("max_new_tokens is {}, must be 1 or larger", max_new_tokens);
+}
+
 }  // namespace
 
 LoadedModel LoadModel(const ModelSettings& settings, const model::ChooseWeights& choose) {
@@ -126,6 +131,7 @@ std::vector<TokenId> LoadedModel::Prompt(std::span<const ChatMessage> messages) 
 }
 
 model::EngineOptions EngineOptionsOf(const SamplingSettings& settings) {
+  RequireNewTokens(settings.max_new_tokens);
   model::EngineOptions options;
   options.sampling = settings.params;
   options.seed = settings.seed;
@@ -205,6 +211,7 @@ std::vector<TokenId> Model::Prompt(std::span<const ChatMessage> messages) const 
 
 std::vector<Query> Model::Queries(const std::vector<Problem>& problems,
                                   int32_t max_new_tokens) const {
+  experiments::RequireNewTokens(max_new_tokens);
   auto queries = experiments::MakeQueries(problems, *loaded_);
   experiments::CheckLengths(queries, max_new_tokens, loaded_->phi().config());
   return queries;

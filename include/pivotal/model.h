@@ -35,7 +35,7 @@ struct ModelSettings {
 
 struct SamplingSettings {
   SamplingParams params;
-  int32_t max_new_tokens = 256;  // of one response
+  int32_t max_new_tokens = 256;  // of one response; 1 or more
   // Rollouts that decode at once; 0: by the device, 256 on a CPU, up to 1,024 on a GPU that has the
   // memory.
   int32_t batch = 0;
@@ -51,8 +51,7 @@ struct SamplingSettings {
 class Model {
  public:
   // Loads the model, with its adapter merged into the weights (ModelSettings::base_weights). Throws
-  // Error that names the file if
-  // something is missing, damaged, or of another architecture.
+  // Error that names the file if something is missing, damaged, or of another architecture.
   static Model Load(const ModelSettings& settings);
   Model(Model&&) noexcept;
   Model& operator=(Model&&) noexcept;
@@ -65,8 +64,9 @@ class Model {
   // the model's answer. Throw Error for a message that the prompt format has no place for.
   std::vector<TokenId> Prompt(std::string_view question) const;
   std::vector<TokenId> Prompt(std::span<const ChatMessage> messages) const;
-  // Returns the problems as queries. Throws Error that names the problem with the longest
-  // prompt if that and `max_new_tokens` are longer than max_positions().
+  // Returns the problems as queries. Throws Error if `max_new_tokens` is below 1, and one that
+  // names the problem with the longest prompt if that and `max_new_tokens` are longer than
+  // max_positions().
   std::vector<Query> Queries(const std::vector<Problem>& problems, int32_t max_new_tokens) const;
   // Returns a policy of the weights as they are now: continuous batching over shared prefixes. On a
   // CPU a rollout depends only on the weights, its prefix, the sampling parameters and its key, to
