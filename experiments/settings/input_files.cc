@@ -1,8 +1,11 @@
 // Apache-2.0.
 #include "experiments/settings/input_files.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdlib>
 #include <string_view>
 #include <system_error>
 
@@ -23,9 +26,35 @@ constexpr std::array kModelFiles = {
     "config.json",           "generation_config.json",  "tokenizer.json",    "tokenizer.model",
     "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "chat_template.jinja"};
 
+constexpr std::array<std::string_view, 4> kSystemFolders = {"/bin", "/sbin", "/usr/bin",
+                                                            "/usr/sbin"};
+
 bool IsFile(const fs::path& path) {
   std::error_code ignored;
   return fs::is_regular_file(path, ignored);
+}
+
+// Returns true for a word of a shell's command, in a program's place, that another program follows.
+bool RunsAnother(std::string_view word) {
+  return word == "exec" || word == "env" || word.find('=') != std::string_view::npos;
+}
+
+// Returns the file that the shell runs for a name without "/": the first in PATH that the user may
+// execute. Returns "" if there is none, or if it belongs to the system.
+fs::path FindProgram(const std::string& name) {
+  if (name.find('/') != std::string::npos) return "";
+  const char* set = std::getenv("PATH");
+  std::string_view folders = set == nullptr ? "" : set;
+  while (!folders.empty()) {
+    const std::size_t end = std::min(folders.find(':'), folders.size());
+    const fs::path path = fs::path(folders.substr(0, end)) / name;
+    folders.remove_prefix(std::min(end + 1, folders.size()));
+    if (!IsFile(path) || ::access(path.c_str(), X_OK) != 0) continue;
+    std::error_code ignored;
+    const fs::path folder = fs::canonical(path, ignored).parent_path();
+    return std::ranges::find(kSystemFolders, folder.string()) == kSystemFolders.end() ? path : "";
+  }
+  return "";
 }
 
 }  // namespace
@@ -57,12 +86,21 @@ void InputFiles::AddOracle(const std::string& oracle) {
   static constexpr std::string_view kCommand = "command:";
   if (!oracle.starts_with(kCommand)) return;
   const std::string_view command = std::string_view(oracle).substr(kCommand.size());
-  // The shell runs the command; its words end at blanks, quotes and operators.
-  static constexpr std::string_view kEnds = " \t\r\n\"'`;&|<>()$";
+  // The shell runs the command; its words end at blanks, quotes and operators. The first word after
+  // an operator is a program, and so is the word behind what only runs another.
+  static constexpr std::string_view kEnds = " \t\r\n\"'`;&|<>()$", kOperators = "\n`;&|(";
+  bool is_program = true;
   for (std::size_t begin = 0; begin < command.size();) {
     const std::size_t end = std::min(command.find_first_of(kEnds, begin), command.size());
     const std::string word(command.substr(begin, end - begin));
-    if (IsFile(word)) Add("oracle: " + word, word);
+    if (!word.empty()) {
+      fs::path path = is_program ? FindProgram(word) : "";
+      if (path.empty() && IsFile(word)) path = word;
+      if (!path.empty()) Add("oracle: " + word, path);
+      is_program = is_program && RunsAnother(word);
+    }
+    if (end < command.size() && kOperators.find(command[end]) != std::string_view::npos)
+      is_program = true;
     begin = end + 1;
   }
 }

@@ -30,9 +30,10 @@ class InputFiles {
   void Add(const std::string& name, const std::filesystem::path& path);
   // Adds the problem file as `name`, and what AddOracle adds. Does nothing if there is no file.
   void Add(const std::string& name, const ProblemSettings& problems);
-  // Adds each file that the command of the oracle "command:PROGRAM" names by its path: the program,
-  // and a script that an interpreter runs. A program that is searched in PATH is not added: it
-  // belongs to the machine.
+  // Adds each file that the command of the oracle "command:PROGRAM" names by its path, such as a
+  // script that an interpreter runs, and each program that the shell finds in PATH. A program of
+  // the system (/bin, /usr/bin and the like) that is named without a path is not added: it belongs
+  // to the machine, whose updates end no run.
   void AddOracle(const std::string& oracle);
 
   void Save(SettingsFile& file) const;

@@ -95,6 +95,47 @@ TEST_F(ChangedInput, ASearchRefusesEachFileByName) {
   EXPECT_EQ(resumed.code, 0) << resumed.output;
 }
 
+// A program that the shell finds in PATH is as much the run's as one with a path; those of the
+// system are the machine's.
+TEST_F(ChangedInput, AnOracleThatIsFoundInPathIsRefusedByName) {
+  const std::string run = Path("run"), judge = Path("bin/my-judge");
+  const auto write = [](const std::string& path, const std::string& text) {
+    data::WriteFile(path, text);
+    fs::permissions(path, fs::perms::owner_exec, fs::perm_options::add);
+  };
+  const std::string program =
+      "#!/bin/sh\nwhile read -r line; do echo '{\"success\": true}'; done\n";
+  fs::create_directory(Path("bin"));
+  fs::create_directory(Path("front"));
+  write(judge, program);
+  const auto pivotal = [&](const std::string& arguments) {
+    return testing::RunCommand("PATH=" + Path("front") + ":" + Path("bin") + ":$PATH " +
+                               PIVOTAL_BINARY + " " + arguments);
+  };
+  const auto done =
+      pivotal("search --model " + model_.string() + " --problems " + problems_.string() +
+              " --oracle 'command:cat | X=1 exec my-judge' --limit 1 --samples 2 --confirm 0 "
+              "--max-new-tokens 8 --strategy none --output " +
+              run);
+  ASSERT_EQ(done.code, 0) << done.output;
+  const std::string toml = data::ReadFile(fs::path(run) / "run.toml");
+  EXPECT_THAT(toml, HasSubstr("'oracle: my-judge' = '"));
+  EXPECT_THAT(toml, Not(HasSubstr("oracle: cat")));
+  EXPECT_EQ(pivotal("search --resume " + run).code, 0);
+  write(judge, program + "# again\n");
+  EXPECT_THAT(pivotal("search --resume " + run).output,
+              HasSubstr("pivotal: " + judge + ": has changed since the run"));
+  write(judge, program);
+  EXPECT_EQ(pivotal("search --resume " + run).code, 0);
+  write(Path("front/my-judge"), program + "# another\n");
+  EXPECT_THAT(pivotal("search --resume " + run).output,
+              HasSubstr("pivotal: " + Path("front/my-judge") + ": has changed since the run"));
+  fs::remove(Path("front/my-judge"));
+  fs::remove(judge);
+  EXPECT_THAT(pivotal("search --resume " + run).output,
+              HasSubstr("pivotal: oracle: my-judge: is gone since the run"));
+}
+
 TEST_F(ChangedInput, ARunOfAnOlderVersionGoesOn) {
   const std::string run = Path("run");
   const auto done =
