@@ -36,6 +36,8 @@ namespace {
 
 namespace fs = std::filesystem;
 
+constexpr const char* kWorkFolder = "work";  // of a shared run
+
 // The inputs of a search and what computes it, loaded, started and checked before the run folder is
 // touched.
 struct Prepared {
@@ -129,6 +131,7 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const
   });
   WriteInto(run, lock, [&] {
     store.Consolidate(IdsOf(prepared.queries));
+    data::RemoveAll(run / kWorkFolder);  // of processes that shared the run and are dead
     RequireStored(store, result.resumed + result.summary.queries, run);
   });
   result.counters = engine.counters();
@@ -181,7 +184,7 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
     }
     return stored->contains(queries[static_cast<std::size_t>(i)].id);
   };
-  data::WorkQueue share(run / "work", std::ssize(queries), is_stored,
+  data::WorkQueue share(run / kWorkFolder, std::ssize(queries), is_stored,
                         [&](int64_t i) { return again && !is_stored(i); });
   for (int64_t i = 0; i < std::ssize(queries); ++i) result.resumed += is_stored(i);
   data::TraceStore store(run, share.worker());
@@ -223,7 +226,9 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
     idle_since = Clock::now();
     patience = std::max(patience, 2 * (idle_since - began));
   }
-  share.Leave([&] { WriteInto(run, lock, [&] { store.Consolidate(IdsOf(queries)); }); });
+  const bool last =
+      share.Leave([&] { WriteInto(run, lock, [&] { store.Consolidate(IdsOf(queries)); }); });
+  result.left_to_others = !last && data::Exists(run / kWorkFolder);
   WriteInto(run, lock, [&] { RequireStored(store, std::ssize(queries), run); });
   shown.Close();
   pts::AddCounts(store.ReadAll(), result.summary);
@@ -380,6 +385,11 @@ std::string SummaryText(const SearchResult& result, const fs::path& run) {
         "                     asks the oracle again",
         s.failed_verdicts, run.string());
   if (s.verdicts.Failed() > 0) line("                     {}", s.verdicts.Text());
+  if (result.left_to_others)
+    line(
+        "other processes      are still at work; the last one joins the shards into traces.h5.\n"
+        "                     If it dies before, pivotal search --resume {} joins them",
+        run.string());
   line("rollouts             {}", c.rollouts);
   line("generated tokens     {} ({:.0f}/s)", c.decoded_tokens,
        static_cast<double>(c.decoded_tokens) / std::max(c.seconds, 1e-9));

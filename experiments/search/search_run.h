@@ -22,6 +22,9 @@ struct SearchResult {
   RolloutCounters counters;  // of this process
   int64_t resumed = 0;       // queries that the folder held before this call
   int64_t lost_workers = 0;  // processes of a shared run that died; others redid their problems
+  // Other processes of a shared run still worked when this one ended; the last one joins the
+  // shards.
+  bool left_to_others = false;
 };
 
 // Several processes that see the same files, on one machine or on several, can search one run

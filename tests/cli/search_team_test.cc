@@ -1,12 +1,16 @@
 // Apache-2.0. Several processes search one run, or a shard of the problems each; some of them die.
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/file.h>
 
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "data/base/descriptor.h"
+#include "data/base/file_sink.h"
 #include "kernels/philox.h"
 #include "tests/cli/cli_test.h"
 
@@ -132,6 +136,39 @@ TEST_F(SearchTeam, ADeadProcessCostsNothing) {
       EXPECT_EQ(resumed.code, 0) << resumed.output;
     }
     EXPECT_EQ(PairsOf(run), alone_) << "round " << round;
+  }
+}
+
+// The last process of a shared run dies before it has joined the shards. The one that left before
+// it has said what to do then.
+TEST_F(SearchTeam, AnyResumeJoinsWhatTheLastProcessDidNot) {
+  for (const std::string how : {"", " --shared"}) {
+    const fs::path run = Path(how.empty() ? "unjoined" : "unjoined-shared"), work = run / "work";
+    fs::copy(Path("alone"), run);
+    fs::create_directory(run / "shards");
+    fs::rename(run / "traces.h5", run / "shards" / "000001-1.h5");
+    fs::create_directory(work);
+    data::WriteFile(work / "items", "12\n");
+    data::WriteFile(work / "claims", "\njoined 1 .\n");
+    data::WriteFile(work / "worker-1", "");
+    {
+      const data::Descriptor other = data::OpenFile(work / "worker-1", O_RDWR);
+      ASSERT_EQ(::flock(other.get(), LOCK_EX), 0);
+      const auto first = Pivotal("search --resume " + run.string() + " --shared");
+      EXPECT_EQ(first.code, 0) << first.output;
+      EXPECT_THAT(first.output,
+                  AllOf(HasSubstr("are still at work; the last one joins"),
+                        HasSubstr("pivotal search --resume " + run.string() + " joins them")));
+      EXPECT_FALSE(fs::exists(run / "traces.h5"));
+      EXPECT_EQ(PairsOf(run), alone_) << "shards are read, too";
+    }
+    const auto resumed = Pivotal("search --resume " + run.string() + how);
+    EXPECT_EQ(resumed.code, 0) << resumed.output;
+    EXPECT_THAT(resumed.output, ::testing::Not(HasSubstr("still at work")));
+    EXPECT_TRUE(fs::exists(run / "traces.h5"));
+    EXPECT_FALSE(fs::exists(run / "shards"));
+    EXPECT_FALSE(fs::exists(work));
+    EXPECT_EQ(PairsOf(run), alone_);
   }
 }
 
