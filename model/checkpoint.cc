@@ -69,11 +69,7 @@ std::vector<fs::path> SideFiles(const fs::path& origin) {
 void CopySideFiles(const fs::path& origin, const fs::path& folder) {
   std::error_code error;
   if (fs::equivalent(origin, folder, error)) return;
-  for (const fs::path& path : SideFiles(origin)) {
-    const fs::path to = folder / path.filename();
-    fs::copy_file(path, to, fs::copy_options::overwrite_existing, error);
-    if (error) Fail("{}: can't write: {}", to.string(), data::ErrnoText(error.value()));
-  }
+  for (const fs::path& path : SideFiles(origin)) data::CopyFile(path, folder / path.filename());
 }
 
 // The names of types in config.json and in --dtype.

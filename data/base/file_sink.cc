@@ -172,6 +172,15 @@ void WriteFile(const fs::path& path, std::string_view text) {
   file.Commit();
 }
 
+void CopyFile(const fs::path& from, const fs::path& to) {
+  const Descriptor in = OpenFile(from, O_RDONLY);
+  FileSink out(to);
+  std::vector<char> chunk(kBufferSize);
+  while (const std::size_t got = ReadSome(in.get(), chunk.data(), chunk.size(), from))
+    out.Write({chunk.data(), got});
+  out.Commit();
+}
+
 void CreateOutputFolder(const fs::path& folder) {
   if (folder.empty()) Fail("the name of the output folder is empty; give --output a name");
   std::error_code error;
@@ -186,6 +195,21 @@ void CreateOutputFolder(const fs::path& folder) {
   if (error) Fail("{}: can't read the folder: {}", folder.string(), ErrnoText(error.value()));
   if (!empty) {
     Fail("{}: exists and is not empty; choose another --output or remove it", folder.string());
+  }
+}
+
+OutputFolder::OutputFolder(fs::path folder)
+    : folder_(std::move(folder)), there_(!folder_.empty() && Exists(folder_)) {
+  CreateOutputFolder(folder_);
+}
+
+OutputFolder::~OutputFolder() {
+  if (kept_) return;
+  try {
+    for (const fs::path& path : PathsIn(folder_)) RemoveAll(path);
+    if (!there_) RemoveAll(folder_);
+  } catch (const Error&) {
+    // The error that ends the command says more.
   }
 }
 

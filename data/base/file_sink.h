@@ -45,6 +45,9 @@ class FileSink {
 // Writes `text` to `path` through a FileSink.
 void WriteFile(const std::filesystem::path& path, std::string_view text);
 
+// Writes the bytes of the file `from` to `to` through a FileSink.
+void CopyFile(const std::filesystem::path& from, const std::filesystem::path& to);
+
 // Throws Error if `bytes`, the beginning of a file, are a pointer of Git LFS, which a clone without
 // Git LFS has in place of the file itself.
 void RequireNoLfsPointer(std::string_view bytes, std::string_view where);
@@ -56,6 +59,24 @@ std::string ReadFile(const std::filesystem::path& path);
 // Creates `folder` for a command's output. Throws Error if it can't be created, or exists and is
 // not empty ("choose another --output or remove it").
 void CreateOutputFolder(const std::filesystem::path& folder);
+
+// A folder for a command's output that stays only if it becomes whole. The constructor is
+// CreateOutputFolder(folder). Without Keep(), the destructor removes what is in the folder, and the
+// folder itself if the constructor made it; what it cannot remove stays.
+class OutputFolder {
+ public:
+  explicit OutputFolder(std::filesystem::path folder);
+  ~OutputFolder();
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+
+  void Keep() { kept_ = true; }
+
+ private:
+  std::filesystem::path folder_;
+  bool there_;  // before
+  bool kept_ = false;
+};
 
 // Throws Error if `path`, a command's output file, exists.
 void RequireAbsent(const std::filesystem::path& path);

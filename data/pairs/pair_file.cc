@@ -20,35 +20,6 @@ using Ids = std::vector<TokenId>;
 
 constexpr int64_t kMaxCount = std::numeric_limits<int32_t>::max();
 
-std::string ToLine(const PreferencePair& pair) {
-  nlohmann::ordered_json line = {
-      {"id", pair.id},
-      {"prompt", pair.prompt},
-      {"chosen", pair.chosen},
-      {"rejected", pair.rejected},
-      {"prompt_ids", pair.prompt_ids},
-      {"chosen_ids", pair.chosen_ids},
-      {"rejected_ids", pair.rejected_ids},
-      {"chosen_samples", pair.chosen_estimate.samples},
-      {"chosen_successes", pair.chosen_estimate.successes},
-      {"rejected_samples", pair.rejected_estimate.samples},
-      {"rejected_successes", pair.rejected_estimate.successes},
-      {"chosen_low", pair.chosen_estimate.low},
-      {"chosen_high", pair.chosen_estimate.high},
-      {"rejected_low", pair.rejected_estimate.low},
-      {"rejected_high", pair.rejected_estimate.high},
-      {"delta", pair.delta},
-      {"delta_low", pair.delta_low},
-      {"delta_high", pair.delta_high},
-      {"source", pair.source},
-  };
-  if (pair.weight != 1) line["weight"] = pair.weight;
-  if (!pair.chosen_weights.empty()) line["chosen_weights"] = pair.chosen_weights;
-  if (!pair.rejected_weights.empty()) line["rejected_weights"] = pair.rejected_weights;
-  // Text may end inside a character, which U+FFFD replaces; training reads the ids.
-  return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
-}
-
 Ids ReadIds(const json& object, const std::string& key, int32_t vocab, const std::string& where,
             const std::string& remedy = "give all three *_ids or none") {
   const json& values = RequireKey(object, key, where, remedy);
@@ -280,6 +251,35 @@ std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path&
     items.push_back(std::move(item));
   }
   return items;
+}
+
+std::string ToLine(const PreferencePair& pair) {
+  nlohmann::ordered_json line = {
+      {"id", pair.id},
+      {"prompt", pair.prompt},
+      {"chosen", pair.chosen},
+      {"rejected", pair.rejected},
+      {"prompt_ids", pair.prompt_ids},
+      {"chosen_ids", pair.chosen_ids},
+      {"rejected_ids", pair.rejected_ids},
+      {"chosen_samples", pair.chosen_estimate.samples},
+      {"chosen_successes", pair.chosen_estimate.successes},
+      {"rejected_samples", pair.rejected_estimate.samples},
+      {"rejected_successes", pair.rejected_estimate.successes},
+      {"chosen_low", pair.chosen_estimate.low},
+      {"chosen_high", pair.chosen_estimate.high},
+      {"rejected_low", pair.rejected_estimate.low},
+      {"rejected_high", pair.rejected_estimate.high},
+      {"delta", pair.delta},
+      {"delta_low", pair.delta_low},
+      {"delta_high", pair.delta_high},
+      {"source", pair.source},
+  };
+  if (pair.weight != 1) line["weight"] = pair.weight;
+  if (!pair.chosen_weights.empty()) line["chosen_weights"] = pair.chosen_weights;
+  if (!pair.rejected_weights.empty()) line["rejected_weights"] = pair.rejected_weights;
+  // Text may end inside a character, which U+FFFD replaces; training reads the ids.
+  return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace pivotal::data

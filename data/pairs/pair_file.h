@@ -25,6 +25,9 @@ std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const T
 std::vector<UnpairedExample> LoadUnpaired(const std::filesystem::path& path,
                                           const TextCoding& coding);
 
+// Returns the line of a pair in a file of pairs.
+std::string ToLine(const PreferencePair& pair);
+
 // Reads one line of a prompt-completion file: `prompt` and `completion` (TRL's names) as text or
 // messages, or `prompt_ids` and `completion_ids`. Throws Error that begins with `where`.
 PromptCompletion ReadPromptCompletion(const nlohmann::json& object, const TextCoding& coding,

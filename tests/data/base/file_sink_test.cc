@@ -133,6 +133,42 @@ TEST(WriteFile, ReplacesTheFile) {
   EXPECT_EQ(FilesIn(folder.path()), 1u);
 }
 
+TEST(CopyFile, CopiesWholeFilesOrNone) {
+  const TempDir temp;
+  const fs::path from = temp.path() / "from", to = temp.path() / "to";
+  const std::string text = "version https://git-lfs.github.com/spec/" + std::string(3 << 20, 'x');
+  WriteFile(from, text);
+  CopyFile(from, to);
+  std::ifstream in(to, std::ios::binary);
+  EXPECT_EQ(std::string(std::istreambuf_iterator<char>(in), {}), text) << "whatever it holds";
+  const FullDisk full(1000);
+  EXPECT_THAT(ErrorText([&] { CopyFile(from, temp.path() / "half"); }),
+              HasSubstr("half: can't write: file too large"));
+  EXPECT_THAT(ErrorText([&] { CopyFile(temp.path() / "no", to); }), HasSubstr("no: no such file"));
+  EXPECT_FALSE(fs::exists(temp.path() / "half"));
+  EXPECT_TRUE(fs::exists(to));
+}
+
+TEST(OutputFolder, StaysOnlyIfItIsKept) {
+  const TempDir temp;
+  const fs::path made = temp.path() / "a" / "made", there = temp.path() / "there";
+  fs::create_directory(there);
+  const auto fill = [](const fs::path& path, bool keep) {
+    OutputFolder folder(path);
+    fs::create_directory(path / "part");
+    WriteFile(path / "part" / "file", "text");
+    if (keep) folder.Keep();
+  };
+  fill(made, false);
+  EXPECT_FALSE(fs::exists(made));
+  fill(there, false);
+  EXPECT_TRUE(fs::is_empty(there)) << "somebody else made it";
+  fill(there, true);
+  EXPECT_EQ(ReadFile(there / "part" / "file"), "text");
+  EXPECT_THAT(ErrorText([&] { OutputFolder folder(there); }), HasSubstr("is not empty"));
+  EXPECT_EQ(ReadFile(there / "part" / "file"), "text");
+}
+
 TEST(CreateOutputFolder, MakesOrTakesAnEmptyFolder) {
   const TempDir folder;
   const fs::path run = folder.path() / "a" / "b";
