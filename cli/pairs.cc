@@ -4,14 +4,18 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "cli/console.h"
 #include "cli/flags.h"
+#include "data/base/disk_room.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/pairs/pair_file.h"
 #include "experiments/search/run_pairs.h"
 #include "pts/pair_builder.h"
 
@@ -25,6 +29,18 @@ struct PairsFlags {
   experiments::OtherPairs other;
 };
 
+// Writes the pairs; prints them if that fails.
+void Save(const std::filesystem::path& output, const std::vector<PreferencePair>& pairs) {
+  try {
+    SavePairs(output, pairs);
+  } catch (const Error& error) {
+    std::string lines;
+    for (const PreferencePair& pair : pairs) lines += data::ToLine(pair);
+    PrintResult(lines);
+    Fail("{}; the pairs are on standard output instead", error.what());
+  }
+}
+
 void RunPairs(PairsFlags& flags) {
   const auto output = flags.output.empty() ? flags.run / "pairs.jsonl" : flags.output;
   data::RequireAbsent(output);
@@ -35,10 +51,16 @@ void RunPairs(PairsFlags& flags) {
   if (flags.source == "judged" && flags.other.judge.empty())
     Fail("--source judged needs --judge, a command that scores responses");
   VerdictCounts scores;
+  data::DiskRoom room;
+  const auto begin = [&](int64_t bytes) {
+    const auto folder = output.parent_path();
+    room = data::DiskRoom(folder.empty() ? "." : folder, bytes);
+  };
   const auto pairs = flags.source == "pivotal"
                          ? experiments::PairsOfRun(flags.run, flags.options)
-                         : experiments::OtherPairsOfRun(flags.run, flags.other, &scores);
-  SavePairs(output, pairs);
+                         : experiments::OtherPairsOfRun(flags.run, flags.other, &scores, begin);
+  room.Release();
+  Save(output, pairs);
   fmt::print("{} pairs in {}\n", pairs.size(), output.string());
   if (scores.Failed() > 0) fmt::print("{}\n", scores.Text());
 }

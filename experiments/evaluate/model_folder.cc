@@ -6,6 +6,7 @@
 #include <array>
 #include <iterator>
 
+#include "data/base/disk_room.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "data/weights/safetensors.h"
@@ -101,7 +102,9 @@ std::string DescribeModel(const fs::path& folder, int64_t lora_rank) {
 void SaveMergedModel(const ModelSettings& settings, const fs::path& output,
                      int64_t max_shard_bytes) {
   const LoadedModel merged = LoadModel(settings);
-  data::CreateOutputFolder(output);
+  constexpr int64_t kSmallFiles = 1 << 20;  // headers of weight files, config.json, the model card
+  data::RequireRoom(output, model::SavedBytes(merged.phi(), settings.folder) + kSmallFiles);
+  data::OutputFolder folder(output);
   data::WriteFile(
       output / "README.md",
       CardHeadText({.base = settings.folder}) +
@@ -110,6 +113,7 @@ void SaveMergedModel(const ModelSettings& settings, const fs::path& output,
                       MarkdownCode(BareName(output)), MarkdownCode(ModelName(settings.folder)),
                       MarkdownCode(ModelName(settings.adapter))));
   model::SaveCheckpoint(merged.phi(), settings.folder, output, max_shard_bytes);
+  folder.Keep();
 }
 
 }  // namespace pivotal::experiments

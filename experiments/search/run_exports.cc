@@ -188,6 +188,18 @@ class SteeringWriter {
         sink_(sink),
         differences_(static_cast<std::size_t>(model.config().num_hidden_layers)) {}
 
+  // Returns the size that the file of all pivotal tokens of `traces` may have.
+  int64_t MostBytes(std::span<const QueryTrace> traces) const {
+    constexpr int64_t kNumber = 24, kKeys = 200;  // bytes of a number; of a line without them
+    const int64_t layers = std::ssize(differences_);
+    const int64_t line = kKeys + kNumber * model_.config().hidden_size;
+    int64_t bytes = layers * line;  // of the mean differences
+    for (const QueryTrace& query : traces)
+      for (const ResponseTrace& response : query.responses)
+        bytes += std::ssize(response.pivotal) * layers * (line + std::ssize(query.id));
+    return bytes;
+  }
+
   // Adds the lines of a pivotal token of response `number`; `pair` says whether it gives a pair.
   void Add(const QueryTrace& query, int32_t number, const PivotalToken& token, bool pair) {
     const std::vector<TokenId> prefix = PrefixOf(query, number, token.position - 1);
@@ -272,11 +284,12 @@ ImportSummary ImportEvents(const std::filesystem::path& events, const ModelSetti
     summary.responses += std::ssize(traces.back().responses);
   }
   const RunStart start = {ModelFingerprint(model), InputFiles(model), ""};
-  data::CreateOutputFolder(run);
+  data::OutputFolder folder(run);
   SaveRunConfig(config, start, run);
   data::TraceStore store(run);
   store.Append(traces);
   store.Consolidate();
+  folder.Keep();
   return summary;
 }
 
@@ -288,6 +301,7 @@ SteeringSummary ExportSteering(const std::filesystem::path& run,
   const LoadedModel model = LoadModel(config.model);
   data::FileSink sink(output);
   SteeringWriter writer(model.phi(), sink);
+  sink.Reserve(writer.MostBytes(traces));
   progress.Begin("steering", std::ssize(traces), "problems");
   for (std::size_t i = 0; i < traces.size(); ++i) {
     if (progress.StopRequested()) throw Interrupted("stopped while computing hidden states");

@@ -8,6 +8,7 @@
 #include <span>
 
 #include "data/base/error.h"
+#include "data/pairs/pair_file.h"
 #include "data/traces/trace_store.h"
 #include "experiments/search/run_config.h"
 #include "experiments/settings/loading.h"
@@ -20,21 +21,38 @@
 namespace pivotal::experiments {
 namespace {
 
+// Returns about the largest size of a file of judged pairs, whatever the judge says: the size if no
+// two of a problem's responses have equal scores.
+int64_t MostBytes(const std::vector<QueryTrace>& traces, const Tokenizer& tokenizer,
+                  JudgedPairOptions options) {
+  options.threads = 1;
+  double last = 0;
+  const auto differ = [&](const QueryTrace&, std::span<const TokenId>) {
+    return last += 2 * options.margin;
+  };
+  int64_t bytes = 0;
+  for (const PreferencePair& pair : BuildJudgedPairs(traces, tokenizer, differ, options))
+    bytes += std::ssize(data::ToLine(pair));
+  return bytes;
+}
+
 std::vector<PreferencePair> Judged(const std::vector<QueryTrace>& traces, const RunConfig& config,
                                    const Tokenizer& tokenizer, const OtherPairs& options,
-                                   const ResponsePairOptions& how, VerdictCounts* scores) {
+                                   const ResponsePairOptions& how, VerdictCounts* scores,
+                                   const std::function<void(int64_t)>& begin) {
   if (options.judge.empty()) Fail("judged pairs need a judge, a command that scores responses");
   OracleOptions limits = config.problems.oracle_options;
   limits.timeout = options.judge_timeout;
   const auto scorer = pts::MakeCommandScorer(options.judge, limits);
   const auto text = pts::MakeResponseText(tokenizer, config.sampling.stop);
+  const JudgedPairOptions judged = {how, options.judge_responses, options.margin,
+                                    limits.ThreadsOrCores()};
+  if (begin) begin(MostBytes(traces, tokenizer, judged));
   pts::VerdictTally tally(limits.max_failures);
   const ResponseScore score = [&](const QueryTrace& query, std::span<const TokenId> response) {
     return tally.Ask([&] { return scorer->Score({query.question, query.answer, text(response)}); });
   };
-  auto pairs =
-      BuildJudgedPairs(traces, tokenizer, score,
-                       {how, options.judge_responses, options.margin, limits.ThreadsOrCores()});
+  auto pairs = BuildJudgedPairs(traces, tokenizer, score, judged);
   if (scores != nullptr) *scores = tally.counts();
   return pairs;
 }
@@ -56,7 +74,8 @@ std::vector<std::string> OtherSources() {
 }
 
 std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
-                                            const OtherPairs& options, VerdictCounts* scores) {
+                                            const OtherPairs& options, VerdictCounts* scores,
+                                            const std::function<void(int64_t)>& begin) {
   const auto sources = OtherSources();
   if (std::ranges::find(sources, options.source) == sources.end())
     Fail("pairs of \"{}\" are unknown: take one of {}", options.source, fmt::join(sources, ", "));
@@ -75,7 +94,7 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   if (options.source == "full") return BuildFullPairs(traces, *tokenizer, how);
   if (options.source == "refusal")
     return BuildRefusalPairs(traces, *tokenizer, options.refusal, how);
-  return Judged(traces, config, *tokenizer, options, how, scores);
+  return Judged(traces, config, *tokenizer, options, how, scores, begin);
 }
 
 }  // namespace pivotal::experiments

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -34,9 +35,11 @@ std::vector<std::string> OtherSources();
 
 // Throws Error for an unknown source, for "judged" without a judge, or for a judge that fails more
 // often than the run's settings allow. A response without a score is in no pair. `scores` receives
-// the number of scores and of those that failed.
+// the number of scores and of those that failed. `begin` is called before a judge is asked, with
+// about the largest size in bytes that a file of the pairs may have.
 std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
                                             const OtherPairs& options,
-                                            VerdictCounts* scores = nullptr);
+                                            VerdictCounts* scores = nullptr,
+                                            const std::function<void(int64_t)>& begin = {});
 
 }  // namespace pivotal::experiments

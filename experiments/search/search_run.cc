@@ -447,13 +447,14 @@ MergedRuns MergeRuns(const std::vector<fs::path>& runs, const fs::path& output) 
       all.push_back(std::move(query));
     }
   }
-  data::CreateOutputFolder(output);
+  data::OutputFolder folder(output);
   const data::RunLock lock(output);
   start.launch.clear();
   SaveRunConfig(config, start, output);
   data::TraceStore store(output);
   store.Append(all);
   store.Consolidate(ids);
+  folder.Keep();
   return {std::ssize(all), std::ssize(ids) - std::ssize(all)};
 }
 

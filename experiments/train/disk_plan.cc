@@ -3,11 +3,9 @@
 
 #include <algorithm>
 #include <string>
-#include <system_error>
 
 #include "data/base/disk_room.h"
 #include "data/base/error.h"
-#include "data/base/folders.h"
 #include "experiments/train/memory_plan.h"
 #include "experiments/train/train_output.h"
 #include "model/checkpoint.h"
@@ -39,10 +37,7 @@ DiskPlan DiskPlanOf(const TrainSettings& settings, const model::PhiModel& model,
 
 void RequireDiskFits(const DiskPlan& plan, const fs::path& output) {
   if (output.empty()) return;  // CreateOutputFolder refuses it
-  fs::path folder = data::Absolute(output);
-  std::error_code ignored;
-  while (!fs::exists(folder, ignored) && folder.has_relative_path()) folder = folder.parent_path();
-  const auto free = data::FreeDiskBytes(folder);
+  const auto free = data::FreeBytesFor(output);
   if (!free || plan.Total() <= *free) return;
   std::string parts = "the result " + BytesText(plan.result);
   if (plan.checkpoints > 0)
