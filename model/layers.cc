@@ -127,6 +127,35 @@ struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   }
 };
 
+// The same in 16 bits: computes in float32 and keeps nothing in it.
+struct HalfRmsNormFunction : torch::autograd::Function<HalfRmsNormFunction> {
+  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
+                            double epsilon) {
+    context->save_for_backward({x, weight});
+    context->saved_data["epsilon"] = epsilon;
+    return at::rms_norm(x, weight.sizes(), weight, epsilon);
+  }
+  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
+    const variable_list saved = context->get_saved_variables();
+    const at::Tensor x = saved[0].to(at::kFloat), weight = saved[1].to(at::kFloat);
+    const at::Tensor gradient = gradients[0].to(at::kFloat);
+    const at::Tensor scale = x.pow(2)
+                                 .mean(-1, /*keepdim=*/true)
+                                 .add_(context->saved_data["epsilon"].toDouble())
+                                 .rsqrt_();
+    const at::Tensor unit = x * scale, product = gradient * unit;
+    variable_list input_gradients(3);
+    if (context->needs_input_grad(0)) {
+      const at::Tensor mean = at::matmul(product, weight).div_(unit.size(-1)).unsqueeze(-1);
+      input_gradients[0] =
+          (gradient * weight).addcmul_(unit, mean, -1).mul_(scale).to(saved[0].scalar_type());
+    }
+    if (context->needs_input_grad(1))
+      input_gradients[1] = product.flatten(0, -2).sum(0).to(saved[1].scalar_type());
+    return input_gradients;
+  }
+};
+
 at::Tensor Gated(const at::Tensor& x) {
   const auto halves = x.chunk(2, -1);
   return at::silu(halves[0]).mul_(halves[1]);
@@ -228,7 +257,9 @@ at::Tensor Mlp(const at::Tensor& x, const LayerWeights& layer, const PhiConfig& 
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon) {
   const bool wide = x.scalar_type() == at::kFloat || x.scalar_type() == at::kDouble;
   const bool wants = at::GradMode::is_enabled() && (x.requires_grad() || weight.requires_grad());
-  if (x.is_cpu() && wide && wants && x.dim() > 1) return RmsNormFunction::apply(x, weight, epsilon);
+  if (x.is_cpu() && wants && x.dim() > 1)
+    return wide ? RmsNormFunction::apply(x, weight, epsilon)
+                : HalfRmsNormFunction::apply(x, weight, epsilon);
   return at::rms_norm(x, weight.sizes(), weight, epsilon);
 }
 

@@ -26,8 +26,8 @@ at::Tensor Mlp(const at::Tensor& x, const LayerWeights& layer, const PhiConfig& 
 // Computes root-mean-square normalisation (arXiv 1910.07467): x [..., H] / sqrt(mean(x^2) +
 // epsilon)
 // * weight [H]. Values equal at::rms_norm to the bit; on a GPU that is one fused kernel, and so is
-// its backward pass. On the CPU in float32 or float64 the backward pass takes fewer operators than
-// LibTorch's.
+// its backward pass. On the CPU the backward pass takes fewer operators than LibTorch's, and in 16
+// bits keeps only x for it, where LibTorch keeps several tensors in float32.
 at::Tensor RmsNorm(const at::Tensor& x, const at::Tensor& weight, double epsilon);
 
 // Computes silu(gate) * up of x [..., 2 I], which holds gate, then up -> [..., I]. Keeps only x for

@@ -139,6 +139,11 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
       4 * hidden + 3 * queries + 2 * keys + repeated + experts * (gated ? 3 : 2) * inner;
   // A layer's backward pass holds gradients of what it kept beside it, one matrix at a time.
   const int64_t backward = 2 * hidden + (gated ? 3 : 2) * inner;
+  // An adapter in float32 keeps copies of the inputs of 16-bit matrices, and adds outputs to
+  // theirs.
+  const bool widens_inputs = shape.trained_element > shape.element;
+  const int64_t copies = widens_inputs ? 2 * hidden + queries + inner : 0;
+  const int64_t added = widens_inputs ? 2 * (gated ? 2 : 1) * inner : 0;
   const int64_t kept = shape.activation_checkpointing
                            ? config.num_hidden_layers * hidden + layer + backward
                            : config.num_hidden_layers * layer + backward;
@@ -149,7 +154,9 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   TrainingFootprint f;
   f.weights = WeightBytes(config, shape.element, shape.base);
   f.gradients = shape.trained * shape.trained_element;
-  f.activations = shape.tokens * kept * shape.element;
+  const int64_t layers_kept = shape.activation_checkpointing ? 1 : config.num_hidden_layers;
+  f.activations = shape.tokens *
+                  (kept * shape.element + (copies * layers_kept + added) * shape.trained_element);
   // The output matrix gets its gradient first, or the embedding last; those of layers come as
   // activations go.
   const int64_t first = std::min(shape.trained, outside) * shape.trained_element;

@@ -39,9 +39,26 @@ TEST(RmsNorm, EqualsLibTorchsWithItsGradients) {
     EXPECT_TRUE(at::equal(got, want)) << type;
     Backward(got, weights);
     Backward(want, weights);
-    const double near = type == at::kDouble ? 1e-13 : 1e-5;
+    const double near = type == at::kDouble ? 1e-13 : type == at::kFloat ? 1e-5 : 2e-2;
     EXPECT_TRUE(x.grad().allclose(x2.grad(), near, near)) << type;
     EXPECT_TRUE(weight.grad().allclose(weight2.grad(), near, near)) << type;
+  }
+}
+
+// In 16 bits gradients are rounded once, at the end.
+TEST(RmsNorm, GradientsIn16BitsAreThoseOfFloat64Rounded) {
+  for (at::ScalarType type : {at::kBFloat16, at::kHalf}) {
+    const at::Tensor x = Leaf({2, 5, 64}, type), weight = Leaf({64}, type);
+    const auto wide = [](const at::Tensor& t) {
+      return t.detach().to(at::kDouble).requires_grad_(true);
+    };
+    const at::Tensor x2 = wide(x), weight2 = wide(weight);
+    const at::Tensor weights = at::rand({2, 5, 64}, x.options().requires_grad(false));
+    Backward(RmsNorm(x, weight, 1e-5), weights);
+    Backward(at::rms_norm(x2, {64}, weight2, 1e-5), weights.to(at::kDouble));
+    const double near = type == at::kHalf ? 0x1p-11 : 0x1p-8;
+    EXPECT_TRUE(x.grad().to(at::kDouble).allclose(x2.grad(), near, 1e-5)) << type;
+    EXPECT_TRUE(weight.grad().to(at::kDouble).allclose(weight2.grad(), near, 1e-5)) << type;
   }
 }
 
