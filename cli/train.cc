@@ -265,7 +265,8 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
       "--fit", settings.fit,
       "if the memory should not be enough, choose what saves some, and say what was chosen: "
       "--activation-checkpointing, a lower --batch-size with more --gradient-accumulation, "
-      "--shard-weights where there are several processes, --optimizer adamw8bit, --dtype bfloat16 with --bf16-update stochastic, --fused-backward");
+      "--shard-weights where there are several processes, --optimizer adamw8bit, --dtype bfloat16 "
+      "with --bf16-update stochastic, --fused-backward");
   sub.add_flag("--ignore-memory-plan", settings.ignore_memory_plan,
                "train even if the free memory should not be enough")
       ->excludes(fit);

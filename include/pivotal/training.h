@@ -219,7 +219,7 @@ struct TrainSettings {
   bool activation_checkpointing = false;  // keeps each layer's input only and computes it twice
   // Divides the model's weights among the processes, beside the optimizer's state (ZeRO-3).
   bool shard_weights = false;
-  bool ignore_memory_plan = false;        // begins although the memory should not be enough
+  bool ignore_memory_plan = false;  // begins although the memory should not be enough
   // Replaces batch size and gradient accumulation (by others with the same product),
   // activation_checkpointing, shard_weights, type, half_update, fused_backward and clip_by of the
   // optimizer and the model's dtype by the first that fit into the free memory, if those given do

@@ -202,8 +202,9 @@ TEST(MemoryPlan, AdvisesWeightsInFourBits) {
   const int64_t free =
       Plan(lighter, model, 10).Total() - Plan(settings, model, 10).weights;  // may be negative
   const auto pass = [](const TrainOptions&) { return dpo::PassSize{10, 0}; };
-  EXPECT_THAT(pivotal::testing::ErrorText([&] { RequireTrainingFits(settings, model, pass, 1, free); }),
-              HasSubstr("; --dtype bfloat16 --lora-rank 16 --base-weights nf4 needs "));
+  EXPECT_THAT(
+      pivotal::testing::ErrorText([&] { RequireTrainingFits(settings, model, pass, 1, free); }),
+      HasSubstr("; --dtype bfloat16 --lora-rank 16 --base-weights nf4 needs "));
 }
 
 TEST(MemoryPlan, ChoosesTheFirstThatFits) {
