@@ -124,14 +124,24 @@ void Strata::AddValue(int32_t node, double weight, LinearEstimate& sum) const {
 
 double Strata::AddLeaving(std::span<const int32_t> nodes, double weight,
                           LinearEstimate& sum) const {
-  Estimate left;
   double passes = 1;
-  for (int32_t node : nodes) {
-    left += trie_[node].left;
-    passes *= 1 - trie_[node].leave;
+  while (!nodes.empty()) {
+    const auto start = std::find_if(nodes.begin() + 1, nodes.end(), [this](int32_t node) {
+      return trie_[node].started.samples > 0;
+    });
+    const auto part = nodes.first(static_cast<std::size_t>(start - nodes.begin()));
+    nodes = nodes.subspan(part.size());
+    Estimate left;
+    double passes_part = 1;
+    for (int32_t node : part) {
+      left += trie_[node].left;
+      passes_part *= 1 - trie_[node].leave;
+    }
+    if (passes_part < 1)
+      sum.terms.push_back({weight * passes * (1 - passes_part), left, stratum_of_[part.front()],
+                           FractionAt(part)});
+    passes *= passes_part;
   }
-  if (passes == 1) return 1;
-  sum.terms.push_back({weight * (1 - passes), left, stratum_of_[nodes.front()], FractionAt(nodes)});
   return passes;
 }
 

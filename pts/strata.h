@@ -51,7 +51,9 @@ class Strata {
   // Adds weight * p(node) to `sum`.
   void AddValue(int32_t node, double weight, LinearEstimate& sum) const;
   // Adds weight * p(a rollout from the first of `nodes` leaves at one of them and succeeds) to
-  // `sum`; returns the probability that it passes them all.
+  // `sum`; returns the probability that it passes them all. Where free rollouts started at a later
+  // one of `nodes`, what leaves from there on is a term of its own: they left there more often than
+  // rollouts from the first node do.
   double AddLeaving(std::span<const int32_t> nodes, double weight, LinearEstimate& sum) const;
   // Returns the expected fraction of the stratum's rollouts that leave at `nodes`.
   double FractionAt(std::span<const int32_t> nodes) const;
