@@ -28,10 +28,26 @@ double NormalQuantile(double p) {
   return 0.5 * (low + high);
 }
 
-double AnytimeQuantile(double confidence, int32_t samples) {
-  constexpr double kTuned = 4;
-  const double r = samples / kTuned;
-  return std::sqrt((1 + 1 / r) * (std::log1p(r) - 2 * std::log(1 - confidence)));
+Interval AnytimeInterval(Estimate estimate, double confidence) {
+  if (estimate.samples <= 0) return {0.0, 1.0};
+  const double s = estimate.successes, f = estimate.samples - s;
+  const double log_beta = std::lgamma(1 + s) + std::lgamma(1 + f) - std::lgamma(2 + s + f);
+  const double bound = -std::log(1 - confidence);
+  const auto rejects = [&](double q) {
+    const double likelihood = (s > 0 ? s * std::log(q) : 0) + (f > 0 ? f * std::log1p(-q) : 0);
+    return log_beta - likelihood >= bound;
+  };
+  // The mean is never rejected; between it and an end that is, bisection finds the border.
+  const auto border = [&](double outside) {
+    double inside = estimate.Mean();
+    if (outside == inside) return outside;
+    for (int i = 0; i < 60; ++i) {
+      const double middle = 0.5 * (inside + outside);
+      (rejects(middle) ? outside : inside) = middle;
+    }
+    return outside;
+  };
+  return {border(0), border(1)};
 }
 
 bool ReachesGap(double difference, double gap) {
@@ -64,8 +80,8 @@ double LinearEstimate::Variance() const {
   return variance;
 }
 
-template <typename Quantile>
-Interval LinearEstimate::Combine(Quantile&& quantile_of) const {
+template <typename F>
+Interval LinearEstimate::Combine(F&& interval_of) const {
   // squared distances to the ends; half the range of q without samples
   double below = 0, above = 0, unknown = 0;
   for (const Term& term : terms) {
@@ -74,7 +90,7 @@ Interval LinearEstimate::Combine(Quantile&& quantile_of) const {
       continue;
     }
     const double mean = term.estimate.Mean();
-    const Interval q = WilsonInterval(term.estimate, quantile_of(term.estimate.samples));
+    const Interval q = interval_of(term.estimate);
     double down = term.weight * (mean - q.low), up = term.weight * (q.high - mean);
     if (term.weight < 0) std::swap(down, up);
     below += down * down;
@@ -85,11 +101,11 @@ Interval LinearEstimate::Combine(Quantile&& quantile_of) const {
 }
 
 Interval LinearEstimate::Bounds(double z) const {
-  return Combine([z](int32_t) { return z; });
+  return Combine([z](Estimate estimate) { return WilsonInterval(estimate, z); });
 }
 
 Interval LinearEstimate::AnytimeBounds(double confidence) const {
-  return Combine([=](int32_t samples) { return AnytimeQuantile(confidence, samples); });
+  return Combine([=](Estimate estimate) { return AnytimeInterval(estimate, confidence); });
 }
 
 Estimate LinearEstimate::AsCounts() const {

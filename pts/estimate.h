@@ -36,12 +36,16 @@ Interval WilsonInterval(Estimate estimate, double z = 1.959964);
 // Returns z with P(Z <= z) = p for a standard normal Z; p in (0, 1).
 double NormalQuantile(double p);
 
-// Returns the quantile to use in place of the two-sided normal one at `confidence` where the caller
-// looks after every sample and may stop at any time. It is the boundary of Robbins' normal mixture
-// (Annals of Mathematical Statistics, 1970), tuned to a sample of four:
+// Returns an interval that holds the probability of success for all sample counts at once with
+// probability `confidence`: the caller may look after every sample, and stop at any time. These are
+// the q that Robbins' mixture of binomials (Annals of Mathematical Statistics, 1970) does not
+// reject, the mixture being uniform: with s successes of n samples,
 //
-//   sqrt((1 + 1 / r) (ln(1 + r) - 2 ln(1 - confidence))),  r = samples / 4.
-double AnytimeQuantile(double confidence, int32_t samples);
+//   B(1 + s, 1 + n - s) / (q^s (1 - q)^(n - s)) < 1 / (1 - confidence)   (B: the beta function).
+//
+// The left side is a martingale of mean 1 under q, so that it reaches that bound with a probability
+// of at most 1 - confidence (Ville's inequality). [0, 1] without samples.
+Interval AnytimeInterval(Estimate estimate, double confidence);
 
 // Returns true if difference >= gap, up to the rounding of quotients: 7/10 - 5/10 reaches 0.2
 // although the doubles differ by less.
@@ -70,8 +74,9 @@ struct LinearEstimate {
   // Donner, Statistics in Medicine 2008): the distances of their ends from the means add up as
   // squares. A q without samples adds its whole range, [0, 1].
   Interval Bounds(double z) const;
-  // Returns an interval that holds however often, and whenever, the search has looked: like
-  // Bounds(), but with AnytimeQuantile() at each term's own sample count in place of z.
+  // Returns an interval for a search that has looked often: like Bounds(), but of AnytimeInterval()
+  // of the terms. For one term it holds however often, and whenever, the search has looked; for
+  // several this is an approximation, because distances add up as squares.
   Interval AnytimeBounds(double confidence) const;
   // Returns counts that say about as much on theta, which must be a probability: a Beta
   // distribution with them has theta's mean m and variance, so samples = m (1 - m) / variance - 1.
@@ -79,8 +84,9 @@ struct LinearEstimate {
   Estimate AsCounts() const;
 
  private:
-  template <typename Quantile>
-  Interval Combine(Quantile&& quantile_of) const;
+  // Combines the terms' intervals, interval_of(estimate).
+  template <typename F>
+  Interval Combine(F&& interval_of) const;
 };
 
 // Returns p (1 - p) at p = Smoothed(): the variance of one sample, above 0 even if all agree.

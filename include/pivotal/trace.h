@@ -72,7 +72,7 @@ struct PivotalToken {
   TokenId chosen = -1, rejected = -1;  // candidate pair; -1 if no alternative was seen
   int32_t chosen_samples = 0, chosen_successes = 0;      // fresh rollouts after the chosen token
   int32_t rejected_samples = 0, rejected_successes = 0;  // fresh rollouts after the rejected token
-  double low = -1, high = 1;  // interval of delta; it holds however often the search has looked
+  double low = -1, high = 1;  // interval of delta, for a search that has looked often
   double probability = 0;     // posterior probability that |delta| is at least the gap
 };
 
