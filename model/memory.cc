@@ -195,6 +195,9 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
     const int64_t gathered = outside + 2 * layer_parameters;
     f.working += std::min(gathered * shape.element, parameters * shape.element - f.weights);
   }
+  // Gradients of 16-bit weights travel in float32.
+  if (shape.ranks > 1 && shape.trained_element < 4)
+    f.working += 4 * std::min(largest, shape.trained);
   if (shape.moves_reference) f.reference = shape.trained * shape.trained_element;
   int64_t numbers = 0;  // of the largest quantised matrix
   if (shape.base != BaseWeights::kPlain)
