@@ -1,7 +1,7 @@
 """Compares the memory that `pivotal train` plans with the peak that it reaches, for combinations of its flags.
 
-usage: train_memory.py PIVOTAL PYTHON [--models 91M 953M] [--only WORD ...] [--ranks N] [--steps N] [--device cpu|cuda]
-  [--json FILE]
+usage: train_memory.py PIVOTAL PYTHON [--models 91M 953M] [--only WORD ...] [--ranks N] [--steps N] [--batch-size N]
+  [--device cpu|cuda] [--json FILE]
 PIVOTAL is the program. PYTHON is an interpreter with transformers; `make test-parity` makes build/parity/bin/python.
 Each run trains a random model on random pairs for a few steps. Prints a Markdown table: bytes a parameter, planned and
 measured (resident memory of the process on a CPU, LibTorch's allocations on a GPU), and their ratio. A combination that
@@ -91,6 +91,7 @@ def main():
     parser.add_argument("--models", nargs="+", default=["91M", "953M"], choices=MODELS)
     parser.add_argument("--only", nargs="+", default=[""])
     parser.add_argument("--steps", type=int, default=2)
+    parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--ranks", type=int, default=1)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--json")
@@ -120,7 +121,7 @@ def main():
                 shutil.rmtree(output, ignore_errors=True)
                 run = subprocess.run(
                     [*launch, args.pivotal, "train", "--model", path, "--data", folder / "pairs.jsonl", "--output", output,
-                     "--device", args.device, "--batch-size", "8", "--max-steps", str(args.steps),
+                     "--device", args.device, "--batch-size", str(args.batch_size), "--max-steps", str(args.steps),
                      "--no-reference-cache", *flags], capture_output=True, text=True)
                 found = re.search(r"peak memory ([\d.]+ \w+), planned ([\d.]+ \w+)", run.stdout)
                 if not found:

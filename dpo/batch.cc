@@ -44,7 +44,9 @@ at::Tensor LogNormalisers(const model::PhiModel& model, const at::Tensor& hidden
 
 void RequireFits(const model::PhiModel& model, int64_t length, const std::string& name) {
   const int64_t limit = model.config().max_position_embeddings;
-  if (length > limit) Fail("{}: {} tokens, but the model has {} positions", name, length, limit);
+  if (length > limit)
+    Fail("{}: {} tokens, but the model has {} positions; shorten it, or leave it out", name, length,
+         limit);
 }
 
 BatchBuilder::BatchBuilder(const model::PhiModel& model)

@@ -12,6 +12,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "dpo/batch.h"
 #include "dpo/unpaired.h"
 #include "experiments/evaluate/accuracy.h"
 #include "pts/verdicts.h"
@@ -125,6 +126,21 @@ at::Tensor Reference(const TrainSettings& settings, const fs::path& file, const 
   return logps;
 }
 
+constexpr auto LengthOfCompletion = [](const auto& example) {
+  return std::ssize(example.prompt_ids) + std::ssize(example.completion_ids) - 1;
+};
+
+// Throws Error if an example of `file` has more tokens than the model has positions, or if there
+// are no examples. `length_of` counts the tokens of one that the model reads.
+template <typename Example, typename F>
+void RequireExamplesFit(const fs::path& file, const std::vector<Example>& examples,
+                        const LoadedModel& model, F length_of) {
+  if (examples.empty()) Fail("{}: has no examples", file.string());
+  for (std::size_t i = 0; i < examples.size(); ++i)
+    dpo::RequireFits(model.phi(), length_of(examples[i]),
+                     fmt::format("{}: example {}", file.string(), i + 1));
+}
+
 // Reads the examples of `file` and makes their objective. If the loss has a reference that does not
 // follow, `reference(examples, shape)` returns its log-probabilities, or an undefined tensor.
 template <typename F>
@@ -135,12 +151,14 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
   auto task = std::make_unique<TrainTask>();
   if (settings.sft) {
     task->completions = data::LoadPromptCompletions(file, coding);
+    RequireExamplesFit(file, task->completions, model, LengthOfCompletion);
     task->objective = dpo::MakeSftObjective(model.phi(), task->completions);
     return task;
   }
   const LossOptions& loss = settings.loss;
   if (loss.method == PreferenceMethod::kKto) {
     task->unpaired = data::LoadUnpaired(file, coding);
+    RequireExamplesFit(file, task->unpaired, model, LengthOfCompletion);
     if (loss.UsesKl() && task->unpaired.size() < 2)
       Fail("{}: kto needs two examples at least: one is compared with the other's completion",
            file.string());
@@ -155,6 +173,10 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
     return task;
   }
   task->pairs = data::LoadPairs(file, coding);
+  RequireExamplesFit(file, task->pairs, model, [](const PreferencePair& pair) {
+    return std::ssize(pair.prompt_ids) +
+           std::max(std::ssize(pair.chosen_ids), std::ssize(pair.rejected_ids)) - 1;
+  });
   if (loss.ld_alpha < 1) dpo::DiscountTails(task->pairs, loss.ld_alpha);
   if (following != nullptr) {
     task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, loss, *following);

@@ -185,10 +185,23 @@ class Job {
     if (!settings_.ignore_memory_plan)
       RequireTrainingFits(settings_, phi(), largest_pass, ranks.size(), free);
   }
+  // Throws Error if an adapter of this rank, with its gradients and moments, is larger than the
+  // memory. It is made before the memory plan, which counts all else.
+  void RequireAdapterFits() const {
+    const int64_t rank = settings_.lora.rank;
+    const int64_t numbers = model::FootprintOf(phi().config(), 4, 1).lora_parameters;
+    const int64_t free = model::FreeMemory(phi().options().device());
+    constexpr int64_t kBytes = 16;  // of a parameter, its gradient and two moments in float32
+    if (settings_.ignore_memory_plan || rank <= free / kBytes / numbers) return;
+    Fail("--lora-rank {}: the adapter needs more than the {} of free memory; take a lower rank",
+         rank, model::BytesText(free));
+  }
   std::shared_ptr<const model::Adapter> MakeAdapter() const {
     if (!settings_.model.adapter.empty()) return model::LoadAdapter(settings_.model.adapter, phi());
-    if (settings_.lora.rank > 0)
+    if (settings_.lora.rank > 0) {
+      RequireAdapterFits();
       return model::NewAdapter(phi(), settings_.lora, settings_.options.seed);
+    }
     return nullptr;
   }
 
@@ -314,8 +327,8 @@ class Run {
     const std::string newest = NewestCheckpoint(output_);
     const std::string resume = fmt::format("pivotal train --resume {}", output_.string());
     if (trouble_.empty() && saved_ > 0)
-      Fail("{}; all {} steps are in {}: once this is put right, {} goes on from there", why, saved_,
-           (output_ / newest).string(), resume);
+      Fail("{}; by now all {} steps are in {}: once this is put right, {} goes on from there", why,
+           saved_, (output_ / newest).string(), resume);
     Fail("{}; {}: once this is put right, {} {}", why,
          newest.empty() ? "no checkpoint could be written"
                         : (output_ / newest).string() + " is kept",
@@ -485,6 +498,21 @@ void RequireSame(const TrainInputs& inputs, int64_t step, dpo::Ranks& ranks) {
         "every machine; copy them again, or put them on a shared disk");
 }
 
+// Throws Error on all ranks if they have different settings. Files may have other names on other
+// machines.
+void RequireSameSettings(TrainSettings settings, dpo::Ranks& ranks) {
+  settings.model.folder.clear();
+  settings.model.adapter.clear();
+  settings.model.device.clear();
+  settings.data.clear();
+  settings.held_out.data.clear();
+  settings.held_out.problems.file.clear();
+  settings.tensorboard.clear();
+  settings.command.clear();
+  if (!ranks.Same(SettingsText(settings)))
+    Fail("ranks have different settings: give the same flags to all processes");
+}
+
 }  // namespace
 
 bool HoldsResult(const fs::path& output) {
@@ -497,6 +525,9 @@ bool HoldsResult(const fs::path& output) {
 TrainResult RunTraining(const TrainSettings& given, const fs::path& output, Progress& progress,
                         dpo::Ranks& ranks) {
   given.Validate();
+  // One that is there is only checked, before any work.
+  if (ranks.rank() == 0 && data::Exists(output)) data::CreateOutputFolder(output);
+  RequireSameSettings(given, ranks);
   RequireRanks(given, ranks);
   const TrainSettings settings = given.fit ? Fitted(given, ranks) : given;
   LoadedModel base = LoadBase(settings, ranks);
@@ -520,6 +551,7 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   settings = LoadTrainSettings(output, inputs);
   double& failures = settings.held_out.problems.oracle_options.max_failures;
   failures = max_oracle_failures.value_or(failures);
+  RequireSameSettings(settings, ranks);
   RequireRanks(settings, ranks);
   std::optional<data::RunLock> lock;
   if (ranks.rank() == 0) lock.emplace(output);

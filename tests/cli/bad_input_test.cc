@@ -277,6 +277,32 @@ TEST_F(BadInput, Pairs) {
       "pairs.jsonl:1");
 }
 
+// Nothing is written before what is given was looked through.
+TEST_F(BadInput, WhatATrainingIsGiven) {
+  const auto train = [&](const std::filesystem::path& data, const std::string& more = "") {
+    return "train --device cpu --model " + model_ + " --data " + data.string() + " --output " +
+           Path("run") + " " + more;
+  };
+  const auto empty = temp_.Write("empty.jsonl", "");
+  const auto pairs = temp_.Write("pairs.jsonl", testing::ProductPairs(4));
+  std::string words;
+  for (int i = 0; i < 300; ++i) words += "word ";
+  const auto is_long =
+      temp_.Write("long.jsonl", testing::PairLine(1, "1", "2") + R"({"prompt": ")" + words +
+                                    R"(", "chosen": "a", "rejected": "b"})" + "\n");
+  ExpectFailure(train(empty), "empty.jsonl: has no examples");
+  ExpectFailure(train(is_long), "long.jsonl: example 2: ");
+  ExpectFailure(train(pairs, "--objective simpo --eval-data " + is_long.string()),
+                "long.jsonl: example 2: ");
+  ExpectFailure(train(pairs, "--lora-rank 1048576"), "--lora-rank 1048576: the adapter needs");
+  fs::create_directory(Path("run"));
+  temp_.Write("run/keep", "me");
+  const auto again = Pivotal(train(pairs));
+  EXPECT_EQ(again.code, 1);
+  EXPECT_THAT(again.output, HasSubstr("run: exists and is not empty"));
+  EXPECT_THAT(again.output, ::testing::Not(HasSubstr("memory:"))) << "the model was loaded";
+}
+
 TEST_F(BadInput, Device) { ExpectFailure(Search(model_, train_, "--device tpu"), "--device tpu"); }
 
 // A limit on the size of files simulates a full disk.

@@ -230,6 +230,16 @@ TEST_F(TrainRanks, FusedBackwardIsForOne) {
   EXPECT_FALSE(fs::exists(Path("fused")));
 }
 
+TEST_F(TrainRanks, DifferentFlagsAreNoticed) {
+  const auto run = RunCommand(
+      Mpirun(2) + "sh -c 'test $OMPI_COMM_WORLD_RANK = 0 || rank=--shard-weights; exec " +
+      Train("$rank") + Path("out") + "'");
+  EXPECT_EQ(run.code, 1);
+  EXPECT_THAT(run.output, HasSubstr("pivotal: rank 0 of 2: ranks have different settings: give "
+                                    "the same flags to all processes"));
+  EXPECT_FALSE(fs::exists(Path("out")));
+}
+
 TEST_F(TrainRanks, SolveTheProblemsOfOneRank) {
   const std::string command = Train(
       "--max-steps 2 --eval-steps 2 --eval-limit 9 --eval-max-new-tokens 48 --eval-problems " +
