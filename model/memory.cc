@@ -185,10 +185,15 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
           ? static_cast<int64_t>(static_cast<double>(state) / static_cast<double>(shape.trained) *
                                  static_cast<double>(share_of(shape.trained)))
           : 0;
-  // Moments in 8 bits are updated without copies in float32.
-  const bool widens = shape.trained_element < 4 && !shape.quantised;
-  const int64_t wide = widens ? 2 * std::max(largest, kWideElements) : 0;
-  f.working = logits + kLibTorch + 4 * std::min(wide, 2 * shape.trained);
+  // What 16-bit weights need in float32 at once: their gradients and what these update, and as much
+  // again to round at random. With moments in 8 bits, no more than a gradient whose norm is taken.
+  const int64_t wide =
+      std::min(shape.quantised ? largest : std::max(largest, kWideElements), shape.trained);
+  const int64_t copies_in_float32 = shape.trained_element == 4 ? 0
+                                    : shape.quantised          ? 1
+                                    : shape.master             ? 2
+                                                               : 4;
+  f.working = logits + kLibTorch + 4 * wide * copies_in_float32;
   if (shards) {
     f.weights = share_of(parameters) * shape.element;
     // Beside the own weights: those of two layers, and the embedding or the output matrix.

@@ -95,13 +95,19 @@ TEST(TrainingFootprint, CountsTheGradientsThatAreWidenedTogether) {
   // No tensor of this model has as many elements as the optimizer widens at once.
   const PhiConfig config = testing::SmallConfig();
   const auto working = [&](int64_t trained, int64_t element) {
-    return TrainingFootprintOf(config, {.trained = trained, .trained_element = element}).working;
+    return TrainingFootprintOf(
+               config, {.trained = trained, .trained_element = element, .master = element < 4})
+        .working;
   };
   // Gradients in float32 are not copied.
   EXPECT_EQ(working(kWideElements * 2, 2) - working(kWideElements * 2, 4), 2 * 4 * kWideElements);
   EXPECT_EQ(working(100, 2) - working(100, 4), 2 * 4 * 100);  // no more than all
+  // Random rounding takes as much again.
+  const TrainingShape random{.trained = 100, .trained_element = 2};
+  EXPECT_EQ(TrainingFootprintOf(config, random).working, working(100, 4) + 4 * 4 * 100);
+  // Moments in 8 bits are updated without copies; the norm of a gradient needs one.
   const TrainingShape quantised{.trained = 100, .trained_element = 2, .quantised = true};
-  EXPECT_EQ(TrainingFootprintOf(config, quantised).working, working(100, 4));
+  EXPECT_EQ(TrainingFootprintOf(config, quantised).working, working(100, 4) + 4 * 100);
 }
 
 }  // namespace
