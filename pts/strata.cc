@@ -138,8 +138,8 @@ double Strata::AddLeaving(std::span<const int32_t> nodes, double weight,
       passes_part *= 1 - trie_[node].leave;
     }
     if (passes_part < 1)
-      sum.terms.push_back({weight * passes * (1 - passes_part), left, stratum_of_[part.front()],
-                           FractionAt(part)});
+      sum.terms.push_back(
+          {weight * passes * (1 - passes_part), left, stratum_of_[part.front()], FractionAt(part)});
     passes *= passes_part;
   }
   return passes;
