@@ -103,27 +103,38 @@ at::Tensor Frequencies(const PhiConfig& config, const std::vector<double>& facto
   return (1.0 / scaled).to(device);
 }
 
-// Backward pass: for u = x / sqrt(mean(x^2) + epsilon) and the gradient g of u * weight, the
-// gradient of x is (g * weight - u * mean(g * weight * u)) / sqrt(mean(x^2) + epsilon).
+// Returns the gradients of x and weight, and of epsilon none, for those that `context` needs. For
+// u = x / sqrt(mean(x^2) + epsilon) and the gradient g of u * weight, the gradient of x is
+// (g * weight - u * mean(g * weight * u)) / sqrt(mean(x^2) + epsilon). `scale` is one over that
+// root.
+variable_list RmsNormGradients(AutogradContext* context, const at::Tensor& gradient,
+                               const at::Tensor& unit, const at::Tensor& scale,
+                               const at::Tensor& weight) {
+  const at::Tensor product = gradient * unit;
+  variable_list input_gradients(3);
+  if (context->needs_input_grad(0)) {
+    const at::Tensor mean = at::matmul(product, weight).div_(unit.size(-1)).unsqueeze(-1);
+    input_gradients[0] = (gradient * weight).addcmul_(unit, mean, -1).mul_(scale);
+  }
+  if (context->needs_input_grad(1)) input_gradients[1] = product.flatten(0, -2).sum(0);
+  return input_gradients;
+}
+
+at::Tensor RmsScale(const at::Tensor& x, double epsilon) {
+  return x.pow(2).mean(-1, /*keepdim=*/true).add_(epsilon).rsqrt_();
+}
+
 struct RmsNormFunction : torch::autograd::Function<RmsNormFunction> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, const at::Tensor& weight,
                             double epsilon) {
-    const at::Tensor scale = x.pow(2).mean(-1, /*keepdim=*/true).add_(epsilon).rsqrt_();
+    const at::Tensor scale = RmsScale(x, epsilon);
     const at::Tensor unit = x * scale;
     context->save_for_backward({unit, scale, weight});
     return unit * weight;
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor &unit = saved[0], &scale = saved[1], &weight = saved[2];
-    const at::Tensor product = gradients[0] * unit;
-    variable_list input_gradients(3);
-    if (context->needs_input_grad(0)) {
-      const at::Tensor mean = at::matmul(product, weight).div_(unit.size(-1)).unsqueeze(-1);
-      input_gradients[0] = (gradients[0] * weight).addcmul_(unit, mean, -1).mul_(scale);
-    }
-    if (context->needs_input_grad(1)) input_gradients[1] = product.flatten(0, -2).sum(0);
-    return input_gradients;
+    return RmsNormGradients(context, gradients[0], saved[0], saved[1], saved[2]);
   }
 };
 
@@ -137,22 +148,13 @@ struct HalfRmsNormFunction : torch::autograd::Function<HalfRmsNormFunction> {
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
     const variable_list saved = context->get_saved_variables();
-    const at::Tensor x = saved[0].to(at::kFloat), weight = saved[1].to(at::kFloat);
-    const at::Tensor gradient = gradients[0].to(at::kFloat);
-    const at::Tensor scale = x.pow(2)
-                                 .mean(-1, /*keepdim=*/true)
-                                 .add_(context->saved_data["epsilon"].toDouble())
-                                 .rsqrt_();
-    const at::Tensor unit = x * scale, product = gradient * unit;
-    variable_list input_gradients(3);
-    if (context->needs_input_grad(0)) {
-      const at::Tensor mean = at::matmul(product, weight).div_(unit.size(-1)).unsqueeze(-1);
-      input_gradients[0] =
-          (gradient * weight).addcmul_(unit, mean, -1).mul_(scale).to(saved[0].scalar_type());
-    }
-    if (context->needs_input_grad(1))
-      input_gradients[1] = product.flatten(0, -2).sum(0).to(saved[1].scalar_type());
-    return input_gradients;
+    const at::Tensor x = saved[0].to(at::kFloat);
+    const at::Tensor scale = RmsScale(x, context->saved_data["epsilon"].toDouble());
+    variable_list wide = RmsNormGradients(context, gradients[0].to(at::kFloat), x * scale, scale,
+                                          saved[1].to(at::kFloat));
+    for (std::size_t i = 0; i < saved.size(); ++i)
+      if (wide[i].defined()) wide[i] = wide[i].to(saved[i].scalar_type());
+    return wide;
   }
 };
 

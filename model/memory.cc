@@ -165,10 +165,11 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
   const auto share_of = [&](int64_t numbers) {
     return std::max(numbers / shape.ranks, std::min(largest, numbers));
   };
+  const int64_t own = share_of(shape.trained);
   const bool shards = shape.shard_weights && shape.ranks > 1;
   if (shards) {
     // Owners sum gradients in float32. Those of the embedding and of a layer are whole for a while.
-    f.gradients = share_of(shape.trained) * 4 + first + of_layer;
+    f.gradients = own * 4 + first + of_layer;
     f.backward = std::max(f.activations + first + of_layer,
                           f.gradients + f.activations / config.num_hidden_layers);
   } else if (shape.fused_backward) {
@@ -178,13 +179,8 @@ TrainingFootprint TrainingFootprintOf(const PhiConfig& config, const TrainingSha
     f.backward = std::max(f.activations + std::min(f.gradients, first + of_layer),
                           f.gradients + f.activations / config.num_hidden_layers);
   }
-  const int64_t moments = shape.quantised ? shape.trained * 2 * (256 + 4) / 256 : shape.trained * 8;
-  const int64_t state = moments + (shape.master ? shape.trained * 4 : 0);
   f.optimizer =
-      shape.trained > 0
-          ? static_cast<int64_t>(static_cast<double>(state) / static_cast<double>(shape.trained) *
-                                 static_cast<double>(share_of(shape.trained)))
-          : 0;
+      (shape.quantised ? own * 2 * (256 + 4) / 256 : own * 8) + (shape.master ? own * 4 : 0);
   // What 16-bit weights need in float32 at once: their gradients and what these update, and as much
   // again to round at random. With moments in 8 bits, no more than a gradient whose norm is taken.
   const int64_t wide =

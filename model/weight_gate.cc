@@ -15,39 +15,25 @@ using torch::autograd::variable_list;
 constexpr const char* kGate = "gate";
 constexpr const char* kLayer = "layer";
 
-void Keep(AutogradContext* context, WeightGate& gate, int64_t layer) {
-  context->saved_data[kGate] = reinterpret_cast<int64_t>(&gate);
-  context->saved_data[kLayer] = layer;
-}
-
-WeightGate& KeptGate(AutogradContext* context) {
-  return *reinterpret_cast<WeightGate*>(context->saved_data[kGate].toInt());
-}
-
-// The backward pass comes to a layer's input last.
-struct EnterFunction : torch::autograd::Function<EnterFunction> {
+// Returns its input; its backward pass calls `kBackward` of the gate.
+template <void (WeightGate::*kBackward)(int64_t layer)>
+struct GateFunction : torch::autograd::Function<GateFunction<kBackward>> {
   static at::Tensor forward(AutogradContext* context, const at::Tensor& x, int64_t gate,
                             int64_t layer) {
-    Keep(context, *reinterpret_cast<WeightGate*>(gate), layer);
+    context->saved_data[kGate] = gate;
+    context->saved_data[kLayer] = layer;
     return x.view_as(x);
   }
   static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    KeptGate(context).CloseBackward(context->saved_data[kLayer].toInt());
+    auto* gate = reinterpret_cast<WeightGate*>(context->saved_data[kGate].toInt());
+    (gate->*kBackward)(context->saved_data[kLayer].toInt());
     return {gradients[0], at::Tensor(), at::Tensor()};
   }
 };
 
-struct LeaveFunction : torch::autograd::Function<LeaveFunction> {
-  static at::Tensor forward(AutogradContext* context, const at::Tensor& x, int64_t gate,
-                            int64_t layer) {
-    Keep(context, *reinterpret_cast<WeightGate*>(gate), layer);
-    return x.view_as(x);
-  }
-  static variable_list backward(AutogradContext* context, const variable_list& gradients) {
-    KeptGate(context).OpenBackward(context->saved_data[kLayer].toInt());
-    return {gradients[0], at::Tensor(), at::Tensor()};
-  }
-};
+// The backward pass comes to a layer's output first, and to its input last.
+using LeaveFunction = GateFunction<&WeightGate::OpenBackward>;
+using EnterFunction = GateFunction<&WeightGate::CloseBackward>;
 
 }  // namespace
 
