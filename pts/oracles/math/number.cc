@@ -88,8 +88,9 @@ std::optional<Rational> Power(const Rational& base, const Rational& exponent) {
   if ((Bits(top) - 1) * n > kMaxBits || (Bits(bottom) - 1) * n > kMaxBits) {
     if (abs(top) != 1 || bottom != 1) return std::nullopt;
   }
-  const Integer over = pow(top, n), under = pow(bottom, n);
-  return Bounded(p < 0 ? Rational(under, over) : Rational(over, under));
+  // Divides, as Rational's constructor from two integers throws for a negative denominator.
+  const Rational over = pow(top, n), under = pow(bottom, n);
+  return Bounded(p < 0 ? under / over : over / under);
 }
 
 std::optional<Rational> Root(const Rational& value, unsigned n) {

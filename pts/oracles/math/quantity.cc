@@ -237,8 +237,11 @@ class QuantityReader {
   // Extends `found` by a power, a power of ten or a scale word. Returns false if the result is too
   // large.
   bool Scale(Found& found) const {
-    if (const auto exponent = ExponentAt(found.end))
-      return Apply(found, Power(found.value, exponent->value), exponent->end);
+    if (const auto exponent = ExponentAt(found.end)) {
+      auto power = Power(abs(found.value), exponent->value);
+      if (power && found.value < 0) power = -*power;  // "-2^2" is -4
+      return Apply(found, power, exponent->end);
+    }
     if (const auto exponent = ScientificAt(found.end)) {
       const auto ten = Power(10, exponent->value);
       return ten && Apply(found, Bounded(found.value * *ten), exponent->end);

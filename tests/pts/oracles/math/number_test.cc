@@ -36,6 +36,14 @@ INSTANTIATE_TEST_SUITE_P(Signs, DecimalTest,
                                            Case{"x-4", "4", "4"}, Case{"(-4)", "-4", "-4"},
                                            Case{"3 * -4", "3", "-4"}));
 
+TEST(PowerTest, OfANegativeBase) {
+  EXPECT_EQ(Power(-1, -1), Rational(-1));
+  EXPECT_EQ(Power(-2, -3), Rational(-1, 8));
+  EXPECT_EQ(Power(Rational(-2, 3), -2), Rational(9, 4));
+  EXPECT_EQ(Power(-8, Rational(-1, 3)), Rational(-1, 2));
+  EXPECT_EQ(Power(0, -1), std::nullopt);
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Lists, DecimalTest,
     ::testing::Values(Case{"1, 2, 3", "1", "3"}, Case{"1,2", "1", "2"}, Case{"1,2345", "1", "2345"},

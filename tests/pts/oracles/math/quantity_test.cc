@@ -49,7 +49,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(Case{"1e5", 100000}, Case{"1.2E-3", Q(12, 10000)}, Case{"1.2e+3", 1200},
                       Case{"1.2\\times10^{5}", 120000}, Case{"1.2 x 10^5", 120000},
                       Case{"1.2 \u00d7 10\u2075", 120000}, Case{"3 \\cdot 10^{-2}", Q(3, 100)},
-                      Case{"10^6", 1000000}, Case{"2^{10}", 1024}, Case{"2.5 million", 2500000},
+                      Case{"10^6", 1000000}, Case{"2^{10}", 1024}, Case{"-2^2", -4},
+                      Case{"-1^-2", -1}, Case{"2.5 million", 2500000},
                       Case{"$3 Billion", 3000000000}, Case{"5 thousand", 5000},
                       Case{"3 x 10 = 30", 30}, Case{"5 eggs", 5}, Case{"5e", 5}));
 
