@@ -264,11 +264,11 @@ std::size_t CharacterBytes(unsigned char lead) {
 // Appends `latex`; joins "^{1}" and a following "^{2}" to one exponent.
 void AppendJoined(std::string& out, std::string_view latex) {
   const bool script = latex.starts_with("^{") || latex.starts_with("_{");
-  if (!script || !out.ends_with('}')) {
+  const auto open = out.rfind('{');
+  if (!script || !out.ends_with('}') || open == std::string::npos) {
     out += latex;
     return;
   }
-  const auto open = out.rfind('{');
   const auto inside = std::string_view(out).substr(open + 1, out.size() - open - 2);
   const bool joins = open > 0 && out[open - 1] == latex[0] && !inside.empty() &&
                      inside.find_first_not_of("-0123456789") == std::string_view::npos;
