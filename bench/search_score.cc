@@ -44,17 +44,26 @@ void SearchScore::Add(const ResponseTrace& response, std::span<const double> tru
   }
 }
 
+void SearchScore::AddPair(double difference) {
+  constexpr double kRounding = 1e-9;
+  pairs_ += 1;
+  pairs_below_ += difference < kGap - kRounding;
+  pairs_wrong_ += difference < 0;
+}
+
 std::string SearchScore::Json() const {
-  const double reported = std::max(1.0, reported_);
+  const double reported = std::max(1.0, reported_), pairs = std::max(1.0, pairs_);
   return fmt::format(
       R"("responses": {:.0f}, "length": {:.1f}, "strong": {:.3f}, "recall": {:.4f}, )"
       R"("reported": {:.3f}, "false_share": {:.4f}, "below": {:.4f}, "expected_below": {:.4f}, )"
       R"("tokens": {:.0f}, "found_per_million": {:.2f}, "coverage_delta": {:.4f}, )"
-      R"("coverage_p": {:.4f})",
+      R"("coverage_p": {:.4f}, "pairs": {:.0f}, "true_pairs_per_million": {:.2f}, )"
+      R"("pairs_below": {:.4f}, "pairs_wrong": {:.4f})",
       responses_, length_ / responses_, strong_ / responses_, found_ / std::max(1.0, strong_),
       reported_ / responses_, wrong_ / reported, below_ / reported, expected_below_ / reported,
       tokens_ / responses_, 1e6 * (reported_ - below_) / tokens_, covered_ / reported,
-      values_covered_ / values_);
+      values_covered_ / values_, pairs_, 1e6 * (pairs_ - pairs_below_) / tokens_,
+      pairs_below_ / pairs, pairs_wrong_ / pairs);
 }
 
 }  // namespace pivotal::bench

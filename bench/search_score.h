@@ -18,6 +18,8 @@ class SearchScore {
   void Add(const ResponseTrace& response, std::span<const double> truth,
            std::span<const double> slack);
   void AddTokens(double generated) { tokens_ += generated; }
+  // Adds a pair that the search made. `difference`: the true p(chosen) - p(rejected).
+  void AddPair(double difference);
 
   // Returns the members of a JSON object, without braces:
   //   responses          number of responses
@@ -32,6 +34,11 @@ class SearchScore {
   //   found_per_million  reported tokens with abs(d) >= kGap for a million generated tokens
   //   coverage_delta     fraction of the reported tokens whose interval holds d
   //   coverage_p         fraction of the estimated positions whose interval holds p
+  //   pairs              number of pairs
+  //   true_pairs_per_million  pairs whose sides really differ by kGap, for a million generated
+  //                      tokens
+  //   pairs_below        fraction of the pairs whose sides differ by less than kGap
+  //   pairs_wrong        fraction of the pairs whose rejected side is the better one
   std::string Json() const;
 
  private:
@@ -39,6 +46,7 @@ class SearchScore {
   double strong_ = 0, found_ = 0;
   double reported_ = 0, wrong_ = 0, below_ = 0, expected_below_ = 0, covered_ = 0;
   double values_ = 0, values_covered_ = 0;
+  double pairs_ = 0, pairs_below_ = 0, pairs_wrong_ = 0;
 };
 
 }  // namespace pivotal::bench

@@ -1,13 +1,15 @@
 // Apache-2.0. Compares search strategies with the truth at several budgets: which fraction of the
 // pivotal tokens each finds, how many of its reports are false, and what it costs.
 //
-//   search_vs_truth FAMILY SEED [WORLDS [STRATEGY]]
+//   search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs]]
 //
 // FAMILY is one of
 //   lane   WORLDS (100) worlds in which few tokens matter (tests/support/table_world.h)
 //   drift  WORLDS (100) worlds in which many tokens matter a little (the same header)
 //   tiny   20 responses of the tiny model, measured by rollouts (tests/support/tiny_truth.h)
 // Worlds have two responses each, and their p follow by dynamic programming.
+//
+// "pairs" compares searches that make pairs; the others make none.
 //
 // Prints one line of JSON for each search. plot_search.py makes tables and a plot of them.
 #include <fmt/format.h>
@@ -24,6 +26,7 @@
 #include "kernels/philox.h"
 #include "pivotal/search.h"
 #include "pts/judging.h"
+#include "pts/pair_builder.h"
 #include "pts/strategy.h"
 #include "tests/support/given_search.h"
 #include "tests/support/table_world.h"
@@ -69,6 +72,26 @@ std::vector<Arm> Arms(bool modest) {
   return arms;
 }
 
+// Returns the settings that make pairs.
+std::vector<Arm> PairArms() {
+  SearchOptions base;
+  base.gap = kGap;
+  base.min_success = 0.1;
+  base.max_success = 0.9;
+  std::vector<Arm> arms = {{"default", base, {}}};
+  SearchOptions options = base;
+  options.kind = StrategyKind::kSubdivide;
+  options.samples = 10;
+  arms.push_back({"samples 10", options, {}});
+  options = base;
+  options.samples = 16;
+  options.min_yield = 0.015;
+  options.confidence = 0.5;
+  options.responses = 8;
+  arms.push_back({"16 samples, min-yield 0.015, confidence 0.5, 8 responses", options, {}});
+  return arms;
+}
+
 // Returns random options of world `number`: its length and its fraction of forks.
 template <typename Options>
 Options WorldOptions(uint64_t seed, int32_t number) {
@@ -96,6 +119,14 @@ void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
       std::vector<double> truth = {world.Success(world.start())};
       for (TokenId token : response.tokens) truth.push_back(world.Success(token));
       arm.score.Add(response, truth, std::vector<double>(truth.size(), 0.0));
+    }
+    const auto reasons = pts::WhyNoPairs(group[0], {});
+    for (std::size_t r = 0; r < reasons.size(); ++r) {
+      for (std::size_t i = 0; i < reasons[r].size(); ++i) {
+        const PivotalToken& token = group[0].responses[r].pivotal[i];
+        if (reasons[r][i] == pts::NoPair::kNone)
+          arm.score.AddPair(world.Success(token.chosen) - world.Success(token.rejected));
+      }
     }
   };
   Search({&query, 1}, policy, judge, options, grade, progress);
@@ -141,8 +172,8 @@ void SearchTiny(uint64_t seed, std::vector<Arm>& arms) {
 }
 
 void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::string& strategy) {
-  auto arms = Arms(family == "tiny");
-  if (!strategy.empty())
+  auto arms = strategy == "pairs" ? PairArms() : Arms(family == "tiny");
+  if (!strategy.empty() && strategy != "pairs")
     std::erase_if(arms, [kind = pts::kStrategyNames.Parse(strategy)](const Arm& arm) {
       return arm.options.kind != kind;
     });
@@ -164,7 +195,7 @@ void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::st
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   if (args.size() < 2 || args.size() > 4) {
-    fmt::print(stderr, "usage: search_vs_truth lane|drift|tiny SEED [WORLDS [STRATEGY]]\n");
+    fmt::print(stderr, "usage: search_vs_truth lane|drift|tiny SEED [WORLDS [STRATEGY|pairs]]\n");
     return 2;
   }
   try {
