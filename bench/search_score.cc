@@ -44,6 +44,14 @@ void SearchScore::Add(const ResponseTrace& response, std::span<const double> tru
   }
 }
 
+void SearchScore::AddShares(const QueryTrace& query) {
+  for (const RolloutTrace& rollout : query.rollouts) {
+    const auto tokens = static_cast<double>(rollout.tokens.size());
+    if (rollout.kind == RolloutKind::kQuery) prompt_tokens_ += tokens;
+    if (rollout.forced >= 0) confirm_tokens_ += tokens;
+  }
+}
+
 void SearchScore::AddPair(double difference) {
   constexpr double kRounding = 1e-9;
   pairs_ += 1;
@@ -56,14 +64,15 @@ std::string SearchScore::Json() const {
   return fmt::format(
       R"("responses": {:.0f}, "length": {:.1f}, "strong": {:.3f}, "recall": {:.4f}, )"
       R"("reported": {:.3f}, "false_share": {:.4f}, "below": {:.4f}, "expected_below": {:.4f}, )"
-      R"("tokens": {:.0f}, "found_per_million": {:.2f}, "coverage_delta": {:.4f}, )"
+      R"("tokens": {:.0f}, "prompt_tokens": {:.0f}, "confirm_tokens": {:.0f}, )"
+      R"("found_per_million": {:.2f}, "coverage_delta": {:.4f}, )"
       R"("coverage_p": {:.4f}, "pairs": {:.0f}, "true_pairs_per_million": {:.2f}, )"
       R"("pairs_below": {:.4f}, "pairs_wrong": {:.4f})",
       responses_, length_ / responses_, strong_ / responses_, found_ / std::max(1.0, strong_),
       reported_ / responses_, wrong_ / reported, below_ / reported, expected_below_ / reported,
-      tokens_ / responses_, 1e6 * (reported_ - below_) / tokens_, covered_ / reported,
-      values_covered_ / values_, pairs_, 1e6 * (pairs_ - pairs_below_) / tokens_,
-      pairs_below_ / pairs, pairs_wrong_ / pairs);
+      tokens_ / responses_, prompt_tokens_ / responses_, confirm_tokens_ / responses_,
+      1e6 * (reported_ - below_) / tokens_, covered_ / reported, values_covered_ / values_, pairs_,
+      1e6 * (pairs_ - pairs_below_) / tokens_, pairs_below_ / pairs, pairs_wrong_ / pairs);
 }
 
 }  // namespace pivotal::bench

@@ -18,6 +18,8 @@ class SearchScore {
   void Add(const ResponseTrace& response, std::span<const double> truth,
            std::span<const double> slack);
   void AddTokens(double generated) { tokens_ += generated; }
+  // Adds the shares of `query`'s rollouts by what they were drawn for.
+  void AddShares(const QueryTrace& query);
   // Adds a pair that the search made. `difference`: the true p(chosen) - p(rejected).
   void AddPair(double difference);
 
@@ -31,6 +33,9 @@ class SearchScore {
   //   below              fraction of the reported tokens with abs(d) < kGap
   //   expected_below     the same fraction as the search expects it
   //   tokens             mean number of generated tokens for a response
+  //   prompt_tokens, confirm_tokens  those of rollouts of the prompt, and of the fresh rollouts
+  //   that
+  //                      confirm pairs
   //   found_per_million  reported tokens with abs(d) >= kGap for a million generated tokens
   //   coverage_delta     fraction of the reported tokens whose interval holds d
   //   coverage_p         fraction of the estimated positions whose interval holds p
@@ -46,6 +51,7 @@ class SearchScore {
   double strong_ = 0, found_ = 0;
   double reported_ = 0, wrong_ = 0, below_ = 0, expected_below_ = 0, covered_ = 0;
   double values_ = 0, values_covered_ = 0;
+  double prompt_tokens_ = 0, confirm_tokens_ = 0;
   double pairs_ = 0, pairs_below_ = 0, pairs_wrong_ = 0;
 };
 

@@ -89,6 +89,14 @@ std::vector<Arm> PairArms() {
   options.confidence = 0.5;
   options.responses = 8;
   arms.push_back({"16 samples, min-yield 0.015, confidence 0.5, 8 responses", options, {}});
+  for (const double min_yield : {0.015, 0.03, 0.06}) {
+    options = SearchOptions::ForPairs();
+    options.gap = kGap;
+    options.min_success = 0.1;
+    options.max_success = 0.9;
+    options.min_yield = min_yield;
+    arms.push_back({fmt::format("min-yield {}", min_yield), options, {}});
+  }
   return arms;
 }
 
@@ -120,6 +128,7 @@ void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
       for (TokenId token : response.tokens) truth.push_back(world.Success(token));
       arm.score.Add(response, truth, std::vector<double>(truth.size(), 0.0));
     }
+    arm.score.AddShares(group[0]);
     const auto reasons = pts::WhyNoPairs(group[0], {});
     for (std::size_t r = 0; r < reasons.size(); ++r) {
       for (std::size_t i = 0; i < reasons[r].size(); ++i) {

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -56,12 +57,16 @@ void RunPairs(PairsFlags& flags) {
     const auto folder = output.parent_path();
     room = data::DiskRoom(folder.empty() ? "." : folder, bytes);
   };
+  std::optional<double> false_share;
   const auto pairs = flags.source == "pivotal"
-                         ? experiments::PairsOfRun(flags.run, flags.options)
+                         ? experiments::PairsOfRun(flags.run, flags.options, &false_share)
                          : experiments::OtherPairsOfRun(flags.run, flags.other, &scores, begin);
   room.Release();
   Save(output, pairs);
   fmt::print("{} pairs in {}\n", pairs.size(), output.string());
+  if (false_share && *false_share < 0.5)
+    fmt::print("Of these at most {:.1f}% are expected to have the worse side chosen (e-BH)\n",
+               100 * *false_share);
   if (scores.Failed() > 0) fmt::print("{}\n", scores.Text());
 }
 
@@ -86,6 +91,11 @@ void AddPairs(CLI::App& app) {
                   "smallest confidence that the chosen side is better than the rejected one, on "
                   "fresh rollouts; 0: any")
       ->check(Interval("[0, 1)"))
+      ->capture_default_str();
+  sub->add_option("--max-false-share", flags->options.max_false_share,
+                  "largest expected share of pairs whose chosen side is not better, over the whole "
+                  "run: keeps the pairs with most evidence (e-BH); 1: any")
+      ->check(Interval("(0, 1]"))
       ->capture_default_str();
   sub->add_option("--max-pairs-per-response", flags->options.max_pairs_per_response,
                   "number of pairs that a response gives at most, the largest differences first; "

@@ -19,6 +19,7 @@ struct SearchFlags {
   experiments::RunConfig config;
   std::filesystem::path output, resume;
   experiments::ResumeOptions resume_options;
+  std::string goal = "findings";
   bool shared = false;
 };
 
@@ -48,16 +49,18 @@ void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {
   auto& search = config.search;
   sub.add_option("--strategy", config.strategy,
                  "where rollouts are spent: anchored (from the verdict backwards, where they tell "
-                 "most); for comparison subdivide (as published), subdivide-length, exhaustive; "
-                 "none (no search, only rollouts from the prompts)")
+                 "most); pairs (for training: tests the pairs of likely tokens at once); for "
+                 "comparison subdivide (as published), subdivide-length, exhaustive; none (no "
+                 "search, only rollouts from the prompts)")
       ->check(CLI::IsMember(pts::kStrategyNames.Names()))
       ->capture_default_str();
   sub.add_option("--gap", search.gap, "smallest change of p(success) that makes a token pivotal")
       ->check(Interval("(0, 1)"))
       ->capture_default_str();
   sub.add_option("--samples", search.samples,
-                 "rollouts from each prompt; strategies other than anchored take this many for "
-                 "every estimate of p(success)")
+                 "rollouts from each prompt; subdivide, subdivide-length and exhaustive take this "
+                 "many for every estimate of p(success); pairs takes up to this many, 8 at a time, "
+                 "while a problem pays")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   sub.add_option(
@@ -71,8 +74,8 @@ void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {
       ->check(Interval("[0.5, 1)"))
       ->capture_default_str();
   sub.add_option("--min-yield", search.min_yield,
-                 "the anchored strategy stops when generating one response's worth of tokens would "
-                 "decide fewer tokens than this")
+                 "the strategies anchored and pairs stop when generating one response's worth of "
+                 "tokens would decide fewer tokens than this")
       ->check(CLI::PositiveNumber)
       ->capture_default_str();
   sub.add_option("--max-rollouts", search.max_rollouts,
@@ -92,8 +95,13 @@ void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {
                  "number of threads that ask the oracle while rollouts decode")
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
+  sub.add_option("--pairs", search.pairs,
+                 "end the run once it has this many confirmed pairs; 0: no limit")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
   sub.add_option("--confirm", search.confirm,
-                 "fresh rollouts that measure each side of a candidate pair")
+                 "fresh rollouts that measure each side of a candidate pair; the strategy pairs "
+                 "draws up to this many and stops once it knows")
       ->check(CLI::Range(0, 1 << 20))
       ->capture_default_str();
   sub.add_option("--min-success", search.min_success, "skip problems with a lower p(success)")
@@ -111,6 +119,18 @@ void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {
       ->capture_default_str();
 }
 
+// Sets what suits the goal, where a flag does not say otherwise.
+void UseGoal(const CLI::App& sub, SearchFlags& flags) {
+  const experiments::RunConfig asked = flags.config;
+  experiments::RunConfig& config = flags.config;
+  experiments::SetGoal(flags.goal, config);
+  const auto given = [&](const char* name) { return !sub.get_option(name)->empty(); };
+  if (given("--strategy")) config.strategy = asked.strategy;
+  if (given("--samples")) config.search.samples = asked.search.samples;
+  if (given("--responses")) config.search.responses = asked.search.responses;
+  if (given("--min-yield")) config.search.min_yield = asked.search.min_yield;
+}
+
 }  // namespace
 
 void AddSearch(CLI::App& app) {
@@ -121,8 +141,8 @@ void AddSearch(CLI::App& app) {
   AddProblemFlags(*sub, flags->config.problems);
   auto* output = sub->add_option("--output", flags->output, "run folder to make");
   auto* resume = sub->add_option("--resume", flags->resume,
-                                 "continue this run folder under its own settings; only budgets "
-                                 "and --max-oracle-failures can be changed");
+                                 "continue this run folder under its own settings; only budgets, "
+                                 "--pairs and --max-oracle-failures can be changed");
   resume->excludes(output);
   sub->add_flag("--shared", flags->shared,
                 "search one run together with other processes: the first makes it with --output, "
@@ -131,6 +151,15 @@ void AddSearch(CLI::App& app) {
   sub->add_option("--shard", flags->config.problems.options.shard,
                   "part of the problems to search, for job arrays: 2/8 takes the second, tenth, "
                   "... problem; pivotal merge joins the runs of all parts");
+  sub->add_option(
+         "--for", flags->goal,
+         "what the search is for: findings (the defaults below: as exact as can be); pairs "
+         "to train on (as many confirmed pairs for each generated token as can be: "
+         "--strategy pairs --samples 32 --responses 32 --min-yield 0.03, where these are "
+         "not given)")
+      ->check(CLI::IsMember(
+          std::vector<std::string>(experiments::kGoals.begin(), experiments::kGoals.end())))
+      ->capture_default_str();
   AddStrategyFlags(*sub, flags->config);
   AddSamplingFlags(*sub, flags->config.sampling);
   // With --resume, all settings come from run.toml.
@@ -138,6 +167,8 @@ void AddSearch(CLI::App& app) {
   sub->callback([flags, sub] {
     if (!sub->get_option("--budget-tokens")->empty())
       flags->resume_options.budget_tokens = flags->config.search.budget_tokens;
+    if (!sub->get_option("--pairs")->empty())
+      flags->resume_options.pairs = flags->config.search.pairs;
     if (!sub->get_option("--budget-seconds")->empty())
       flags->resume_options.budget_seconds = flags->config.search.budget_seconds;
     if (!sub->get_option("--max-oracle-failures")->empty())
@@ -147,6 +178,7 @@ void AddSearch(CLI::App& app) {
       for (const char* name : {"--model", "--problems", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
     }
+    UseGoal(*sub, *flags);
     RunSearch(*flags);
   });
 }

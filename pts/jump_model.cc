@@ -192,15 +192,16 @@ struct JumpModel::ResponsePosterior {
   }
 };
 
-JumpModel::JumpModel(const SuccessTrie& trie, const Strata& strata, double gap, uint64_t stream)
+JumpModel::JumpModel(const SuccessTrie& trie, const Strata& strata, double gap, uint64_t stream,
+                     std::span<const char> settled)
     : trie_(trie), strata_(strata), pivotal_(trie.size(), 0.0), posteriors_(trie.responses()) {
   for (int32_t r = 0; r < trie.responses(); ++r)
-    Fit(r, gap, kernels::MixStream(stream, static_cast<uint64_t>(r)));
+    Fit(r, gap, kernels::MixStream(stream, static_cast<uint64_t>(r)), settled);
 }
 
 JumpModel::~JumpModel() = default;
 
-void JumpModel::Fit(int32_t response, double gap, uint64_t stream) {
+void JumpModel::Fit(int32_t response, double gap, uint64_t stream, std::span<const char> settled) {
   ResponsePosterior& posterior = posteriors_[response];
   posterior.points = LeavingPoints(trie_, strata_, response, gap);
   std::vector<JumpStep> steps;
@@ -235,6 +236,9 @@ void JumpModel::Fit(int32_t response, double gap, uint64_t stream) {
         std::max(probability, static_cast<double>(means[count + static_cast<Eigen::Index>(t)]));
   }
   unknowns.rowwise() -= means;
+  for (std::size_t t = 0; t < tokens.size() && !settled.empty(); ++t)
+    if (settled[posterior.points[tokens[t]].token] != 0)
+      unknowns.col(count + static_cast<Eigen::Index>(t)).setZero();
   posterior.covariance.noalias() = unknowns.transpose() * unknowns.leftCols(count) / float{kCurves};
 }
 

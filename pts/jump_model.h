@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <vector>
 
 #include "pts/strata.h"
@@ -22,7 +23,9 @@ namespace pivotal::pts {
 class JumpModel {
  public:
   // `stream` keys the random curves. Trie and strata must outlive the model.
-  JumpModel(const SuccessTrie& trie, const Strata& strata, double gap, uint64_t stream);
+  // Plan() leaves out the tokens of the nodes with `settled` [trie.size()] != 0; empty: none.
+  JumpModel(const SuccessTrie& trie, const Strata& strata, double gap, uint64_t stream,
+            std::span<const char> settled = {});
   ~JumpModel();
 
   // Returns the probability that the token of a node has abs(d_k) >= gap; 0 if it cannot.
@@ -41,7 +44,7 @@ class JumpModel {
 
  private:
   struct ResponsePosterior;
-  void Fit(int32_t response, double gap, uint64_t stream);
+  void Fit(int32_t response, double gap, uint64_t stream, std::span<const char> settled);
 
   const SuccessTrie& trie_;
   const Strata& strata_;

@@ -35,6 +35,7 @@ double FreshDifference(const PivotalToken& token) {
 // Medicine 1998, method 10). A confidence of 0 asks for nothing.
 bool IsApart(const PivotalToken& token, double confidence) {
   if (confidence == 0) return true;
+  if (token.sequential) return token.evidence >= 1 / (1 - confidence);
   LinearEstimate difference;
   difference.terms = {{1, {token.chosen_samples, token.chosen_successes}},
                       {-1, {token.rejected_samples, token.rejected_successes}}};
@@ -90,6 +91,53 @@ PreferencePair PairOf(const QueryTrace& query, int32_t response, const PivotalTo
   pair.delta_low = Rounded(token.low);
   pair.delta_high = Rounded(token.high);
   return pair;
+}
+
+// Returns the number of candidate pairs with fresh rollouts in a query, each once.
+int64_t CandidatesIn(const QueryTrace& query) {
+  std::set<TokenPairKey> candidates;
+  for (const ResponseTrace& response : query.responses)
+    for (const PivotalToken& token : response.pivotal)
+      if (token.chosen >= 0 && token.chosen_samples > 0 && token.rejected_samples > 0)
+        candidates.insert(TokenKeyOf(response, token));
+  return std::ssize(candidates);
+}
+
+// A token that gives a pair.
+struct PairToken {
+  const QueryTrace* query;
+  int32_t response;
+  const PivotalToken* token;
+};
+
+// Returns the tokens that give pairs, whatever max_false_share is.
+std::vector<PairToken> PairTokens(std::span<const QueryTrace> queries, const PairOptions& options) {
+  std::vector<PairToken> tokens;
+  for (const QueryTrace& query : queries) {
+    const auto reasons = WhyNoPairs(query, options);
+    for (std::size_t r = 0; r < query.responses.size(); ++r)
+      for (std::size_t i = 0; i < reasons[r].size(); ++i)
+        if (reasons[r][i] == NoPair::kNone)
+          tokens.push_back({&query, static_cast<int32_t>(r), &query.responses[r].pivotal[i]});
+  }
+  return tokens;
+}
+
+// Returns candidates / (pairs * least evidence): what k pairs are expected to hold of false ones at
+// most, if all have at least that evidence (e-BH).
+double ShareBound(int64_t candidates, std::size_t pairs, double evidence) {
+  return static_cast<double>(candidates) / (static_cast<double>(pairs) * evidence);
+}
+
+// Drops the tokens with least evidence until the bound on false ones is `share`.
+void KeepEvident(int64_t candidates, double share, std::vector<PairToken>& tokens) {
+  std::vector<double> evidence;
+  for (const PairToken& pair : tokens) evidence.push_back(pair.token->evidence);
+  std::ranges::sort(evidence, std::greater<>());
+  while (!evidence.empty() && !(ShareBound(candidates, evidence.size(), evidence.back()) <= share))
+    evidence.pop_back();
+  const double least = evidence.empty() ? INFINITY : evidence.back();
+  std::erase_if(tokens, [&](const PairToken& pair) { return pair.token->evidence < least; });
 }
 
 // A token of a searched response, at which a control pair may stand.
@@ -171,6 +219,13 @@ std::vector<std::vector<NoPair>> WhyNoPairs(const QueryTrace& query, const PairO
   return reasons;
 }
 
+int64_t PairsIn(const QueryTrace& query) {
+  int64_t pairs = 0;
+  for (const auto& reasons : WhyNoPairs(query, {}))
+    pairs += std::ranges::count(reasons, NoPair::kNone);
+  return pairs;
+}
+
 std::string TextOf(NoPair reason, const PivotalToken& token, const PairOptions& options) {
   switch (reason) {
     case NoPair::kNone: break;
@@ -202,6 +257,8 @@ void PairOptions::Validate() const {
     Fail("pairs: min_delta is {}, must be in [0, 1)", min_delta);
   if (!(min_confidence >= 0 && min_confidence < 1))
     Fail("pairs: min_confidence is {}, must be in [0, 1)", min_confidence);
+  if (!(max_false_share > 0 && max_false_share <= 1))
+    Fail("pairs: max_false_share is {}, must be in (0, 1]", max_false_share);
   if (max_pairs_per_response < 0)
     Fail("pairs: max_pairs_per_response is {}, must be 0 (no limit) or larger",
          max_pairs_per_response);
@@ -210,17 +267,29 @@ void PairOptions::Validate() const {
 std::vector<PreferencePair> BuildPairs(std::span<const QueryTrace> queries,
                                        const Tokenizer& tokenizer, const PairOptions& options) {
   options.Validate();
-  std::vector<PreferencePair> pairs;
-  for (const QueryTrace& query : queries) {
-    const auto reasons = WhyNoPairs(query, options);
-    for (std::size_t r = 0; r < query.responses.size(); ++r) {
-      const auto& pivotal = query.responses[r].pivotal;
-      for (std::size_t i = 0; i < pivotal.size(); ++i)
-        if (reasons[r][i] == NoPair::kNone)
-          pairs.push_back(PairOf(query, static_cast<int32_t>(r), pivotal[i], tokenizer));
-    }
+  auto tokens = PairTokens(queries, options);
+  if (options.max_false_share < 1) {
+    int64_t candidates = 0;
+    for (const QueryTrace& query : queries) candidates += CandidatesIn(query);
+    KeepEvident(candidates, options.max_false_share, tokens);
   }
+  std::vector<PreferencePair> pairs;
+  for (const PairToken& pair : tokens)
+    pairs.push_back(PairOf(*pair.query, pair.response, *pair.token, tokenizer));
   return pairs;
+}
+
+std::optional<double> FalseShareBound(std::span<const QueryTrace> queries,
+                                      const PairOptions& options) {
+  auto tokens = PairTokens(queries, options);
+  int64_t candidates = 0;
+  for (const QueryTrace& query : queries) candidates += CandidatesIn(query);
+  if (options.max_false_share < 1) KeepEvident(candidates, options.max_false_share, tokens);
+  if (tokens.empty()) return std::nullopt;
+  const auto least = std::ranges::min_element(
+      tokens, {}, [](const PairToken& pair) { return pair.token->evidence; });
+  if (!(least->token->evidence > 0)) return std::nullopt;
+  return std::min(1.0, ShareBound(candidates, tokens.size(), least->token->evidence));
 }
 
 std::vector<PreferencePair> BuildControlPairs(std::span<const QueryTrace> queries,

@@ -31,6 +31,9 @@ NoPair WhyNoPair(const PivotalToken& token, const PairOptions& options);
 // ResponseTrace::pivotal].
 std::vector<std::vector<NoPair>> WhyNoPairs(const QueryTrace& query, const PairOptions& options);
 
+// Returns the number of pairs that BuildPairs makes of a query by its default options.
+int64_t PairsIn(const QueryTrace& query);
+
 // Returns the reason in words, as "sides differ by 0.12 on fresh rollouts, 0.2 asked for"; "" for
 // kNone.
 std::string TextOf(NoPair reason, const PivotalToken& token, const PairOptions& options);

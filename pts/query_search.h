@@ -12,6 +12,7 @@
 #include "pivotal/policy.h"
 #include "pivotal/search.h"
 #include "pivotal/trace.h"
+#include "pts/pair_test.h"
 #include "pts/strategy.h"
 #include "pts/verdicts.h"
 
@@ -56,6 +57,7 @@ class QuerySearch {
   bool started() const { return !trace_.rollouts.empty(); }
   bool done() const { return stage_ == Stage::kDone; }
   int64_t pivotal() const;  // number of pivotal tokens found so far
+  int64_t pairs() const;    // number of pairs that fresh rollouts have confirmed so far
   const Query& query() const { return query_; }
   // Moves the trace out. Valid once the query is done.
   QueryTrace Take() { return std::move(trace_); }
@@ -72,24 +74,47 @@ class QuerySearch {
     double yield = 0;
   };
 
+  // A pair that is tested while the search goes on (StrategyKind::kPairs).
+  struct Candidate {
+    int32_t node;  // of the response's token
+    TokenId chosen, rejected;
+    PairTest test;
+  };
+
   // Each adds to planned_ what its stage still needs.
+  void PlanPrompt();
   void PlanSearch();
   void PlanAlternatives();
   void PlanSides();
-  void PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token);
+  void PlanTests();
+  // Asks for what a side lacks to have `count` fresh rollouts.
+  void PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token, int32_t count);
   RatedRequest RequestFor(const PlannedRollouts& plan) const;
 
   // Returns true for a right response; counts a failed verdict.
   bool IsRight(Verdict verdict);
   // Adds the answer to the trace and the trie.
   void Record(const PlannedRollouts& plan, JudgedRollouts answer);
+  // Decides whether the query is searched, once its prompt has enough rollouts.
+  void EndPrompt();
   void ChooseResponses();
+  // Begins the search of the responses from number `explored` on.
+  void BeginSearch(int32_t explored);
+  // Makes candidates of the tokens that the strategy has found since the last call.
+  void Propose();
+  void ReadTests();
+  // Returns true if the query has given enough pairs for its last tokens to be worth more rollouts
+  // of its prompt.
+  bool Pays() const;
   void FinishAlternatives();
+  void FinishTests();
   void Finish();
   bool IsEnd(TokenId forced, const std::vector<TokenId>& path) const;
   // Returns the response tokens that stand before the rollouts.
   std::vector<TokenId> PathOf(const PlannedRollouts& plan) const;
-  Estimate SideEstimate(int32_t response, int32_t position, TokenId token) const;
+  // Returns the outcomes of the fresh rollouts after a side's token, in the order drawn.
+  std::span<const char> SideOutcomes(int32_t response, int32_t position, TokenId token) const;
+  bool makes_pairs() const { return options_.kind == StrategyKind::kPairs; }
   uint64_t StrategyStream() const;
 
   const Query& query_;
@@ -99,8 +124,12 @@ class QuerySearch {
   QueryTrace trace_;
   SuccessTrie trie_;
   std::unique_ptr<Strategy> strategy_;
-  // Fresh rollouts of each side, by the response tokens up to it.
-  std::map<std::vector<TokenId>, Estimate> sides_;
+  // Outcomes of the fresh rollouts of each side, by the response tokens up to it.
+  std::map<std::vector<TokenId>, std::vector<char>> sides_;
+  std::vector<Candidate> candidates_;
+  std::set<int32_t> proposed_;  // nodes whose tokens were found pivotal
+  // Generated tokens and pairs when the last rollouts of the prompt were asked for.
+  int64_t generated_ = 0, wave_generated_ = 0, wave_pairs_ = 0;
   std::set<TokenId> ends_;                // tokens that ended a rollout as the end of sequence
   std::set<std::vector<TokenId>> cut_;    // responses that the policy cut before max_new_tokens
   std::vector<PlannedRollouts> planned_;  // what the last Next() asked for

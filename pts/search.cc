@@ -13,6 +13,7 @@
 
 #include "data/base/error.h"
 #include "pts/judge_pool.h"
+#include "pts/pair_builder.h"
 #include "pts/query_search.h"
 
 namespace pivotal::pts {
@@ -119,6 +120,12 @@ class Group {
   int64_t Pivotal() const {
     int64_t total = 0;
     for (const QuerySearch& search : searches_) total += search.pivotal();
+    return total;
+  }
+
+  int64_t Pairs() const {
+    int64_t total = 0;
+    for (const QuerySearch& search : searches_) total += search.pairs();
     return total;
   }
 
@@ -294,11 +301,15 @@ class Meter {
 
   double Seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
-  // `waited`: seconds spent waiting for verdicts after all rollouts of a batch had ended.
-  void Update(int64_t done, int64_t pivotal, double waited) {
+  // `tokens`: generated so far. `waited`: seconds spent waiting for verdicts after all rollouts of
+  // a batch had ended.
+  void Update(int64_t done, int64_t pivotal, int64_t pairs, int64_t tokens, double waited) {
     const RolloutCounters& now = policy_.counters();
     const double seconds = now.seconds - start_.seconds;
-    std::string detail = fmt::format("pivotal {}", WithCommas(pivotal));
+    std::string detail =
+        fmt::format("pivotal {}, pairs {}", WithCommas(pivotal), WithCommas(pairs));
+    if (const int64_t cost = PairCost(pairs, tokens); cost > 0)
+      detail += fmt::format(" (the next for {} tokens)", WithCommas(cost));
     if (seconds > 0) {
       const double tokens = static_cast<double>(now.decoded_tokens - start_.decoded_tokens);
       detail += fmt::format(", {} tok/s", WithCommas(static_cast<int64_t>(tokens / seconds)));
@@ -319,6 +330,19 @@ class Meter {
   }
 
  private:
+  // Returns what the last pairs cost each; 0 as long as there are few.
+  int64_t PairCost(int64_t pairs, int64_t tokens) {
+    constexpr int64_t kFew = 5, kLast = 20;
+    if (marks_.empty() || marks_.back().pairs != pairs) marks_.push_back({pairs, tokens});
+    while (marks_.size() > 2 && pairs - marks_[1].pairs >= kLast) marks_.pop_front();
+    const int64_t found = pairs - marks_.front().pairs;
+    return found < kFew ? 0 : (tokens - marks_.front().tokens) / found;
+  }
+
+  struct Mark {
+    int64_t pairs, tokens;
+  };
+  std::deque<Mark> marks_;  // when the numbers of pairs were reached, for the last ones
   const Policy& policy_;
   Progress& progress_;
   int64_t total_;
@@ -331,6 +355,7 @@ class Meter {
 void AddCounts(std::span<const QueryTrace> traces, SearchSummary& summary) {
   for (const QueryTrace& trace : traces) {
     ++summary.queries;
+    summary.pairs += PairsIn(trace);
     summary.searched += trace.searched;
     summary.cut_short += !trace.complete;
     summary.failed_verdicts += trace.failed_verdicts;
@@ -368,13 +393,24 @@ void SearchOptions::Validate() const {
     Fail("search: max_oracle_failures is {}, must be in [0, 1]", max_oracle_failures);
   if (budget_tokens < 0)
     Fail("search: budget_tokens is {}, must be 0 (no limit) or larger", budget_tokens);
+  if (pairs < 0) Fail("search: pairs is {}, must be 0 (no limit) or larger", pairs);
+  if (kind == StrategyKind::kPairs && confirm == 0)
+    Fail("search: confirm is 0, must be 1 or larger for the strategy pairs, which tests pairs");
   if (!(budget_seconds >= 0 && budget_seconds < 1e9))
     Fail("search: budget_seconds is {}, must be 0 (no limit) or larger", budget_seconds);
 }
 
+SearchOptions SearchOptions::ForPairs() {
+  SearchOptions options;
+  options.kind = StrategyKind::kPairs;
+  options.responses = options.samples = 32;
+  options.min_yield = 0.03;
+  return options;
+}
+
 SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge& judge,
                      const SearchOptions& options, const TraceSink& sink, Progress& progress,
-                     int64_t spent_tokens) {
+                     const RunSoFar& before) {
   options.Validate();
   if (!judge) Fail("search: the judge is an empty function");
   if (!sink) Fail("search: the sink of traces is an empty function");
@@ -387,10 +423,13 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
   Meter meter(policy, progress, static_cast<int64_t>(queries.size()));
   CountingJudge counting(judge, options.max_oracle_failures);
   Drawn drawn;
-  const Budget budget(options, drawn, spent_tokens);
+  const Budget budget(options, drawn, before.tokens);
   SearchSummary summary;
   int64_t done = 0;
-  while (!queries.empty() && !budget.Exhausted()) {
+  const auto enough = [&](int64_t running) {
+    return options.pairs > 0 && before.pairs + summary.pairs + running >= options.pairs;
+  };
+  while (!queries.empty() && !budget.Exhausted() && !enough(0)) {
     const auto size = std::min(queries.size(), static_cast<std::size_t>(options.group));
     Group group(queries.first(size), options, counting, policy, drawn);
     // Tokens to keep for later groups: the rest of the budget less this group's part, which is in
@@ -400,9 +439,10 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
                                                       static_cast<int64_t>(queries.size()))
                              : 0;
     bool more = true;
-    while (more && !budget.Exhausted()) {
+    while (more && !budget.Exhausted() && !enough(group.Pairs())) {
       meter.ThrowIfStopped(done);
       meter.Update(done + group.Done(), summary.pivotal + group.Pivotal(),
+                   summary.pairs + group.Pairs(), drawn.tokens,
                    summary.verdict_seconds + group.waited_seconds());
       std::optional<Group::Allowance> allowance;
       if (budget.limited()) allowance = {budget.Left() - keep, budget.Left()};
@@ -419,7 +459,7 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
     AddCounts(traces, summary);
     if (!traces.empty()) sink(std::move(traces));
     summary.verdict_seconds += group.waited_seconds();
-    meter.Update(done, summary.pivotal, summary.verdict_seconds);
+    meter.Update(done, summary.pivotal, summary.pairs, drawn.tokens, summary.verdict_seconds);
     queries = queries.subspan(size);
   }
   summary.undone += std::ssize(queries);

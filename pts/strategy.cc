@@ -5,6 +5,7 @@
 
 #include "data/base/error.h"
 #include "pts/anchored_search.h"
+#include "pts/pairs_search.h"
 #include "pts/prefix_search.h"
 
 namespace pivotal {
@@ -26,7 +27,7 @@ void StrategyOptions::Validate() const {
 namespace pivotal::pts {
 
 std::unique_ptr<Strategy> MakeStrategy(const SuccessTrie& trie, const StrategyOptions& options,
-                                       uint64_t stream) {
+                                       uint64_t stream, int32_t explored) {
   options.Validate();
   switch (options.kind) {
     case StrategyKind::kAnchored: return std::make_unique<AnchoredSearch>(trie, options, stream);
@@ -35,6 +36,8 @@ std::unique_ptr<Strategy> MakeStrategy(const SuccessTrie& trie, const StrategyOp
       return std::make_unique<SubdivideSearch>(trie, options,
                                                options.kind == StrategyKind::kSubdivideLength);
     case StrategyKind::kExhaustive: return std::make_unique<ExhaustiveSearch>(trie, options);
+    case StrategyKind::kPairs:
+      return std::make_unique<PairsSearch>(trie, options, stream, explored);
     case StrategyKind::kNone: return std::make_unique<NoSearch>(trie, options.samples);
   }
   Fail("strategy {} is unknown", static_cast<int>(options.kind));

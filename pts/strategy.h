@@ -16,6 +16,7 @@ inline constexpr auto kStrategyNames = data::MakeNameTable<StrategyKind>(
                  {StrategyKind::kSubdivide, "subdivide"},
                  {StrategyKind::kSubdivideLength, "subdivide-length"},
                  {StrategyKind::kExhaustive, "exhaustive"},
+                 {StrategyKind::kPairs, "pairs"},
                  {StrategyKind::kNone, "none"}});
 
 // The search of one query's responses as a state machine: it asks for rollouts, which its caller
@@ -40,9 +41,10 @@ class Strategy {
   virtual double Value(int32_t node) const = 0;
 };
 
-// `stream` keys the strategy's own random numbers. The trie must hold all responses and outlive the
+// `stream` keys the strategy's own random numbers. kPairs takes the tokens of the first `explored`
+// responses for searched. The trie must hold all responses and outlive the
 // strategy. Throws Error for options out of range.
 std::unique_ptr<Strategy> MakeStrategy(const SuccessTrie& trie, const StrategyOptions& options,
-                                       uint64_t stream);
+                                       uint64_t stream, int32_t explored = 0);
 
 }  // namespace pivotal::pts

@@ -37,7 +37,10 @@ std::string ToLine(const PivotalEvent& event, double gap, const std::string& tim
                         {"chosen_successes", token.chosen_successes},
                         {"rejected_id", token.rejected},
                         {"rejected_samples", token.rejected_samples},
-                        {"rejected_successes", token.rejected_successes}};
+                        {"rejected_successes", token.rejected_successes},
+                        {"evidence", token.evidence},
+                        {"gap_evidence", token.gap_evidence},
+                        {"sequential", token.sequential}};
   const ordered_json line = {{"schema_version", kSchema},
                              {"event_id", EventId(event)},
                              {"event_type", "pivotal_token"},
@@ -108,6 +111,9 @@ void ReadPair(const json& pair, PivotalToken& token, const std::string& where) {
   };
   side("chosen", token.chosen, token.chosen_samples, token.chosen_successes);
   side("rejected", token.rejected, token.rejected_samples, token.rejected_successes);
+  token.evidence = NumberOr(pair, "evidence", 0, where);
+  token.gap_evidence = NumberOr(pair, "gap_evidence", 0, where);
+  token.sequential = pair.value("sequential", false);
 }
 
 void ReadMetadata(const json& metadata, PivotalEvent& event, const std::string& where) {

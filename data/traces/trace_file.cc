@@ -2,7 +2,9 @@
 #include "data/traces/trace_file.h"
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 
@@ -125,6 +127,9 @@ void PushResponse(const ResponseTrace& response, int64_t query, TraceTables& to)
     to.pivotal.low.push_back(token.low);
     to.pivotal.high.push_back(token.high);
     to.pivotal.probability.push_back(token.probability);
+    to.pivotal.evidence.push_back(token.evidence);
+    to.pivotal.gap_evidence.push_back(token.gap_evidence);
+    to.pivotal.sequential.push_back(token.sequential);
   }
   for (const AlternativeToken& alternative : response.alternatives) {
     to.alternatives.response.push_back(row);
@@ -240,7 +245,8 @@ void PullEstimates(const TraceTables& from, const std::vector<ResponseSlot>& slo
     response_of(p.response, i, ": dataset /pivotal/response")
         .pivotal.push_back({p.position[i], p.before[i], p.after[i], p.chosen[i], p.rejected[i],
                             p.chosen_samples[i], p.chosen_successes[i], p.rejected_samples[i],
-                            p.rejected_successes[i], p.low[i], p.high[i], p.probability[i]});
+                            p.rejected_successes[i], p.low[i], p.high[i], p.probability[i],
+                            p.evidence[i], p.gap_evidence[i], p.sequential[i] != 0});
   }
   const AlternativeTable& a = from.alternatives;
   for (std::size_t i = 0; i < a.response.size(); ++i) {
@@ -280,14 +286,13 @@ void CheckSchema(const Hdf5ColumnReader& reader) {
   }
 }
 
-constexpr const char* kFailedVerdicts = "/queries/failed_verdicts";
+// Columns that files of older versions lack; zeros stand for them.
+constexpr std::array<std::string_view, 4> kLaterColumns = {
+    "/queries/failed_verdicts", "/pivotal/evidence", "/pivotal/gap_evidence",
+    "/pivotal/sequential"};
 
-// Reads the column of failed verdicts; zeros for a file of an older version, which lacks it.
-std::size_t ReadFailedVerdicts(const Hdf5ColumnReader& reader, std::size_t rows,
-                               std::vector<int32_t>& values) {
-  if (reader.Has(kFailedVerdicts)) return reader.Read(kFailedVerdicts, values);
-  values.assign(rows, 0);
-  return rows;
+bool IsLacking(const Hdf5ColumnReader& reader, const std::string& path) {
+  return std::ranges::find(kLaterColumns, path) != kLaterColumns.end() && !reader.Has(path);
 }
 
 TraceTables ReadTables(const Hdf5ColumnReader& reader) {
@@ -297,12 +302,15 @@ TraceTables ReadTables(const Hdf5ColumnReader& reader) {
     bool first = true;
     table.Visit([&](const char* column, auto& values) {
       const std::string path = name + "/" + column;
-      std::size_t found = 0;
-      if constexpr (std::is_same_v<decltype(values), std::vector<int32_t>&>)
-        found = path == kFailedVerdicts ? ReadFailedVerdicts(reader, rows, values)
-                                        : reader.Read(path, values);
-      else
+      std::size_t found = rows;
+      if constexpr (requires { values.assign(rows, 0); }) {
+        if (IsLacking(reader, path))
+          values.assign(rows, 0);
+        else
+          found = reader.Read(path, values);
+      } else {
         found = reader.Read(path, values);
+      }
       if (!std::exchange(first, false) && found != rows) {
         Fail("{}: dataset {} has {} rows, but other datasets of {} have {}", reader.file(), path,
              found, name, rows);
@@ -333,8 +341,10 @@ std::vector<std::string> ReadTraceIds(const fs::path& path, TraceIds which) {
   Ragged<char> column;
   const std::size_t rows = reader.Read("/queries/id", column);
   std::vector<int32_t> failed(rows, 0);
-  if (which == TraceIds::kJudged && ReadFailedVerdicts(reader, rows, failed) != rows)
-    Fail("{}: dataset {} has {} rows, but there are {} queries", reader.file(), kFailedVerdicts,
+  const std::string verdicts = "/queries/failed_verdicts";
+  if (which == TraceIds::kJudged && !IsLacking(reader, verdicts) &&
+      reader.Read(verdicts, failed) != rows)
+    Fail("{}: dataset {} has {} rows, but there are {} queries", reader.file(), verdicts,
          failed.size(), rows);
   std::vector<std::string> ids;
   for (std::size_t i = 0; i < rows; ++i)

@@ -80,7 +80,8 @@ struct PivotalTable {
   std::vector<double> before, after;
   std::vector<int32_t> chosen, rejected;
   std::vector<int32_t> chosen_samples, chosen_successes, rejected_samples, rejected_successes;
-  std::vector<double> low, high, probability;
+  std::vector<double> low, high, probability, evidence, gap_evidence;
+  std::vector<uint8_t> sequential;
 
   template <typename Visitor>
   void Visit(Visitor&& visit) {
@@ -97,6 +98,9 @@ struct PivotalTable {
     visit("low", low);
     visit("high", high);
     visit("probability", probability);
+    visit("evidence", evidence);
+    visit("gap_evidence", gap_evidence);
+    visit("sequential", sequential);
   }
 };
 

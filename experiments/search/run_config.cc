@@ -4,7 +4,9 @@
 #include <set>
 #include <utility>
 
+#include "data/base/error.h"
 #include "data/base/folders.h"
+#include "pts/strategy.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -44,9 +46,11 @@ void ForEachSetting(Config& config, F&& f) {
   f("search", "judge_threads", config.search.judge_threads);
   f("search", "budget_tokens", config.search.budget_tokens);
   f("search", "budget_seconds", config.search.budget_seconds);
+  f("search", "pairs", config.search.pairs);
 }
 
 constexpr const char* kWriter = "pivotal search";
+constexpr const char* kGoal = "for";  // key of recipes; run.toml has what it stands for
 
 // Reads the settings that the file has into `config`. Returns section and key of all that there can
 // be.
@@ -114,11 +118,27 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start) {
   return config;
 }
 
+void SetGoal(std::string_view goal, RunConfig& config) {
+  const bool pairs = goal == kGoals[0];
+  if (!pairs && goal != kGoals[1])
+    Fail("search: the goal is \"{}\", must be {} or {}", goal, kGoals[0], kGoals[1]);
+  const SearchOptions chosen = pairs ? SearchOptions::ForPairs() : SearchOptions();
+  config.strategy = pts::kStrategyNames.Name(chosen.kind);
+  config.search.samples = chosen.samples;
+  config.search.responses = chosen.responses;
+  config.search.min_yield = chosen.min_yield;
+}
+
 void ApplySettings(const SettingsFile& file, RunConfig& config) {
+  if (file.Contains("search", kGoal)) {
+    std::string goal;
+    file.Get("search", kGoal, goal);
+    SetGoal(goal, config);
+  }
   if (file.Contains("model", "folder")) file.Get("model", "folder", config.model.folder);
   if (file.Contains("problems", "file")) file.Get("problems", "file", config.problems.file);
   auto known = Read(file, config);
-  known.insert({{"model", "folder"}, {"problems", "file"}});
+  known.insert({{"model", "folder"}, {"problems", "file"}, {"search", kGoal}});
   file.RequireKnown(known);
 }
 

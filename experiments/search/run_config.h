@@ -1,8 +1,10 @@
 // Apache-2.0. All settings of a search, and run.toml, which keeps them.
 #pragma once
 
+#include <array>
 #include <filesystem>
 #include <string>
+#include <string_view>
 
 #include "experiments/settings/input_files.h"
 #include "experiments/settings/settings_file.h"
@@ -22,6 +24,14 @@ struct RunConfig {
   // `problems` stand for them.
   SearchOptions search;
 };
+
+// What a search is for. "pairs" finds as many pairs for training as it can for each generated token
+// (SearchOptions::ForPairs); "findings", the default, finds tokens as exactly as it can.
+inline constexpr std::array<const char*, 2> kGoals = {"pairs", "findings"};
+
+// Sets strategy, samples, responses and min_yield to what suits `goal`, one of kGoals. Throws Error
+// for another.
+void SetGoal(std::string_view goal, RunConfig& config);
 
 // What a run began with, besides its settings.
 struct RunStart {
@@ -44,8 +54,9 @@ RunConfig LoadRunConfig(const std::filesystem::path& run);
 // lacks, and throws Error for a setting that this version does not know.
 RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start);
 
-// Replaces the settings of `config` that `file` names, by the sections and keys of run.toml. Throws
-// Error for an unknown name or a value of another type.
+// Replaces the settings of `config` that `file` names, by the sections and keys of run.toml, and
+// search.for = "pairs" or "findings", which SetGoal applies before the others. Throws Error for an
+// unknown name or a value of another type.
 void ApplySettings(const SettingsFile& file, RunConfig& config);
 
 // Returns all settings as TOML, except the paths of model and problems: equal texts mean equal

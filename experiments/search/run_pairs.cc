@@ -59,12 +59,14 @@ std::vector<PreferencePair> Judged(const std::vector<QueryTrace>& traces, const 
 
 }  // namespace
 
-std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run,
-                                       const PairOptions& options) {
+std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run, const PairOptions& options,
+                                       std::optional<double>* false_share) {
   options.Validate();
   const RunConfig config = LoadRunConfig(run);
   const auto tokenizer = LoadTokenizer(config.model.folder);
-  return BuildPairs(data::LoadRun(run), *tokenizer, options);
+  const auto traces = data::LoadRun(run);
+  if (false_share != nullptr) *false_share = FalseShareBound(traces, options);
+  return BuildPairs(traces, *tokenizer, options);
 }
 
 std::vector<std::string> OtherSources() {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,9 +14,9 @@
 namespace pivotal::experiments {
 
 // Returns the pivotal pairs of a run, built from its traces. Needs the tokenizer of the run's
-// model, not the weights.
-std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run,
-                                       const PairOptions& options);
+// model, not the weights. `false_share` receives FalseShareBound().
+std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run, const PairOptions& options,
+                                       std::optional<double>* false_share = nullptr);
 
 // Which other pairs to make of the responses and rollouts of a run.
 struct OtherPairs {

@@ -27,6 +27,7 @@
 #include "pivotal/oracle.h"
 #include "pivotal/problem.h"
 #include "pts/judge_pool.h"
+#include "pts/pair_builder.h"
 #include "pts/query_search.h"
 #include "pts/strategy.h"
 #include "pts/verdicts.h"
@@ -111,6 +112,16 @@ void RequireStored(const data::TraceStore& store, int64_t want, const fs::path& 
          want);
 }
 
+// Returns what the run holds of that which `options` limit.
+RunSoFar SoFar(const fs::path& run, const SearchOptions& options) {
+  RunSoFar before;
+  if (options.budget_tokens > 0) before.tokens = GeneratedTokens(run);
+  if (options.pairs > 0)
+    for (const QueryTrace& query : data::TraceStore(run).ReadAll())
+      before.pairs += pts::PairsIn(query);
+  return before;
+}
+
 SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const fs::path& run,
                         const data::RunLock& lock, Progress& progress) {
   data::TraceStore store(run);
@@ -127,7 +138,7 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const
         MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop),
         prepared.options,
         [&](std::vector<QueryTrace> group) { WriteInto(run, lock, [&] { store.Append(group); }); },
-        progress, prepared.options.budget_tokens > 0 ? GeneratedTokens(run) : 0);
+        progress, SoFar(run, prepared.options));
   });
   WriteInto(run, lock, [&] {
     store.Consolidate(IdsOf(prepared.queries));
@@ -168,10 +179,11 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
   // grows to twice the time of this process's slowest group. Repetition is safe: equal searches
   // find equal things, and each problem is stored once.
   Clock::duration patience = std::chrono::seconds(30);
-  if (prepared.options.budget_tokens > 0 || prepared.options.budget_seconds > 0)
+  const SearchOptions& limits = prepared.options;
+  if (limits.budget_tokens > 0 || limits.budget_seconds > 0 || limits.pairs > 0)
     Fail(
-        "a shared run has no budget: leave it out, or search each --shard of the problems with a "
-        "budget of its own");
+        "a shared run has no budget and no number of pairs: leave it out, or search each --shard "
+        "of the problems with a limit of its own");
   const auto start = Clock::now();
   const auto& queries = prepared.queries;
   SearchResult result;
@@ -278,11 +290,19 @@ std::unique_ptr<data::RunLock> AwaitRun(const fs::path& run, const SearchTeam& t
 // Returns the settings by "section.key" that merged runs must share: all but the shard, paths, the
 // device and settings of speed.
 std::unordered_map<std::string, std::string> CommonSettings(const fs::path& run) {
-  static const std::set<std::string> kMayDiffer = {
-      "problems.shard",       "problems.file",         "model.folder",
-      "model.device",         "sampling.batch",        "sampling.kv_memory",
-      "search.group",         "search.judge_threads",  "problems.max_oracle_failures",
-      "search.budget_tokens", "search.budget_seconds", "launch.id"};
+  static const std::set<std::string> kMayDiffer = {"problems.shard",
+                                                   "problems.file",
+                                                   "model.folder",
+                                                   "model.device",
+                                                   "sampling.batch",
+                                                   "sampling.kv_memory",
+                                                   "search.group",
+                                                   "search.judge_threads",
+                                                   "problems.max_oracle_failures",
+                                                   "search.budget_tokens",
+                                                   "search.budget_seconds",
+                                                   "search.pairs",
+                                                   "launch.id"};
   std::unordered_map<std::string, std::string> settings;
   for (const auto& [section, key, value] : SettingsFile(run / "run.toml", "pivotal search").All()) {
     const std::string name = section.empty() ? key : section + "." + key;
@@ -341,6 +361,7 @@ SearchResult ResumeSearch(const fs::path& run, const ResumeOptions& options, Pro
   const data::RunLock lock(
       run, team.shared ? data::RunLock::Kind::kShared : data::RunLock::Kind::kAlone);
   config.search.budget_tokens = options.budget_tokens.value_or(config.search.budget_tokens);
+  config.search.pairs = options.pairs.value_or(config.search.pairs);
   config.search.budget_seconds = options.budget_seconds.value_or(config.search.budget_seconds);
   double& failures = config.problems.oracle_options.max_failures;
   failures = options.max_oracle_failures.value_or(failures);
@@ -371,13 +392,15 @@ std::string SummaryText(const SearchResult& result, const fs::path& run) {
   line("responses searched   {}", s.responses);
   line("pivotal tokens       {}", s.pivotal);
   line("  candidate pairs    {}", s.candidates);
+  line("  confirmed pairs    {}", s.pairs);
   if (s.pivotal > 0)
     line("  expected false     {:.1f}% (abs. change below the gap)", 100 * s.false_share);
-  if (s.cut_short > 0) line("cut short by budget  {}", s.cut_short);
+  if (s.cut_short > 0)
+    line("cut short            {}, by a budget or a number of pairs", s.cut_short);
   if (s.undone > 0)
     line(
-        "left undone          {} problems; pivotal search --resume {} with a larger budget\n"
-        "                     goes on with them",
+        "left undone          {} problems; pivotal search --resume {} with a larger\n"
+        "                     budget or number of pairs goes on with them",
         s.undone, run.string());
   if (s.failed_verdicts > 0)
     line(
@@ -426,6 +449,7 @@ MergedRuns MergeRuns(const std::vector<fs::path>& runs, const fs::path& output) 
   RunConfig config = LoadRunConfig(runs.front(), start);
   config.problems.options.shard.clear();
   config.search.budget_tokens = 0;
+  config.search.pairs = 0;
   config.search.budget_seconds = 0;
   std::vector<std::string> ids;
   std::unordered_map<std::string, fs::path> run_of;  // by id; empty: in no run so far

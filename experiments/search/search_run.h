@@ -51,7 +51,7 @@ SearchResult RunSearch(const RunConfig& config, const std::filesystem::path& run
 
 // Limits that take the place of the run's own. Tokens count from the start of the run.
 struct ResumeOptions {
-  std::optional<int64_t> budget_tokens;
+  std::optional<int64_t> budget_tokens, pairs;
   std::optional<double> budget_seconds;
   std::optional<double> max_oracle_failures;
 };

@@ -58,6 +58,11 @@ struct PairOptions {
   // One-sided confidence that chosen is better than rejected on fresh rollouts; in [0, 1). 0 asks
   // for none.
   double min_confidence = 0.95;
+  // Largest expected share of pairs whose chosen side is not better; in (0, 1]. 1 asks for nothing.
+  // Of what BuildPairs would return, it then keeps as many pairs as the evidence of all candidate
+  // pairs allows, those with most evidence (e-BH: Wang and Ramdas, JRSS B 2022). That holds however
+  // the candidates depend on each other.
+  double max_false_share = 1;
   int32_t max_pairs_per_response = 0;  // keeps the largest differences; 0: no limit
   // Throws Error that names the field and its range.
   void Validate() const;
@@ -69,6 +74,12 @@ struct PairOptions {
 // response and position.
 std::vector<PreferencePair> BuildPairs(std::span<const QueryTrace> queries,
                                        const Tokenizer& tokenizer, const PairOptions& options);
+
+// Returns a bound on the expected share, among the pairs that BuildPairs returns, of those whose
+// chosen side is not better: candidates / (pairs * least evidence of a pair), by which e-BH would
+// keep them all; 1 at most. Returns nothing if a pair has no evidence, or there is no pair.
+std::optional<double> FalseShareBound(std::span<const QueryTrace> queries,
+                                      const PairOptions& options);
 
 // Positions that control pairs take in place of pivotal tokens.
 enum class ControlKind {

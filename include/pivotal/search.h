@@ -21,19 +21,24 @@ enum class StrategyKind {
   kSubdivide,        // published: splits at the midpoint of the cumulative log-probability
   kSubdivideLength,  // splits in the middle of the tokens, as codelion/pts does
   kExhaustive,       // estimates p_k of every token
+  kPairs,            // for training: tests the pairs of likely tokens at once, until it knows
   kNone,             // draws the rollouts from the prompt and nothing else
 };
 
 struct StrategyOptions {
   StrategyKind kind = StrategyKind::kAnchored;
-  double gap = 0.2;      // a token is pivotal if |p_k - p_(k-1)| >= gap; in (0, 1)
-  int32_t samples = 32;  // rollouts for each estimate of p_k; kAnchored uses it for p_0 alone
-  // kAnchored alone:
+  double gap = 0.2;  // a token is pivotal if |p_k - p_(k-1)| >= gap; in (0, 1)
+  // Rollouts for each estimate of p_k. kAnchored uses it for p_0 alone. kPairs draws up to this
+  // many from a prompt, eight at a time: more while it is in doubt about the band or the problem
+  // pays.
+  int32_t samples = 32;
+  // kAnchored and kPairs alone:
   double tolerance =
       0.05;  // a token whose |delta| is this near to the gap may be decided either way
   double confidence =
       0.95;  // one-sided confidence of |delta| >= gap - tolerance for reported tokens
   // Stops when generating one response's worth of tokens would decide fewer tokens than this.
+  // kPairs also stops there with a problem that gave fewer pairs for its last tokens.
   double min_yield = 0.0015;
   int32_t max_rollouts = 1024;  // limit for each response
   // Throws Error that names the field and its range.
@@ -41,7 +46,8 @@ struct StrategyOptions {
 };
 
 struct SearchOptions : StrategyOptions {
-  int32_t confirm = 32;      // fresh rollouts for each side of a candidate pair; 0: none
+  // Fresh rollouts for each side of a candidate pair; 0: none. kPairs draws up to this many.
+  int32_t confirm = 32;
   double min_success = 0.2;  // queries with p_0 outside [min_success, max_success] are not searched
   double max_success = 0.8;
   int32_t responses = 2;         // responses searched per query: right and wrong in turn, as drawn
@@ -53,6 +59,11 @@ struct SearchOptions : StrategyOptions {
   double max_oracle_failures = 0.02;
   int64_t budget_tokens = 0;  // limit of generated tokens for the whole run; 0: none
   double budget_seconds = 0;  // limit of wall time for the call; 0: none
+  int64_t pairs = 0;          // pairs after which the run ends; 0: no limit
+  // Returns the options of a search whose pairs are to train a model: kPairs, as many confirmed
+  // pairs for each generated token as it can find. The defaults above are those of a search whose
+  // findings are looked at.
+  static SearchOptions ForPairs();
   // Throws Error that names the field and its range.
   void Validate() const;
 };
@@ -84,6 +95,7 @@ struct SearchSummary {
   int64_t responses = 0;        // responses that were searched
   int64_t pivotal = 0;          // pivotal tokens that were found
   int64_t candidates = 0;       // pivotal tokens with a candidate pair
+  int64_t pairs = 0;            // pairs that fresh rollouts confirmed (BuildPairs, its defaults)
   int64_t cut_short = 0;        // queries that a budget ended early
   int64_t undone = 0;           // queries that a budget left untouched
   int64_t failed_verdicts = 0;  // failed verdicts on responses to these queries
@@ -91,6 +103,12 @@ struct SearchSummary {
   double false_share = 0;       // expected share of false findings: the mean of 1 - probability
   double seconds = 0;           // wall time of the call
   double verdict_seconds = 0;   // part of `seconds` spent waiting for verdicts after all rollouts
+};
+
+// What earlier calls have spent and found for the same run.
+struct RunSoFar {
+  int64_t tokens = 0;  // generated tokens
+  int64_t pairs = 0;   // confirmed pairs
 };
 
 // Searches `queries`, a group at a time: draws `samples` rollouts from every prompt; takes
@@ -109,8 +127,8 @@ struct SearchSummary {
 // rollouts are drawn only if there is room for them at full length, so the last few tokens may stay
 // unused. When budget_seconds are over, the batch that is drawn then is dropped. Queries that a
 // budget ends early are stored with what is known and marked; queries that were never reached are
-// not stored. `spent_tokens` counts against budget_tokens: an interrupted run has already stored
-// that many.
+// not stored. The same holds for a run that ends because it has `pairs` pairs. `before` counts
+// against both: an interrupted run has already stored that much.
 //
 // A response whose verdict failed does not count as right; its query is marked
 // (QueryTrace::failed_verdicts), so that it can be searched again.
@@ -120,6 +138,6 @@ struct SearchSummary {
 // verdicts than max_oracle_failures allows; the current group is then dropped.
 SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge& judge,
                      const SearchOptions& options, const TraceSink& sink, Progress& progress,
-                     int64_t spent_tokens = 0);
+                     const RunSoFar& before = {});
 
 }  // namespace pivotal

@@ -1,0 +1,77 @@
+// Apache-2.0.
+#include "pts/pairs_search.h"
+
+#include <algorithm>
+#include <map>
+
+#include "kernels/philox.h"
+
+namespace pivotal::pts {
+namespace {
+
+constexpr double kLikely = 0.5;    // probability of being pivotal from which a token is proposed
+constexpr int32_t kLeastLeft = 4;  // rollouts that took other tokens, from which to choose one
+constexpr int32_t kRound = 32;     // rollouts that are planned together
+
+}  // namespace
+
+PairsSearch::PairsSearch(const SuccessTrie& trie, const StrategyOptions& options, uint64_t stream,
+                         int32_t explored)
+    : trie_(trie),
+      options_(options),
+      stream_(stream),
+      strata_(trie, options.gap),
+      proposed_(trie.size(), 0),
+      settled_(trie.size(), 0) {
+  for (int32_t node = 0; node < trie.size(); ++node)
+    settled_[node] = trie[node].response < explored;
+  for (int32_t node = 1; node < trie.size(); ++node)
+    any_candidate_ = any_candidate_ || 1 - trie[node].probability >= options.gap;
+  for (int32_t r = 0; r < trie_.responses(); ++r)
+    length_ += static_cast<double>(trie_.Path(r).size() - 1) / trie_.responses();
+}
+
+std::vector<Strategy::RolloutPlan> PairsSearch::Next() {
+  if (!any_candidate_) return {};
+  JumpModel model(trie_, strata_, options_.gap,
+                  kernels::MixStream(stream_, static_cast<uint64_t>(++rounds_)), settled_);
+  std::vector<RolloutPlan> plans;
+  std::vector<char> asked(trie_.size(), 0);
+  for (int32_t node = 1; node < trie_.size(); ++node) {
+    if (proposed_[node] || model.PivotalProbability(node) < kLikely) continue;
+    const SuccessTrie::Node& parent = trie_[trie_[node].parent];
+    const int32_t missing = kLeastLeft - parent.left.samples;
+    if (missing <= 0 || parent.leave == 0) {
+      proposed_[node] = settled_[node] = 1;
+    } else if (!asked[trie_[node].parent]) {
+      asked[trie_[node].parent] = 1;
+      plans.push_back({trie_[node].parent, true, missing, 1});
+    }
+  }
+  for (const auto& plan : model.Plan(kRound, options_.min_yield / length_)) {
+    if (asked[strata_.all()[plan.stratum].nodes.front()]) continue;
+    Spread(plan.stratum, plan.count, plan.yield, plans);
+  }
+  return plans;
+}
+
+std::vector<int32_t> PairsSearch::Pivotal() const {
+  std::vector<int32_t> nodes;
+  for (int32_t node = 1; node < trie_.size(); ++node)
+    if (proposed_[node]) nodes.push_back(node);
+  return nodes;
+}
+
+void PairsSearch::Spread(int32_t stratum, int32_t count, double yield,
+                         std::vector<RolloutPlan>& plans) const {
+  const auto& nodes = strata_.all()[stratum].nodes;
+  uint32_t draw = 0;  // index of the next random number; continues the earlier rounds
+  for (int32_t node : nodes) draw += static_cast<uint32_t>(trie_[node].leaving_starts);
+  const uint64_t stream = kernels::MixStream(stream_, static_cast<uint64_t>(nodes.front()));
+  std::map<int32_t, int32_t> counts;
+  for (int32_t i = 0; i < count; ++i)
+    ++counts[strata_.LeavingNode(stratum, kernels::Uniform(0, stream, draw++, 0))];
+  for (const auto& [node, rollouts] : counts) plans.push_back({node, true, rollouts, yield});
+}
+
+}  // namespace pivotal::pts
