@@ -4,9 +4,13 @@
 //   search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs]]
 //
 // FAMILY is one of
-//   lane   WORLDS (100) worlds in which few tokens matter (tests/support/table_world.h)
-//   drift  WORLDS (100) worlds in which many tokens matter a little (the same header)
-//   tiny   20 responses of the tiny model, measured by rollouts (tests/support/tiny_truth.h)
+//   lane          WORLDS (100) worlds in which few tokens matter (tests/support/table_world.h)
+//   drift         in which many tokens matter a little
+//   rare          in which rare tokens matter much
+//   strategy      in which a strategy is chosen early, with slips and recoveries later
+//   alternatives  whose forks have 20 to 50 alternatives
+//   near          in which many tokens miss the gap by little
+//   tiny          20 responses of the tiny model, measured by rollouts (tests/support/tiny_truth.h)
 // Worlds have two responses each, and their p follow by dynamic programming.
 //
 // "pairs" compares searches that make pairs; the others make none.
@@ -14,6 +18,7 @@
 // Prints one line of JSON for each search. plot_search.py makes tables and a plot of them.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 #include <span>
@@ -142,11 +147,29 @@ void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
   arm.score.AddTokens(static_cast<double>(policy.counters().decoded_tokens));
 }
 
-void SearchWorlds(bool drift, uint64_t seed, int32_t worlds, std::vector<Arm>& arms) {
+// A family of worlds: its name, and the world of a seed and number.
+struct Family {
+  const char* name;
+  TableWorld (*make)(uint64_t seed, int32_t number);
+};
+
+template <typename Options, TableWorld (*make)(const Options&)>
+TableWorld MakeWorld(uint64_t seed, int32_t number) {
+  return make(WorldOptions<Options>(seed, number));
+}
+
+constexpr Family kFamilies[] = {
+    {"lane", MakeWorld<testing::LaneWorldOptions, testing::LaneWorld>},
+    {"drift", MakeWorld<testing::DriftWorldOptions, testing::DriftWorld>},
+    {"rare", MakeWorld<testing::RareWorldOptions, testing::RareWorld>},
+    {"strategy", MakeWorld<testing::StrategyWorldOptions, testing::StrategyWorld>},
+    {"alternatives", MakeWorld<testing::AlternativesWorldOptions, testing::AlternativesWorld>},
+    {"near", MakeWorld<testing::NearWorldOptions, testing::NearWorld>},
+};
+
+void SearchWorlds(const Family& family, uint64_t seed, int32_t worlds, std::vector<Arm>& arms) {
   for (int32_t number = 0; number < worlds; ++number) {
-    const TableWorld world =
-        drift ? testing::DriftWorld(WorldOptions<testing::DriftWorldOptions>(seed, number))
-              : testing::LaneWorld(WorldOptions<testing::LaneWorldOptions>(seed, number));
+    const TableWorld world = family.make(seed, number);
     const double p = world.Success(world.start());
     if (p < 0.25 || p > 0.75) continue;
     for (Arm& arm : arms) SearchWorld(world, static_cast<uint64_t>(number), arm);
@@ -186,12 +209,13 @@ void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::st
     std::erase_if(arms, [kind = pts::kStrategyNames.Parse(strategy)](const Arm& arm) {
       return arm.options.kind != kind;
     });
-  if (family == "lane" || family == "drift")
-    SearchWorlds(family == "drift", seed, worlds, arms);
+  const auto* found = std::ranges::find(kFamilies, family, &Family::name);
+  if (found != std::end(kFamilies))
+    SearchWorlds(*found, seed, worlds, arms);
   else if (family == "tiny")
     SearchTiny(seed, arms);
   else
-    Fail("search_vs_truth: \"{}\" is none of lane, drift, tiny", family);
+    Fail("search_vs_truth: \"{}\" is none of the families", family);
   for (const Arm& arm : arms)
     fmt::print(
         "{{\"family\": \"{}\", \"seed\": {}, \"strategy\": \"{}\", \"setting\": \"{}\", {}}}\n",
@@ -204,7 +228,9 @@ void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::st
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   if (args.size() < 2 || args.size() > 4) {
-    fmt::print(stderr, "usage: search_vs_truth lane|drift|tiny SEED [WORLDS [STRATEGY|pairs]]\n");
+    fmt::print(stderr,
+               "usage: search_vs_truth lane|drift|rare|strategy|alternatives|near|tiny SEED "
+               "[WORLDS [STRATEGY|pairs]]\n");
     return 2;
   }
   try {

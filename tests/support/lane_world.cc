@@ -1,26 +1,16 @@
 // Apache-2.0.
-#include <algorithm>
 #include <cmath>
-#include <numeric>
 #include <utility>
 #include <vector>
 
 #include "kernels/philox.h"
+#include "tests/support/step_world.h"
 #include "tests/support/table_world.h"
 
 namespace pivotal::testing {
 namespace {
 
 constexpr int32_t kWords = 3;  // number of words of the same meaning
-
-// Returns random positive weights that sum to `total`.
-std::vector<double> RandomWeights(kernels::RandomStream& random, int32_t count, double total) {
-  std::vector<double> weights;
-  for (int32_t i = 0; i < count; ++i) weights.push_back(-std::log1p(-random.Uniform()) + 0.02);
-  const double sum = std::accumulate(weights.begin(), weights.end(), 0.0);
-  for (double& weight : weights) weight *= total / sum;
-  return weights;
-}
 
 class Builder {
  public:

@@ -67,4 +67,62 @@ struct LaneWorldOptions {
 // of the same meaning, or between lanes. The lane in which a response ends decides its verdict.
 TableWorld LaneWorld(const LaneWorldOptions& options);
 
+struct RareWorldOptions {
+  int32_t length = 100;              // tokens of a response, EOS included
+  double forks = 0.15;               // fraction of the positions at which several words are likely
+  double least = 0.01, most = 0.08;  // probabilities of the rare tokens that matter
+  uint64_t seed = 1;
+};
+
+// Returns a world in which rare tokens matter much. A response is in a good or a bad state. The
+// usual forks choose between words, and a few early ones between the states. In the first half
+// 2 to 4 places have a rare token that makes a bad response good; in the second half 2 to 6 places
+// have one that makes a good response bad. Whoever weighs late places too much, or early ones,
+// estimates p(success) of the prompt too low or too high.
+TableWorld RareWorld(const RareWorldOptions& options);
+
+struct StrategyWorldOptions {
+  int32_t length = 100;  // tokens of a response, EOS included
+  double forks = 0.15;   // fraction of the positions at which several words are likely
+  int32_t strategies = 4;
+  uint64_t seed = 1;
+};
+
+// Returns a world in which a response chooses a strategy in its first tenth. Each strategy has 2 to
+// 8 places of its own at which a response slips, and 1 to 4 at which one that has slipped may
+// recover. It holds to the end with a probability between 0.1 and 0.95, were it not for recoveries.
+// A response on its way succeeds with probability 0.97, one that has slipped and not recovered with
+// 0.02.
+TableWorld StrategyWorld(const StrategyWorldOptions& options);
+
+struct AlternativesWorldOptions {
+  int32_t length = 100;           // tokens of a response, EOS included
+  double forks = 0.15;            // fraction of the positions that are forks
+  int32_t least = 20, most = 50;  // alternatives of a fork
+  double consequential = 6;       // mean number of forks at which a few alternatives matter
+  int32_t lanes = 3;              // courses that a response may take; lane 0 succeeds mostly
+  uint64_t seed = 1;
+};
+
+// Returns a world whose forks have many alternatives. The probability of the alternative of rank r
+// is in proportion to (r + 1)^-a with a of 0.7 to 1.6 (heavy tails). At some forks one to four
+// alternatives lead to another lane, half of them among the five most likely ones; all others are
+// words of the same meaning. The lanes end right with probabilities 0.95, 0.5 and 0.05 if there are
+// three.
+TableWorld AlternativesWorld(const AlternativesWorldOptions& options);
+
+struct NearWorldOptions {
+  int32_t length = 100;  // tokens of a response, EOS included
+  double forks = 0.15;   // fraction of the positions at which several tokens are likely
+  double least = 0.12, most = 0.199;  // abs(d) of most tokens at forks that matter
+  double above = 0.12;                // fraction of these forks with abs(d) of 0.2 to 0.35
+  uint64_t seed = 1;
+};
+
+// Returns a world in which many tokens miss a gap of 0.2 by little. The state of a response is
+// p(success) itself, in steps of 0.005: every row keeps its mean. Half of the forks, but at least
+// 12, raise p by one amount and lower it by another, both drawn from the range above; the others
+// choose between words. p ends at 0 or 1 mostly; where it lies between, the last token decides.
+TableWorld NearWorld(const NearWorldOptions& options);
+
 }  // namespace pivotal::testing
