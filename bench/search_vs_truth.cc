@@ -1,7 +1,8 @@
 // Apache-2.0. Compares search strategies with the truth at several budgets: which fraction of the
-// pivotal tokens each finds, how many of its reports are false, and what it costs.
+// pivotal tokens each finds, how many of its reports are false, what it costs, and whether its
+// intervals hold the truth.
 //
-//   search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs]]
+//   search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs|border|baselines]]
 //
 // FAMILY is one of
 //   lane          WORLDS (100) worlds in which few tokens matter (tests/support/table_world.h)
@@ -10,10 +11,16 @@
 //   strategy      in which a strategy is chosen early, with slips and recoveries later
 //   alternatives  whose forks have 20 to 50 alternatives
 //   near          in which many tokens miss the gap by little
+//   coin          whose p_0 is 0.03 or 0.97; the band of the searches is wide open
 //   tiny          20 responses of the tiny model, measured by rollouts (tests/support/tiny_truth.h)
-// Worlds have two responses each, and their p follow by dynamic programming.
+// Worlds have two responses each, and their p follow by dynamic programming. Those whose p_0 is not
+// in [0.25, 0.75] are left out.
 //
-// "pairs" compares searches that make pairs; the others make none.
+// The last argument names one strategy, or else other searches than the usual ones:
+//   pairs      those that make pairs; the others make none
+//   border     those with the default band, on WORLDS short worlds whose p_0 is within 0.05 of one
+//              of its ends
+//   baselines  other people's methods (bench/baselines.h), with and without pairs
 //
 // Prints one line of JSON for each search. plot_search.py makes tables and a plot of them.
 #include <fmt/format.h>
@@ -23,12 +30,15 @@
 #include <filesystem>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include "bench/baselines.h"
+#include "bench/search_arms.h"
 #include "bench/search_score.h"
+#include "bench/world_families.h"
 #include "data/base/error.h"
 #include "experiments/settings/loading.h"
-#include "kernels/philox.h"
 #include "pivotal/search.h"
 #include "pts/judging.h"
 #include "pts/pair_builder.h"
@@ -42,136 +52,101 @@ namespace {
 
 using testing::TableWorld;
 
-// One strategy at one budget.
-struct Arm {
-  std::string setting;
-  SearchOptions options;
-  SearchScore score;
-};
-
-// Returns the strategies and budgets to compare. `modest` leaves out the largest budgets, which
-// take too long with a model.
-std::vector<Arm> Arms(bool modest) {
-  SearchOptions base;
-  base.gap = kGap;
-  base.tolerance = kTolerance;
-  base.confirm = 0;        // searches only, makes no pairs
-  base.min_success = 0.1;  // searches all queries: they were chosen by their truth
-  base.max_success = 0.9;
-  std::vector<Arm> arms;
-  for (double min_yield : {0.01, 0.006, 0.003, 0.0015, 0.0007}) {
-    base.min_yield = min_yield;
-    arms.push_back({fmt::format("min-yield {}", min_yield), base, {}});
-  }
-  const auto add = [&](StrategyKind kind, std::initializer_list<int32_t> budgets, int32_t most) {
-    base.kind = kind;
-    for (int32_t samples : budgets) {
-      if (modest && samples > most) continue;
-      base.samples = samples;
-      arms.push_back({fmt::format("samples {}", samples), base, {}});
+// Adds the pairs of a query of a world to a score.
+void ScorePairs(const TableWorld& world, const QueryTrace& query, SearchScore& score) {
+  const auto reasons = pts::WhyNoPairs(query, {});
+  for (std::size_t r = 0; r < reasons.size(); ++r) {
+    for (std::size_t i = 0; i < reasons[r].size(); ++i) {
+      const PivotalToken& token = query.responses[r].pivotal[i];
+      if (reasons[r][i] == pts::NoPair::kNone)
+        score.AddPair(world.Success(token.chosen) - world.Success(token.rejected));
     }
-  };
-  add(StrategyKind::kSubdivide, {10, 32, 64, 256}, 64);
-  add(StrategyKind::kSubdivideLength, {10, 32, 64, 256}, 64);
-  add(StrategyKind::kExhaustive, {10, 64}, 10);
-  return arms;
-}
-
-// Returns the settings that make pairs.
-std::vector<Arm> PairArms() {
-  SearchOptions base;
-  base.gap = kGap;
-  base.min_success = 0.1;
-  base.max_success = 0.9;
-  std::vector<Arm> arms = {{"default", base, {}}};
-  SearchOptions options = base;
-  options.kind = StrategyKind::kSubdivide;
-  options.samples = 10;
-  arms.push_back({"samples 10", options, {}});
-  options = base;
-  options.samples = 16;
-  options.min_yield = 0.015;
-  options.confidence = 0.5;
-  options.responses = 8;
-  arms.push_back({"16 samples, min-yield 0.015, confidence 0.5, 8 responses", options, {}});
-  for (const double min_yield : {0.015, 0.03, 0.06}) {
-    options = SearchOptions::ForPairs();
-    options.gap = kGap;
-    options.min_success = 0.1;
-    options.max_success = 0.9;
-    options.min_yield = min_yield;
-    arms.push_back({fmt::format("min-yield {}", min_yield), options, {}});
   }
-  return arms;
 }
 
-// Returns random options of world `number`: its length and its fraction of forks.
-template <typename Options>
-Options WorldOptions(uint64_t seed, int32_t number) {
-  kernels::RandomStream random(seed, kernels::MixStream(0, static_cast<uint64_t>(number)));
-  Options options;
-  options.length = static_cast<int32_t>(40 * std::pow(10.0, random.Uniform()));  // 40 to 400
-  options.forks = 0.05 + 0.25 * random.Uniform();
-  if constexpr (requires { options.switches; }) options.switches = 4 + 6 * random.Uniform();
-  options.seed = kernels::MixStream(seed, static_cast<uint64_t>(number));
-  return options;
+// Returns p_0..p_n of a response of a world.
+std::vector<double> TruthOf(const TableWorld& world, const ResponseTrace& response) {
+  std::vector<double> truth = {world.Success(world.start())};
+  for (const TokenId token : response.tokens) truth.push_back(world.Success(token));
+  return truth;
 }
 
-// Searches two responses of the one query of a world.
+// Lets a baseline report about the responses of a query, and make its pairs.
+void RunBaseline(const TableWorld& world, const QueryTrace& query, Policy& policy,
+                 const Judge& judge, int32_t max_new_tokens, Arm& arm) {
+  RolloutSource source(query, policy, judge, max_new_tokens);
+  QueryTrace paired = query;
+  for (int32_t r = 0; r < std::ssize(query.responses); ++r) {
+    const auto reports = arm.baseline(query, r, source);
+    std::vector<int32_t> positions;
+    std::vector<SearchScore::Sentence> sentences;
+    for (const Report& report : reports) {
+      positions.push_back(report.position);
+      if (report.sentence.first > 0) sentences.push_back(report.sentence);
+    }
+    arm.score.AddReported(positions, arm.method == "anchors" ? &sentences : nullptr,
+                          TruthOf(world, query.responses[r]));
+    if (arm.options.confirm > 0) AddSides(reports, r, 32, arm.options.confirm, source, paired);
+  }
+  ScorePairs(world, paired, arm.score);
+}
+
+// Searches responses of the one query of a world.
 void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
   testing::WorldPolicy policy(world, seed);
   const Query query{"q", "", "", {world.start()}};
-  const auto judge = [&](const Query&, std::span<const TokenId> response) {
+  const Judge judge = [&](const Query&, std::span<const TokenId> response) {
     return world.Success(response.back()) == 1;
   };
   SearchOptions options = arm.options;
   options.max_new_tokens = 1000;
   Progress progress;
-  const auto grade = [&](std::vector<QueryTrace> group) {
-    for (const ResponseTrace& response : group[0].responses) {
-      std::vector<double> truth = {world.Success(world.start())};
-      for (TokenId token : response.tokens) truth.push_back(world.Success(token));
+  std::vector<QueryTrace> found;
+  Search(
+      {&query, 1}, policy, judge, options,
+      [&](std::vector<QueryTrace> group) { found = std::move(group); }, progress);
+  arm.score.BeginProblem();
+  if (arm.baseline) {
+    RunBaseline(world, found[0], policy, judge, options.max_new_tokens, arm);
+  } else {
+    for (const ResponseTrace& response : found[0].responses) {
+      const auto truth = TruthOf(world, response);
       arm.score.Add(response, truth, std::vector<double>(truth.size(), 0.0));
+      for (const AlternativeToken& other : response.alternatives)
+        arm.score.AddAlternative(other.low, other.high, world.Success(other.token));
     }
-    arm.score.AddShares(group[0]);
-    const auto reasons = pts::WhyNoPairs(group[0], {});
-    for (std::size_t r = 0; r < reasons.size(); ++r) {
-      for (std::size_t i = 0; i < reasons[r].size(); ++i) {
-        const PivotalToken& token = group[0].responses[r].pivotal[i];
-        if (reasons[r][i] == pts::NoPair::kNone)
-          arm.score.AddPair(world.Success(token.chosen) - world.Success(token.rejected));
-      }
-    }
-  };
-  Search({&query, 1}, policy, judge, options, grade, progress);
+    ScorePairs(world, found[0], arm.score);
+  }
   arm.score.AddTokens(static_cast<double>(policy.counters().decoded_tokens));
 }
 
-// A family of worlds: its name, and the world of a seed and number.
-struct Family {
-  const char* name;
-  TableWorld (*make)(uint64_t seed, int32_t number);
-};
-
-template <typename Options, TableWorld (*make)(const Options&)>
-TableWorld MakeWorld(uint64_t seed, int32_t number) {
-  return make(WorldOptions<Options>(seed, number));
+void SearchWorlds(const WorldFamily& family, uint64_t seed, int32_t worlds,
+                  std::vector<Arm>& arms) {
+  if (family.skewed) {
+    for (Arm& arm : arms) {
+      arm.options.min_success = 0;
+      arm.options.max_success = 1;
+    }
+  }
+  for (int32_t number = 0; number < worlds; ++number) {
+    const TableWorld world = family.make({seed}, number);
+    const double p = world.Success(world.start());
+    if (!family.skewed && (p < 0.25 || p > 0.75)) continue;
+    for (Arm& arm : arms) SearchWorld(world, static_cast<uint64_t>(number), arm);
+  }
 }
 
-constexpr Family kFamilies[] = {
-    {"lane", MakeWorld<testing::LaneWorldOptions, testing::LaneWorld>},
-    {"drift", MakeWorld<testing::DriftWorldOptions, testing::DriftWorld>},
-    {"rare", MakeWorld<testing::RareWorldOptions, testing::RareWorld>},
-    {"strategy", MakeWorld<testing::StrategyWorldOptions, testing::StrategyWorld>},
-    {"alternatives", MakeWorld<testing::AlternativesWorldOptions, testing::AlternativesWorld>},
-    {"near", MakeWorld<testing::NearWorldOptions, testing::NearWorld>},
-};
-
-void SearchWorlds(const Family& family, uint64_t seed, int32_t worlds, std::vector<Arm>& arms) {
-  for (int32_t number = 0; number < worlds; ++number) {
-    const TableWorld world = family.make(seed, number);
+// Searches worlds of 40 to 60 tokens whose p_0 is near an end of the band.
+void SearchBorder(const WorldFamily& family, uint64_t seed, int32_t worlds,
+                  std::vector<Arm>& arms) {
+  constexpr double kNear = 0.05;
+  constexpr int32_t kTries = 200;  // worlds that are made for each that is wanted, at most
+  const SearchOptions band;
+  for (int32_t number = 0, found = 0; found < worlds && number / kTries < worlds; ++number) {
+    const TableWorld world = family.make({seed, 60}, number);
     const double p = world.Success(world.start());
-    if (p < 0.25 || p > 0.75) continue;
+    if (std::min(std::abs(p - band.min_success), std::abs(p - band.max_success)) > kNear) continue;
+    ++found;
     for (Arm& arm : arms) SearchWorld(world, static_cast<uint64_t>(number), arm);
   }
 }
@@ -197,29 +172,45 @@ void SearchTiny(uint64_t seed, std::vector<Arm>& arms) {
     for (std::size_t i = 0; i < found.size(); ++i) {
       std::vector<double> slack;
       for (double error : truth.responses[i].p_error) slack.push_back(2 * error);
+      arm.score.BeginProblem();
       arm.score.Add(found[i], truth.responses[i].p, slack);
     }
     arm.score.AddTokens(static_cast<double>(engine.counters().decoded_tokens));
   }
 }
 
-void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::string& strategy) {
-  auto arms = strategy == "pairs" ? PairArms() : Arms(family == "tiny");
-  if (!strategy.empty() && strategy != "pairs")
-    std::erase_if(arms, [kind = pts::kStrategyNames.Parse(strategy)](const Arm& arm) {
+std::vector<Arm> ArmsFor(const std::string& what, bool tiny) {
+  if (what == "pairs") return PairArms();
+  if (what == "border") return BorderArms();
+  if (what == "baselines") return BaselineArms();
+  auto arms = Arms(tiny);
+  if (!what.empty())
+    std::erase_if(arms, [kind = pts::kStrategyNames.Parse(what)](const Arm& arm) {
       return arm.options.kind != kind;
     });
-  const auto* found = std::ranges::find(kFamilies, family, &Family::name);
-  if (found != std::end(kFamilies))
-    SearchWorlds(*found, seed, worlds, arms);
-  else if (family == "tiny")
+  return arms;
+}
+
+void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::string& what) {
+  const bool border = what == "border", tiny = family == "tiny";
+  if (tiny && (border || what == "baselines"))
+    Fail("search_vs_truth: {} is for worlds, not for the tiny model", what);
+  auto arms = ArmsFor(what, tiny);
+  if (tiny)
     SearchTiny(seed, arms);
+  else if (border)
+    SearchBorder(FamilyNamed(family), seed, worlds, arms);
   else
-    Fail("search_vs_truth: \"{}\" is none of the families", family);
-  for (const Arm& arm : arms)
+    SearchWorlds(FamilyNamed(family), seed, worlds, arms);
+  for (const Arm& arm : arms) {
+    const std::string strategy(
+        arm.baseline ? arm.method : std::string(pts::kStrategyNames.Name(arm.options.kind)));
     fmt::print(
-        "{{\"family\": \"{}\", \"seed\": {}, \"strategy\": \"{}\", \"setting\": \"{}\", {}}}\n",
-        family, seed, pts::kStrategyNames.Name(arm.options.kind), arm.setting, arm.score.Json());
+        "{{\"family\": \"{}\", \"searches\": \"{}\", \"seed\": {}, \"strategy\": \"{}\", "
+        "\"setting\": \"{}\", \"confidence\": {}, {}}}\n",
+        family, border || what == "baselines" || what == "pairs" ? what : "usual", seed, strategy,
+        arm.setting, arm.options.confidence, arm.score.Json());
+  }
 }
 
 }  // namespace
@@ -229,8 +220,7 @@ int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   if (args.size() < 2 || args.size() > 4) {
     fmt::print(stderr,
-               "usage: search_vs_truth lane|drift|rare|strategy|alternatives|near|tiny SEED "
-               "[WORLDS [STRATEGY|pairs]]\n");
+               "usage: search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs|border|baselines]]\n");
     return 2;
   }
   try {

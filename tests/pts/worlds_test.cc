@@ -178,5 +178,18 @@ TEST(NearWorld, ManyTokensMissTheGapByLittle) {
   EXPECT_LE(above, 0.5 * near);
 }
 
+TEST(CoinWorld, SucceedsAsOftenAsAsked) {
+  for (const double success : {0.03, 0.2, 0.97}) {
+    CoinWorldOptions options;
+    options.success = success;
+    options.length = 50;
+    for (options.seed = 1; options.seed <= 3; ++options.seed) {
+      const TableWorld world = CoinWorld(options);
+      CheckWorld(world, options.length);
+      EXPECT_NEAR(world.Success(world.start()), success, 1e-9);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pivotal::testing

@@ -38,7 +38,7 @@ TableWorld RareWorld(const RareWorldOptions& options) {
                                                      : RareSlip(random));
   for (const int32_t k : RandomPlaces(random, 1, half, 1 + static_cast<int32_t>(random.Below(3))))
     steps[k] = RareChoice(random);
-  const double first = 0.25 + 0.5 * random.Uniform();
+  const double first = 0.05 + 0.9 * random.Uniform();
   steps[0].rows.assign(kRareStates, {{kGood, 0, first}, {kBad, 0, 1 - first}});
   const auto probability = [&] {
     return options.least + (options.most - options.least) * random.Uniform();

@@ -125,4 +125,16 @@ struct NearWorldOptions {
 // choose between words. p ends at 0 or 1 mostly; where it lies between, the last token decides.
 TableWorld NearWorld(const NearWorldOptions& options);
 
+struct CoinWorldOptions {
+  int32_t length = 100;   // tokens of a response, EOS included
+  double forks = 0.15;    // fraction of the positions at which several words are likely
+  double success = 0.03;  // p(success) of the prompt, in (0, 1)
+  int32_t places = 4;     // where a response may turn, rarely
+  uint64_t seed = 1;
+};
+
+// Returns a world whose prompt succeeds with probability `success`, which is meant to be near 0 or
+// 1. Below 1/2 a response is wrong unless it turns right at one of few places; above, the reverse.
+TableWorld CoinWorld(const CoinWorldOptions& options);
+
 }  // namespace pivotal::testing

@@ -1,0 +1,114 @@
+// Apache-2.0.
+#include "bench/search_arms.h"
+
+#include <fmt/format.h>
+
+namespace pivotal::bench {
+
+std::vector<Arm> Arms(bool modest) {
+  SearchOptions base;
+  base.gap = kGap;
+  base.tolerance = kTolerance;
+  base.confirm = 0;        // searches only, makes no pairs
+  base.min_success = 0.1;  // searches all queries: they were chosen by their truth
+  base.max_success = 0.9;
+  std::vector<Arm> arms;
+  for (double min_yield : {0.01, 0.006, 0.003, 0.0015, 0.0007}) {
+    base.min_yield = min_yield;
+    arms.push_back({fmt::format("min-yield {}", min_yield), base});
+  }
+  const auto add = [&](StrategyKind kind, std::initializer_list<int32_t> budgets, int32_t most) {
+    base.kind = kind;
+    for (int32_t samples : budgets) {
+      if (modest && samples > most) continue;
+      base.samples = samples;
+      arms.push_back({fmt::format("samples {}", samples), base});
+    }
+  };
+  add(StrategyKind::kSubdivide, {10, 32, 64, 256}, 64);
+  add(StrategyKind::kSubdivideLength, {10, 32, 64, 256}, 64);
+  add(StrategyKind::kExhaustive, {10, 64}, 10);
+  return arms;
+}
+
+std::vector<Arm> PairArms() {
+  SearchOptions base;
+  base.gap = kGap;
+  base.min_success = 0.1;
+  base.max_success = 0.9;
+  std::vector<Arm> arms = {{"default", base}};
+  SearchOptions options = base;
+  options.kind = StrategyKind::kSubdivide;
+  options.samples = 10;
+  arms.push_back({"samples 10", options});
+  options = base;
+  options.samples = 16;
+  options.min_yield = 0.015;
+  options.confidence = 0.5;
+  options.responses = 8;
+  arms.push_back({"16 samples, min-yield 0.015, confidence 0.5, 8 responses", options});
+  return arms;
+}
+
+std::vector<Arm> BorderArms() {
+  SearchOptions base;
+  base.gap = kGap;
+  base.tolerance = kTolerance;
+  base.confirm = 0;
+  std::vector<Arm> arms;
+  const auto add = [&](StrategyKind kind, std::initializer_list<int32_t> samples) {
+    base.kind = kind;
+    for (const int32_t count : samples) {
+      base.samples = count;
+      arms.push_back({fmt::format("samples {}", count), base});
+    }
+  };
+  add(StrategyKind::kAnchored, {16, 32});
+  add(StrategyKind::kSubdivide, {10, 32});
+  add(StrategyKind::kSubdivideLength, {32});
+  add(StrategyKind::kExhaustive, {10});
+  return arms;
+}
+
+std::vector<Arm> BaselineArms() {
+  SearchOptions base;
+  base.gap = kGap;
+  base.min_success = 0.1;
+  base.max_success = 0.9;
+  std::vector<Arm> arms;
+  const auto add = [&](const std::string& method, const std::string& setting,
+                       const SearchOptions& options, const Baseline& baseline) {
+    for (const int32_t confirm : {0, 32}) {
+      Arm arm{setting + (confirm > 0 ? ", pairs" : ""), options, {}, method, baseline};
+      arm.options.confirm = confirm;
+      arms.push_back(arm);
+    }
+  };
+  for (const double min_yield : {0.006, 0.0015}) {
+    SearchOptions options = base;
+    options.min_yield = min_yield;
+    add("", fmt::format("min-yield {}", min_yield), options, {});
+  }
+  base.kind = StrategyKind::kNone;
+  for (const int32_t rollouts : {8, 32, 128})
+    add("omegaprm", fmt::format("{} rollouts", rollouts), base,
+        [=](const QueryTrace& trace, int32_t response, RolloutSource& source) {
+          return FirstError(trace, response, source, rollouts);
+        });
+  for (const int32_t stride : {1, 3})
+    for (const int32_t most : {30, 100})
+      add("anchors", fmt::format("{} rollouts, stride {}", most, stride), base,
+          [=](const QueryTrace& trace, int32_t response, RolloutSource& source) {
+            return AdaptiveAnchors(trace, response, source, most, stride);
+          });
+  for (const int32_t samples : {32, 128, 512}) {
+    base.samples = samples;
+    add("cdpo", fmt::format("{} samples", samples), base,
+        [](const QueryTrace& trace, int32_t response, RolloutSource&) {
+          return ContrastiveScores(trace, response);
+        });
+  }
+  return arms;
+}
+
+}  // namespace pivotal::bench
