@@ -40,6 +40,7 @@ void SearchScore::Add(const ResponseTrace& response, std::span<const double> tru
     if (estimate.position == 0 && problems_.back().responses == 1) {
       p0_covered_.Add(holds);
       p0_error_ += estimate.mean - p;
+      p0_inward_ += p < 0.5 ? estimate.mean - p : p - estimate.mean;
     }
     if (estimate.position + 1 < std::ssize(truth)) {
       square_error_ += (estimate.mean - p) * (estimate.mean - p);
@@ -131,9 +132,10 @@ std::string SearchScore::Json() const {
                       Text(1e6 * (reported - below_.hits) / tokens_, tokens_));
   text += fmt::format(
       R"("coverage_delta": {}, "coverage_p": {}, "coverage_p0": {}, "coverage_alternatives": {}, )"
-      R"("error_p0": {}, "mse_p": {}, )",
+      R"("error_p0": {}, "inward_p0": {}, "mse_p": {}, )",
       Text(covered_), Text(p_covered_), Text(p0_covered_), Text(aside_covered_),
       Text(p0_error_ / p0_covered_.all, p0_covered_.all),
+      Text(p0_inward_ / p0_covered_.all, p0_covered_.all),
       square_errors_ > 0 ? fmt::format("{:.6f}", square_error_ / square_errors_) : "null");
   text += fmt::format(R"("pairs": {:.0f}, "true_pairs_per_million": {}, "pairs_below": {}, )"
                       R"("pairs_wrong": {}, "calibration": [{}])",

@@ -60,6 +60,7 @@ class SearchScore {
   //   coverage_p0        fraction of the searched problems whose interval of p_0 holds it
   //   coverage_alternatives  fraction of the alternatives whose interval holds p after them
   //   error_p0           mean of the estimates of p_0 less the truth
+  //   inward_p0          the same error, counted positive towards 1/2, where a band has its middle
   //   mse_p              mean squared error of p, all positions but the last of each response
   //   pairs              number of pairs
   //   true_pairs_per_million  pairs whose sides really differ by kGap, for a million generated
@@ -94,7 +95,7 @@ class SearchScore {
   std::vector<Problem> problems_;
   double responses_ = 0, length_ = 0, tokens_ = 0;
   Share recall_, in_sentence_, wrong_, below_, covered_, p_covered_, p0_covered_, aside_covered_;
-  double expected_below_ = 0, p0_error_ = 0, square_error_ = 0, square_errors_ = 0;
+  double expected_below_ = 0, p0_error_ = 0, p0_inward_ = 0, square_error_ = 0, square_errors_ = 0;
   Share pairs_below_, pairs_wrong_;
   std::array<Bin, 10> bins_;
 };

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "pts/pair_builder.h"
 #include "tests/support/step_world.h"
 #include "tests/support/table_world.h"

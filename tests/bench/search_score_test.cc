@@ -52,7 +52,8 @@ TEST(SearchScore, CountsByHand) {
   EXPECT_THAT(seen["coverage_p"].get<double>(), DoubleNear(1 / 3.0, 1e-4));
   EXPECT_EQ(seen["coverage_p0"], 1.0);
   EXPECT_EQ(seen["error_p0"], 0.1);
-  EXPECT_EQ(seen["mse_p"], 0.01);  // of positions 0 and 1
+  EXPECT_EQ(seen["inward_p0"], -0.1);  // p_0 is 1/2
+  EXPECT_EQ(seen["mse_p"], 0.01);      // of positions 0 and 1
   EXPECT_TRUE(seen["coverage_alternatives"].is_null());
   EXPECT_EQ(seen["true_pairs_per_million"], 10.0);
   EXPECT_THAT(seen["pairs_below"].get<double>(), DoubleNear(2 / 3.0, 1e-4));
