@@ -57,7 +57,7 @@ TableWorld NearWorld(const NearWorldOptions& options) {
   std::vector<double> ends_right;
   for (int32_t state = 0; state <= kUnits; ++state)
     ends_right.push_back(static_cast<double>(state) / kUnits);
-  return WorldOfSteps(steps, units(0.3, 0.7), ends_right);
+  return WorldOfSteps(steps, units(0.15, 0.85), ends_right);
 }
 
 }  // namespace pivotal::testing
