@@ -177,7 +177,7 @@ std::vector<Report> AdaptiveAnchors(const QueryTrace& trace, int32_t response,
   return reports;
 }
 
-std::vector<Report> ContrastiveScores(const QueryTrace& trace, int32_t response) {
+std::vector<Report> ContrastiveScores(const QueryTrace& trace, int32_t response, double least) {
   VerdictCounts counts[2];  // wrong, right
   const auto is_response = [&](const RolloutTrace& rollout) {
     return std::ranges::any_of(trace.responses, [&](const ResponseTrace& other) {
@@ -193,7 +193,6 @@ std::vector<Report> ContrastiveScores(const QueryTrace& trace, int32_t response)
       last = token;
     }
   }
-  const double threshold = std::log((0.5 + kGap) / 0.5) - std::log((0.5 - kGap) / 0.5);
   const ResponseTrace& of = trace.responses[response];
   std::vector<Report> reports;
   TokenId last = trace.prompt.back();
@@ -207,7 +206,7 @@ std::vector<Report> ContrastiveScores(const QueryTrace& trace, int32_t response)
                    std::log(1 + (at == counts[side].at.end() ? 0.0 : at->second));
     }
     const double score = logs[1] - logs[0];
-    if (std::abs(score) >= threshold)
+    if (std::abs(score) >= least)
       reports.push_back({static_cast<int32_t>(k) + 1, score > 0 ? 1.0 : 0.0, score > 0, {}});
     last = of.tokens[k];
   }

@@ -87,9 +87,9 @@ std::vector<Report> AdaptiveAnchors(const QueryTrace& trace, int32_t response,
 // stand for the trained models: p+(t | the token before) is the share among the prompt's right
 // rollouts, with one count in proportion to the policy's probability added. Tokens of a TableWorld
 // name their state, so that these are the conditional policies given the verdict, up to sampling.
-// The responses themselves are left out. Reports the tokens whose score is as far from 0 as that of
-// a change of p from 1/2 by the gap, 0.85.
-std::vector<Report> ContrastiveScores(const QueryTrace& trace, int32_t response);
+// The responses themselves are left out. Reports the tokens whose score is `least` or more, or
+// -least or less; a change of p from 1/2 by the gap has a score of 0.85.
+std::vector<Report> ContrastiveScores(const QueryTrace& trace, int32_t response, double least);
 
 // Writes the reports of a response into its trace, each with the other side of its pair, which is
 // picked as a search picks it from `aside` rollouts, and `confirm` fresh rollouts of both sides.

@@ -101,12 +101,14 @@ std::vector<Arm> BaselineArms() {
           [=](const QueryTrace& trace, int32_t response, RolloutSource& source) {
             return AdaptiveAnchors(trace, response, source, most, stride);
           });
-  for (const int32_t samples : {32, 128, 512}) {
-    base.samples = samples;
-    add("cdpo", fmt::format("{} samples", samples), base,
-        [](const QueryTrace& trace, int32_t response, RolloutSource&) {
-          return ContrastiveScores(trace, response);
-        });
+  for (const double least : {0.85, 2.0}) {
+    for (const int32_t samples : {32, 128, 512}) {
+      base.samples = samples;
+      add("cdpo", fmt::format("{} samples, score {}", samples, least), base,
+          [=](const QueryTrace& trace, int32_t response, RolloutSource&) {
+            return ContrastiveScores(trace, response, least);
+          });
+    }
   }
   return arms;
 }

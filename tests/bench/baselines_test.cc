@@ -75,7 +75,7 @@ TEST_F(Baselines, AdaptiveAnchorsFindTheSentence) {
 
 TEST_F(Baselines, ContrastiveScoresPointAtTheTokenThatDecides) {
   for (const int32_t response : {0, 1}) {
-    const auto reports = ContrastiveScores(trace_, response);
+    const auto reports = ContrastiveScores(trace_, response, 0.85);
     const auto found = std::ranges::find(reports, kFork, &Report::position);
     ASSERT_NE(found, reports.end());
     EXPECT_EQ(found->raised, response == right_);
