@@ -47,6 +47,14 @@ std::vector<Arm> PairArms() {
   options.confidence = 0.5;
   options.responses = 8;
   arms.push_back({"16 samples, min-yield 0.015, confidence 0.5, 8 responses", options});
+  for (const double min_yield : {0.015, 0.03, 0.06}) {
+    options = SearchOptions::ForPairs();
+    options.gap = kGap;
+    options.min_success = 0.1;
+    options.max_success = 0.9;
+    options.min_yield = min_yield;
+    arms.push_back({fmt::format("min-yield {}", min_yield), options});
+  }
   return arms;
 }
 

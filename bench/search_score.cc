@@ -75,6 +75,14 @@ void SearchScore::AddAlternative(double low, double high, double truth) {
   aside_covered_.Add(Holds(low, high, truth, 0));
 }
 
+void SearchScore::AddShares(const QueryTrace& query) {
+  for (const RolloutTrace& rollout : query.rollouts) {
+    const auto tokens = static_cast<double>(rollout.tokens.size());
+    if (rollout.kind == RolloutKind::kQuery) prompt_tokens_ += tokens;
+    if (rollout.forced >= 0) confirm_tokens_ += tokens;
+  }
+}
+
 void SearchScore::AddPair(double difference) {
   constexpr double kRounding = 1e-9;
   pairs_below_.Add(difference < kGap - kRounding);
@@ -124,12 +132,14 @@ std::string SearchScore::Json() const {
       problems_.size(), searched, responses_, Text(length_ / responses_, responses_),
       Text(recall_.all / responses_, responses_), Text(recall_), Text(low, recall_.all),
       Text(high, recall_.all), Text(in_sentence_));
-  text += fmt::format(R"("reported": {}, "false_share": {}, "below": {}, "expected_below": {}, )"
-                      R"("tokens": {}, "found_per_million": {}, )",
-                      Text(reported / responses_, responses_), Text(wrong_), Text(below_),
-                      Text(expected_below_ / covered_.all, covered_.all),
-                      Text(tokens_ / responses_, responses_),
-                      Text(1e6 * (reported - below_.hits) / tokens_, tokens_));
+  text += fmt::format(
+      R"("reported": {}, "false_share": {}, "below": {}, "expected_below": {}, )"
+      R"("tokens": {}, "prompt_tokens": {}, "confirm_tokens": {}, )"
+      R"("found_per_million": {}, )",
+      Text(reported / responses_, responses_), Text(wrong_), Text(below_),
+      Text(expected_below_ / covered_.all, covered_.all), Text(tokens_ / responses_, responses_),
+      Text(prompt_tokens_ / responses_, responses_), Text(confirm_tokens_ / responses_, responses_),
+      Text(1e6 * (reported - below_.hits) / tokens_, tokens_));
   text += fmt::format(
       R"("coverage_delta": {}, "coverage_p": {}, "coverage_p0": {}, "coverage_alternatives": {}, )"
       R"("error_p0": {}, "inward_p0": {}, "mse_p": {}, )",

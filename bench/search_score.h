@@ -51,9 +51,8 @@ class SearchScore {
   //   below              fraction of the reported tokens with abs(d) < kGap
   //   expected_below     the same fraction as the search expects it
   //   tokens             mean number of generated tokens for a response
-  //   prompt_tokens, confirm_tokens  those of rollouts of the prompt, and of the fresh rollouts
-  //   that
-  //                      confirm pairs
+  //   prompt_tokens      those of rollouts of the prompt
+  //   confirm_tokens     those of fresh rollouts that confirm pairs
   //   found_per_million  reported tokens with abs(d) >= kGap for a million generated tokens
   //   coverage_delta     fraction of the reported tokens whose interval holds d
   //   coverage_p         fraction of the estimated positions whose interval holds p
@@ -94,6 +93,7 @@ class SearchScore {
 
   std::vector<Problem> problems_;
   double responses_ = 0, length_ = 0, tokens_ = 0;
+  double prompt_tokens_ = 0, confirm_tokens_ = 0;
   Share recall_, in_sentence_, wrong_, below_, covered_, p_covered_, p0_covered_, aside_covered_;
   double expected_below_ = 0, p0_error_ = 0, p0_inward_ = 0, square_error_ = 0, square_errors_ = 0;
   Share pairs_below_, pairs_wrong_;

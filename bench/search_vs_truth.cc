@@ -106,6 +106,7 @@ void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
       {&query, 1}, policy, judge, options,
       [&](std::vector<QueryTrace> group) { found = std::move(group); }, progress);
   arm.score.BeginProblem();
+  arm.score.AddShares(found[0]);
   if (arm.baseline) {
     RunBaseline(world, found[0], policy, judge, options.max_new_tokens, arm);
   } else {
