@@ -57,7 +57,9 @@ bool ReachesGap(double difference, double gap) {
 
 namespace {
 
-double MeanOf(Estimate estimate) { return estimate.samples > 0 ? estimate.Mean() : 0.5; }
+double MeanOf(const LinearEstimate::Term& term) {
+  return term.estimate.samples > 0 ? term.estimate.Mean() : term.guess;
+}
 
 }  // namespace
 
@@ -68,7 +70,7 @@ double SampleVariance(Estimate estimate) {
 
 double LinearEstimate::Mean() const {
   double mean = constant;
-  for (const Term& term : terms) mean += term.weight * MeanOf(term.estimate);
+  for (const Term& term : terms) mean += term.weight * MeanOf(term);
   return mean;
 }
 
@@ -82,22 +84,27 @@ double LinearEstimate::Variance() const {
 
 template <typename F>
 Interval LinearEstimate::Combine(F&& interval_of) const {
-  // squared distances to the ends; half the range of q without samples
-  double below = 0, above = 0, unknown = 0;
+  // squared distances to the ends; the range of q without samples
+  double below = 0, above = 0, unknown_below = 0, unknown_above = 0;
   for (const Term& term : terms) {
-    if (term.estimate.samples == 0) {
-      unknown += 0.5 * std::abs(term.weight);
-      continue;
-    }
-    const double mean = term.estimate.Mean();
+    const double mean = MeanOf(term);
     const Interval q = interval_of(term.estimate);
     double down = term.weight * (mean - q.low), up = term.weight * (q.high - mean);
-    if (term.weight < 0) std::swap(down, up);
-    below += down * down;
-    above += up * up;
+    if (term.weight < 0) {
+      std::swap(down, up);
+      down = -down;
+      up = -up;
+    }
+    if (term.estimate.samples == 0) {
+      unknown_below += down;
+      unknown_above += up;
+    } else {
+      below += down * down;
+      above += up * up;
+    }
   }
   const double mean = Mean();
-  return {mean - std::sqrt(below) - unknown, mean + std::sqrt(above) + unknown};
+  return {mean - std::sqrt(below) - unknown_below, mean + std::sqrt(above) + unknown_above};
 }
 
 Interval LinearEstimate::Bounds(double z) const {

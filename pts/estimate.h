@@ -60,11 +60,12 @@ struct LinearEstimate {
     Estimate estimate;     // the sample of q
     int32_t stratum = -1;  // stratum whose rollouts sample q (pts/strata.h); -1: none
     double fraction = 1;   // expected fraction of that stratum's rollouts that sample this q
+    double guess = 0.5;    // stands for q in the mean as long as it has no samples
   };
   double constant = 0;
   std::vector<Term> terms;
 
-  // Returns the estimate of theta; a q without samples counts as 1/2.
+  // Returns the estimate of theta; a q without samples counts as its guess.
   double Mean() const;
   // Returns the estimated variance of Mean(): the sum of weight^2 SampleVariance(q) / samples. A q
   // without samples counts as half a sample.

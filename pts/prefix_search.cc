@@ -87,18 +87,22 @@ double PrefixSearch::Value(int32_t node) const {
 
 SubdivideSearch::SubdivideSearch(const SuccessTrie& trie, const StrategyOptions& options,
                                  bool by_length)
-    : PrefixSearch(trie, options.samples) {
-  for (int32_t r = 0; r < trie.responses(); ++r) {
-    const auto path = trie.Path(r);
+    : PrefixSearch(trie, options.samples), gap_(options.gap), by_length_(by_length) {}
+
+void SubdivideSearch::Start() {
+  for (int32_t r = 0; r < trie_.responses(); ++r) {
+    const auto path = trie_.Path(r);
     std::vector<float> logprobs;
     for (int32_t node : path.subspan(1))
-      logprobs.push_back(by_length ? 0.0f : static_cast<float>(std::log(trie[node].probability)));
-    subdivisions_.emplace_back(logprobs, Value(path.front()), Value(path.back()), options.gap);
+      logprobs.push_back(by_length_ ? 0.0f : static_cast<float>(std::log(trie_[node].probability)));
+    subdivisions_.emplace_back(logprobs, Value(path.front()), Value(path.back()), gap_);
   }
 }
 
 // Supplies every value that is known already; what is still pending needs rollouts.
 std::vector<Strategy::RolloutPlan> SubdivideSearch::Next() {
+  if (!IsKnown(0)) return {FreeRollouts(0)};
+  if (subdivisions_.empty()) Start();
   std::set<int32_t> unknown;
   for (int32_t r = 0; r < trie_.responses(); ++r) {
     const auto path = trie_.Path(r);
@@ -120,14 +124,14 @@ std::vector<Strategy::RolloutPlan> SubdivideSearch::Next() {
 
 std::vector<int32_t> SubdivideSearch::Pivotal() const {
   std::set<int32_t> nodes;
-  for (int32_t r = 0; r < trie_.responses(); ++r)
+  for (int32_t r = 0; r < static_cast<int32_t>(subdivisions_.size()); ++r)
     for (int32_t k : subdivisions_[r].Pivotal()) nodes.insert(trie_.Path(r)[k]);
   return {nodes.begin(), nodes.end()};
 }
 
 std::vector<Strategy::RolloutPlan> ExhaustiveSearch::Next() {
   std::vector<RolloutPlan> plans;
-  for (int32_t node = 1; node < trie_.size(); ++node)
+  for (int32_t node = 0; node < trie_.size(); ++node)
     if (!IsKnown(node)) plans.push_back(FreeRollouts(node));
   return plans;
 }

@@ -73,8 +73,9 @@ class PrefixSearch : public Strategy {
 };
 
 // The published search of every response; with `by_length` segments are split in their middle, not
-// at the midpoint of their log-probabilities. Responses share the estimates of common prefixes, and
-// p_0 comes from the rollouts of the prompt.
+// at the midpoint of their log-probabilities. Responses share the estimates of common prefixes, p_0
+// among them: it comes from rollouts of its own, because those of the prompt decided what is
+// searched.
 class SubdivideSearch : public PrefixSearch {
  public:
   SubdivideSearch(const SuccessTrie& trie, const StrategyOptions& options, bool by_length);
@@ -82,7 +83,12 @@ class SubdivideSearch : public PrefixSearch {
   std::vector<int32_t> Pivotal() const override;
 
  private:
-  std::vector<Subdivision> subdivisions_;  // for each response
+  // Starts the subdivision of each response. Requires p_0.
+  void Start();
+
+  double gap_;
+  bool by_length_;
+  std::vector<Subdivision> subdivisions_;  // for each response; none before p_0 is known
 };
 
 // A strategy that asks for no rollouts and finds nothing.

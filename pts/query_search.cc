@@ -18,8 +18,9 @@ namespace pivotal::pts {
 namespace {
 
 // What rollouts are drawn for. Each purpose has a random stream of its own, so that the rollouts
-// that confirm a pair are fresh even for tokens that the search has seen.
-enum class Purpose : uint64_t { kFree = 1, kConfirm = 2, kLeaving = 3, kStrategy = 4 };
+// that confirm a pair are fresh even for tokens that the search has seen, and those that measure
+// p_0 are others than those that decided that the query is searched.
+enum class Purpose : uint64_t { kFree = 1, kConfirm = 2, kLeaving = 3, kStrategy = 4, kStart = 5 };
 
 uint64_t StreamOf(const std::string& id, std::span<const TokenId> path, Purpose purpose) {
   uint64_t stream = kernels::MixStream(static_cast<uint64_t>(purpose), id);
@@ -58,7 +59,8 @@ Estimate CountsOf(std::span<const char> outcomes) {
 
 int32_t CountOf(std::span<const TokenId> tokens) { return static_cast<int32_t>(tokens.size()); }
 
-Purpose PurposeOf(RolloutKind kind) {
+Purpose PurposeOf(RolloutKind kind, int32_t position) {
+  if (kind == RolloutKind::kPrefix && position == 0) return Purpose::kStart;
   if (kind == RolloutKind::kLeaving) return Purpose::kLeaving;
   const bool side = kind == RolloutKind::kChosen || kind == RolloutKind::kRejected;
   return side ? Purpose::kConfirm : Purpose::kFree;
@@ -229,7 +231,7 @@ RatedRequest QuerySearch::RequestFor(const PlannedRollouts& plan) const {
   request.max_new_tokens = options_.max_new_tokens - CountOf(path);
   request.stop = options_.stop;
   request.response_tokens = CountOf(path);
-  request.stream = StreamOf(query_.id, path, PurposeOf(plan.kind));
+  request.stream = StreamOf(query_.id, path, PurposeOf(plan.kind, plan.position));
   if (plan.kind == RolloutKind::kQuery)
     request.first_rollout = static_cast<uint32_t>(trace_.samples);
   if (plan.forced >= 0) request.first_rollout = static_cast<uint32_t>(sides_.at(path).size());
@@ -264,7 +266,7 @@ void QuerySearch::Record(const PlannedRollouts& plan, JudgedRollouts answer) {
     trace_.rollouts.push_back({plan.kind, plan.response, plan.position, plan.forced,
                                std::move(rollout.tokens), std::move(rollout.logprobs),
                                rollout.finish, success});
-    if (stage_ != Stage::kPrompt) AddRollout(trace_.rollouts.back(), false, trie_);
+    if (stage_ != Stage::kPrompt) AddRollout(trace_.rollouts.back(), trie_);
   }
   if (stage_ == Stage::kPrompt) {
     trace_.samples += estimate.samples;

@@ -13,6 +13,9 @@ bool StandsAlone(const SuccessTrie& trie, int32_t node, double gap) {
   return 1 - trie[children[0]].probability >= gap;
 }
 
+// Returns what to guess q to be where only hints are known.
+double GuessOf(Estimate hints) { return hints.samples > 0 ? hints.Mean() : 0.5; }
+
 }  // namespace
 
 Strata::Strata(const SuccessTrie& trie, double gap)
@@ -69,7 +72,8 @@ LinearEstimate Strata::WithoutToken(int32_t node) const {
   LinearEstimate sum;
   const int32_t parent = trie_[node].parent;
   const double scale = 1 / (1 - trie_[node].probability);
-  sum.terms.push_back({scale * trie_[parent].leave, trie_[parent].left, stratum_of_[parent], 1});
+  sum.terms.push_back({scale * trie_[parent].leave, trie_[parent].left, stratum_of_[parent], 1,
+                       GuessOf(trie_[parent].hints)});
   for (int32_t child : trie_[parent].children)
     if (child != node) AddValue(child, scale * trie_[child].probability, sum);
   return sum;
@@ -131,15 +135,16 @@ double Strata::AddLeaving(std::span<const int32_t> nodes, double weight,
     });
     const auto part = nodes.first(static_cast<std::size_t>(start - nodes.begin()));
     nodes = nodes.subspan(part.size());
-    Estimate left;
+    Estimate left, hints;
     double passes_part = 1;
     for (int32_t node : part) {
       left += trie_[node].left;
+      hints += trie_[node].hints;
       passes_part *= 1 - trie_[node].leave;
     }
     if (passes_part < 1)
-      sum.terms.push_back(
-          {weight * passes * (1 - passes_part), left, stratum_of_[part.front()], FractionAt(part)});
+      sum.terms.push_back({weight * passes * (1 - passes_part), left, stratum_of_[part.front()],
+                           FractionAt(part), GuessOf(hints)});
     passes *= passes_part;
   }
   return passes;

@@ -17,6 +17,30 @@ double Leave(double probability_of_children) {
   return leave > kRounding ? leave : 0;
 }
 
+// Returns true if the estimates of a trace count rollouts of the prompt, as they once did: more
+// rollouts from P_0 than the search drew there.
+bool CountsPrompt(const QueryTrace& trace) {
+  if (trace.responses.empty() || trace.responses[0].estimates.empty()) return false;
+  const PrefixEstimate& first = trace.responses[0].estimates.front();
+  const auto drawn = std::ranges::count_if(trace.rollouts, [](const RolloutTrace& rollout) {
+    return rollout.kind == RolloutKind::kPrefix && rollout.position == 0;
+  });
+  return first.position == 0 && first.samples > drawn;
+}
+
+// Returns the number of rollouts, which begin with those of the prompt, up to the last one that
+// became a response.
+std::ptrdiff_t RolloutsToLastResponse(const QueryTrace& trace) {
+  std::ptrdiff_t count = 0;
+  for (const ResponseTrace& response : trace.responses) {
+    const auto drawn = std::ranges::find_if(trace.rollouts, [&](const RolloutTrace& rollout) {
+      return rollout.kind == RolloutKind::kQuery && rollout.tokens == response.tokens;
+    });
+    count = std::max(count, drawn - trace.rollouts.begin() + 1);
+  }
+  return count;
+}
+
 }  // namespace
 
 int32_t SuccessTrie::Child(int32_t node, TokenId token) const {
@@ -65,16 +89,17 @@ int32_t SuccessTrie::AddResponse(std::span<const TokenId> tokens, std::span<cons
 void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
                              std::span<const float> logprobs, bool success, Start start) {
   has_rollouts_ = true;
-  if (start == Start::kLeaving)
-    ++nodes_[node].leaving_starts;
-  else
-    nodes_[node].started.Add(success);
-  if (start == Start::kConditioned) return;
+  if (start == Start::kLeaving) ++nodes_[node].leaving_starts;
+  if (start == Start::kFree) nodes_[node].started.Add(success);
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const int32_t child = Child(node, tokens[i]);
     if (child >= 0) {
       node = child;
       continue;
+    }
+    if (start == Start::kHint) {
+      nodes_[node].hints.Add(success);
+      return;
     }
     Branch& branch = nodes_[node].branches[tokens[i]];
     branch.logprob = logprobs[i];
@@ -85,24 +110,13 @@ void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
   // The rollout repeated a response whose verdict is known: there is nothing to learn.
 }
 
-int32_t ConditionedRollouts(const QueryTrace& trace) {
-  std::ptrdiff_t count = 0;
-  for (const ResponseTrace& response : trace.responses) {
-    const auto drawn = std::ranges::find_if(trace.rollouts, [&](const RolloutTrace& rollout) {
-      return rollout.kind == RolloutKind::kQuery && rollout.tokens == response.tokens;
-    });
-    count = std::max(count, drawn - trace.rollouts.begin() + 1);
-  }
-  return static_cast<int32_t>(count);
-}
-
-void AddRollout(const RolloutTrace& rollout, bool conditioned, SuccessTrie& trie) {
+void AddRollout(const RolloutTrace& rollout, SuccessTrie& trie) {
   if (rollout.forced >= 0) return;
   const int32_t node =
       rollout.response < 0
           ? 0
           : trie.Path(rollout.response)[static_cast<std::size_t>(rollout.position)];
-  const auto start = conditioned                             ? SuccessTrie::Start::kConditioned
+  const auto start = rollout.kind == RolloutKind::kQuery     ? SuccessTrie::Start::kHint
                      : rollout.kind == RolloutKind::kLeaving ? SuccessTrie::Start::kLeaving
                                                              : SuccessTrie::Start::kFree;
   trie.AddRollout(node, rollout.tokens, rollout.logprobs, rollout.success, start);
@@ -112,10 +126,16 @@ SuccessTrie TrieOf(const QueryTrace& trace) {
   SuccessTrie trie;
   for (const ResponseTrace& response : trace.responses)
     trie.AddResponse(response.tokens, response.logprobs, response.success);
-  const int32_t conditioned = ConditionedRollouts(trace);
-  int32_t drawn = 0;
-  for (const RolloutTrace& rollout : trace.rollouts)
-    AddRollout(rollout, drawn++ < conditioned, trie);
+  const bool counts_prompt = CountsPrompt(trace);
+  std::ptrdiff_t choosing = RolloutsToLastResponse(trace);
+  for (const RolloutTrace& rollout : trace.rollouts) {
+    const bool of_prompt = rollout.kind == RolloutKind::kQuery;
+    if (choosing-- > 0 && of_prompt) continue;
+    if (of_prompt && counts_prompt)
+      trie.AddRollout(0, rollout.tokens, rollout.logprobs, rollout.success);
+    else
+      AddRollout(rollout, trie);
+  }
   return trie;
 }
 

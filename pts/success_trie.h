@@ -44,7 +44,8 @@ class SuccessTrie {
     bool ends = false, success = false;  // a response ends here, with this verdict
     int32_t response = 0;                // index of the first response through this node
     Estimate left;                       // rollouts that left the responses here: a sample of q(P)
-    Estimate started;                    // free rollouts that started here: a direct sample of p(P)
+    Estimate hints;    // kHint rollouts that left here: what to guess q(P) to be without samples
+    Estimate started;  // free rollouts that started here: a direct sample of p(P)
     int32_t leaving_starts = 0;          // rollouts that started here with the children excluded
     std::map<TokenId, Branch> branches;  // the rollouts in `left` by the token with which they left
   };
@@ -56,10 +57,10 @@ class SuccessTrie {
                       bool success);
   // How the first token of a rollout was chosen.
   enum class Start {
-    kFree,         // sampled from the policy
-    kLeaving,      // sampled from the policy with the node's children excluded
-    kConditioned,  // sampled from the policy, but the responses were chosen by looking at this
-                   // rollout's verdict too: it counts for p of its node alone
+    kFree,     // sampled from the policy
+    kLeaving,  // sampled from the policy with the node's children excluded
+    kHint,     // sampled from the policy; its verdict helped to decide that the query is searched,
+               // so that it is no independent sample: it counts in Node::hints alone
   };
   // Counts a rollout that continues the prefix of `node` with `tokens`.
   void AddRollout(int32_t node, std::span<const TokenId> tokens, std::span<const float> logprobs,
@@ -79,16 +80,14 @@ class SuccessTrie {
   bool has_rollouts_ = false;
 };
 
-// Returns how many of the query's first rollouts are conditioned (SuccessTrie::Start): all from the
-// prompt up to the last one that became a response. Their verdicts decided which rollouts became
-// responses, so they are no independent samples of what leaves a response.
-int32_t ConditionedRollouts(const QueryTrace& trace);
-
-// Adds a rollout of a trace to the trie of its query. The fresh rollouts that measure the sides of
+// Adds a rollout of the search of a query to its trie. The fresh rollouts that measure the sides of
 // a pair (RolloutTrace::forced) are left out: they test what the search has found.
-void AddRollout(const RolloutTrace& rollout, bool conditioned, SuccessTrie& trie);
+void AddRollout(const RolloutTrace& rollout, SuccessTrie& trie);
 
-// Returns the trie that the search of a stored query had at its end.
+// Returns the trie that the search of a stored query had at its end. The rollouts of the prompt
+// (RolloutKind::kQuery) decided by their verdicts that the query is searched, and which of them
+// became responses. So those up to the last response are left out, and the others are hints. In
+// traces of older versions the others count as free rollouts, as their estimates say.
 SuccessTrie TrieOf(const QueryTrace& trace);
 
 }  // namespace pivotal::pts

@@ -28,9 +28,9 @@ enum class StrategyKind {
 struct StrategyOptions {
   StrategyKind kind = StrategyKind::kAnchored;
   double gap = 0.2;  // a token is pivotal if |p_k - p_(k-1)| >= gap; in (0, 1)
-  // Rollouts for each estimate of p_k. kAnchored uses it for p_0 alone. kPairs draws up to this
-  // many from a prompt, eight at a time: more while it is in doubt about the band or the problem
-  // pays.
+  // Rollouts for each estimate of p_k. kAnchored draws them from the prompt alone. kPairs draws up
+  // to this many from a prompt, eight at a time: more while it is in doubt about the band or the
+  // problem pays.
   int32_t samples = 32;
   // kAnchored and kPairs alone:
   double tolerance =

@@ -21,7 +21,7 @@ enum class FinishReason : uint8_t {
 
 // Why a rollout was drawn.
 enum class RolloutKind : uint8_t {
-  kQuery = 0,     // from the prompt: it estimates p_0 and may become a response that is searched
+  kQuery = 0,     // from the prompt: it helps to decide what is searched, and may be a response
   kPrefix = 1,    // from a prefix of a response, for the search
   kChosen = 2,    // from prefix + accepted token, to measure a candidate pair
   kRejected = 3,  // from prefix + rejected token, to measure a candidate pair

@@ -39,9 +39,8 @@ TEST(SuccessTrie, ARolloutCountsWhereItLeavesTheResponses) {
   Add(trie, 0, {8}, false);        // leaves at once
   Add(trie, 0, {1, 4, 5}, false);  // repeats a response
   Add(trie, first[2], {7}, false, SuccessTrie::Start::kLeaving);
-  Add(trie, 0, {1, 2, 9}, true, SuccessTrie::Start::kConditioned);  // counts for p_0 alone
-  EXPECT_EQ(trie[0].started.samples, 4);
-  EXPECT_EQ(trie[0].started.successes, 2);
+  EXPECT_EQ(trie[0].started.samples, 3);
+  EXPECT_EQ(trie[0].started.successes, 1);
   EXPECT_EQ(trie[0].left.samples, 1);
   EXPECT_EQ(trie[first[2]].left.samples, 2);
   EXPECT_EQ(trie[first[2]].left.successes, 1);
@@ -56,10 +55,73 @@ TEST(SuccessTrie, ARolloutCountsWhereItLeavesTheResponses) {
   fresh.forced = 2;
   fresh.tokens = {3};
   fresh.logprobs = Halves(1);
-  AddRollout(fresh, false,
-             trie);  // a fresh rollout of a pair tests what was found, and is left out
+  AddRollout(fresh, trie);  // a fresh rollout of a pair tests what was found, and is left out
   EXPECT_EQ(trie[first[2]].started.samples, 0);
   EXPECT_EQ(trie[first[2]].left.samples, 2);
+}
+
+// Returns the trace of a query with five rollouts of the prompt, the first and third of which
+// became responses, and one rollout after the first token.
+QueryTrace SmallTrace() {
+  QueryTrace trace;
+  const auto add = [&](RolloutKind kind, int32_t response, std::vector<TokenId> tokens,
+                       bool right) {
+    const auto halves = Halves(tokens.size());
+    trace.rollouts.push_back({kind, response, response + 1, -1, tokens, halves, {}, right});
+  };
+  add(RolloutKind::kQuery, -1, {1, 2}, true);
+  add(RolloutKind::kQuery, -1, {1, 7}, true);
+  add(RolloutKind::kQuery, -1, {3, 4}, false);
+  add(RolloutKind::kQuery, -1, {1, 8}, false);
+  add(RolloutKind::kQuery, -1, {5}, true);
+  add(RolloutKind::kPrefix, 0, {9}, true);
+  for (int i : {0, 2}) {
+    ResponseTrace response;
+    response.tokens = trace.rollouts[i].tokens;
+    response.logprobs = trace.rollouts[i].logprobs;
+    response.success = trace.rollouts[i].success;
+    trace.responses.push_back(response);
+  }
+  return trace;
+}
+
+TEST(SuccessTrie, RolloutsOfThePromptChooseAndAreNoSamples) {
+  const SuccessTrie trie = TrieOf(SmallTrace());
+  const int32_t one = trie.Path(0)[1];
+  EXPECT_EQ(trie[0].started.samples, 0);
+  EXPECT_EQ(trie[0].left.samples, 0);
+  EXPECT_EQ(trie[0].hints.samples, 1);
+  EXPECT_EQ(trie[0].hints.successes, 1);
+  EXPECT_EQ(trie[one].hints.samples, 1) << "the second chose the responses, too";
+  EXPECT_EQ(trie[one].hints.successes, 0);
+  EXPECT_EQ(trie[one].left.samples, 1);
+  EXPECT_EQ(trie[one].started.samples, 1);
+}
+
+// A hint is the best guess of a q without samples, and no reason for a narrower interval.
+TEST(Strata, HintsMoveTheMeanAndNotTheInterval) {
+  for (int hints : {0, 4}) {
+    SuccessTrie trie;
+    trie.AddResponse(std::vector<TokenId>{1}, Halves(1), true);
+    for (int i = 0; i < hints; ++i) Add(trie, 0, {2}, i == 0, SuccessTrie::Start::kHint);
+    const Strata strata(trie, 0.2);
+    const LinearEstimate value = strata.Value(0);
+    EXPECT_NEAR(value.Mean(), hints == 0 ? 0.75 : 0.625, 1e-6);
+    EXPECT_NEAR(value.Bounds(2).low, 0.5, 1e-6);
+    EXPECT_NEAR(value.Bounds(2).high, 1, 1e-6);
+  }
+}
+
+TEST(SuccessTrie, TracesThatCountedThePromptAreReadAsTheyWereWritten) {
+  QueryTrace trace = SmallTrace();
+  for (ResponseTrace& response : trace.responses) response.estimates = {{0, 5, 3, 0.5, 0, 1}};
+  const SuccessTrie trie = TrieOf(trace);
+  const int32_t one = trie.Path(0)[1];
+  EXPECT_EQ(trie[0].started.samples, 2);
+  EXPECT_EQ(trie[0].left.samples, 1);
+  EXPECT_EQ(trie[0].hints.samples, 0);
+  EXPECT_EQ(trie[one].left.samples, 2);
+  EXPECT_EQ(trie[one].left.successes, 1);
 }
 
 TEST(SuccessTrie, RefusesWhatWouldMakeItWrong) {
