@@ -10,7 +10,9 @@
 namespace pivotal::pts {
 namespace {
 
-constexpr double kSuspect = 0.15;  // probability of being pivotal from which a candidate is tested
+// Probability of being pivotal from which a candidate is tested. It has to lie above that of a fork
+// without rollouts, or all of those would be tested.
+constexpr double kSuspect = 0.3;
 constexpr int32_t kFirstRound = 32;  // rollouts of the first rounds
 constexpr int32_t kUnit = 4;         // rollouts that are allocated together
 

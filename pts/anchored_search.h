@@ -19,7 +19,7 @@ namespace pivotal::pts {
 //
 // The search first explores: rollouts go where JumpModel expects them to decide most candidates per
 // generated token, until that yield is too low. It then tests the suspects: the candidates that are
-// pivotal with probability 0.15 or more by JumpModel. The suspect farthest from a decision, by
+// pivotal with probability 0.3 or more by JumpModel. The suspect farthest from a decision, by
 // the standard error of d_k over its distance to the gap plus the tolerance (Locatelli, Gutzeit and
 // Carpentier, ICML 2016), gets the next rollouts, at the strata where they reduce its variance most
 // per generated token (Neyman allocation). It is decided once the one-sided confidence interval of
@@ -42,7 +42,7 @@ class AnchoredSearch : public Strategy {
 
   std::vector<RolloutPlan> Explore();  // asks for none once the yield is too low
   std::vector<RolloutPlan> Test();     // asks for none once all suspects are decided
-  // Makes suspects of the candidates that are pivotal with probability 0.15 or more.
+  // Makes suspects of the candidates that are pivotal with probability 0.3 or more.
   void MarkSuspects(const JumpModel& model);
   // Decides the suspects whose interval allows it.
   void Decide();

@@ -19,7 +19,8 @@ namespace pivotal::pts {
 //
 // This makes p a hidden Markov chain, here on a grid of 25 levels. Curves are drawn from its exact
 // posterior by filtering from the end of the response and sampling from its start. The search
-// decides by this model where rollouts go; which tokens it reports rests on counts alone.
+// decides by this model where rollouts go; which tokens it reports rests on counts alone, and how
+// sure they are is told by ChangePosterior (pts/change_posterior.h), whose prior is not fixed.
 class JumpModel {
  public:
   // `stream` keys the random curves. Trie and strata must outlive the model.

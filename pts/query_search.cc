@@ -8,7 +8,7 @@
 
 #include "data/base/error.h"
 #include "kernels/philox.h"
-#include "pts/jump_model.h"
+#include "pts/change_posterior.h"
 #include "pts/pair_builder.h"
 #include "pts/pair_test.h"
 #include "pts/response_trace.h"
@@ -369,7 +369,7 @@ bool QuerySearch::Pays() const {
 // Adds the pivotal tokens to the trace, each to every response through it.
 void QuerySearch::FinishAlternatives() {
   const Strata strata(trie_, options_.gap);
-  const JumpModel model(trie_, strata, options_.gap, StrategyStream());
+  const ChangePosterior posterior(trie_, strata, options_.gap);
   if (!makes_pairs()) {
     const auto pivotal = strategy_->Pivotal();
     proposed_.insert(pivotal.begin(), pivotal.end());
@@ -380,7 +380,7 @@ void QuerySearch::FinishAlternatives() {
       if (!proposed_.contains(node)) continue;
       AddPivotal(trie_, strata, options_.confidence, node, strategy_->Value(trie_[node].parent),
                  strategy_->Value(node), response);
-      response.pivotal.back().probability = model.PivotalProbability(node);
+      response.pivotal.back().probability = posterior.PivotalProbability(node);
     }
   }
   stage_ = Stage::kSides;

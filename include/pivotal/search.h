@@ -39,7 +39,7 @@ struct StrategyOptions {
       0.95;  // one-sided confidence of |delta| >= gap - tolerance for reported tokens
   // Stops when generating one response's worth of tokens would decide fewer tokens than this.
   // kPairs also stops there with a problem that gave fewer pairs for its last tokens.
-  double min_yield = 0.0015;
+  double min_yield = 0.002;
   int32_t max_rollouts = 1024;  // limit for each response
   // Throws Error that names the field and its range.
   void Validate() const;

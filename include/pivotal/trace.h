@@ -73,7 +73,9 @@ struct PivotalToken {
   int32_t chosen_samples = 0, chosen_successes = 0;      // fresh rollouts after the chosen token
   int32_t rejected_samples = 0, rejected_successes = 0;  // fresh rollouts after the rejected token
   double low = -1, high = 1;  // interval of delta, for a search that has looked often
-  double probability = 0;     // posterior probability that |delta| is at least the gap
+  // Posterior probability that |delta| is at least the gap, under a prior of changes that is
+  // learned from all tokens of the query.
+  double probability = 0;
   // Evidence of the fresh rollouts that chosen is better than rejected, and that it is better by
   // the gap: e-values (pts/pair_test.h). 0: there is none.
   double evidence = 0, gap_evidence = 0;

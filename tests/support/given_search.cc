@@ -4,7 +4,7 @@
 #include <memory>
 
 #include "kernels/philox.h"
-#include "pts/jump_model.h"
+#include "pts/change_posterior.h"
 #include "pts/response_trace.h"
 #include "pts/strategy.h"
 #include "pts/success_trie.h"
@@ -55,12 +55,12 @@ class ResponseSearch {
     trace.logprobs = given_.logprobs;
     trace.success = given_.success;
     const pts::Strata strata(trie_, options_.gap);
-    const pts::JumpModel model(trie_, strata, options_.gap, stream_);
+    const pts::ChangePosterior posterior(trie_, strata, options_.gap);
     pts::FillCurve(trie_, strata, options_.confidence, 0, trace);
     for (int32_t node : strategy_->Pivotal()) {
       pts::AddPivotal(trie_, strata, options_.confidence, node,
                       strategy_->Value(trie_[node].parent), strategy_->Value(node), trace);
-      trace.pivotal.back().probability = model.PivotalProbability(node);
+      trace.pivotal.back().probability = posterior.PivotalProbability(node);
     }
     return trace;
   }

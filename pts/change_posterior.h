@@ -1,0 +1,44 @@
+// Apache-2.0. How likely tokens are pivotal, by their measured changes of p alone.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "pts/strata.h"
+#include "pts/success_trie.h"
+
+namespace pivotal::pts {
+
+// A measured change d of p: an unbiased estimate and its variance.
+struct MeasuredChange {
+  double mean = 0, variance = 0;
+};
+
+// A prior of changes that is learned from the measured ones, and their posterior: adaptive
+// shrinkage (Stephens, False discovery rates: a new deal, Biostatistics 2017). The prior is a
+// mixture of normals with mean 0 and standard deviations from 0.01 to 0.4. So small changes are
+// never rarer than large ones, and a change that was measured just above the gap may well lie below
+// it. The mixture's weights maximise the likelihood of the estimates, with a few imaginary ones.
+class ChangePrior {
+ public:
+  explicit ChangePrior(std::span<const MeasuredChange> changes);
+  // Returns the posterior probability of abs(d) >= gap.
+  double Reaches(const MeasuredChange& change, double gap) const;
+
+ private:
+  std::vector<double> weights_;  // of the components; their sum is 1
+};
+
+// The posterior probabilities that the tokens of a trie are pivotal, abs(d_k) >= gap, given the
+// counts of one moment. A token with 1 - pi_k < gap cannot be. Estimates count as normal.
+class ChangePosterior {
+ public:
+  ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap);
+  double PivotalProbability(int32_t node) const { return pivotal_[node]; }
+
+ private:
+  std::vector<double> pivotal_;  // for each node
+};
+
+}  // namespace pivotal::pts
