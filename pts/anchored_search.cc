@@ -49,7 +49,6 @@ AnchoredSearch::AnchoredSearch(const SuccessTrie& trie, const StrategyOptions& o
 
 std::vector<Strategy::RolloutPlan> AnchoredSearch::Next() {
   if (candidates_.empty()) return {};
-  ++rounds_;
   if (exploring_) {
     auto plans = Explore();
     if (!plans.empty()) return plans;
@@ -66,8 +65,7 @@ std::vector<int32_t> AnchoredSearch::Pivotal() const {
 }
 
 std::vector<Strategy::RolloutPlan> AnchoredSearch::Explore() {
-  JumpModel model(trie_, strata_, options_.gap,
-                  kernels::MixStream(stream_, static_cast<uint64_t>(rounds_)));
+  JumpModel model(trie_, strata_, options_.gap);
   double length = 0;
   for (int32_t r = 0; r < trie_.responses(); ++r)
     length += static_cast<double>(trie_.Path(r).size() - 1) / trie_.responses();

@@ -60,7 +60,6 @@ class AnchoredSearch : public Strategy {
   Strata strata_;
   std::vector<Candidate> candidates_;  // ascending node
   bool exploring_ = true;
-  int32_t rounds_ = 0;
 };
 
 }  // namespace pivotal::pts

@@ -6,8 +6,7 @@
 #include <array>
 #include <cmath>
 #include <map>
-
-#include "kernels/philox.h"
+#include <utility>
 
 namespace pivotal::pts {
 namespace {
@@ -16,12 +15,6 @@ namespace {
 struct JumpStep {
   double leave = 0;                    // probability of leaving here: 1 - pi
   double successes = 0, failures = 0;  // may be fractional
-};
-
-// A curve drawn from the posterior; index i belongs to step i.
-struct JumpCurve {
-  std::vector<float> q;  // p(success) of rollouts that leave at the step
-  std::vector<float> p;  // p(success) of rollouts that stay on the response
 };
 
 constexpr int kLevels = 25;  // grid of p and q: 0, 1/24, ..., 1
@@ -64,67 +57,83 @@ Row Likelihood(const JumpStep& step) {
   return log;
 }
 
-// A pair of p and q after a step that leads to one level of p before it.
-struct Way {
-  float cumulative;  // weight of this pair and those before it
-  uint8_t p, q;      // levels
+using Levels = Eigen::Matrix<double, 1, kLevels>;       // a weight or value for each level
+using Moves = Eigen::Matrix<double, kLevels, kLevels>;  // from a level before a step to one after
+
+// A step of the posterior chain, which runs from the start of a response to its end. Rows stand for
+// the level of p before the step; q is the level at which rollouts leave, and `jumps` is 1 where
+// p and q differ so much that the token is pivotal.
+struct ChainStep {
+  Moves move = Moves::Zero();        // probabilities of the levels after the step
+  Moves move_q = Moves::Zero();      // the same, times the mean of q
+  Moves move_jumps = Moves::Zero();  // the same, times the mean of jumps
+  Levels q = Levels::Zero(), q_squared = Levels::Zero(), jumps = Levels::Zero();  // means
+  Levels q_jumps = Levels::Zero();  // mean of the product
+
+  // Adds a pair of p and q after the step with its weight.
+  void Add(int before, int p, int q_level, bool jump, double weight) {
+    const double value = LevelAt(q_level);
+    move(before, p) += weight;
+    move_q(before, p) += weight * value;
+    q_squared[before] += weight * value * value;
+    if (!jump) return;
+    move_jumps(before, p) += weight;
+    q_jumps[before] += weight * value;
+  }
+  // Makes probabilities of the weights, whose sum for each level before the step is `total`.
+  void Normalise(const Row& total) {
+    for (int b = 0; b < kLevels; ++b) {
+      if (total[b] == 0) continue;
+      move.row(b) /= total[b];
+      move_q.row(b) /= total[b];
+      move_jumps.row(b) /= total[b];
+      q_squared[b] /= total[b];
+      q_jumps[b] /= total[b];
+    }
+    q = move_q.rowwise().sum().transpose();
+    jumps = move_jumps.rowwise().sum().transpose();
+  }
 };
 
-// Draws `count` independent curves from the posterior given the steps (at least one, in order of
-// position) and the response's verdict.
-std::vector<JumpCurve> SampleJumpCurves(std::span<const JumpStep> steps, bool verdict,
-                                        int32_t count, kernels::RandomStream& random) {
-  const auto& prior = Prior();
-  std::vector<std::array<std::vector<Way>, kLevels>> ways(steps.size());
-  Row weight{};  // distribution of p after the step, given all later outcomes
-  weight[verdict ? kLevels - 1 : 0] = 1;
-  for (std::size_t i = steps.size(); i-- > 0;) {
-    const Row likelihood = Likelihood(steps[i]);
-    Row before{};
-    for (int p = 0; p < kLevels; ++p) {
-      if (weight[p] < 1e-12) continue;
-      for (int q = 0; q < kLevels; ++q) {
-        const double mass = weight[p] * prior[p][q] * likelihood[q];
-        if (mass < 1e-15) continue;
-        const double at = p + steps[i].leave * (q - p);
-        const int low = std::min(static_cast<int>(at), kLevels - 2);
-        const double high_part = at - low;
-        for (int side = 0; side < 2; ++side) {
-          const double part = mass * (side == 1 ? high_part : 1 - high_part);
-          if (part <= 1e-15) continue;
-          before[low + side] += part;
-          ways[i][low + side].push_back({static_cast<float>(before[low + side]),
-                                         static_cast<uint8_t>(p), static_cast<uint8_t>(q)});
+// The posterior of a response, given the outcomes at its steps (at least one, in order of position)
+// and its verdict.
+struct Chain {
+  std::vector<ChainStep> steps;
+  Levels start;  // probabilities of the levels of p before the first step
+
+  Chain(std::span<const JumpStep> given, bool verdict, double gap) : steps(given.size()) {
+    const auto& prior = Prior();
+    Row weight{};  // distribution of p after the step, given all later outcomes
+    weight[verdict ? kLevels - 1 : 0] = 1;
+    for (std::size_t i = given.size(); i-- > 0;) {
+      const Row likelihood = Likelihood(given[i]);
+      const double leave = given[i].leave;
+      Row before{};
+      for (int p = 0; p < kLevels; ++p) {
+        if (weight[p] < 1e-12) continue;
+        for (int q = 0; q < kLevels; ++q) {
+          const double mass = weight[p] * prior[p][q] * likelihood[q];
+          if (mass < 1e-15) continue;
+          const double at = p + leave * (q - p);
+          const int low = std::min(static_cast<int>(at), kLevels - 2);
+          const bool jump = leave * std::abs(LevelAt(p) - LevelAt(q)) >= gap;
+          for (int side = 0; side < 2; ++side) {
+            const double part = mass * (side == 1 ? at - low : 1 - (at - low));
+            if (part <= 1e-15) continue;
+            before[low + side] += part;
+            steps[i].Add(low + side, p, q, jump, part);
+          }
         }
       }
+      steps[i].Normalise(before);
+      double sum = 0;
+      for (double value : before) sum += value;
+      for (int p = 0; p < kLevels; ++p) weight[p] = before[p] / sum;
     }
-    double sum = 0;
-    for (double value : before) sum += value;
-    for (int p = 0; p < kLevels; ++p) weight[p] = before[p] / sum;
+    start = Eigen::Map<const Levels>(weight.data());
   }
-  std::vector<JumpCurve> curves(count);
-  for (JumpCurve& curve : curves) {
-    double target = random.Uniform();
-    int level = 0;
-    for (int p = 0; p < kLevels; ++p) {
-      if (weight[p] == 0) continue;
-      level = p;
-      if ((target -= weight[p]) < 0) break;
-    }
-    for (std::size_t i = 0; i < steps.size(); ++i) {
-      const auto& from = ways[i][level];
-      const auto goal = static_cast<float>(random.Uniform()) * from.back().cumulative;
-      auto way = std::ranges::upper_bound(from, goal, {}, &Way::cumulative);
-      if (way == from.end()) --way;
-      curve.q.push_back(static_cast<float>(LevelAt(way->q)));
-      curve.p.push_back(static_cast<float>(LevelAt(way->p)));
-      level = way->p;
-    }
-  }
-  return curves;
-}
+};
 
-constexpr int32_t kCurves = 1024;      // curves drawn for each response
 constexpr int32_t kUnit = 4;           // rollouts that are planned together: one unit
 constexpr double kLeastMass = 1e-3;    // least mass of a stratum that gets rollouts
 constexpr double kLeastSpread = 1e-6;  // variance of q below which there is nothing to learn
@@ -169,7 +178,8 @@ std::vector<LeavingPoint> LeavingPoints(const SuccessTrie& trie, const Strata& s
 }  // namespace
 
 // Posterior of one response, as covariances of its unknowns: q at each leaving point, then, for
-// each token that can be pivotal, the indicator of abs(d_k) >= gap.
+// each token that can be pivotal and is not settled, the indicator of abs(d_k) >= gap. Without such
+// a token it has no points.
 struct JumpModel::ResponsePosterior {
   std::vector<LeavingPoint> points;
   std::vector<double> noise;   // variance of one rollout's outcome at each leaving point
@@ -194,54 +204,64 @@ struct JumpModel::ResponsePosterior {
   }
 };
 
-JumpModel::JumpModel(const SuccessTrie& trie, const Strata& strata, double gap, uint64_t stream,
+JumpModel::JumpModel(const SuccessTrie& trie, const Strata& strata, double gap,
                      std::span<const char> settled)
     : trie_(trie), strata_(strata), pivotal_(trie.size(), 0.0), posteriors_(trie.responses()) {
-  for (int32_t r = 0; r < trie.responses(); ++r)
-    Fit(r, gap, kernels::MixStream(stream, static_cast<uint64_t>(r)), settled);
+  for (int32_t r = 0; r < trie.responses(); ++r) Fit(r, gap, settled);
 }
 
 JumpModel::~JumpModel() = default;
 
-void JumpModel::Fit(int32_t response, double gap, uint64_t stream, std::span<const char> settled) {
-  ResponsePosterior& posterior = posteriors_[response];
-  posterior.points = LeavingPoints(trie_, strata_, response, gap);
-  std::vector<JumpStep> steps;
-  std::vector<std::size_t> tokens;  // indices of points with a token that can be pivotal
-  for (const LeavingPoint& point : posterior.points) {
-    if (point.token >= 0) tokens.push_back(steps.size());
-    steps.push_back(point.step);
+// Walks along the chain. For each unknown x of a step that lies behind, a row holds the mean of x
+// where p has a level now, times the probability of that level; its product with the means of a
+// later unknown y, given the level, is the mean of x y.
+void JumpModel::Fit(int32_t response, double gap, std::span<const char> settled) {
+  auto points = LeavingPoints(trie_, strata_, response, gap);
+  const auto count = static_cast<Eigen::Index>(points.size());
+  std::vector<JumpStep> given;
+  std::vector<Eigen::Index> row_of(points.size(), -1);  // of each point's indicator
+  Eigen::Index rows = count;
+  for (const LeavingPoint& point : points) {
+    const bool open = point.token >= 0 &&
+                      (settled.empty() || settled[static_cast<std::size_t>(point.token)] == 0);
+    if (open) row_of[given.size()] = rows++;
+    given.push_back(point.step);
   }
-  kernels::RandomStream random(0, stream);
-  const bool verdict = trie_[trie_.Path(response).back()].success;
-  const auto curves = SampleJumpCurves(steps, verdict, kCurves, random);
+  if (rows == count) return;
+  const Chain chain(given, trie_[trie_.Path(response).back()].success, gap);
 
-  const auto count = static_cast<Eigen::Index>(steps.size());
-  // One row for each curve: q of each leaving point, then the indicators abs(d_k) >= gap.
-  Eigen::MatrixXf unknowns(kCurves, count + static_cast<Eigen::Index>(tokens.size()));
-  for (int32_t c = 0; c < kCurves; ++c) {
-    for (Eigen::Index i = 0; i < count; ++i) unknowns(c, i) = curves[c].q[i];
-    for (std::size_t t = 0; t < tokens.size(); ++t) {
-      const std::size_t i = tokens[t];
-      const double delta = steps[i].leave * (curves[c].p[i] - curves[c].q[i]);
-      unknowns(c, count + static_cast<Eigen::Index>(t)) = std::abs(delta) >= gap ? 1.0f : 0.0f;
-    }
-  }
+  ResponsePosterior& posterior = posteriors_[response];
+  Eigen::MatrixXd covariance(rows, count);
+  Eigen::VectorXd means(rows);
+  Eigen::MatrixXd behind = Eigen::MatrixXd::Zero(rows, kLevels);
+  Levels now = chain.start;
   for (Eigen::Index i = 0; i < count; ++i) {
-    const auto q = unknowns.col(i).array();
-    posterior.noise.push_back(std::max(0.02f, (q * (1 - q)).mean()));
+    const ChainStep& step = chain.steps[i];
+    const Eigen::Index indicator = row_of[i];
+    // All rows of later unknowns are 0 so far.
+    covariance.col(i) = behind * step.q.transpose();
+    covariance.row(i).head(i) = covariance.col(i).head(i).transpose();
+    covariance(i, i) = now.dot(step.q_squared);
+    means[i] = now.dot(step.q);
+    posterior.noise.push_back(std::max(0.02, means[i] - covariance(i, i)));
+    if (indicator >= 0) {
+      covariance.row(indicator).head(i) = (behind.topRows(i) * step.jumps.transpose()).transpose();
+      covariance(indicator, i) = now.dot(step.q_jumps);
+      means[indicator] = now.dot(step.jumps);
+    }
+    behind = behind * step.move;
+    behind.row(i) = now * step.move_q;
+    if (indicator >= 0) behind.row(indicator) = now * step.move_jumps;
+    now = now * step.move;
   }
-  const Eigen::RowVectorXf means = unknowns.colwise().mean();
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    double& probability = pivotal_[posterior.points[tokens[t]].token];
-    probability =
-        std::max(probability, static_cast<double>(means[count + static_cast<Eigen::Index>(t)]));
+  for (std::size_t i = 0; i < points.size(); ++i) {
+    if (row_of[i] < 0) continue;
+    double& probability = pivotal_[points[i].token];
+    probability = std::max(probability, means[row_of[i]]);
   }
-  unknowns.rowwise() -= means;
-  for (std::size_t t = 0; t < tokens.size() && !settled.empty(); ++t)
-    if (settled[posterior.points[tokens[t]].token] != 0)
-      unknowns.col(count + static_cast<Eigen::Index>(t)).setZero();
-  posterior.covariance.noalias() = unknowns.transpose() * unknowns.leftCols(count) / float{kCurves};
+  covariance.noalias() -= means * means.head(count).transpose();
+  posterior.covariance = covariance.cast<float>();
+  posterior.points = std::move(points);
 }
 
 std::vector<JumpModel::StratumPlan> JumpModel::Plan(int32_t count, double min_yield) {

@@ -17,15 +17,14 @@ namespace pivotal::pts {
 //
 //   p_(k-1) = (1 - leave) p_k + leave q_k.
 //
-// This makes p a hidden Markov chain, here on a grid of 25 levels. Curves are drawn from its exact
-// posterior by filtering from the end of the response and sampling from its start. The search
-// decides by this model where rollouts go; which tokens it reports rests on counts alone, and how
-// sure they are is told by ChangePosterior (pts/change_posterior.h), whose prior is not fixed.
+// This makes p a hidden Markov chain, here on a grid of 25 levels. Means and covariances of all q,
+// and of which tokens are pivotal, follow exactly from passes along the chain. The search decides
+// by this model where rollouts go; which tokens it reports rests on counts alone.
 class JumpModel {
  public:
-  // `stream` keys the random curves. Trie and strata must outlive the model.
-  // Plan() leaves out the tokens of the nodes with `settled` [trie.size()] != 0; empty: none.
-  JumpModel(const SuccessTrie& trie, const Strata& strata, double gap, uint64_t stream,
+  // Plan() leaves out the tokens of the nodes with `settled` [trie.size()] != 0, and their
+  // probability is 0; empty: none is settled. Trie and strata must outlive the model.
+  JumpModel(const SuccessTrie& trie, const Strata& strata, double gap,
             std::span<const char> settled = {});
   ~JumpModel();
 
@@ -45,7 +44,7 @@ class JumpModel {
 
  private:
   struct ResponsePosterior;
-  void Fit(int32_t response, double gap, uint64_t stream, std::span<const char> settled);
+  void Fit(int32_t response, double gap, std::span<const char> settled);
 
   const SuccessTrie& trie_;
   const Strata& strata_;

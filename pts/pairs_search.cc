@@ -33,8 +33,7 @@ PairsSearch::PairsSearch(const SuccessTrie& trie, const StrategyOptions& options
 
 std::vector<Strategy::RolloutPlan> PairsSearch::Next() {
   if (!any_candidate_) return {};
-  JumpModel model(trie_, strata_, options_.gap,
-                  kernels::MixStream(stream_, static_cast<uint64_t>(++rounds_)), settled_);
+  JumpModel model(trie_, strata_, options_.gap, settled_);
   std::vector<RolloutPlan> plans;
   std::vector<char> asked(trie_.size(), 0);
   for (int32_t node = 1; node < trie_.size(); ++node) {

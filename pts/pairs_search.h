@@ -32,7 +32,6 @@ class PairsSearch : public Strategy {
   std::vector<char> proposed_, settled_;  // for each node
   bool any_candidate_ = false;
   double length_ = 0;  // mean number of tokens of a response
-  int32_t rounds_ = 0;
 };
 
 }  // namespace pivotal::pts
