@@ -13,7 +13,7 @@ std::vector<Arm> Arms(bool modest) {
   base.min_success = 0.1;  // searches all queries: they were chosen by their truth
   base.max_success = 0.9;
   std::vector<Arm> arms;
-  for (double min_yield : {0.01, 0.006, 0.003, 0.0015, 0.0007}) {
+  for (double min_yield : {0.01, 0.006, 0.003, 0.0015, 0.001, 0.0007}) {
     base.min_yield = min_yield;
     arms.push_back({fmt::format("min-yield {}", min_yield), base});
   }

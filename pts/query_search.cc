@@ -37,6 +37,7 @@ constexpr int32_t kWave = 8;
 // Probabilities that p_0 lies in the band: a search for pairs begins from the higher one, and drops
 // the query from the lower one.
 constexpr double kInBand = 0.5, kOutOfBand = 0.15;
+constexpr double kLeastYield = 0.01;  // part of min_yield to which a large budget lowers it
 
 // Returns the probability that p is below `bound` after `estimate`, for a uniform prior: a Beta
 // distribution with whole parameters is a sum of binomial terms.
@@ -69,7 +70,7 @@ Purpose PurposeOf(RolloutKind kind, int32_t position) {
 }  // namespace
 
 QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, CountingJudge& judge)
-    : query_(query), options_(options), judge_(judge) {
+    : query_(query), options_(options), judge_(judge), min_yield_(options.min_yield) {
   trace_.id = query.id;
   trace_.question = query.question;
   trace_.answer = query.answer;
@@ -78,12 +79,15 @@ QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, Count
 
 std::vector<RatedRequest> QuerySearch::Next() {
   planned_.clear();
+  if (waiting_) return {};
   if (stage_ == Stage::kResponses && makes_pairs()) {
     PlanSearch();
     Propose();
     PlanTests();
     if (planned_.empty() && Pays())
       stage_ = Stage::kPrompt;
+    else if (planned_.empty() && options_.budget_tokens > 0)
+      waiting_ = true;
     else if (planned_.empty())
       FinishTests();
   }
@@ -119,13 +123,22 @@ void QuerySearch::Supply(std::vector<JudgedRollouts> answers) {
 }
 
 void QuerySearch::CutShort() {
-  trace_.complete = false;
+  trace_.complete = waiting_;
+  waiting_ = false;
   if (makes_pairs() && strategy_ != nullptr)
     FinishTests();
   else if (stage_ == Stage::kResponses || stage_ == Stage::kAlternatives)
     FinishAlternatives();
   if (stage_ == Stage::kSides) Finish();
   stage_ = Stage::kDone;
+}
+
+bool QuerySearch::LowerYield() {
+  if (!waiting_ || min_yield_ < kLeastYield * options_.min_yield) return false;
+  min_yield_ /= 2;
+  waiting_ = false;
+  BeginSearch(0);
+  return true;
 }
 
 int64_t QuerySearch::pivotal() const {
@@ -322,7 +335,9 @@ void QuerySearch::ChooseResponses() {
 
 void QuerySearch::BeginSearch(int32_t explored) {
   trie_ = TrieOf(trace_);
-  strategy_ = MakeStrategy(trie_, options_, StrategyStream(), explored);
+  StrategyOptions options = options_;
+  options.min_yield = min_yield_;
+  strategy_ = MakeStrategy(trie_, options, StrategyStream(), explored);
 }
 
 // Picks the other side of each pair from what is known now. The nodes of tokens that were found
@@ -363,7 +378,7 @@ bool QuerySearch::Pays() const {
     length +=
         static_cast<double>(response.tokens.size()) / static_cast<double>(trace_.responses.size());
   return static_cast<double>(pairs() - wave_pairs_) * length >=
-         options_.min_yield * static_cast<double>(generated_ - wave_generated_);
+         min_yield_ * static_cast<double>(generated_ - wave_generated_);
 }
 
 // Adds the pivotal tokens to the trace, each to every response through it.

@@ -49,8 +49,12 @@ class QuerySearch {
   std::vector<RatedRequest> Next();
   // Takes the answers to the last Next(): answers[i] belongs to request i.
   void Supply(std::vector<JudgedRollouts> answers);
-  // Ends the query with what is known; marks its trace as incomplete.
+  // Ends the query with what is known. Marks its trace as incomplete unless it was waiting.
   void CutShort();
+  // Returns true for a search for pairs with a budget that draws no more rollouts at its yield. It
+  // goes on after LowerYield(), as long as that returns true.
+  bool waiting() const { return waiting_; }
+  bool LowerYield();
   // Adds to the wall time of the query.
   void AddSeconds(double seconds) { trace_.seconds += seconds; }
 
@@ -128,6 +132,8 @@ class QuerySearch {
   std::map<std::vector<TokenId>, std::vector<char>> sides_;
   std::vector<Candidate> candidates_;
   std::set<int32_t> proposed_;  // nodes whose tokens were found pivotal
+  double min_yield_;
+  bool waiting_ = false;
   // Generated tokens and pairs when the last rollouts of the prompt were asked for.
   int64_t generated_ = 0, wave_generated_ = 0, wave_pairs_ = 0;
   std::set<TokenId> ends_;                // tokens that ended a rollout as the end of sequence

@@ -107,6 +107,13 @@ class Group {
     return true;
   }
 
+  // Lets the searches that wait go on at a lower yield. Returns false if none does.
+  bool LowerYield() {
+    bool any = false;
+    for (QuerySearch& search : searches_) any = search.LowerYield() || any;
+    return any;
+  }
+
   // Ends the queries that are not done.
   void CutShort() {
     for (QuerySearch& search : searches_)
@@ -114,7 +121,8 @@ class Group {
   }
 
   int64_t Done() const {
-    return std::ranges::count_if(searches_, [](const QuerySearch& s) { return s.done(); });
+    return std::ranges::count_if(searches_,
+                                 [](const QuerySearch& s) { return s.done() || s.waiting(); });
   }
 
   int64_t Pivotal() const {
@@ -438,16 +446,22 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
                              ? budget.Left() - PartOf(budget.Left(), static_cast<int64_t>(size),
                                                       static_cast<int64_t>(queries.size()))
                              : 0;
-    bool more = true;
+    // A search for pairs spends what it needs at min_yield, at which all its tokens are worth the
+    // same whichever group spends them. Below that it spends what is left of the group's part.
+    bool more = true, free = options.kind == StrategyKind::kPairs;
     while (more && !budget.Exhausted() && !enough(group.Pairs())) {
       meter.ThrowIfStopped(done);
       meter.Update(done + group.Done(), summary.pivotal + group.Pivotal(),
                    summary.pairs + group.Pairs(), drawn.tokens,
                    summary.verdict_seconds + group.waited_seconds());
       std::optional<Group::Allowance> allowance;
-      if (budget.limited()) allowance = {budget.Left() - keep, budget.Left()};
+      if (budget.limited()) allowance = {budget.Left() - (free ? 0 : keep), budget.Left()};
       try {
         more = group.Round(allowance, TimedProgress(progress, budget));
+        if (!more && budget.Left() > keep && group.LowerYield()) {
+          more = true;
+          free = false;
+        }
       } catch (const Interrupted&) {
         if (!budget.OutOfTime() || progress.StopRequested()) throw;
       }

@@ -39,7 +39,7 @@ struct StrategyOptions {
       0.95;  // one-sided confidence of |delta| >= gap - tolerance for reported tokens
   // Stops when generating one response's worth of tokens would decide fewer tokens than this.
   // kPairs also stops there with a problem that gave fewer pairs for its last tokens.
-  double min_yield = 0.002;
+  double min_yield = 0.0015;
   int32_t max_rollouts = 1024;  // limit for each response
   // Throws Error that names the field and its range.
   void Validate() const;
@@ -123,7 +123,8 @@ struct RunSoFar {
 // given to `sink` are complete.
 //
 // With a budget, each group may use a share of what remains in proportion to its queries; if a
-// batch costs more, the rollouts with the highest yield go first. budget_tokens is never exceeded:
+// batch costs more, the rollouts with the highest yield go first. kPairs takes what it needs at
+// min_yield, and lowers that while a share is left. budget_tokens is never exceeded:
 // rollouts are drawn only if there is room for them at full length, so the last few tokens may stay
 // unused. When budget_seconds are over, the batch that is drawn then is dropped. Queries that a
 // budget ends early are stored with what is known and marked; queries that were never reached are
