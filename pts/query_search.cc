@@ -119,7 +119,8 @@ void QuerySearch::Supply(std::vector<JudgedRollouts> answers) {
   }
   planned_.clear();
   if (stage_ == Stage::kPrompt) EndPrompt();
-  ReadTests();
+  for (Candidate& candidate : candidates_)
+    if (candidate.test.open()) ReadTest(candidate);
 }
 
 void QuerySearch::CutShort() {
@@ -204,33 +205,39 @@ void QuerySearch::PlanSides() {
 }
 
 void QuerySearch::PlanTests() {
-  for (const Candidate& candidate : candidates_) {
-    if (!candidate.test.open()) continue;
+  for (Candidate& candidate : candidates_) {
     const SuccessTrie::Node& node = trie_[candidate.node];
-    const int32_t count = candidate.test.Wanted();
-    PlanSide(RolloutKind::kChosen, node.response, node.depth - 1, candidate.chosen, count);
-    PlanSide(RolloutKind::kRejected, node.response, node.depth - 1, candidate.rejected, count);
+    const auto plan = [&](RolloutKind kind, TokenId token) {
+      return PlanSide(kind, node.response, node.depth - 1, token, candidate.test.Wanted());
+    };
+    while (candidate.test.open()) {
+      const bool chosen = plan(RolloutKind::kChosen, candidate.chosen);
+      const bool rejected = plan(RolloutKind::kRejected, candidate.rejected);
+      if (chosen || rejected) break;
+      ReadTest(candidate);  // verdicts, or rollouts of another candidate, are all that it wants
+    }
   }
 }
 
-void QuerySearch::PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token,
+bool QuerySearch::PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token,
                            int32_t count) {
   PlannedRollouts plan{kind, response, position, token, count, 1};
   const auto path = PathOf(plan);
   std::vector<char>& outcomes = sides_[path];
   plan.count -= static_cast<int32_t>(outcomes.size());
-  if (plan.count <= 0) return;
+  if (plan.count <= 0) return false;
   for (PlannedRollouts& other : planned_) {
     if (other.forced < 0 || PathOf(other) != path) continue;
     other.count = std::max(other.count, plan.count);
-    return;
+    return true;
   }
   if (IsEnd(token, path)) {
     const bool success = IsRight(judge_(query_, path));
     outcomes.assign(static_cast<std::size_t>(options_.confirm), success ? 1 : 0);
-  } else {
-    planned_.push_back(plan);
+    return false;
   }
+  planned_.push_back(plan);
+  return true;
 }
 
 RatedRequest QuerySearch::RequestFor(const PlannedRollouts& plan) const {
@@ -359,13 +366,10 @@ void QuerySearch::Propose() {
   }
 }
 
-void QuerySearch::ReadTests() {
-  for (Candidate& candidate : candidates_) {
-    if (!candidate.test.open()) continue;
-    const SuccessTrie::Node& node = trie_[candidate.node];
-    candidate.test.Read(SideOutcomes(node.response, node.depth - 1, candidate.chosen),
-                        SideOutcomes(node.response, node.depth - 1, candidate.rejected));
-  }
+void QuerySearch::ReadTest(Candidate& candidate) {
+  const SuccessTrie::Node& node = trie_[candidate.node];
+  candidate.test.Read(SideOutcomes(node.response, node.depth - 1, candidate.chosen),
+                      SideOutcomes(node.response, node.depth - 1, candidate.rejected));
 }
 
 // A wave of rollouts pays if the pairs of the last one came at the rate that min_yield asks of

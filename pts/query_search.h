@@ -91,8 +91,9 @@ class QuerySearch {
   void PlanAlternatives();
   void PlanSides();
   void PlanTests();
-  // Asks for what a side lacks to have `count` fresh rollouts.
-  void PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token, int32_t count);
+  // Asks for what a side lacks to have `count` fresh rollouts. Returns false if it lacks nothing; a
+  // side that ends the response gets its verdict here.
+  bool PlanSide(RolloutKind kind, int32_t response, int32_t position, TokenId token, int32_t count);
   RatedRequest RequestFor(const PlannedRollouts& plan) const;
 
   // Returns true for a right response; counts a failed verdict.
@@ -106,7 +107,8 @@ class QuerySearch {
   void BeginSearch(int32_t explored);
   // Makes candidates of the tokens that the strategy has found since the last call.
   void Propose();
-  void ReadTests();
+  // Lets a test read what its sides have.
+  void ReadTest(Candidate& candidate);
   // Returns true if the query has given enough pairs for its last tokens to be worth more rollouts
   // of its prompt.
   bool Pays() const;

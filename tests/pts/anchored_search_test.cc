@@ -205,9 +205,10 @@ TEST(Search, ATokenBudgetEndsTheRunAndSaysWhatIsLeft) {
 }
 
 TEST(Strategy, NamesAndBadOptions) {
-  for (const char* name : {"anchored", "subdivide", "subdivide-length", "exhaustive", "none"})
+  for (const char* name :
+       {"anchored", "subdivide", "subdivide-length", "exhaustive", "pairs", "none"})
     EXPECT_EQ(kStrategyNames.Name(kStrategyNames.Parse(name)), name);
-  EXPECT_EQ(kStrategyNames.Names().size(), 5u);
+  EXPECT_EQ(kStrategyNames.Names().size(), 6u);
   EXPECT_THROW(kStrategyNames.Parse("anchor"), Error);
   StrategyOptions options;
   options.tolerance = 0.2;

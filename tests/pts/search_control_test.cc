@@ -15,6 +15,7 @@
 
 #include "data/base/error.h"
 #include "pivotal/search.h"
+#include "pts/pair_builder.h"
 #include "tests/pts/search_run.h"
 #include "tests/support/error_text.h"
 
@@ -96,10 +97,18 @@ TEST(Search, ReportsProgress) {
   EXPECT_TRUE(std::is_sorted(progress.counts.begin(), progress.counts.end()));
   EXPECT_EQ(progress.counts.back(), 10);
   EXPECT_GE(std::ssize(progress.counts), policy.calls());
-  EXPECT_EQ(progress.details.front(), "pivotal 0");
+  EXPECT_EQ(progress.details.front(), "pivotal 0, pairs 0");
   // On a busy machine the detail may end in the part of time spent waiting for verdicts.
-  EXPECT_THAT(progress.details.back(), ::testing::StartsWith(fmt::format(
-                                           "pivotal {}, 1,000,000 tok/s", found.summary.pivotal)));
+  int64_t tokens = 0, pairs = 0;
+  for (const QueryTrace& query : found.All()) {
+    pairs += PairsIn(query);
+    for (const RolloutTrace& rollout : query.rollouts) tokens += std::ssize(rollout.tokens);
+  }
+  EXPECT_EQ(found.summary.pairs, pairs);
+  EXPECT_THAT(progress.details.back(),
+              ::testing::ContainsRegex(fmt::format("^pivotal {}, pairs {} .the next for [0-9]+ "
+                                                   "tokens., 1,000,000 tok/s",
+                                                   found.summary.pivotal, pairs)));
   EXPECT_EQ(progress.ends, 1);
 }
 

@@ -85,9 +85,10 @@ inline std::string Describe(const QueryTrace& q) {
     for (const auto& e : r.estimates)
       text += fmt::format("  p_{} = {}/{} {}\n", e.position, e.successes, e.samples, e.mean);
     for (const auto& t : r.pivotal)
-      text += fmt::format("  t_{} {}->{} {}:{}/{} {}:{}/{}\n", t.position, t.before, t.after,
-                          t.chosen, t.chosen_successes, t.chosen_samples, t.rejected,
-                          t.rejected_successes, t.rejected_samples);
+      text += fmt::format("  t_{} {}->{} {}:{}/{} {}:{}/{} {} {} {}\n", t.position, t.before,
+                          t.after, t.chosen, t.chosen_successes, t.chosen_samples, t.rejected,
+                          t.rejected_successes, t.rejected_samples, t.evidence, t.gap_evidence,
+                          t.sequential);
   }
   for (const auto& r : q.rollouts)
     text += fmt::format("rollout {} {} {} {} {} {} {} {}\n", static_cast<int>(r.kind), r.response,
