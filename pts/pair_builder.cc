@@ -93,13 +93,15 @@ PreferencePair PairOf(const QueryTrace& query, int32_t response, const PivotalTo
   return pair;
 }
 
-// Returns the number of candidate pairs with fresh rollouts in a query, each once.
+// Returns the number of candidate pairs with fresh rollouts in a query, each once. A pair that two
+// siblings proposed with different guesses has two e-values, either of which may be the one that
+// passes: it counts twice.
 int64_t CandidatesIn(const QueryTrace& query) {
-  std::set<TokenPairKey> candidates;
+  std::set<std::pair<TokenPairKey, double>> candidates;
   for (const ResponseTrace& response : query.responses)
     for (const PivotalToken& token : response.pivotal)
       if (token.chosen >= 0 && token.chosen_samples > 0 && token.rejected_samples > 0)
-        candidates.insert(TokenKeyOf(response, token));
+        candidates.emplace(TokenKeyOf(response, token), token.evidence);
   return std::ssize(candidates);
 }
 

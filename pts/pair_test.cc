@@ -8,6 +8,7 @@ namespace pivotal::pts {
 namespace {
 
 constexpr double kSurest = 0.99;  // the most certain that a bet is of an outcome
+constexpr double kMost = 1e100;   // evidence is cut here: JSON holds no infinite number
 
 // A Beta distribution of a side's success probability.
 class SideBelief {
@@ -53,8 +54,11 @@ PairEvidence EvidenceOf(std::span<const char> chosen, std::span<const char> reje
   SideBelief c(chosen_guess), r(rejected_guess);
   for (std::size_t i = 0; i < std::min(chosen.size(), rejected.size()); ++i) {
     const bool x = chosen[i] != 0, y = rejected[i] != 0;
-    evidence.better *= StepEvidence(c.Bet(), r.Bet(), x, y, 0);
-    evidence.reaches_gap *= StepEvidence(c.Bet(), r.Bet(), x, y, gap);
+    const auto add = [&](double least, double& product) {
+      product = std::min(kMost, product * StepEvidence(c.Bet(), r.Bet(), x, y, least));
+    };
+    add(0, evidence.better);
+    add(gap, evidence.reaches_gap);
     c.Add(x);
     r.Add(y);
   }

@@ -111,9 +111,14 @@ void ReadPair(const json& pair, PivotalToken& token, const std::string& where) {
   };
   side("chosen", token.chosen, token.chosen_samples, token.chosen_successes);
   side("rejected", token.rejected, token.rejected_samples, token.rejected_successes);
-  token.evidence = NumberOr(pair, "evidence", 0, where);
-  token.gap_evidence = NumberOr(pair, "gap_evidence", 0, where);
-  token.sequential = pair.value("sequential", false);
+  const auto evidence = [&](const char* key) {
+    const double value = NumberOr(pair, key, 0, where);
+    if (value < 0) Fail("{}: metadata.pair.{} is {}, must be 0 or larger", where, key, value);
+    return value;
+  };
+  token.evidence = evidence("evidence");
+  token.gap_evidence = evidence("gap_evidence");
+  if (pair.contains("sequential")) token.sequential = RequireBool(pair, "sequential", where);
 }
 
 void ReadMetadata(const json& metadata, PivotalEvent& event, const std::string& where) {

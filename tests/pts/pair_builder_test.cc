@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <optional>
 #include <set>
 #include <string>
 #include <tuple>
@@ -147,6 +148,120 @@ TEST(BuildPairs, KeepsTheLargestDifferencesOfAResponse) {
               ElementsAre("q/0/1", "q/0/3", "q/1/2"));
 }
 
+// Returns a query whose tokens have this evidence. All of them give pairs by their counts.
+QueryTrace WithEvidence(const std::string& id, const std::vector<double>& evidence) {
+  std::vector<TokenId> tokens(evidence.size(), 2);
+  auto query = TraceOf({tokens});
+  query.id = id;
+  for (std::size_t i = 0; i < evidence.size(); ++i) {
+    query.responses[0].pivotal.push_back(Token(static_cast<int32_t>(i) + 1, 2, 3, 9, 1));
+    query.responses[0].pivotal.back().evidence = evidence[i];
+  }
+  return query;
+}
+
+// e-BH keeps the k largest of m e-values for the largest k whose k-th is m / (k share) or more.
+TEST(BuildPairs, KeepsTheShareOfFalsePairsBelowItsLimit) {
+  // m = 5. At a share of 0.1 the k-th must reach 50 / k: 50, 25, 16.7, 12.5, 10.
+  const auto kept = [](const std::vector<double>& evidence, double share) {
+    return Ids(Build({WithEvidence("q", evidence)}, {.max_false_share = share}));
+  };
+  EXPECT_THAT(kept({60, 20, 18, 13, 9}, 0.1), ElementsAre("q/0/1", "q/0/2", "q/0/3", "q/0/4"))
+      << "60 >= 50, 20 < 25, 18 >= 16.7, 13 >= 12.5, 9 < 10";
+  EXPECT_THAT(kept({9, 13, 18, 20, 60}, 0.1), ElementsAre("q/0/2", "q/0/3", "q/0/4", "q/0/5"));
+  EXPECT_THAT(kept({60, 20, 12, 9, 9}, 0.1), ElementsAre("q/0/1"));
+  EXPECT_THAT(kept({10, 10, 10, 10, 10}, 0.1), ::testing::SizeIs(5)) << "equal evidence";
+  EXPECT_THAT(kept({49, 24, 16, 12, 9}, 0.1), ElementsAre());
+  EXPECT_THAT(kept({49, 24, 16, 12, 9}, 0.2), ::testing::SizeIs(5)) << "5 / (5 * 0.2) = 5";
+  EXPECT_THAT(kept({0, 0, 0, 0, 0}, 0.999), ElementsAre()) << "nothing without evidence";
+  EXPECT_THAT(kept({0, 0, 0, 0, 0}, 1), ::testing::SizeIs(5)) << "1 asks for nothing";
+}
+
+TEST(BuildPairs, EvidenceIsWeighedOverTheWholeRun) {
+  // m = 3: at a share of 0.1 two pairs need 15 each, three need 10.
+  const std::vector<QueryTrace> queries = {WithEvidence("a", {16, 9}), WithEvidence("b", {15})};
+  EXPECT_THAT(Ids(Build(queries, {.max_false_share = 0.1})), ElementsAre("a/0/1", "b/0/1"));
+  EXPECT_THAT(Ids(Build({queries[0]}, {.max_false_share = 0.1})), ElementsAre())
+      << "m = 2: one pair needs 20, two need 10 each";
+}
+
+// Candidates that give no pair count all the same; those without fresh rollouts do not.
+TEST(BuildPairs, CandidatesWithoutPairsCountAgainstTheShare) {
+  auto query = WithEvidence("q", {30, 25});
+  auto& pivotal = query.responses[0].pivotal;
+  EXPECT_THAT(Ids(Build({query}, {.max_false_share = 0.1})), ElementsAre("q/0/1", "q/0/2"));
+  for (int i = 0; i < 4; ++i) {  // m = 6: two need 30 each, one needs 60
+    query.responses[0].tokens.push_back(2);
+    pivotal.push_back(Token(3 + i, 2, 3, 5, 5));
+  }
+  EXPECT_THAT(Ids(Build({query}, {.max_false_share = 0.1})), ElementsAre());
+  pivotal[5].chosen = -1;  // m = 5: two need 25 each
+  EXPECT_THAT(Ids(Build({query}, {.max_false_share = 0.1})), ElementsAre("q/0/1", "q/0/2"));
+  pivotal[0].evidence = 24;  // m = 5: one needs 50
+  EXPECT_THAT(Ids(Build({query}, {.max_false_share = 0.1})), ElementsAre());
+  pivotal[4].rejected_samples = pivotal[3].chosen_samples = 0;  // m = 3: two need 15 each
+  EXPECT_THAT(Ids(Build({query}, {.max_false_share = 0.1})), ElementsAre("q/0/1", "q/0/2"));
+}
+
+TEST(BuildPairs, APairOfSeveralResponsesIsOneCandidate) {
+  auto query = TraceOf({{2, 3, kEos}, {2, 4, kEos}, {2, 3, 5, kEos}});
+  for (auto& response : query.responses) {
+    response.pivotal = {Token(2, 3, 4, 9, 1)};
+    response.pivotal[0].evidence = 10;
+  }
+  // m = 1: 1 / (1 * 0.1) = 10.
+  EXPECT_THAT(Ids(Build({query}, {.max_false_share = 0.1})), ElementsAre("q/0/2"));
+  EXPECT_EQ(FalseShareBound(std::vector{query}, {}), 0.1);
+  query.responses[1].pivotal[0].evidence = 20;  // another guess: two e-values of one pair
+  EXPECT_EQ(FalseShareBound(std::vector{query}, {}), 0.2);
+  query.responses[1].pivotal[0].evidence = 10;
+  query.responses[1].tokens[0] = 5;  // after another token it is another pair
+  EXPECT_THAT(Ids(Build({query}, {.max_false_share = 0.1})), ElementsAre("q/0/2", "q/1/2"))
+      << "m = 2: two need 10 each";
+}
+
+// The bound is m / (k least) of the k pairs that BuildPairs returns.
+TEST(FalseShareBound, IsWhatEvidenceAllows) {
+  const auto bound = [](const std::vector<QueryTrace>& queries, const PairOptions& options = {}) {
+    return FalseShareBound(queries, options);
+  };
+  EXPECT_EQ(bound({}), std::nullopt);
+  EXPECT_EQ(bound({WithEvidence("q", {})}), std::nullopt);
+  EXPECT_EQ(bound({WithEvidence("q", {40})}), 1 / 40.0);
+  EXPECT_EQ(bound({WithEvidence("q", {40, 25})}), 1 / 25.0);
+  EXPECT_EQ(bound({WithEvidence("q", {40, 0})}), std::nullopt) << "a pair has no evidence";
+  EXPECT_EQ(bound({WithEvidence("q", {0.5})}), 1);
+  EXPECT_EQ(bound({WithEvidence("q", {40}), WithEvidence("r", {100})}), 1 / 40.0);
+  auto query = WithEvidence("q", {40, 25, 30});
+  query.responses[0].pivotal[1].chosen_successes = 1;  // gives no pair, but is a candidate
+  EXPECT_EQ(bound({query}), 3 / (2 * 30.0));
+  EXPECT_EQ(bound({WithEvidence("q", {60, 20, 18, 13, 9})}, {.max_false_share = 0.1}),
+            5 / (4 * 13.0));
+  EXPECT_EQ(bound({WithEvidence("q", {9})}, {.max_false_share = 0.1}), std::nullopt);
+}
+
+// The number of rollouts of a sequential test depends on them, so its evidence alone counts.
+TEST(BuildPairs, SequentialTestsAreJudgedByTheirEvidence) {
+  auto query = WithEvidence("q", {19.9, 20, 100, 0, 1});
+  auto& pivotal = query.responses[0].pivotal;
+  for (int i : {0, 1, 2}) pivotal[i].sequential = true;
+  EXPECT_THAT(Ids(Build({query}, {})), ElementsAre("q/0/2", "q/0/3", "q/0/4", "q/0/5"))
+      << "1 / (1 - 0.95) = 20; the last two have fixed numbers of rollouts";
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0.99})),
+              ElementsAre("q/0/3", "q/0/4", "q/0/5"));
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0.9})),
+              ElementsAre("q/0/1", "q/0/2", "q/0/3", "q/0/4", "q/0/5"));
+  EXPECT_THAT(Ids(Build({query}, {.min_confidence = 0})), ::testing::SizeIs(5));
+  // Few rollouts that are all right, against all wrong: evidence counts, not their number. The gap
+  // is asked for as ever.
+  pivotal[2].chosen_samples = pivotal[2].rejected_samples = 2;
+  pivotal[2].chosen_successes = 2, pivotal[2].rejected_successes = 0;
+  pivotal[1].chosen_successes = 2;
+  pivotal[3].chosen_samples = pivotal[3].rejected_samples = 2;
+  pivotal[3].chosen_successes = 2, pivotal[3].rejected_successes = 1;
+  EXPECT_THAT(Ids(Build({query}, {})), ElementsAre("q/0/3", "q/0/5"));
+}
+
 std::vector<std::vector<std::string>> Reasons(const QueryTrace& query, const PairOptions& options) {
   std::vector<std::vector<std::string>> texts;
   const auto reasons = WhyNoPairs(query, options);
@@ -201,6 +316,8 @@ TEST(PairOptions, NameTheBadField) {
     EXPECT_THAT(error({.gap = gap}), HasSubstr("gap"));
   EXPECT_THAT(error({.min_delta = 1}), HasSubstr("min_delta"));
   EXPECT_THAT(error({.min_confidence = 1}), HasSubstr("min_confidence"));
+  for (double share : {0.0, 1.1, -0.5, static_cast<double>(NAN)})
+    EXPECT_THAT(error({.max_false_share = share}), HasSubstr("max_false_share"));
   EXPECT_THAT(error({.max_pairs_per_response = -1}), HasSubstr("max_pairs_per_response"));
 }
 

@@ -191,6 +191,15 @@ TEST(EvidenceOf, BetsAgainstTheNearestPoint) {
   }
 }
 
+// Less evidence than there is stays evidence.
+TEST(EvidenceOf, IsFinite) {
+  const Outcomes right(5000, 1), wrong(5000, 0);
+  const auto most = EvidenceOf(right, wrong, {0.9}, {0.1}, 0.2);
+  EXPECT_EQ(most.better, 1e100);
+  EXPECT_EQ(most.reaches_gap, 1e100);
+  EXPECT_GE(EvidenceOf(wrong, right, {0.9}, {0.1}, 0.2).better, 0);
+}
+
 TEST(EvidenceOf, ReadsAsFarAsTheShorterListReaches) {
   const Outcomes chosen = {1, 1, 0, 1, 1, 1, 1}, rejected = {0, 1, 0};
   const SideGuess high{0.7}, low{0.4};

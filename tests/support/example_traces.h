@@ -32,7 +32,7 @@ inline QueryTrace ExampleTrace(const std::string& id) {
   query.seconds = 1.25;
   ResponseTrace right{{7, 8, 2}, {-0.5f, -1.25f, 0.0f}, FinishReason::kEos, true, {}, {}, {}};
   right.estimates = {{0, 8, 5, 0.625, 0.3, 0.9}, {1, 8, 8, 1.0}, {3, 0, 0, 1.0, 1.0, 1.0}};
-  right.pivotal = {{1, 0.625, 1.0, 7, 9, 16, 15, 16, 3, 0.2, 0.5, 0.99},
+  right.pivotal = {{1, 0.625, 1.0, 7, 9, 16, 15, 16, 3, 0.2, 0.5, 0.99, 123.5, 0.25, true},
                    {2, 0.1, 0.9, 8, -1, 0, 0, 0, 0}};
   right.alternatives = {{1, 9, -2.5f, 4, 1, 0.05, 0.7}, {2, 11, -0.5f, 1, 0, 0.0, 0.8}};
   ResponseTrace wrong{{9}, {-3.0f}, FinishReason::kLength, false, {}, {}, {}};
@@ -56,7 +56,7 @@ inline auto Fields(const PrefixEstimate& e) {
 inline auto Fields(const PivotalToken& p) {
   return std::tie(p.position, p.before, p.after, p.chosen, p.rejected, p.chosen_samples,
                   p.chosen_successes, p.rejected_samples, p.rejected_successes, p.low, p.high,
-                  p.probability);
+                  p.probability, p.evidence, p.gap_evidence, p.sequential);
 }
 inline auto Fields(const AlternativeToken& a) {
   return std::tie(a.position, a.token, a.logprob, a.samples, a.successes, a.low, a.high);

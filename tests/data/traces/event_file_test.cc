@@ -80,7 +80,7 @@ TEST_F(EventFileTest, WhatIsWrittenIsRead) {
   event.prompt_tokens = 2;
   event.answer = "2";
   event.logprob = -0.5f;
-  event.pivotal = {3, 0.25, 0.75, 7, 9, 32, 24, 32, 8, 0.3, 0.7, 0.99};
+  event.pivotal = {3, 0.25, 0.75, 7, 9, 32, 24, 32, 8, 0.3, 0.7, 0.99, 123.5, 0.25, true};
   const auto path = temp_.path() / "out.jsonl";
   SaveEvents(path, {event, event}, 0.2, "2026-01-01T00:00:00");
   const auto file = LoadEvents(path);
@@ -96,6 +96,23 @@ TEST_F(EventFileTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(read.pivotal.rejected_successes, 8);
   EXPECT_EQ(read.pivotal.low, 0.3);
   EXPECT_EQ(read.pivotal.probability, 0.99);
+  EXPECT_EQ(read.pivotal.evidence, 123.5);
+  EXPECT_EQ(read.pivotal.gap_evidence, 0.25);
+  EXPECT_TRUE(read.pivotal.sequential);
+}
+
+// Files of older versions have a pair without evidence.
+TEST_F(EventFileTest, PairsWithoutEvidenceAreRead) {
+  std::string text = kDocumented;
+  const std::string last = "\"prob_threshold\": 0.2";
+  text.replace(text.find(last), last.size(),
+               R"("pair": {"chosen_id": 1, "chosen_samples": 4, "chosen_successes": 3, )"
+               R"("rejected_id": 2, "rejected_samples": 4, "rejected_successes": 0})");
+  const PivotalToken token = Load(text + "\n").events.at(0).pivotal;
+  EXPECT_EQ(token.chosen_successes, 3);
+  EXPECT_EQ(token.evidence, 0);
+  EXPECT_EQ(token.gap_evidence, 0);
+  EXPECT_FALSE(token.sequential);
 }
 
 TEST_F(EventFileTest, NamesTheLineAndTheFault) {
@@ -119,6 +136,20 @@ TEST_F(EventFileTest, NamesTheLineAndTheFault) {
       Fault(with("\"prob_threshold\": 0.2",
                  R"("pair": {"chosen_id": 1, "chosen_samples": 2, "chosen_successes": 3})")),
       HasSubstr("3 successes of 2"));
+  const auto pair_fault = [&](const std::string& evidence) {
+    return Fault(with("\"prob_threshold\": 0.2",
+                      R"("pair": {"chosen_id": 1, "chosen_samples": 2, "chosen_successes": 2, )"
+                      R"("rejected_id": 2, "rejected_samples": 2, "rejected_successes": 0, )" +
+                          evidence + "}"));
+  };
+  EXPECT_EQ(pair_fault(R"("evidence": 4, "sequential": true)"), "(no Error)");
+  EXPECT_THAT(pair_fault(R"("evidence": "much")"),
+              AllOf(HasSubstr(":2"), HasSubstr("\"evidence\" must be a number")));
+  EXPECT_THAT(pair_fault(R"("gap_evidence": -1)"),
+              HasSubstr("metadata.pair.gap_evidence is -1, must be 0 or larger"));
+  for (const char* value : {"3", "null", "\"yes\""})
+    EXPECT_THAT(pair_fault(std::string("\"sequential\": ") + value),
+                AllOf(HasSubstr(":2"), HasSubstr("sequential")));
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <functional>
 #include <random>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -47,7 +48,21 @@ TEST_F(TraceFile, EveryFieldIsReadBack) {
                                                                            "failed verdicts";
 }
 
-TEST_F(TraceFile, FilesOfOlderVersionsHaveNoFailedVerdicts) {
+// Writes tables without some of their columns.
+void WriteWithout(const fs::path& path, TraceTables& tables, const std::set<std::string>& columns) {
+  Hdf5ColumnWriter writer;
+  writer.SetAttribute("schema", kTraceSchema);
+  tables.VisitTables([&](const std::string& name, auto& table) {
+    writer.AddGroup(name);
+    table.Visit([&](const std::string& column, auto& values) {
+      if (!columns.contains(name + "/" + column)) writer.Add(name + "/" + column, values);
+    });
+  });
+  WriteFile(path, writer.Finish());
+}
+
+// Returns the tables of a query with a response whose one pivotal token has a value in every field.
+TraceTables OnePivotalToken() {
   TraceTables tables;
   QueryTable& queries = tables.queries;
   queries.id.Push(std::string("a"));
@@ -55,21 +70,66 @@ TEST_F(TraceFile, FilesOfOlderVersionsHaveNoFailedVerdicts) {
   queries.prompt.Push(std::vector<int32_t>{1});
   for (auto* counts : {&queries.samples, &queries.successes}) counts->push_back(0);
   for (auto* flags : {&queries.searched, &queries.complete}) flags->push_back(1);
+  queries.failed_verdicts.push_back(1);
   queries.prefilled_tokens.push_back(0);
   queries.seconds.push_back(0);
-  {
-    Hdf5ColumnWriter writer;
-    writer.SetAttribute("schema", kTraceSchema);
-    tables.VisitTables([&](const std::string& name, auto& table) {
-      writer.AddGroup(name);
-      table.Visit([&](const std::string& column, auto& values) {
-        if (column != "failed_verdicts") writer.Add(name + "/" + column, values);
-      });
-    });
-    WriteFile(path_, writer.Finish());
-  }
-  EXPECT_EQ(LoadTraces(path_).at(0).failed_verdicts, 0);
+  tables.responses.query = {0};
+  tables.responses.tokens.Push(std::vector<int32_t>{7});
+  tables.responses.logprobs.Push(std::vector<float>{-1});
+  tables.responses.finish = tables.responses.success = {0};
+  PivotalTable& pivotal = tables.pivotal;
+  pivotal.response = {0};
+  pivotal.position = {1};
+  pivotal.before = {0.25};
+  pivotal.after = {0.75};
+  pivotal.chosen = {7};
+  pivotal.rejected = {8};
+  pivotal.chosen_samples = pivotal.rejected_samples = {32};
+  pivotal.chosen_successes = {30};
+  pivotal.rejected_successes = {3};
+  pivotal.low = {0.3};
+  pivotal.high = {0.7};
+  pivotal.probability = {0.99};
+  pivotal.evidence = {1e30};
+  pivotal.gap_evidence = {0.125};
+  pivotal.sequential = {1};
+  return tables;
+}
+
+TEST_F(TraceFile, FilesOfOlderVersionsHaveZerosInLaterColumns) {
+  TraceTables tables = OnePivotalToken();
+  WriteWithout(path_, tables, {});
+  PivotalToken token = LoadTraces(path_).at(0).responses.at(0).pivotal.at(0);
+  EXPECT_EQ(token.evidence, 1e30);
+  EXPECT_EQ(token.gap_evidence, 0.125);
+  EXPECT_TRUE(token.sequential);
+  EXPECT_EQ(LoadTraces(path_).at(0).failed_verdicts, 1);
+  EXPECT_TRUE(ReadTraceIds(path_, TraceIds::kJudged).empty());
+  WriteWithout(path_, tables,
+               {"/queries/failed_verdicts", "/pivotal/evidence", "/pivotal/gap_evidence",
+                "/pivotal/sequential"});
+  const QueryTrace query = LoadTraces(path_).at(0);
+  EXPECT_EQ(query.failed_verdicts, 0);
   EXPECT_THAT(ReadTraceIds(path_, TraceIds::kJudged), ElementsAre("a"));
+  token = query.responses.at(0).pivotal.at(0);
+  EXPECT_EQ(token.evidence, 0);
+  EXPECT_EQ(token.gap_evidence, 0);
+  EXPECT_FALSE(token.sequential);
+  EXPECT_EQ(token.probability, 0.99);
+  EXPECT_EQ(token.rejected_successes, 3);
+  // Such a file is written again with the columns.
+  SaveTraces(path_, {query});
+  testing::ExpectSame(LoadTraces(path_), {query});
+}
+
+TEST_F(TraceFile, OtherColumnsMustBeThere) {
+  TraceTables tables = OnePivotalToken();
+  WriteWithout(path_, tables, {"/pivotal/probability"});
+  EXPECT_THAT(ErrorText([&] { LoadTraces(path_); }), HasSubstr("/pivotal/probability"));
+  tables.pivotal.evidence.push_back(1);
+  WriteWithout(path_, tables, {});
+  EXPECT_THAT(ErrorText([&] { LoadTraces(path_); }),
+              HasSubstr("dataset /pivotal/evidence has 2 rows, but other datasets of /pivotal"));
 }
 
 TEST_F(TraceFile, NoQueriesMakeAValidFile) {
