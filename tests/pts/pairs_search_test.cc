@@ -16,6 +16,8 @@
 #include "data/base/error.h"
 #include "pivotal/search.h"
 #include "pts/pair_builder.h"
+#include "pts/query_search.h"
+#include "pts/verdicts.h"
 #include "tests/pts/search_run.h"
 #include "tests/support/table_world.h"
 
@@ -367,6 +369,50 @@ TEST(PairsSearch, WhatIsCutByPairsIsValid) {
     }
   }
   EXPECT_GT(cut, 5);
+}
+
+// Whenever a query is cut, its trace is valid: before or after an answer, in every stage and wave.
+TEST(PairsSearch, ATraceIsValidWheneverItIsCut) {
+  const TableWorld world = kLane(1);
+  const Query query = QueriesOf(world, 1).at(0);
+  const SearchOptions options = TwoWaves();
+  const Judge by_the_world = JudgeOf(world);
+  CountingJudge judge(by_the_world, 0);
+  std::set<RolloutKind> last;  // kinds of the rollouts before a cut
+  bool ended = false;
+  for (int rounds = 0; !ended; rounds += 1 + rounds / 4) {
+    for (const bool answered : {true, false}) {
+      WorldPolicy policy(world, 5);
+      QuerySearch search(query, options, judge);
+      bool done = false;
+      for (int round = 0; round <= rounds && !done; ++round) {
+        std::vector<RolloutRequest> requests;
+        for (const RatedRequest& rated : search.Next()) requests.push_back(rated.request);
+        done = requests.empty();
+        if (round == rounds && !answered) break;
+        std::vector<JudgedRollouts> answers;
+        for (auto& rollouts : policy.Sample(requests, Progress())) {
+          JudgedRollouts& answer = answers.emplace_back();
+          for (const Rollout& rollout : rollouts)
+            answer.verdicts.push_back(judge(query, rollout.tokens));
+          answer.rollouts = std::move(rollouts);
+        }
+        if (!done) search.Supply(std::move(answers));
+      }
+      EXPECT_EQ(search.done(), done);
+      const int64_t pairs = search.pairs();
+      if (!done) search.CutShort();
+      EXPECT_TRUE(search.done());
+      if (!search.started()) continue;
+      const QueryTrace trace = search.Take();
+      EXPECT_EQ(trace.complete, done);
+      ended = ended || done;
+      ExpectValid(trace, options);
+      EXPECT_EQ(PairsIn(trace), pairs);
+      if (!trace.rollouts.empty()) last.insert(trace.rollouts.back().kind);
+    }
+  }
+  EXPECT_GE(last.size(), 3u);
 }
 
 // The right end and the wrong one are tokens of one place, so verdicts stand for rollouts.

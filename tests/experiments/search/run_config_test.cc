@@ -114,6 +114,55 @@ TEST(RunConfig, NumbersOutOfRangeAreNamed) {
               HasSubstr("sampling.seed is not an integer"));
 }
 
+// Returns the settings that a text in TOML leaves of the defaults.
+RunConfig Applied(const std::string& text) {
+  const testing::TempDir folder;
+  RunConfig config;
+  ApplySettings(SettingsFile(folder.Write("recipe.toml", text), "a person"), config);
+  return config;
+}
+
+TEST(RunConfig, AGoalStandsForFourSettings) {
+  const SearchOptions pairs = SearchOptions::ForPairs();
+  const RunConfig plain = Applied("[search]\nfor = 'pairs'\n");
+  EXPECT_EQ(plain.strategy, "pairs");
+  EXPECT_EQ(plain.search.samples, pairs.samples);
+  EXPECT_EQ(plain.search.responses, pairs.responses);
+  EXPECT_EQ(plain.search.min_yield, pairs.min_yield);
+  EXPECT_EQ(plain.search.gap, SearchOptions().gap);
+  EXPECT_EQ(pairs.kind, StrategyKind::kPairs);
+  // What else the table says goes before, wherever it stands.
+  const RunConfig own = Applied(
+      "[search]\nsamples = 8\nstrategy = 'anchored'\nfor = 'pairs'\nmin_yield = 0.5\n"
+      "pairs = 100\n");
+  EXPECT_EQ(own.search.samples, 8);
+  EXPECT_EQ(own.strategy, "anchored");
+  EXPECT_EQ(own.search.min_yield, 0.5);
+  EXPECT_EQ(own.search.responses, pairs.responses);
+  EXPECT_EQ(own.search.pairs, 100);
+  EXPECT_EQ(SettingsText(Applied("[search]\nfor = 'findings'\n")), SettingsText(RunConfig()));
+  EXPECT_THAT(testing::ErrorText([] { Applied("[search]\nfor = 'fun'\n"); }),
+              ::testing::HasSubstr("the goal is \"fun\", must be pairs or findings"));
+  EXPECT_THAT(testing::ErrorText([] { Applied("[search]\nfor = 3\n"); }),
+              ::testing::HasSubstr("search.for"));
+}
+
+// run.toml holds the settings themselves, so that a later meaning of a goal changes no run.
+TEST(RunConfig, RunsKeepWhatAGoalStandsFor) {
+  const testing::TempDir folder;
+  RunConfig config;
+  config.model.folder = config.problems.file = "/somewhere";
+  SetGoal("pairs", config);
+  config.search.pairs = 12;
+  SaveRunConfig(config, {}, folder.path());
+  const std::string text = data::ReadFile(folder.path() / "run.toml");
+  for (const char* line : {"strategy = 'pairs'\n", "samples = 32\n", "responses = 32\n",
+                           "min_yield = 0.03\n", "pairs = 12\n"})
+    EXPECT_THAT(text, ::testing::HasSubstr(line));
+  EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr("for = ")));
+  EXPECT_EQ(SettingsText(LoadRunConfig(folder.path())), SettingsText(config));
+}
+
 TEST(RunConfig, NamesWhatIsWrong) {
   const testing::TempDir folder;
   const auto message = [&] {
