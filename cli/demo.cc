@@ -59,7 +59,7 @@ void AddDemo(CLI::App& app) {
   sub->add_option("--heldout", settings->heldout_problems,
                   "number of other problems to evaluate on; 0: all")
       ->capture_default_str();
-  sub->add_option("--samples", settings->search.samples, "rollouts from each prompt")
+  sub->add_option("--samples", settings->search.samples, "most rollouts from each prompt")
       ->check(CLI::Range(1, 1 << 20))
       ->capture_default_str();
   sub->add_flag("--control", settings->control,

@@ -27,6 +27,7 @@
 #include "pivotal/tokenizer.h"
 #include "pivotal/trace.h"
 #include "pts/pair_builder.h"
+#include "pts/strategy.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -70,6 +71,7 @@ RunConfig SearchConfig(const DemoSettings& settings) {
   config.sampling = settings.sampling;
   config.sampling.seed = settings.seed;
   config.search = settings.search;
+  config.strategy = pts::kStrategyNames.Name(settings.search.kind);
   return config;
 }
 
@@ -154,13 +156,11 @@ std::string Responses(const std::vector<QueryTrace>& traces, const Tokenizer& to
 }  // namespace
 
 DemoSettings::DemoSettings() {
-  search.samples = 32;
-  search.confirm = 32;
-  search.responses = 2;
+  search = SearchOptions::ForPairs();
   sampling.max_new_tokens = 64;
   train.loss.rpo_alpha = 0.3;
   train.options.optimizer.learning_rate = 2e-4;
-  train.options.epochs = 6;
+  train.options.epochs = 3;
   train.options.batch_size = 32;
 }
 
