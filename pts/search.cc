@@ -412,7 +412,7 @@ SearchOptions SearchOptions::ForPairs() {
   SearchOptions options;
   options.kind = StrategyKind::kPairs;
   options.responses = options.samples = 32;
-  options.min_yield = 0.03;
+  options.min_yield = 0.06;
   return options;
 }
 

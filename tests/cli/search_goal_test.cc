@@ -58,7 +58,7 @@ TEST_F(SearchGoal, HelpTellsOfGoals) {
   const std::string help = Printed("search --help");
   EXPECT_THAT(help,
               AllOf(HasSubstr("--for"), HasSubstr("{pairs,findings}"), HasSubstr("--pairs"),
-                    HasSubstr("--strategy pairs --samples 32 --responses 32 --min-yield 0.03")));
+                    HasSubstr("--strategy pairs --samples 32 --responses 32 --min-yield 0.06")));
   EXPECT_THAT(Printed("pairs --help"), HasSubstr("--max-false-share"));
   const auto usage = [&](const std::string& arguments, const std::string& text) {
     const auto result = Pivotal(arguments);
@@ -76,7 +76,7 @@ TEST_F(SearchGoal, RunsHaveWhatTheGoalStandsFor) {
   Printed(Search("pairs", "--for pairs --limit 1"));
   EXPECT_THAT(Settings("pairs"),
               AllOf(HasSubstr("strategy = 'pairs'\n"), HasSubstr("samples = 32\n"),
-                    HasSubstr("responses = 32\n"), HasSubstr("min_yield = 0.03\n"),
+                    HasSubstr("responses = 32\n"), HasSubstr("min_yield = 0.06\n"),
                     Not(HasSubstr("\nfor = "))));
   // Flags override it, wherever they stand; a flag with its default value does so, too.
   Printed(Search("mixed", "--samples 8 --for pairs --min-yield 0.002 --limit 1"));
@@ -86,7 +86,7 @@ TEST_F(SearchGoal, RunsHaveWhatTheGoalStandsFor) {
   Printed(Search("other", "--for pairs --strategy anchored --responses 3 --samples 8 --limit 1"));
   EXPECT_THAT(Settings("other"),
               AllOf(HasSubstr("strategy = 'anchored'\n"), HasSubstr("samples = 8\n"),
-                    HasSubstr("responses = 3\n"), HasSubstr("min_yield = 0.03\n")));
+                    HasSubstr("responses = 3\n"), HasSubstr("min_yield = 0.06\n")));
   Printed(Search("findings", "--for findings --samples 8 --limit 1"));
   EXPECT_THAT(Settings("findings"),
               AllOf(HasSubstr("strategy = 'anchored'\n"), HasSubstr("responses = 2\n"),

@@ -157,7 +157,7 @@ TEST(RunConfig, RunsKeepWhatAGoalStandsFor) {
   SaveRunConfig(config, {}, folder.path());
   const std::string text = data::ReadFile(folder.path() / "run.toml");
   for (const char* line : {"strategy = 'pairs'\n", "samples = 32\n", "responses = 32\n",
-                           "min_yield = 0.03\n", "pairs = 12\n"})
+                           "min_yield = 0.06\n", "pairs = 12\n"})
     EXPECT_THAT(text, ::testing::HasSubstr(line));
   EXPECT_THAT(text, ::testing::Not(::testing::HasSubstr("for = ")));
   EXPECT_EQ(SettingsText(LoadRunConfig(folder.path())), SettingsText(config));
