@@ -157,6 +157,7 @@ std::string Responses(const std::vector<QueryTrace>& traces, const Tokenizer& to
 
 DemoSettings::DemoSettings() {
   search = SearchOptions::ForPairs();
+  search.min_yield = 0.03;  // 150 problems are few: more of each
   sampling.max_new_tokens = 64;
   train.loss.rpo_alpha = 0.3;
   train.options.optimizer.learning_rate = 2e-4;

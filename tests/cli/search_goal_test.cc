@@ -79,10 +79,10 @@ TEST_F(SearchGoal, RunsHaveWhatTheGoalStandsFor) {
                     HasSubstr("responses = 32\n"), HasSubstr("min_yield = 0.06\n"),
                     Not(HasSubstr("\nfor = "))));
   // Flags override it, wherever they stand; a flag with its default value does so, too.
-  Printed(Search("mixed", "--samples 8 --for pairs --min-yield 0.002 --limit 1"));
+  Printed(Search("mixed", "--samples 8 --for pairs --min-yield 0.0015 --limit 1"));
   EXPECT_THAT(Settings("mixed"),
               AllOf(HasSubstr("strategy = 'pairs'\n"), HasSubstr("samples = 8\n"),
-                    HasSubstr("responses = 32\n"), HasSubstr("min_yield = 0.002\n")));
+                    HasSubstr("responses = 32\n"), HasSubstr("min_yield = 0.0015\n")));
   Printed(Search("other", "--for pairs --strategy anchored --responses 3 --samples 8 --limit 1"));
   EXPECT_THAT(Settings("other"),
               AllOf(HasSubstr("strategy = 'anchored'\n"), HasSubstr("samples = 8\n"),
@@ -90,7 +90,7 @@ TEST_F(SearchGoal, RunsHaveWhatTheGoalStandsFor) {
   Printed(Search("findings", "--for findings --samples 8 --limit 1"));
   EXPECT_THAT(Settings("findings"),
               AllOf(HasSubstr("strategy = 'anchored'\n"), HasSubstr("responses = 2\n"),
-                    HasSubstr("min_yield = 0.002\n")));
+                    HasSubstr("min_yield = 0.0015\n")));
 }
 
 TEST_F(SearchGoal, ARunEndsWithANumberOfPairsAndGoesOn) {
