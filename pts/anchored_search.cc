@@ -3,9 +3,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <map>
-
-#include "kernels/philox.h"
 
 namespace pivotal::pts {
 namespace {
@@ -71,7 +68,7 @@ std::vector<Strategy::RolloutPlan> AnchoredSearch::Explore() {
     length += static_cast<double>(trie_.Path(r).size() - 1) / trie_.responses();
   std::vector<RolloutPlan> plans;
   for (const auto& plan : model.Plan(RoundSize(), options_.min_yield / length))
-    Spread(plan.stratum, plan.count, plan.yield, plans);
+    SpreadRollouts(trie_, strata_, plan.stratum, plan.count, plan.yield, stream_, plans);
   MarkSuspects(model);
   Decide();  // for callers of Pivotal() before the test has ended
   return plans;
@@ -82,7 +79,8 @@ std::vector<Strategy::RolloutPlan> AnchoredSearch::Test() {
   std::vector<RolloutPlan> plans;
   const auto counts = Allocate(RoundSize());
   for (std::size_t s = 0; s < counts.size(); ++s)
-    if (counts[s] > 0) Spread(static_cast<int32_t>(s), counts[s], 0, plans);
+    if (counts[s] > 0)
+      SpreadRollouts(trie_, strata_, static_cast<int32_t>(s), counts[s], 0, stream_, plans);
   return plans;
 }
 
@@ -139,18 +137,6 @@ std::vector<int32_t> AnchoredSearch::Allocate(int32_t count) const {
     planned[at] += kUnit;
   }
   return planned;
-}
-
-void AnchoredSearch::Spread(int32_t stratum, int32_t count, double yield,
-                            std::vector<RolloutPlan>& plans) const {
-  const auto& nodes = strata_.all()[stratum].nodes;
-  uint32_t draw = 0;  // index of the next random number; continues the earlier rounds
-  for (int32_t node : nodes) draw += static_cast<uint32_t>(trie_[node].leaving_starts);
-  const uint64_t stream = kernels::MixStream(stream_, static_cast<uint64_t>(nodes.front()));
-  std::map<int32_t, int32_t> counts;
-  for (int32_t i = 0; i < count; ++i)
-    ++counts[strata_.LeavingNode(stratum, kernels::Uniform(0, stream, draw++, 0))];
-  for (const auto& [node, rollouts] : counts) plans.push_back({node, true, rollouts, yield});
 }
 
 int32_t AnchoredSearch::RolloutCount() const {

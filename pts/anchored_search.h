@@ -48,8 +48,6 @@ class AnchoredSearch : public Strategy {
   void Decide();
   // Returns the number of rollouts for each stratum that bring the suspects nearest to a decision.
   std::vector<int32_t> Allocate(int32_t count) const;
-  // Adds `count` rollouts of a stratum to `plans`, spread over the nodes at which they leave.
-  void Spread(int32_t stratum, int32_t count, double yield, std::vector<RolloutPlan>& plans) const;
   // Returns the number of rollouts that the search has had so far.
   int32_t RolloutCount() const;
   int32_t RoundSize() const;

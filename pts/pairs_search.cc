@@ -1,11 +1,6 @@
 // Apache-2.0.
 #include "pts/pairs_search.h"
 
-#include <algorithm>
-#include <map>
-
-#include "kernels/philox.h"
-
 namespace pivotal::pts {
 namespace {
 
@@ -49,7 +44,7 @@ std::vector<Strategy::RolloutPlan> PairsSearch::Next() {
   }
   for (const auto& plan : model.Plan(kRound, options_.min_yield / length_)) {
     if (asked[strata_.all()[plan.stratum].nodes.front()]) continue;
-    Spread(plan.stratum, plan.count, plan.yield, plans);
+    SpreadRollouts(trie_, strata_, plan.stratum, plan.count, plan.yield, stream_, plans);
   }
   return plans;
 }
@@ -59,18 +54,6 @@ std::vector<int32_t> PairsSearch::Pivotal() const {
   for (int32_t node = 1; node < trie_.size(); ++node)
     if (proposed_[node]) nodes.push_back(node);
   return nodes;
-}
-
-void PairsSearch::Spread(int32_t stratum, int32_t count, double yield,
-                         std::vector<RolloutPlan>& plans) const {
-  const auto& nodes = strata_.all()[stratum].nodes;
-  uint32_t draw = 0;  // index of the next random number; continues the earlier rounds
-  for (int32_t node : nodes) draw += static_cast<uint32_t>(trie_[node].leaving_starts);
-  const uint64_t stream = kernels::MixStream(stream_, static_cast<uint64_t>(nodes.front()));
-  std::map<int32_t, int32_t> counts;
-  for (int32_t i = 0; i < count; ++i)
-    ++counts[strata_.LeavingNode(stratum, kernels::Uniform(0, stream, draw++, 0))];
-  for (const auto& [node, rollouts] : counts) plans.push_back({node, true, rollouts, yield});
 }
 
 }  // namespace pivotal::pts

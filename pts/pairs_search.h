@@ -23,8 +23,6 @@ class PairsSearch : public Strategy {
   double Value(int32_t node) const override { return strata_.Value(node).Mean(); }
 
  private:
-  void Spread(int32_t stratum, int32_t count, double yield, std::vector<RolloutPlan>& plans) const;
-
   const SuccessTrie& trie_;
   StrategyOptions options_;
   uint64_t stream_;

@@ -1,9 +1,11 @@
 // Apache-2.0.
 #include "pts/strategy.h"
 
+#include <map>
 #include <memory>
 
 #include "data/base/error.h"
+#include "kernels/philox.h"
 #include "pts/anchored_search.h"
 #include "pts/pairs_search.h"
 #include "pts/prefix_search.h"
@@ -25,6 +27,18 @@ void StrategyOptions::Validate() const {
 }  // namespace pivotal
 
 namespace pivotal::pts {
+
+void SpreadRollouts(const SuccessTrie& trie, const Strata& strata, int32_t stratum, int32_t count,
+                    double yield, uint64_t stream, std::vector<Strategy::RolloutPlan>& plans) {
+  const auto& nodes = strata.all()[stratum].nodes;
+  uint32_t draw = 0;  // index of the next random number
+  for (int32_t node : nodes) draw += static_cast<uint32_t>(trie[node].leaving_starts);
+  const uint64_t key = kernels::MixStream(stream, static_cast<uint64_t>(nodes.front()));
+  std::map<int32_t, int32_t> counts;
+  for (int32_t i = 0; i < count; ++i)
+    ++counts[strata.LeavingNode(stratum, kernels::Uniform(0, key, draw++, 0))];
+  for (const auto& [node, rollouts] : counts) plans.push_back({node, true, rollouts, yield});
+}
 
 std::unique_ptr<Strategy> MakeStrategy(const SuccessTrie& trie, const StrategyOptions& options,
                                        uint64_t stream, int32_t explored) {

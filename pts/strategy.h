@@ -7,6 +7,7 @@
 
 #include "data/base/names.h"
 #include "pivotal/search.h"
+#include "pts/strata.h"
 #include "pts/success_trie.h"
 
 namespace pivotal::pts {
@@ -40,6 +41,12 @@ class Strategy {
   // Returns the strategy's estimate of p of a node.
   virtual double Value(int32_t node) const = 0;
 };
+
+// Adds `count` rollouts of a stratum to `plans`, spread over the nodes at which they leave.
+// `stream` keys the strategy's random numbers; those of a stratum go on where earlier rollouts
+// ended.
+void SpreadRollouts(const SuccessTrie& trie, const Strata& strata, int32_t stratum, int32_t count,
+                    double yield, uint64_t stream, std::vector<Strategy::RolloutPlan>& plans);
 
 // `stream` keys the strategy's own random numbers. kPairs takes the tokens of the first `explored`
 // responses for searched. The trie must hold all responses and outlive the
