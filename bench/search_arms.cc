@@ -4,38 +4,48 @@
 #include <fmt/format.h>
 
 namespace pivotal::bench {
+namespace {
+
+// Returns options that search all queries of a world, which were chosen by their truth.
+SearchOptions Wide(SearchOptions options = {}) {
+  options.gap = kGap;
+  options.tolerance = kTolerance;
+  options.min_success = 0.1;
+  options.max_success = 0.9;
+  return options;
+}
+
+// Adds an arm of `kind` for each number of samples.
+void AddSamples(SearchOptions options, StrategyKind kind, std::initializer_list<int32_t> samples,
+                std::vector<Arm>& arms) {
+  options.kind = kind;
+  for (const int32_t count : samples) {
+    options.samples = count;
+    arms.push_back({fmt::format("samples {}", count), options});
+  }
+}
+
+}  // namespace
 
 std::vector<Arm> Arms(bool modest) {
-  SearchOptions base;
-  base.gap = kGap;
-  base.tolerance = kTolerance;
-  base.confirm = 0;        // searches only, makes no pairs
-  base.min_success = 0.1;  // searches all queries: they were chosen by their truth
-  base.max_success = 0.9;
+  SearchOptions base = Wide();
+  base.confirm = 0;  // searches only, makes no pairs
   std::vector<Arm> arms;
   for (double min_yield : {0.01, 0.006, 0.003, 0.0015, 0.001, 0.0007}) {
     base.min_yield = min_yield;
     arms.push_back({fmt::format("min-yield {}", min_yield), base});
   }
-  const auto add = [&](StrategyKind kind, std::initializer_list<int32_t> budgets, int32_t most) {
-    base.kind = kind;
-    for (int32_t samples : budgets) {
-      if (modest && samples > most) continue;
-      base.samples = samples;
-      arms.push_back({fmt::format("samples {}", samples), base});
-    }
-  };
-  add(StrategyKind::kSubdivide, {10, 32, 64, 256}, 64);
-  add(StrategyKind::kSubdivideLength, {10, 32, 64, 256}, 64);
-  add(StrategyKind::kExhaustive, {10, 64}, 10);
+  for (const StrategyKind kind : {StrategyKind::kSubdivide, StrategyKind::kSubdivideLength}) {
+    AddSamples(base, kind, {10, 32, 64}, arms);
+    if (!modest) AddSamples(base, kind, {256}, arms);
+  }
+  AddSamples(base, StrategyKind::kExhaustive, {10}, arms);
+  if (!modest) AddSamples(base, StrategyKind::kExhaustive, {64}, arms);
   return arms;
 }
 
 std::vector<Arm> PairArms() {
-  SearchOptions base;
-  base.gap = kGap;
-  base.min_success = 0.1;
-  base.max_success = 0.9;
+  const SearchOptions base = Wide();
   std::vector<Arm> arms = {{"default", base}};
   SearchOptions options = base;
   options.kind = StrategyKind::kSubdivide;
@@ -48,10 +58,7 @@ std::vector<Arm> PairArms() {
   options.responses = 8;
   arms.push_back({"16 samples, min-yield 0.015, confidence 0.5, 8 responses", options});
   for (const double min_yield : {0.015, 0.03, 0.06}) {
-    options = SearchOptions::ForPairs();
-    options.gap = kGap;
-    options.min_success = 0.1;
-    options.max_success = 0.9;
+    options = Wide(SearchOptions::ForPairs());
     options.min_yield = min_yield;
     arms.push_back({fmt::format("min-yield {}", min_yield), options});
   }
@@ -64,25 +71,15 @@ std::vector<Arm> BorderArms() {
   base.tolerance = kTolerance;
   base.confirm = 0;
   std::vector<Arm> arms;
-  const auto add = [&](StrategyKind kind, std::initializer_list<int32_t> samples) {
-    base.kind = kind;
-    for (const int32_t count : samples) {
-      base.samples = count;
-      arms.push_back({fmt::format("samples {}", count), base});
-    }
-  };
-  add(StrategyKind::kAnchored, {16, 32});
-  add(StrategyKind::kSubdivide, {10, 32});
-  add(StrategyKind::kSubdivideLength, {32});
-  add(StrategyKind::kExhaustive, {10});
+  AddSamples(base, StrategyKind::kAnchored, {16, 32}, arms);
+  AddSamples(base, StrategyKind::kSubdivide, {10, 32}, arms);
+  AddSamples(base, StrategyKind::kSubdivideLength, {32}, arms);
+  AddSamples(base, StrategyKind::kExhaustive, {10}, arms);
   return arms;
 }
 
 std::vector<Arm> BaselineArms() {
-  SearchOptions base;
-  base.gap = kGap;
-  base.min_success = 0.1;
-  base.max_success = 0.9;
+  SearchOptions base = Wide();
   std::vector<Arm> arms;
   const auto add = [&](const std::string& method, const std::string& setting,
                        const SearchOptions& options, const Baseline& baseline) {

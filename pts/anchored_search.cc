@@ -41,7 +41,7 @@ AnchoredSearch::AnchoredSearch(const SuccessTrie& trie, const StrategyOptions& o
                                uint64_t stream)
     : trie_(trie), options_(options), stream_(stream), strata_(trie, options.gap) {
   for (int32_t node = 1; node < trie.size(); ++node)
-    if (1 - trie[node].probability >= options.gap) candidates_.push_back({node});
+    if (trie.CanBePivotal(node, options.gap)) candidates_.push_back({node});
 }
 
 std::vector<Strategy::RolloutPlan> AnchoredSearch::Next() {
@@ -63,11 +63,8 @@ std::vector<int32_t> AnchoredSearch::Pivotal() const {
 
 std::vector<Strategy::RolloutPlan> AnchoredSearch::Explore() {
   JumpModel model(trie_, strata_, options_.gap);
-  double length = 0;
-  for (int32_t r = 0; r < trie_.responses(); ++r)
-    length += static_cast<double>(trie_.Path(r).size() - 1) / trie_.responses();
   std::vector<RolloutPlan> plans;
-  for (const auto& plan : model.Plan(RoundSize(), options_.min_yield / length))
+  for (const auto& plan : model.Plan(RoundSize(), options_.min_yield / trie_.MeanLength()))
     SpreadRollouts(trie_, strata_, plan.stratum, plan.count, plan.yield, stream_, plans);
   MarkSuspects(model);
   Decide();  // for callers of Pivotal() before the test has ended

@@ -21,7 +21,7 @@ double NormalDensity(double x, double variance) {
 
 // Returns P(X > x) for a normal X.
 double UpperTail(double x, double mean, double deviation) {
-  return 0.5 * std::erfc((x - mean) / (deviation * std::numbers::sqrt2));
+  return NormalCdf((mean - x) / deviation);
 }
 
 // Returns the density of the estimate under each component.
@@ -78,7 +78,7 @@ ChangePosterior::ChangePosterior(const SuccessTrie& trie, const Strata& strata, 
   std::vector<int32_t> nodes;
   std::vector<MeasuredChange> changes;
   for (int32_t node = 1; node < trie.size(); ++node) {
-    if (1 - trie[node].probability < gap) continue;
+    if (!trie.CanBePivotal(node, gap)) continue;
     const LinearEstimate change = strata.Change(trie[node].parent, node);
     nodes.push_back(node);
     // A change without any doubt has no terms; the least variance keeps divisions finite.

@@ -19,11 +19,13 @@ Interval WilsonInterval(Estimate estimate, double z) {
   return {none ? 0.0 : std::max(0.0, center - half), all ? 1.0 : std::min(1.0, center + half)};
 }
 
+double NormalCdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }
+
 double NormalQuantile(double p) {
   double low = -40, high = 40;  // bisection to the last bits
   for (int i = 0; i < 100; ++i) {
     const double middle = 0.5 * (low + high);
-    (0.5 * std::erfc(-middle / std::sqrt(2.0)) < p ? low : high) = middle;
+    (NormalCdf(middle) < p ? low : high) = middle;
   }
   return 0.5 * (low + high);
 }

@@ -33,6 +33,9 @@ struct Estimate {
 // [0, 1] without samples.
 Interval WilsonInterval(Estimate estimate, double z = 1.959964);
 
+// Returns P(Z <= z) for a standard normal Z.
+double NormalCdf(double z);
+
 // Returns z with P(Z <= z) = p for a standard normal Z; p in (0, 1).
 double NormalQuantile(double p);
 

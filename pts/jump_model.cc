@@ -155,7 +155,7 @@ std::vector<LeavingPoint> LeavingPoints(const SuccessTrie& trie, const Strata& s
     point.stratum = strata.Of(path[k]);
     const Stratum& stratum = strata.all()[point.stratum];
     const double leave = 1 - trie[path[k + 1]].probability;
-    if (leave >= gap) point.token = path[k + 1];
+    if (trie.CanBePivotal(path[k + 1], gap)) point.token = path[k + 1];
     if (trie[path[k]].children.size() == 1) {
       const Estimate left = strata.Left(point.stratum);
       point.step = {stratum.mass, static_cast<double>(left.successes),

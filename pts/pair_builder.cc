@@ -112,17 +112,24 @@ struct PairToken {
   const PivotalToken* token;
 };
 
-// Returns the tokens that give pairs, whatever max_false_share is.
-std::vector<PairToken> PairTokens(std::span<const QueryTrace> queries, const PairOptions& options) {
+// The tokens that give pairs, and the number of candidates that they are of.
+struct PairTokens {
   std::vector<PairToken> tokens;
+  int64_t candidates = 0;
+};
+
+// Returns the tokens that give pairs, whatever max_false_share is.
+PairTokens AllPairTokens(std::span<const QueryTrace> queries, const PairOptions& options) {
+  PairTokens pairs;
   for (const QueryTrace& query : queries) {
+    pairs.candidates += CandidatesIn(query);
     const auto reasons = WhyNoPairs(query, options);
     for (std::size_t r = 0; r < query.responses.size(); ++r)
       for (std::size_t i = 0; i < reasons[r].size(); ++i)
         if (reasons[r][i] == NoPair::kNone)
-          tokens.push_back({&query, static_cast<int32_t>(r), &query.responses[r].pivotal[i]});
+          pairs.tokens.push_back({&query, static_cast<int32_t>(r), &query.responses[r].pivotal[i]});
   }
-  return tokens;
+  return pairs;
 }
 
 // Returns candidates / (pairs * least evidence): what k pairs are expected to hold of false ones at
@@ -131,15 +138,20 @@ double ShareBound(int64_t candidates, std::size_t pairs, double evidence) {
   return static_cast<double>(candidates) / (static_cast<double>(pairs) * evidence);
 }
 
-// Drops the tokens with least evidence until the bound on false ones is `share`.
-void KeepEvident(int64_t candidates, double share, std::vector<PairToken>& tokens) {
+// Returns the tokens that give pairs: those with least evidence are dropped until the bound on
+// false ones is max_false_share.
+PairTokens KeptPairTokens(std::span<const QueryTrace> queries, const PairOptions& options) {
+  PairTokens pairs = AllPairTokens(queries, options);
+  if (options.max_false_share == 1) return pairs;
   std::vector<double> evidence;
-  for (const PairToken& pair : tokens) evidence.push_back(pair.token->evidence);
+  for (const PairToken& pair : pairs.tokens) evidence.push_back(pair.token->evidence);
   std::ranges::sort(evidence, std::greater<>());
-  while (!evidence.empty() && !(ShareBound(candidates, evidence.size(), evidence.back()) <= share))
+  while (!evidence.empty() && !(ShareBound(pairs.candidates, evidence.size(), evidence.back()) <=
+                                options.max_false_share))
     evidence.pop_back();
   const double least = evidence.empty() ? INFINITY : evidence.back();
-  std::erase_if(tokens, [&](const PairToken& pair) { return pair.token->evidence < least; });
+  std::erase_if(pairs.tokens, [&](const PairToken& pair) { return pair.token->evidence < least; });
+  return pairs;
 }
 
 // A token of a searched response, at which a control pair may stand.
@@ -269,24 +281,15 @@ void PairOptions::Validate() const {
 std::vector<PreferencePair> BuildPairs(std::span<const QueryTrace> queries,
                                        const Tokenizer& tokenizer, const PairOptions& options) {
   options.Validate();
-  auto tokens = PairTokens(queries, options);
-  if (options.max_false_share < 1) {
-    int64_t candidates = 0;
-    for (const QueryTrace& query : queries) candidates += CandidatesIn(query);
-    KeepEvident(candidates, options.max_false_share, tokens);
-  }
   std::vector<PreferencePair> pairs;
-  for (const PairToken& pair : tokens)
+  for (const PairToken& pair : KeptPairTokens(queries, options).tokens)
     pairs.push_back(PairOf(*pair.query, pair.response, *pair.token, tokenizer));
   return pairs;
 }
 
 std::optional<double> FalseShareBound(std::span<const QueryTrace> queries,
                                       const PairOptions& options) {
-  auto tokens = PairTokens(queries, options);
-  int64_t candidates = 0;
-  for (const QueryTrace& query : queries) candidates += CandidatesIn(query);
-  if (options.max_false_share < 1) KeepEvident(candidates, options.max_false_share, tokens);
+  const auto [tokens, candidates] = KeptPairTokens(queries, options);
   if (tokens.empty()) return std::nullopt;
   const auto least = std::ranges::min_element(
       tokens, {}, [](const PairToken& pair) { return pair.token->evidence; });

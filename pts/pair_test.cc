@@ -79,9 +79,8 @@ void PairTest::Read(std::span<const char> chosen, std::span<const char> rejected
   }
   difference_ = static_cast<double>(more) / read_;
   const double z = (c.Mean() - r.Mean() - gap_) / std::sqrt(c.Variance() + r.Variance());
-  const double hope = 0.5 * std::erfc(-z / std::sqrt(2.0));
   const bool knows = Passes() && evidence_.reaches_gap >= kReachesGap;
-  open_ = !knows && hope >= kHopeless && read_ < most_;
+  open_ = !knows && NormalCdf(z) >= kHopeless && read_ < most_;
 }
 
 bool PairTest::Passes() const {

@@ -20,19 +20,14 @@ PairsSearch::PairsSearch(const SuccessTrie& trie, const StrategyOptions& options
       settled_(trie.size(), 0) {
   for (int32_t node = 0; node < trie.size(); ++node)
     settled_[node] = trie[node].response < explored;
-  for (int32_t node = 1; node < trie.size(); ++node)
-    any_candidate_ = any_candidate_ || 1 - trie[node].probability >= options.gap;
-  for (int32_t r = 0; r < trie_.responses(); ++r)
-    length_ += static_cast<double>(trie_.Path(r).size() - 1) / trie_.responses();
 }
 
 std::vector<Strategy::RolloutPlan> PairsSearch::Next() {
-  if (!any_candidate_) return {};
   JumpModel model(trie_, strata_, options_.gap, settled_);
   std::vector<RolloutPlan> plans;
   std::vector<char> asked(trie_.size(), 0);
   for (int32_t node = 1; node < trie_.size(); ++node) {
-    if (proposed_[node] || model.PivotalProbability(node) < kLikely) continue;
+    if (model.PivotalProbability(node) < kLikely) continue;
     const SuccessTrie::Node& parent = trie_[trie_[node].parent];
     const int32_t missing = kLeastLeft - parent.left.samples;
     if (missing <= 0 || parent.leave == 0) {
@@ -42,7 +37,7 @@ std::vector<Strategy::RolloutPlan> PairsSearch::Next() {
       plans.push_back({trie_[node].parent, true, missing, 1});
     }
   }
-  for (const auto& plan : model.Plan(kRound, options_.min_yield / length_)) {
+  for (const auto& plan : model.Plan(kRound, options_.min_yield / trie_.MeanLength())) {
     if (asked[strata_.all()[plan.stratum].nodes.front()]) continue;
     SpreadRollouts(trie_, strata_, plan.stratum, plan.count, plan.yield, stream_, plans);
   }

@@ -28,8 +28,6 @@ class PairsSearch : public Strategy {
   uint64_t stream_;
   Strata strata_;
   std::vector<char> proposed_, settled_;  // for each node
-  bool any_candidate_ = false;
-  double length_ = 0;  // mean number of tokens of a response
 };
 
 }  // namespace pivotal::pts

@@ -160,7 +160,7 @@ int64_t QuerySearch::pairs() const {
         pairs.emplace(trie_[candidate.node].parent, candidate.chosen, candidate.rejected);
     return std::ssize(pairs);
   }
-  return stage_ == Stage::kDone ? PairsIn(trace_) : 0;
+  return pairs_;
 }
 
 void QuerySearch::PlanPrompt() {
@@ -377,11 +377,7 @@ void QuerySearch::ReadTest(Candidate& candidate) {
 bool QuerySearch::Pays() const {
   if (trace_.samples >= options_.samples || std::ssize(trace_.responses) >= options_.responses)
     return false;
-  double length = 0;
-  for (const ResponseTrace& response : trace_.responses)
-    length +=
-        static_cast<double>(response.tokens.size()) / static_cast<double>(trace_.responses.size());
-  return static_cast<double>(pairs() - wave_pairs_) * length >=
+  return static_cast<double>(pairs() - wave_pairs_) * trie_.MeanLength() >=
          min_yield_ * static_cast<double>(generated_ - wave_generated_);
 }
 
@@ -448,6 +444,7 @@ void QuerySearch::Finish() {
       token.gap_evidence = evidence.reaches_gap;
     }
   }
+  pairs_ = PairsIn(trace_);
   stage_ = Stage::kDone;
 }
 

@@ -134,6 +134,7 @@ class QuerySearch {
   std::map<std::vector<TokenId>, std::vector<char>> sides_;
   std::vector<Candidate> candidates_;
   std::set<int32_t> proposed_;  // nodes whose tokens were found pivotal
+  int64_t pairs_ = 0;           // of a query that is done
   double min_yield_;
   bool waiting_ = false;
   // Generated tokens and pairs when the last rollouts of the prompt were asked for.

@@ -10,7 +10,7 @@ namespace {
 bool StandsAlone(const SuccessTrie& trie, int32_t node, double gap) {
   const auto& children = trie[node].children;
   if (children.size() != 1) return true;
-  return 1 - trie[children[0]].probability >= gap;
+  return trie.CanBePivotal(children[0], gap);
 }
 
 // Returns what to guess q to be where only hints are known.

@@ -86,6 +86,12 @@ int32_t SuccessTrie::AddResponse(std::span<const TokenId> tokens, std::span<cons
   return responses() - 1;
 }
 
+double SuccessTrie::MeanLength() const {
+  double length = 0;
+  for (const auto& path : paths_) length += static_cast<double>(path.size() - 1) / responses();
+  return length;
+}
+
 void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
                              std::span<const float> logprobs, bool success, Start start) {
   has_rollouts_ = true;

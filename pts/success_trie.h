@@ -73,6 +73,10 @@ class SuccessTrie {
   // Returns the nodes P_0..P_n of a response.
   std::span<const int32_t> Path(int32_t response) const { return paths_[response]; }
   int32_t responses() const { return static_cast<int32_t>(paths_.size()); }
+  // Returns the mean number of tokens of a response.
+  double MeanLength() const;
+  // Returns true if abs(d) of the node's token may reach `gap`: it is at most 1 - pi.
+  bool CanBePivotal(int32_t node, double gap) const { return 1 - nodes_[node].probability >= gap; }
 
  private:
   std::vector<Node> nodes_ = std::vector<Node>(1);

@@ -112,13 +112,20 @@ void RequireStored(const data::TraceStore& store, int64_t want, const fs::path& 
          want);
 }
 
-// Returns what the run holds of that which `options` limit.
+int64_t TokensOf(const QueryTrace& query) {
+  int64_t tokens = 0;
+  for (const RolloutTrace& rollout : query.rollouts) tokens += std::ssize(rollout.tokens);
+  return tokens;
+}
+
+// Returns what the run holds of that which `options` limit; nothing if they limit nothing.
 RunSoFar SoFar(const fs::path& run, const SearchOptions& options) {
   RunSoFar before;
-  if (options.budget_tokens > 0) before.tokens = GeneratedTokens(run);
-  if (options.pairs > 0)
-    for (const QueryTrace& query : data::TraceStore(run).ReadAll())
-      before.pairs += pts::PairsIn(query);
+  if (options.budget_tokens == 0 && options.pairs == 0) return before;
+  for (const QueryTrace& query : data::TraceStore(run).ReadAll()) {
+    before.tokens += TokensOf(query);
+    before.pairs += pts::PairsIn(query);
+  }
   return before;
 }
 
@@ -437,8 +444,7 @@ std::string SummaryText(const SearchResult& result, const fs::path& run) {
 
 int64_t GeneratedTokens(const fs::path& run) {
   int64_t tokens = 0;
-  for (const QueryTrace& query : data::TraceStore(run).ReadAll())
-    for (const RolloutTrace& rollout : query.rollouts) tokens += std::ssize(rollout.tokens);
+  for (const QueryTrace& query : data::TraceStore(run).ReadAll()) tokens += TokensOf(query);
   return tokens;
 }
 

@@ -32,15 +32,16 @@ struct StrategyOptions {
   // to this many from a prompt, eight at a time: more while it is in doubt about the band or the
   // problem pays.
   int32_t samples = 32;
-  // kAnchored and kPairs alone:
+  // kAnchored alone:
   double tolerance =
       0.05;  // a token whose |delta| is this near to the gap may be decided either way
   double confidence =
       0.95;  // one-sided confidence of |delta| >= gap - tolerance for reported tokens
-  // Stops when generating one response's worth of tokens would decide fewer tokens than this.
-  // kPairs also stops there with a problem that gave fewer pairs for its last tokens.
-  double min_yield = 0.0015;
   int32_t max_rollouts = 1024;  // limit for each response
+  // kAnchored and kPairs stop when generating one response's worth of tokens would decide fewer
+  // tokens than this. kPairs also stops there with a problem that gave fewer pairs for its last
+  // tokens.
+  double min_yield = 0.0015;
   // Throws Error that names the field and its range.
   void Validate() const;
 };

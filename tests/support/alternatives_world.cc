@@ -48,10 +48,7 @@ TableWorld AlternativesWorld(const AlternativesWorldOptions& options) {
       steps.push_back(ManyWays(random, options, 0));
       continue;
     }
-    const double rare = std::pow(10.0, -1.3 - 2.7 * random.Uniform());  // a word of no effect
-    StateStep& step = steps.emplace_back();
-    for (int32_t lane = 0; lane < options.lanes; ++lane)
-      step.rows.push_back({{lane, 0, 1 - rare}, {lane, 1, rare}});
+    steps.push_back(RareWordStep(random, options.lanes));
   }
   const double mean = options.consequential;
   const auto consequential =

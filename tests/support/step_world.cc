@@ -70,6 +70,14 @@ StateStep WordStep(kernels::RandomStream& random, int32_t states, int32_t words)
   return step;
 }
 
+StateStep RareWordStep(kernels::RandomStream& random, int32_t states) {
+  const double rare = std::pow(10.0, -1.3 - 2.7 * random.Uniform());
+  StateStep step;
+  for (int32_t state = 0; state < states; ++state)
+    step.rows.push_back({{state, 0, 1 - rare}, {state, 1, rare}});
+  return step;
+}
+
 std::vector<int32_t> RandomPlaces(kernels::RandomStream& random, int32_t begin, int32_t end,
                                   int32_t count) {
   std::vector<int32_t> places(static_cast<std::size_t>(std::max(0, end - begin)));

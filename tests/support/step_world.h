@@ -35,6 +35,9 @@ std::vector<double> RandomWeights(kernels::RandomStream& random, int32_t count, 
 // weights, the same for all states.
 StateStep WordStep(kernels::RandomStream& random, int32_t states, int32_t words);
 
+// Returns a step at which every state stays as it is and rarely takes another word.
+StateStep RareWordStep(kernels::RandomStream& random, int32_t states);
+
 // Returns `count` different numbers of [begin, end), ascending; all of them if there are fewer.
 std::vector<int32_t> RandomPlaces(kernels::RandomStream& random, int32_t begin, int32_t end,
                                   int32_t count);

@@ -39,10 +39,7 @@ TableWorld StrategyWorld(const StrategyWorldOptions& options) {
       steps.push_back(WordStep(random, states, 3));
       continue;
     }
-    const double rare = std::pow(10.0, -1.3 - 2.7 * random.Uniform());  // a word of no effect
-    StateStep& step = steps.emplace_back();
-    for (int32_t state = 0; state < states; ++state)
-      step.rows.push_back({{state, 0, 1 - rare}, {state, 1, rare}});
+    steps.push_back(RareWordStep(random, states));
   }
   const auto choice = static_cast<int32_t>(random.Below(std::max(1, last / 10)));
   const auto weights = RandomWeights(random, options.strategies, 1.0);
