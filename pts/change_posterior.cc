@@ -39,6 +39,12 @@ double Sum(const Component& values) {
   return sum;
 }
 
+ChangePrior PriorOf(const std::vector<std::pair<int32_t, MeasuredChange>>& changes) {
+  std::vector<MeasuredChange> measured;
+  for (const auto& [node, change] : changes) measured.push_back(change);
+  return ChangePrior(measured);
+}
+
 }  // namespace
 
 ChangePrior::ChangePrior(std::span<const MeasuredChange> changes)
@@ -73,20 +79,26 @@ double ChangePrior::Reaches(const MeasuredChange& change, double gap) const {
   return reaches / sum;
 }
 
-ChangePosterior::ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap)
-    : pivotal_(trie.size(), 0.0) {
-  std::vector<int32_t> nodes;
-  std::vector<MeasuredChange> changes;
+std::vector<std::pair<int32_t, MeasuredChange>> ChangesOf(const SuccessTrie& trie,
+                                                          const Strata& strata, double gap) {
+  std::vector<std::pair<int32_t, MeasuredChange>> changes;
   for (int32_t node = 1; node < trie.size(); ++node) {
     if (!trie.CanBePivotal(node, gap)) continue;
     const LinearEstimate change = strata.Change(trie[node].parent, node);
-    nodes.push_back(node);
     // A change without any doubt has no terms; the least variance keeps divisions finite.
-    changes.push_back({change.Mean(), change.Variance() + 1e-9});
+    changes.push_back({node, {change.Mean(), change.Variance() + 1e-9}});
   }
-  const ChangePrior prior(changes);
-  for (std::size_t i = 0; i < nodes.size(); ++i)
-    pivotal_[nodes[i]] = prior.Reaches(changes[i], gap);
+  return changes;
+}
+
+ChangePosterior::ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap)
+    : ChangePosterior(trie, strata, gap, PriorOf(ChangesOf(trie, strata, gap))) {}
+
+ChangePosterior::ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap,
+                                 const ChangePrior& prior)
+    : pivotal_(trie.size(), 0.0) {
+  for (const auto& [node, change] : ChangesOf(trie, strata, gap))
+    pivotal_[node] = prior.Reaches(change, gap);
 }
 
 }  // namespace pivotal::pts
