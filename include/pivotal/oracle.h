@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -82,6 +83,13 @@ class Oracle {
   // Returns false if `answer` holds nothing to compare, so that every response would fail. Check it
   // before a search.
   virtual bool CanRead(std::string_view answer) const = 0;
+  // Returns the answer that a response states, as a short text: "72", "B", "3/4"; "" if it states
+  // none that the oracle can read. Returns nullopt if the oracle compares no texts, as those that
+  // run programs: it knows right and wrong alone. Throws NoVerdict as Judge() does.
+  virtual std::optional<std::string> Answer(std::string_view response) const;
+  // Returns true if the oracle takes two answers of Answer(), neither of them "", for the same.
+  // That need not carry over: "3" is the same as "3 hours" and as "3 minutes".
+  virtual bool SameAnswer(std::string_view a, std::string_view b) const { return a == b; }
 };
 
 // Makes an oracle by name.

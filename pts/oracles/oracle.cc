@@ -9,6 +9,8 @@
 
 namespace pivotal {
 
+std::optional<std::string> Oracle::Answer(std::string_view) const { return std::nullopt; }
+
 std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options) {
   constexpr std::string_view kCommand = "command:", kRegex = "regex:";
   options.Validate();

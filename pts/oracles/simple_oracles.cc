@@ -153,6 +153,10 @@ class ReadingOracle : public Oracle {
     return want && said && response_(*said) == want;
   }
   bool CanRead(std::string_view answer) const override { return answer_(answer).has_value(); }
+  std::optional<std::string> Answer(std::string_view response) const override {
+    const auto said = data::FinalResponse(response);
+    return said ? response_(*said).value_or("") : "";
+  }
 
  private:
   Reader response_, answer_;
@@ -170,6 +174,15 @@ class NumericOracle : public Oracle {
     return got && SameQuantity(*want, *got);
   }
   bool CanRead(std::string_view answer) const override { return Read(answer).has_value(); }
+  std::optional<std::string> Answer(std::string_view response) const override {
+    const auto said = data::FinalResponse(response);
+    const auto got = said ? Read(*said) : std::nullopt;
+    return got ? TextOf(*got) : "";
+  }
+  bool SameAnswer(std::string_view a, std::string_view b) const override {
+    const auto x = LastQuantity(a), y = LastQuantity(b);
+    return x && y && SameQuantity(*x, *y);
+  }
 
  private:
   static std::optional<Quantity> Read(std::string_view text) {

@@ -391,6 +391,19 @@ std::optional<std::string> ReadReference(std::string_view answer) {
   return Read(text);
 }
 
+// Returns one text for all ways to write a plain rational number; other answers as they stand. A
+// number with a unit, in percent or with commas says more than its value.
+std::string OneSpelling(const std::string& answer) {
+  const auto tree = HasGroupComma(answer) ? std::nullopt : ParseMath(answer);
+  if (!tree || AnyNode(*tree, [](const MathNode& node) {
+        return node.kind == MathKind::kUnit || node.kind == MathKind::kPercent ||
+               node.kind == MathKind::kDegrees || node.kind == MathKind::kBased;
+      }))
+    return answer;
+  const auto value = ExactValue(*tree);
+  return value ? value->str() : answer;
+}
+
 }  // namespace
 
 bool SameMathText(std::string_view a, std::string_view b) {
@@ -413,6 +426,16 @@ bool MathOracle::Judge(const Attempt& attempt) const {
 
 bool MathOracle::CanRead(std::string_view answer) const {
   return ReadReference(answer).has_value();
+}
+
+std::optional<std::string> MathOracle::Answer(std::string_view response) const {
+  const auto said = data::FinalResponse(response);
+  const auto answer = said ? Read(*said) : std::nullopt;
+  return answer ? OneSpelling(*answer) : "";
+}
+
+bool MathOracle::SameAnswer(std::string_view a, std::string_view b) const {
+  return SameMathText(a, b);
 }
 
 }  // namespace pivotal::pts

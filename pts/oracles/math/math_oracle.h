@@ -20,6 +20,8 @@ class MathOracle : public Oracle {
  public:
   bool Judge(const Attempt& attempt) const override;
   bool CanRead(std::string_view answer) const override;
+  std::optional<std::string> Answer(std::string_view response) const override;
+  bool SameAnswer(std::string_view a, std::string_view b) const override;
 };
 
 // Compares two answers as the oracle does, without looking for them in a text. Their order does not

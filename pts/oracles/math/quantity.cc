@@ -340,6 +340,19 @@ std::optional<Quantity> LastQuantity(std::string_view text) {
   return QuantityReader(plain).Last();
 }
 
+std::string TextOf(const Quantity& quantity) {
+  std::string text = quantity.value.str();
+  if (!quantity.unit) return text;
+  std::string_view name;  // the longest word: a sign such as "$" stands before a number
+  for (const auto& [word, entry] : Table()) {
+    const bool fits = entry.dimension == quantity.unit->dimension &&
+                      Rational(entry.over, entry.under) == quantity.unit->factor;
+    if (!fits || !std::ranges::all_of(word, IsLetter)) continue;
+    if (word.size() > name.size() || (word.size() == name.size() && word < name)) name = word;
+  }
+  return text.append(" ").append(name);
+}
+
 bool SameQuantity(const Quantity& a, const Quantity& b) {
   if (!a.unit || !b.unit) return a.value == b.value;
   return a.unit->dimension == b.unit->dimension &&

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "pts/oracles/math/number.h"
@@ -33,6 +34,10 @@ std::optional<Unit> FindUnit(std::string_view word);
 // Exponents of units ("5 m^2") are no numbers. Returns nullopt if there is no number or it is too
 // large.
 std::optional<Quantity> LastQuantity(std::string_view text);
+
+// Returns a text that LastQuantity() reads as this quantity, one text for one value and unit: "72",
+// "3/4", "3 hour".
+std::string TextOf(const Quantity& quantity);
 
 // Returns true if the numbers are equal. If both sides have a known unit, the units count: 3 hours
 // are 180 minutes, but neither 3 minutes nor 3 km. Percent is a unit too, so 50% is 50 and 50

@@ -273,5 +273,73 @@ TEST_P(Gsm8kTest, AChangedFinalNumberFails) {
 
 INSTANTIATE_TEST_SUITE_P(Oracles, Gsm8kTest, ::testing::Values("hash", "last-number", "numeric"));
 
+// Returns what an oracle reads as the answer of a response; "-" for an oracle that reads none.
+std::string AnswerOf(std::string_view oracle, std::string_view response) {
+  return MakeOracle(oracle)->Answer(response).value_or("-");
+}
+
+TEST(Answer, IsWhatAResponseStatesInOneSpelling) {
+  EXPECT_EQ(AnswerOf("last-number", "So $1,234.50"), "1234.5");
+  EXPECT_EQ(AnswerOf("hash", "12 - 5 = 7\n#### 07 apples"), "7");
+  EXPECT_EQ(AnswerOf("exact", " a b\n"), "a b");
+  EXPECT_EQ(AnswerOf("choice", "The answer is (b)."), "B");
+  EXPECT_EQ(AnswerOf("regex:answer: *(\\w+)", "answer: x, answer: yes"), "yes");
+  for (const char* half : {"#### 3/6", "It is 0.50", "\\boxed{\\frac{1}{2}}"})
+    EXPECT_EQ(AnswerOf("numeric", half), "1/2") << half;
+  EXPECT_EQ(AnswerOf("numeric", "It takes 3 hours."), "3 hour");
+  EXPECT_EQ(AnswerOf("numeric", "It costs $72."), "72 dollar");
+  EXPECT_EQ(AnswerOf("math", "So $x$ is $\\frac{6}{8}$."), "3/4");
+  EXPECT_EQ(AnswerOf("math", "The answer is 0.75."), "3/4");
+  EXPECT_EQ(AnswerOf("math", "\\boxed{x^2}"), "x^2");
+  EXPECT_EQ(AnswerOf("math", "\\boxed{50\\%}"), "50\\%");
+}
+
+TEST(Answer, IsEmptyWhereAResponseStatesNone) {
+  for (const char* oracle : {"numeric", "last-number", "hash", "choice", "regex:(\\d+)"})
+    EXPECT_EQ(AnswerOf(oracle, "I do not know"), "") << oracle;
+  EXPECT_EQ(AnswerOf("exact", " \n"), "");
+  EXPECT_EQ(AnswerOf("math", "\\boxed{}"), "");
+  // What a model thinks is no answer.
+  for (const char* oracle : {"numeric", "math", "last-number", "exact"})
+    EXPECT_EQ(AnswerOf(oracle, "<think>It is 7"), "") << oracle;
+}
+
+TEST(Answer, IsUnknownToOraclesThatRunPrograms) {
+  EXPECT_EQ(AnswerOf("code", "print(7)"), "-");
+  EXPECT_EQ(AnswerOf("command:cat", "7"), "-");
+}
+
+// The answers of right responses are those that the oracle takes for the reference, whose own
+// answer is read in the same way.
+TEST(SameAnswer, AgreesWithTheVerdict) {
+  const std::vector<std::string> texts = {
+      "#### 3",  "#### 3.0",   "#### 180 minutes", "#### 3 hours",  "#### 6/2",
+      "#### -3", "#### 1,000", "#### 50%",         "#### 50",       "#### 0.5",
+      "#### 1/2", "(B)",       "#### $3",          "#### 3 minutes"};
+  for (const char* name : {"numeric", "last-number", "hash", "exact", "choice"}) {
+    const auto oracle = MakeOracle(name);
+    for (const std::string& reference : texts) {
+      for (const std::string& response : texts) {
+        const std::string a = *oracle->Answer(reference), b = *oracle->Answer(response);
+        const bool same = !a.empty() && !b.empty() && oracle->SameAnswer(a, b);
+        EXPECT_EQ(same, oracle->Judge({"", reference, response}))
+            << name << ": " << reference << " and " << response;
+      }
+    }
+  }
+  const std::vector<std::string> formulas = {
+      "3/4", "0.75", "\\frac{3}{4}", "75\\%", "x^2+1", "1+x^2", "1,000", "1000",
+      "5 cm", "5",   "50 mm",         "(1,2)",  "204_5", "204",   "\\sqrt{4}"};
+  const auto math = MakeOracle("math");
+  for (const std::string& reference : formulas) {
+    for (const std::string& response : formulas) {
+      const auto boxed = [](const std::string& text) { return "\\boxed{" + text + "}"; };
+      const std::string a = *math->Answer(boxed(reference)), b = *math->Answer(boxed(response));
+      EXPECT_EQ(math->SameAnswer(a, b), math->Judge({"", boxed(reference), boxed(response)}))
+          << a << " and " << b;
+    }
+  }
+}
+
 }  // namespace
 }  // namespace pivotal::pts
