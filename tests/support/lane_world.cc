@@ -20,6 +20,7 @@ class Builder {
   TokenId Id(int32_t step, int32_t lane, int32_t word) const {
     return 1 + (step * options_.lanes + lane) * kWords + word;
   }
+  TokenId Answer(int32_t lane) const { return Id(options_.length - 1, lane, 0); }
   TokenId End(bool right) const { return Id(options_.length - 1, 0, 0) + (right ? 0 : 1); }
 
   enum class Kind { kPlain, kSwitch, kWords };
@@ -58,7 +59,9 @@ class Builder {
 
 TableWorld LaneWorld(const LaneWorldOptions& options) {
   Builder builder(options);
-  std::vector<std::vector<Move>> moves(builder.End(false) + 1);
+  const bool answers = options.answer >= 0;
+  std::vector<std::vector<Move>> moves(
+      (answers ? builder.Answer(options.lanes - 1) : builder.End(false)) + 1);
   moves[0] = builder.Row(Builder::Kind::kSwitch, 0, builder.RandomLane());
   for (int32_t step = 1; step < options.length - 1; ++step) {
     const auto kind = builder.RandomKind();
@@ -69,8 +72,13 @@ TableWorld LaneWorld(const LaneWorldOptions& options) {
   }
   for (int32_t lane = 0; lane < options.lanes; ++lane)
     for (int32_t word = 0; word < kWords; ++word)
-      moves[builder.Id(options.length - 2, lane, word)] = {{builder.End(lane % 2 == 0), 1.0}};
-  return {std::move(moves), builder.End(true)};
+      moves[builder.Id(options.length - 2, lane, word)] = {
+          {answers ? builder.Answer(lane) : builder.End(lane % 2 == 0), 1.0}};
+  return {std::move(moves), answers ? builder.Answer(options.answer) : builder.End(true)};
+}
+
+TokenId AnswerOfLane(const LaneWorldOptions& options, int32_t lane) {
+  return Builder(options).Answer(lane);
 }
 
 }  // namespace pivotal::testing

@@ -60,12 +60,18 @@ struct LaneWorldOptions {
   double switches = 6;   // mean number of forks that choose between lanes; other forks choose words
   int32_t lanes = 4;     // courses that a response may take; responses in even lanes succeed
   uint64_t seed = 1;
+  // -1: a response ends in "right" or "wrong". Otherwise each lane ends in an answer of its own,
+  // a token, and responses in lane `answer` succeed. The other draws are the same.
+  int32_t answer = -1;
 };
 
 // Returns a world with long responses in which few tokens matter. A response is in one of several
 // lanes at each step. Most steps have one likely token. At a fork the policy chooses between words
 // of the same meaning, or between lanes. The lane in which a response ends decides its verdict.
 TableWorld LaneWorld(const LaneWorldOptions& options);
+
+// Returns the token in which the responses in a lane end, if each lane has an answer of its own.
+TokenId AnswerOfLane(const LaneWorldOptions& options, int32_t lane);
 
 struct RareWorldOptions {
   int32_t length = 100;              // tokens of a response, EOS included

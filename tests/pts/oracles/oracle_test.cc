@@ -313,9 +313,9 @@ TEST(Answer, IsUnknownToOraclesThatRunPrograms) {
 // answer is read in the same way.
 TEST(SameAnswer, AgreesWithTheVerdict) {
   const std::vector<std::string> texts = {
-      "#### 3",  "#### 3.0",   "#### 180 minutes", "#### 3 hours",  "#### 6/2",
-      "#### -3", "#### 1,000", "#### 50%",         "#### 50",       "#### 0.5",
-      "#### 1/2", "(B)",       "#### $3",          "#### 3 minutes"};
+      "#### 3",   "#### 3.0",   "#### 180 minutes", "#### 3 hours",  "#### 6/2",
+      "#### -3",  "#### 1,000", "#### 50%",         "#### 50",       "#### 0.5",
+      "#### 1/2", "(B)",        "#### $3",          "#### 3 minutes"};
   for (const char* name : {"numeric", "last-number", "hash", "exact", "choice"}) {
     const auto oracle = MakeOracle(name);
     for (const std::string& reference : texts) {
@@ -328,8 +328,8 @@ TEST(SameAnswer, AgreesWithTheVerdict) {
     }
   }
   const std::vector<std::string> formulas = {
-      "3/4", "0.75", "\\frac{3}{4}", "75\\%", "x^2+1", "1+x^2", "1,000", "1000",
-      "5 cm", "5",   "50 mm",         "(1,2)",  "204_5", "204",   "\\sqrt{4}"};
+      "3/4",  "0.75", "\\frac{3}{4}", "75\\%", "x^2+1", "1+x^2", "1,000",    "1000",
+      "5 cm", "5",    "50 mm",        "(1,2)", "204_5", "204",   "\\sqrt{4}"};
   const auto math = MakeOracle("math");
   for (const std::string& reference : formulas) {
     for (const std::string& response : formulas) {
