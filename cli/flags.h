@@ -44,6 +44,7 @@ void AddSearch(CLI::App& app);
 void AddMerge(CLI::App& app);
 void AddPairs(CLI::App& app);
 void AddCurve(CLI::App& app);
+void AddAnswers(CLI::App& app);
 void AddShow(CLI::App& app);
 void AddReport(CLI::App& app);
 void AddExport(CLI::App& app);

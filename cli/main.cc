@@ -37,6 +37,7 @@ int Run(int argc, char** argv) {
   AddMerge(app);
   AddPairs(app);
   AddCurve(app);
+  AddAnswers(app);
   AddShow(app);
   AddReport(app);
   AddExport(app);

@@ -1,4 +1,4 @@
-// Apache-2.0. pivotal curve, pivotal show, pivotal report
+// Apache-2.0. pivotal curve, pivotal answers, pivotal show, pivotal report
 #include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -13,6 +13,7 @@
 #include "data/base/file_sink.h"
 #include "experiments/report/report.h"
 #include "experiments/report/response_view.h"
+#include "experiments/search/run_answers.h"
 #include "experiments/search/run_curves.h"
 #include "model/memory.h"
 
@@ -34,6 +35,18 @@ void RunCurve(experiments::CurveSettings settings) {
   fmt::print("{} responses, {} {}s, {} with a change of the gap or more; in {}\n",
              summary.responses, summary.units, settings.granularity, summary.reaching,
              settings.output.string());
+}
+
+void RunAnswers(experiments::AnswerSettings settings) {
+  if (settings.output.empty()) settings.output = settings.run / "answers.jsonl";
+  data::RequireAbsent(settings.output);
+  ConsoleProgress progress;
+  const auto summary = experiments::WriteAnswers(settings, progress);
+  fmt::print(
+      "{} responses; {} change points of {} or more, {} of them at tokens that are not "
+      "pivotal; {} of {} pivotal tokens have paraphrases; in {}\n",
+      summary.responses, summary.changes, summary.gap, summary.unseen, summary.paraphrased,
+      summary.pivotal, settings.output.string());
 }
 
 struct ReportFlags {
@@ -64,6 +77,28 @@ void AddCurve(CLI::App& app) {
                   "file to write, one JSON object per token or sentence (default: "
                   "RUN/curve-GRANULARITY.jsonl)");
   sub->callback([settings] { RunCurve(*settings); });
+}
+
+void AddAnswers(CLI::App& app) {
+  auto* sub = app.add_subcommand(
+      "answers",
+      "Write how the answers of rollouts change along the responses of a run: their distribution "
+      "after every token, change points, and alternatives grouped by what they mean for the "
+      "answer; needs only the model's tokenizer");
+  auto settings = std::make_shared<experiments::AnswerSettings>();
+  sub->add_option("run", settings->run, "run folder of pivotal search")->required();
+  sub->add_option("--problem", settings->problems,
+                  "id of a problem whose responses are written; can be given several times "
+                  "(default: all)")
+      ->allow_extra_args(false)
+      ->take_all();
+  sub->add_option("--gap", settings->gap,
+                  "smallest change of a change point: the total variation between the answers "
+                  "before and after its token (default: the --gap of the search)")
+      ->check(Interval("(0, 1)"));
+  sub->add_option("--output", settings->output,
+                  "file to write, one JSON object per token (default: RUN/answers.jsonl)");
+  sub->callback([settings] { RunAnswers(*settings); });
 }
 
 void AddShow(CLI::App& app) {

@@ -250,6 +250,13 @@ std::vector<int32_t> GroupByAnswer(std::span<const AnswerCounts> items,
   return group_of;
 }
 
+double AnswerForks::ParaphraseProbability() const {
+  double probability = 0;
+  for (const GroupedToken& token : groups[0].tokens)
+    if (token.token != own) probability += token.probability;
+  return probability;
+}
+
 AnswerForks GroupAlternatives(const QueryTrace& trace, const AnswerTable& table,
                               const AnswerStrata& strata, int32_t node) {
   std::vector<GroupedToken> tokens = TokensAt(trace, table, strata, node);
@@ -258,6 +265,7 @@ AnswerForks GroupAlternatives(const QueryTrace& trace, const AnswerTable& table,
   std::vector<double> same;
   const std::vector<int32_t> group_of = GroupByAnswer(items, &same);
   AnswerForks forks;
+  forks.own = strata.trie()[node].token;
   forks.groups.resize(static_cast<std::size_t>(*std::ranges::max_element(group_of)) + 1);
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     AnswerGroup& group = forks.groups[static_cast<std::size_t>(group_of[i])];
@@ -271,7 +279,8 @@ AnswerForks GroupAlternatives(const QueryTrace& trace, const AnswerTable& table,
     std::ranges::stable_sort(group.tokens, std::greater<>(), &GroupedToken::probability);
   std::ranges::stable_sort(forks.groups.begin() + 1, forks.groups.end(), std::greater<>(),
                            &AnswerGroup::probability);
-  forks.without = strata.WithoutToken(node);
+  // A token of probability 1 has no others.
+  if (strata.trie()[node].probability < 1) forks.without = strata.WithoutToken(node);
   forks.other = WithoutGroup(strata, node, forks.groups, forks.other_probability);
   return forks;
 }

@@ -44,15 +44,18 @@ struct AnswerGroup {
 
 // What may stand at the place of a token t_k of a response.
 struct AnswerForks {
+  TokenId own = -1;                 // t_k
   std::vector<AnswerGroup> groups;  // the group of t_k first, the others by probability
-  AnswerEstimate without;           // q_k: another token than t_k
+  AnswerEstimate without;           // q_k: another token than t_k; no terms if pi_k is 1
   // q_k without paraphrases: a token that is not in the group of t_k. No terms and no probability
   // where rollouts met no such token.
   AnswerEstimate other;
   double other_probability = 0;  // of such a token
 
-  // Returns the number of tokens that mean the same as t_k; kRareTokens count as one.
-  int32_t Paraphrases() const { return static_cast<int32_t>(groups[0].tokens.size()) - 1; }
+  // Returns the probability of the other tokens that mean the same as t_k, its paraphrases.
+  double ParaphraseProbability() const;
+  // Returns true if paraphrases are worth telling: one token in a hundred or more.
+  bool HasParaphrases() const { return ParaphraseProbability() >= 0.01; }
 };
 
 // Groups t_k of a node with the tokens that rollouts took in its place and those of other responses

@@ -62,27 +62,40 @@ WrongClasses ClassesOf(const std::vector<Judged>& all, const AnswerReader& reade
   return wrong;
 }
 
+// Returns the wrong answers that a table keeps, most frequent first.
+std::vector<std::size_t> KeptOf(const QueryTrace& trace, const std::vector<Judged>& all,
+                                const WrongClasses& wrong, std::size_t most) {
+  std::vector<char> of_response(wrong.classes.size(), 0);
+  for (std::size_t i = 0; i < trace.responses.size(); ++i)
+    if (!all[i].right && !all[i].text.empty()) of_response[wrong.of_text.at(all[i].text)] = 1;
+  std::vector<std::size_t> kept(wrong.classes.size());
+  for (std::size_t i = 0; i < kept.size(); ++i) kept[i] = i;
+  const auto rollouts = [&](std::size_t i) { return wrong.classes[i].rollouts; };
+  std::ranges::stable_sort(kept, std::greater<>(), rollouts);
+  std::ranges::stable_sort(kept, std::greater<>(), [&](std::size_t i) { return of_response[i]; });
+  kept.resize(std::min(kept.size(), most));
+  std::ranges::stable_sort(kept, std::greater<>(), rollouts);
+  return kept;
+}
+
 // Maps what was judged to answers; `all` holds the responses, then the rollouts.
 AnswerTable TableOf(const QueryTrace& trace, const std::vector<Judged>& all,
                     const AnswerReader& reader, int32_t most) {
   AnswerTable table;
   const auto right = ByFrequency(all, true);
   table.answers.push_back({AnswerKind::kStated, right.empty() ? "" : right[0].first, true, 0});
-  WrongClasses wrong = ClassesOf(all, reader);
-  std::vector<std::size_t> order(wrong.classes.size());
-  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
-  std::ranges::stable_sort(order, std::greater<>(),
-                           [&](std::size_t i) { return wrong.classes[i].rollouts; });
-  std::vector<int32_t> answer_of(order.size(), -1);  // -1: one of the rare ones
-  for (std::size_t i = 0; i < std::min(order.size(), static_cast<std::size_t>(most)); ++i) {
-    answer_of[order[i]] = table.size();
-    table.answers.push_back({AnswerKind::kStated, wrong.classes[order[i]].text, false, 0});
+  const WrongClasses wrong = ClassesOf(all, reader);
+  const std::vector<std::size_t> kept = KeptOf(trace, all, wrong, static_cast<std::size_t>(most));
+  std::vector<int32_t> answer_of(wrong.classes.size(), -1);  // -1: one of the rare ones
+  for (const std::size_t i : kept) {
+    answer_of[i] = table.size();
+    table.answers.push_back({AnswerKind::kStated, wrong.classes[i].text, false, 0});
   }
   const auto add = [&](AnswerKind kind, bool occurs) {
     if (occurs) table.answers.push_back({kind, "", false, 0});
     return occurs ? table.size() - 1 : -1;
   };
-  const int32_t other = add(AnswerKind::kOther, order.size() > static_cast<std::size_t>(most));
+  const int32_t other = add(AnswerKind::kOther, kept.size() < answer_of.size());
   const int32_t none = add(AnswerKind::kNone, std::ranges::any_of(all, [](const Judged& judged) {
                              return !judged.right && judged.text.empty();
                            }));
@@ -90,7 +103,7 @@ AnswerTable TableOf(const QueryTrace& trace, const std::vector<Judged>& all,
     int32_t answer = 0;
     if (!all[i].right && all[i].text.empty()) answer = none;
     if (!all[i].right && !all[i].text.empty()) {
-      answer = answer_of[wrong.of_text[all[i].text]];
+      answer = answer_of[wrong.of_text.at(all[i].text)];
       if (answer < 0) answer = other;
     }
     table.answers[static_cast<std::size_t>(answer)].rollouts += all[i].rollouts;

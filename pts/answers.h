@@ -35,9 +35,9 @@ struct AnswerReader {
 
 // The answers of one query. Answer 0 is the right one, even if nothing states it: the oracle takes
 // every right response for the reference. The wrong ones follow, most frequent first, at most
-// `most` of them; then kOther and kNone where they occur. Responses whose verdicts differ never
-// share an answer. Of wrong answers each joins the first, that is the most frequent, answer that it
-// is the same as.
+// `most` of them, with those of the searched responses among them; then kOther and kNone where they
+// occur. Responses whose verdicts differ never share an answer. Of wrong answers each joins the
+// first, that is the most frequent, answer that it is the same as.
 struct AnswerTable {
   std::vector<Answer> answers;
   std::vector<int32_t> of_response, of_rollout;  // an answer of each, by their order in the trace
@@ -45,7 +45,7 @@ struct AnswerTable {
   int32_t size() const { return static_cast<int32_t>(answers.size()); }
 };
 
-inline constexpr int32_t kMostWrongAnswers = 6;
+inline constexpr int32_t kMostWrongAnswers = 8;
 
 // Reads the answers of a stored query. The tokens before a rollout's own are those of its response
 // and its forced token.

@@ -11,7 +11,10 @@
 #include "data/base/error.h"
 #include "data/base/text.h"
 #include "data/traces/trace_store.h"
+#include "experiments/search/run_answers.h"
 #include "experiments/search/run_config.h"
+#include "pts/answer_groups.h"
+#include "pts/answer_strata.h"
 #include "pts/estimate.h"
 
 namespace pivotal::experiments {
@@ -161,11 +164,14 @@ std::string MarkedText(const ResponseTrace& response, const Tokenizer& tokenizer
 }
 
 std::string PivotalLines(const ResponseTrace& response, const Tokenizer& tokenizer, double gap,
-                         std::span<const pts::NoPair> no_pairs) {
+                         std::span<const pts::NoPair> no_pairs,
+                         std::span<const std::string> below) {
   std::string text;
-  for (std::size_t i = 0; i < response.pivotal.size(); ++i)
+  for (std::size_t i = 0; i < response.pivotal.size(); ++i) {
     text += PivotalLine(response, response.pivotal[i], tokenizer,
                         pts::TextOf(no_pairs[i], response.pivotal[i], {.gap = gap}));
+    if (!below.empty()) text += below[i];
+  }
   return text;
 }
 
@@ -194,8 +200,91 @@ std::string ProblemTable(const std::vector<QueryTrace>& traces, const ViewOption
   return text;
 }
 
+// Writes what may stand in place of a token, a line for each group of tokens that mean the same for
+// the answer: the tokens with their probability together, and the answers after them.
+class GroupLines {
+ public:
+  GroupLines(const QueryTrace& query, const AnswersOfRun& answers, double gap,
+             const Tokenizer& tokenizer)
+      : query_(query),
+        table_(answers.Read(query)),
+        strata_(query, table_, gap),
+        tokenizer_(tokenizer) {}
+
+  // Returns the lines of each pivotal token of a response.
+  std::vector<std::string> Of(int32_t response) const {
+    std::vector<std::string> lines;
+    for (const PivotalToken& token : query_.responses[static_cast<std::size_t>(response)].pivotal) {
+      const int32_t node = strata_.trie().Path(response)[static_cast<std::size_t>(token.position)];
+      lines.push_back(TextOf(GroupAlternatives(query_, table_, strata_, node)));
+    }
+    return lines;
+  }
+
+ private:
+  static constexpr std::size_t kShown = 3;  // groups, tokens of a group, answers after it
+  static constexpr double kLeastShown = 0.01;
+
+  std::string TextOf(const pts::AnswerForks& forks) const {
+    std::string text;
+    std::size_t shown = 0;
+    for (const pts::AnswerGroup& group : forks.groups) {
+      const bool own = &group == forks.groups.data();
+      if (shown >= kShown || (!own && group.probability < kLeastShown)) continue;
+      text += fmt::format("      {:<6} {}\n", own ? "same" : "other", Line(group));
+      ++shown;
+    }
+    if (forks.HasParaphrases() && forks.other_probability > 0)
+      text += fmt::format(
+          "      with another token p(success) {:.2f}, with one of another meaning {:.2f}\n",
+          forks.without.Mean()[0], forks.other.Mean()[0]);
+    return shown > 1 || forks.HasParaphrases() ? text : "";
+  }
+
+  std::string Line(const pts::AnswerGroup& group) const {
+    std::string tokens;
+    for (std::size_t i = 0; i < std::min(group.tokens.size(), kShown); ++i) {
+      const TokenId token = group.tokens[i].token;
+      tokens += i == 0 ? "" : ", ";
+      tokens += token == pts::kRareTokens ? "rarer tokens"
+                                          : fmt::format("'{}'", CellOf(tokenizer_, token).text);
+    }
+    if (group.tokens.size() > kShown)
+      tokens += fmt::format(", {} more", group.tokens.size() - kShown);
+    return fmt::format("{} {:.0f}%: {}", tokens, 100 * group.probability, Answers(group.counts));
+  }
+
+  // Returns the answers of rollouts with their shares, most frequent first.
+  std::string Answers(const pts::AnswerCounts& counts) const {
+    std::vector<std::size_t> order;
+    double sum = 0;
+    for (std::size_t a = 0; a < counts.size(); ++a) {
+      order.push_back(a);
+      sum += counts[a];
+    }
+    std::erase_if(order, [&](std::size_t a) { return counts[a] < kLeastShown * sum || sum == 0; });
+    std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t a) { return counts[a]; });
+    std::string text = order.empty() ? "no rollouts" : "";
+    for (std::size_t i = 0; i < std::min(order.size(), kShown); ++i)
+      text += fmt::format("{}{} {:.0f}%", i == 0 ? "" : ", ", Name(table_.answers[order[i]]),
+                          100 * counts[order[i]] / sum);
+    return text;
+  }
+
+  static std::string Name(const pts::Answer& answer) {
+    if (answer.kind == pts::AnswerKind::kNone) return "no answer";
+    if (answer.kind == pts::AnswerKind::kOther) return "other answers";
+    return Beginning(answer.text, 24);
+  }
+
+  const QueryTrace& query_;
+  pts::AnswerTable table_;
+  pts::AnswerStrata strata_;
+  const Tokenizer& tokenizer_;
+};
+
 std::string ProblemView(const QueryTrace& query, const Tokenizer& tokenizer,
-                        const ViewOptions& options) {
+                        const AnswersOfRun& answers, const ViewOptions& options) {
   std::string text = fmt::format("{}: {}\nanswer {}\n", data::Visible(query.id, ""),
                                  data::Visible(query.question), data::Visible(query.answer));
   if (query.samples > 0)
@@ -203,12 +292,14 @@ std::string ProblemView(const QueryTrace& query, const Tokenizer& tokenizer,
                         pts::Estimate{query.samples, query.successes}.Mean(), query.successes,
                         query.samples, query.searched ? "" : "; not searched");
   const auto no_pairs = pts::WhyNoPairs(query, {.gap = options.gap});
+  const GroupLines groups(query, answers, options.gap, tokenizer);
   for (std::size_t r = 0; r < query.responses.size(); ++r) {
     const ResponseTrace& response = query.responses[r];
     text += fmt::format("\n  {} response, {} tokens\n", response.success ? "right" : "wrong",
                         response.tokens.size());
     text += Wrapped(response, tokenizer, options);
-    text += PivotalLines(response, tokenizer, options.gap, no_pairs[r]);
+    text += PivotalLines(response, tokenizer, options.gap, no_pairs[r],
+                         groups.Of(static_cast<int32_t>(r)));
   }
   return text;
 }
@@ -222,12 +313,13 @@ std::string RunView(const std::filesystem::path& run, const std::vector<std::str
   const ViewOptions options{config.search.gap, width, colour};
   if (problems.empty()) return ProblemTable(traces, options);
   const auto tokenizer = LoadTokenizer(config.model.folder);
+  const AnswersOfRun answers(config, *tokenizer);
   std::string text;
   for (const std::string& id : problems) {
     const auto found = std::ranges::find(traces, id, &QueryTrace::id);
     if (found == traces.end())
       Fail("{}: holds no problem {}; pivotal show {} lists them", run.string(), id, run.string());
-    text += (text.empty() ? "" : "\n") + ProblemView(*found, *tokenizer, options);
+    text += (text.empty() ? "" : "\n") + ProblemView(*found, *tokenizer, answers, options);
   }
   return text;
 }

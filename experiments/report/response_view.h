@@ -16,8 +16,9 @@ namespace pivotal::experiments {
 // Returns a view of a run in `width` columns. Without `problems`, a line for each problem: id, p_0,
 // number of responses and of pivotal tokens, the largest change of p(success), the beginning of the
 // question. With ids of problems, their responses: tokens coloured by the change of p(success), a
-// sparkline of p above them where the run measured it, and PivotalLines(). Needs the tokenizer of
-// the run's model then. Throws Error for an unknown id.
+// sparkline of p above them where the run measured it, and PivotalLines() with the tokens that may
+// stand there, grouped by what they mean for the answer. Needs the tokenizer of the run's model
+// then. Throws Error for an unknown id.
 std::string RunView(const std::filesystem::path& run, const std::vector<std::string>& problems,
                     int32_t width, bool colour);
 
@@ -25,8 +26,10 @@ std::string RunView(const std::filesystem::path& run, const std::vector<std::str
 std::string MarkedText(const ResponseTrace& response, const Tokenizer& tokenizer, bool colour);
 
 // Returns one line for each pivotal token: p(success) before and after it, and its pair or why it
-// has none. `no_pairs` is this response's part of pts::WhyNoPairs() under `gap`.
+// has none. `no_pairs` is this response's part of pts::WhyNoPairs() under `gap`. `below` is empty
+// or has what follows the line of each token.
 std::string PivotalLines(const ResponseTrace& response, const Tokenizer& tokenizer, double gap,
-                         std::span<const pts::NoPair> no_pairs);
+                         std::span<const pts::NoPair> no_pairs,
+                         std::span<const std::string> below = {});
 
 }  // namespace pivotal::experiments

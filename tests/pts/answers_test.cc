@@ -75,6 +75,12 @@ TEST(ReadAnswers, JoinsRareAnswersAndKeepsNoneApart) {
   EXPECT_EQ(table.answers[0].rollouts, 0);
 }
 
+TEST(ReadAnswers, KeepsTheAnswersOfResponses) {
+  const auto table = ReadAnswers(TraceOf({5, 1, 1, 2, 2, 2}, 9), kReader, 2);
+  EXPECT_THAT(Texts(table), ElementsAre("", "2", "5", "other"));
+  EXPECT_THAT(table.of_response, ElementsAre(2));
+}
+
 TEST(ReadAnswers, VerdictsStandForAnswersWhereNoneIsRead) {
   EXPECT_THAT(Texts(VerdictsAsAnswers(TraceOf({1, 2, 7}, 7))), ElementsAre("right", "wrong"));
   EXPECT_THAT(Texts(VerdictsAsAnswers(TraceOf({1, 2}, 7))), ElementsAre("right", "wrong"));

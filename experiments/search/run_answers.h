@@ -1,0 +1,57 @@
+// Apache-2.0. The answers along the responses of a run: their distributions, change points, and
+// alternatives grouped by what they mean. Needs no model.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "experiments/search/run_config.h"
+#include "pivotal/oracle.h"
+#include "pivotal/progress.h"
+#include "pivotal/tokenizer.h"
+#include "pivotal/trace.h"
+#include "pts/answers.h"
+
+namespace pivotal::experiments {
+
+// Reads the answers of a run's rollouts as its oracle reads them. An oracle that runs programs
+// knows right and wrong alone, and no program is started. Tokenizer must outlive it.
+class AnswersOfRun {
+ public:
+  // Throws Error if the run's oracle is unknown.
+  AnswersOfRun(const RunConfig& config, const Tokenizer& tokenizer);
+  pts::AnswerTable Read(const QueryTrace& trace) const;
+
+ private:
+  std::unique_ptr<const Oracle> oracle_;  // none for one that runs programs
+  pts::AnswerReader reader_;
+};
+
+// Returns the gap of the strata in which a run's answers are estimated, for changes of at least
+// `gap`: rollouts were spread over the strata of the run's own gap, and may be read in finer ones.
+double StrataGap(const RunConfig& config, double gap);
+
+struct AnswerSettings {
+  std::filesystem::path run, output;
+  std::vector<std::string> problems;  // ids; empty: all
+  std::optional<double> gap;          // least change of a change point; none: the run's gap
+};
+
+struct AnswerSummary {
+  int64_t responses = 0;
+  int64_t changes = 0;      // tokens that are more likely change points than not
+  int64_t unseen = 0;       // of these, tokens that the search did not find pivotal
+  int64_t pivotal = 0;      // pivotal tokens of the search
+  int64_t paraphrased = 0;  // of these, tokens with pts::AnswerForks::HasParaphrases()
+  double gap = 0;           // least change of a change point
+};
+
+// Writes a line for the prompt and for each token of each response (data/FORMATS.md). Throws Error
+// for a problem that the run does not hold and a gap outside (0, 1); Interrupted on a stop request.
+AnswerSummary WriteAnswers(const AnswerSettings& settings, Progress& progress);
+
+}  // namespace pivotal::experiments
