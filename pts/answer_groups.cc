@@ -244,7 +244,7 @@ std::vector<int32_t> GroupByAnswer(std::span<const AnswerCounts> items,
         std::ranges::find_if(groups, [=](std::size_t set) { return (set >> b & 1) != 0; });
     for (const std::size_t item : grouping.ItemsOf(b)) {
       group_of[item] = static_cast<int32_t>(group - groups.begin());
-      if (with_first != nullptr) (*with_first)[item] = partitions.WithFirst(b);
+      if (with_first != nullptr && b > 0) (*with_first)[item] = partitions.WithFirst(b);
     }
   }
   return group_of;

@@ -56,8 +56,8 @@ TEST_F(Show, SaysWhatCanFollowASearchThatFoundNothing) {
 TEST_F(Show, ARunWhoseTracesAreGoneIsNoEmptyRun) {
   ASSERT_EQ(Search().code, 0);
   fs::remove(Path("run") + "/traces.h5");
-  for (const std::string command :
-       {"show ", "pairs ", "pairs --source full ", "curve ", "report ", "export --format pts "}) {
+  for (const std::string command : {"show ", "pairs ", "pairs --source full ", "curve ", "answers ",
+                                    "report ", "export --format pts "}) {
     const auto result = Pivotal(command + Path("run"));
     EXPECT_EQ(result.code, 1) << command << result.output;
     EXPECT_THAT(result.output, AllOf(HasSubstr(Path("run") + ": there is no traces.h5"),
