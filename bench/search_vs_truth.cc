@@ -20,7 +20,10 @@
 //   pairs      those that make pairs; the others make none
 //   border     those with the default band, on WORLDS short worlds whose p_0 is within 0.05 of one
 //              of its ends
-//   baselines  other people's methods (bench/baselines.h), with and without pairs
+//   baselines  other people's methods (bench/baselines.h), with and without pairs; for the tiny
+//              model without cdpo, as its tokens do not name their state (see
+//              contrastive_scores.py). 1,000 fresh rollouts of each side tell which pairs of the
+//              tiny model are true; they do not count as generated tokens.
 //
 // Prints one line of JSON for each search. plot_search.py makes tables and a plot of them.
 #include <fmt/format.h>
@@ -28,6 +31,8 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <utility>
@@ -39,6 +44,7 @@
 #include "bench/world_families.h"
 #include "data/base/error.h"
 #include "experiments/settings/loading.h"
+#include "kernels/philox.h"
 #include "pivotal/search.h"
 #include "pts/judging.h"
 #include "pts/pair_builder.h"
@@ -52,16 +58,32 @@ namespace {
 
 using testing::TableWorld;
 
-// Adds the pairs of a query of a world to a score.
-void ScorePairs(const TableWorld& world, const QueryTrace& query, SearchScore& score) {
+constexpr int32_t kAside = 32;    // rollouts from which a baseline's other side is picked
+constexpr int32_t kCheck = 1000;  // rollouts of each side of a pair of the tiny model
+
+// Adds the pairs of a query to a score. `difference` returns the true p(chosen) - p(rejected) of a
+// token of response r.
+void ScorePairs(const QueryTrace& query,
+                const std::function<double(int32_t r, const PivotalToken& token)>& difference,
+                SearchScore& score) {
   const auto reasons = pts::WhyNoPairs(query, {});
   for (std::size_t r = 0; r < reasons.size(); ++r) {
     for (std::size_t i = 0; i < reasons[r].size(); ++i) {
       const PivotalToken& token = query.responses[r].pivotal[i];
       if (reasons[r][i] == pts::NoPair::kNone)
-        score.AddPair(world.Success(token.chosen) - world.Success(token.rejected));
+        score.AddPair(difference(static_cast<int32_t>(r), token));
     }
   }
+}
+
+// Adds the pairs of a query of a world to a score.
+void ScorePairs(const TableWorld& world, const QueryTrace& query, SearchScore& score) {
+  ScorePairs(
+      query,
+      [&](int32_t, const PivotalToken& token) {
+        return world.Success(token.chosen) - world.Success(token.rejected);
+      },
+      score);
 }
 
 // Returns p_0..p_n of a response of a world.
@@ -71,24 +93,20 @@ std::vector<double> TruthOf(const TableWorld& world, const ResponseTrace& respon
   return truth;
 }
 
-// Lets a baseline report about the responses of a query, and make its pairs.
-void RunBaseline(const TableWorld& world, const QueryTrace& query, Policy& policy,
-                 const Judge& judge, int32_t max_new_tokens, Arm& arm) {
-  RolloutSource source(query, policy, judge, max_new_tokens);
-  QueryTrace paired = query;
-  for (int32_t r = 0; r < std::ssize(query.responses); ++r) {
-    const auto reports = arm.baseline(query, r, source);
-    std::vector<int32_t> positions;
-    std::vector<SearchScore::Sentence> sentences;
-    for (const Report& report : reports) {
-      positions.push_back(report.position);
-      if (report.sentence.first > 0) sentences.push_back(report.sentence);
-    }
-    arm.score.AddReported(positions, arm.method == "anchors" ? &sentences : nullptr,
-                          TruthOf(world, query.responses[r]));
-    if (arm.options.confirm > 0) AddSides(reports, r, 32, arm.options.confirm, source, paired);
+// Lets a baseline report about a response of a query, whose truth is p_0..p_n, and adds the tokens
+// of its pairs to the response in `paired`.
+void RunBaseline(const QueryTrace& query, int32_t response, std::span<const double> truth,
+                 RolloutSource& source, Arm& arm, QueryTrace& paired) {
+  const auto reports = arm.baseline(query, response, source);
+  std::vector<int32_t> positions;
+  std::vector<SearchScore::Sentence> sentences;
+  for (const Report& report : reports) {
+    positions.push_back(report.position);
+    if (report.sentence.first > 0) sentences.push_back(report.sentence);
   }
-  ScorePairs(world, paired, arm.score);
+  arm.score.AddReported(positions, arm.method == "anchors" ? &sentences : nullptr, truth);
+  if (arm.options.confirm > 0)
+    AddSides(reports, response, kAside, arm.options.confirm, source, paired);
 }
 
 // Searches responses of the one query of a world.
@@ -108,7 +126,11 @@ void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
   arm.score.BeginProblem();
   arm.score.AddShares(found[0]);
   if (arm.baseline) {
-    RunBaseline(world, found[0], policy, judge, options.max_new_tokens, arm);
+    RolloutSource source(found[0], policy, judge, options.max_new_tokens);
+    QueryTrace paired = found[0];
+    for (int32_t r = 0; r < std::ssize(paired.responses); ++r)
+      RunBaseline(found[0], r, TruthOf(world, found[0].responses[r]), source, arm, paired);
+    ScorePairs(world, paired, arm.score);
   } else {
     for (const ResponseTrace& response : found[0].responses) {
       const auto truth = TruthOf(world, response);
@@ -152,38 +174,140 @@ void SearchBorder(const WorldFamily& family, uint64_t seed, int32_t worlds,
   }
 }
 
-void SearchTiny(uint64_t seed, std::vector<Arm>& arms) {
-  const std::filesystem::path tiny = PIVOTAL_SOURCE_DIR "/experiments/tiny";
-  const auto truth =
-      testing::LoadTinyTruth(PIVOTAL_SOURCE_DIR "/tests/experiments/tiny/tiny_truth.jsonl");
-  ModelSettings settings;
-  settings.folder = tiny / "model";
-  const auto model = experiments::LoadModel(settings);
-  const auto oracle = MakeOracle("hash");
-  const auto judge = MakeJudge(model.tokenizer(), *oracle);
-  const auto queries =
-      experiments::MakeQueries(LoadProblems(tiny / "problems" / "train.jsonl"), model);
-  const auto given = testing::GivenResponses(truth, queries);
-  for (Arm& arm : arms) {
-    model::EngineOptions engine_options;
-    engine_options.seed = seed;
-    model::RolloutEngine engine(model.phi(), engine_options);
-    arm.options.max_new_tokens = truth.max_new_tokens;
-    const auto found = testing::SearchGiven(given, engine, judge, arm.options);
-    for (std::size_t i = 0; i < found.size(); ++i) {
-      std::vector<double> slack;
-      for (double error : truth.responses[i].p_error) slack.push_back(2 * error);
-      arm.score.BeginProblem();
-      arm.score.Add(found[i], truth.responses[i].p, slack);
-    }
-    arm.score.AddTokens(static_cast<double>(engine.counters().decoded_tokens));
+// The tiny model and its responses whose truth is known.
+struct Tiny {
+  testing::TinyTruth truth;
+  experiments::LoadedModel model;
+  std::unique_ptr<const Oracle> oracle;
+  Judge judge;
+  std::vector<testing::GivenResponse> given;
+
+  Tiny()
+      : truth(
+            testing::LoadTinyTruth(PIVOTAL_SOURCE_DIR "/tests/experiments/tiny/tiny_truth.jsonl")),
+        model(experiments::LoadModel(Settings())),
+        oracle(MakeOracle("hash")),
+        judge(MakeJudge(model.tokenizer(), *oracle)),
+        given(testing::GivenResponses(
+            truth,
+            experiments::MakeQueries(LoadProblems(Folder() / "problems" / "train.jsonl"), model))) {
   }
+
+  model::RolloutEngine Engine(uint64_t seed) const {
+    model::EngineOptions options;
+    options.seed = seed;
+    return {model.phi(), options};
+  }
+
+  // Returns a trace of a response, as of a search that has just chosen it.
+  QueryTrace TraceOf(const testing::GivenResponse& response) const {
+    const auto finish = std::ssize(response.tokens) < truth.max_new_tokens ? FinishReason::kEos
+                                                                           : FinishReason::kLength;
+    QueryTrace trace;
+    trace.id = response.query.id;
+    trace.question = response.query.question;
+    trace.answer = response.query.answer;
+    trace.prompt = response.query.prompt;
+    trace.rollouts.push_back({RolloutKind::kQuery, -1, 0, -1, response.tokens, response.logprobs,
+                              finish, response.success});
+    ResponseTrace& chosen = trace.responses.emplace_back();
+    chosen.tokens = response.tokens;
+    chosen.logprobs = response.logprobs;
+    chosen.finish = finish;
+    chosen.success = response.success;
+    return trace;
+  }
+
+ private:
+  static std::filesystem::path Folder() { return PIVOTAL_SOURCE_DIR "/experiments/tiny"; }
+  static ModelSettings Settings() {
+    ModelSettings settings;
+    settings.folder = Folder() / "model";
+    return settings;
+  }
+};
+
+// Adds `samples` rollouts of each prompt to traces.
+void DrawPrompts(const Tiny& tiny, int32_t samples, Policy& policy, std::span<QueryTrace> traces) {
+  std::vector<RolloutRequest> requests;
+  for (const QueryTrace& trace : traces) {
+    RolloutRequest& request = requests.emplace_back();
+    request.prefix = trace.prompt;
+    request.count = samples;
+    request.max_new_tokens = tiny.truth.max_new_tokens;
+    request.stream = kernels::MixStream(0, trace.id);
+  }
+  auto results = policy.Sample(requests, Progress());
+  for (std::size_t i = 0; i < traces.size(); ++i) {
+    for (Rollout& rollout : results[i]) {
+      const bool success = tiny.judge(tiny.given[i].query, rollout.tokens);
+      traces[i].samples += 1;
+      traces[i].successes += success;
+      traces[i].rollouts.push_back({RolloutKind::kQuery, -1, 0, -1, std::move(rollout.tokens),
+                                    std::move(rollout.logprobs), rollout.finish, success});
+    }
+  }
+}
+
+// Searches the tiny model's responses and scores what is found. Fresh rollouts of `checks` [number
+// of responses] tell what pairs are true.
+void SearchTiny(const Tiny& tiny, uint64_t seed, std::span<RolloutSource> checks, Arm& arm) {
+  auto engine = tiny.Engine(seed);
+  arm.options.max_new_tokens = tiny.truth.max_new_tokens;
+  std::vector<QueryTrace> traces;
+  for (const auto& response : tiny.given) traces.push_back(tiny.TraceOf(response));
+  std::vector<ResponseTrace> found;
+  if (arm.baseline)
+    DrawPrompts(tiny, arm.options.samples, engine, traces);
+  else
+    found = testing::SearchGiven(tiny.given, engine, tiny.judge, arm.options);
+  for (std::size_t i = 0; i < traces.size(); ++i) {
+    const auto& truth = tiny.truth.responses[i];
+    RolloutSource source(traces[i], engine, tiny.judge, tiny.truth.max_new_tokens);
+    QueryTrace paired = traces[i];
+    arm.score.BeginProblem();
+    if (arm.baseline) {
+      RunBaseline(traces[i], 0, truth.p, source, arm, paired);
+    } else {
+      std::vector<double> slack;
+      for (double error : truth.p_error) slack.push_back(2 * error);
+      arm.score.Add(found[i], truth.p, slack);
+      std::vector<Report> reports;
+      for (const PivotalToken& token : found[i].pivotal)
+        reports.push_back({token.position, token.after, token.after > token.before, {}});
+      if (arm.options.confirm > 0)
+        AddSides(reports, 0, kAside, arm.options.confirm, source, paired);
+    }
+    ScorePairs(
+        paired,
+        [&](int32_t, const PivotalToken& token) {
+          return checks[i].Fresh(0, token.position, token.chosen, kCheck).Mean() -
+                 checks[i].Fresh(0, token.position, token.rejected, kCheck).Mean();
+        },
+        arm.score);
+  }
+  arm.score.AddTokens(static_cast<double>(engine.counters().decoded_tokens));
+}
+
+void SearchTiny(uint64_t seed, std::vector<Arm>& arms) {
+  const Tiny tiny;
+  auto check_engine = tiny.Engine(~seed);
+  std::vector<QueryTrace> traces;
+  for (const auto& response : tiny.given) traces.push_back(tiny.TraceOf(response));
+  std::vector<RolloutSource> checks;
+  for (const QueryTrace& trace : traces)
+    checks.emplace_back(trace, check_engine, tiny.judge, tiny.truth.max_new_tokens);
+  for (Arm& arm : arms) SearchTiny(tiny, seed, checks, arm);
 }
 
 std::vector<Arm> ArmsFor(const std::string& what, bool tiny) {
   if (what == "pairs") return PairArms();
   if (what == "border") return BorderArms();
-  if (what == "baselines") return BaselineArms();
+  if (what == "baselines") {
+    auto arms = BaselineArms();
+    if (tiny) std::erase_if(arms, [](const Arm& arm) { return arm.method == "cdpo"; });
+    return arms;
+  }
   auto arms = Arms(tiny);
   if (!what.empty())
     std::erase_if(arms, [kind = pts::kStrategyNames.Parse(what)](const Arm& arm) {
@@ -194,7 +318,7 @@ std::vector<Arm> ArmsFor(const std::string& what, bool tiny) {
 
 void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::string& what) {
   const bool border = what == "border", tiny = family == "tiny";
-  if (tiny && (border || what == "baselines"))
+  if (tiny && (border || what == "pairs"))
     Fail("search_vs_truth: {} is for worlds, not for the tiny model", what);
   auto arms = ArmsFor(what, tiny);
   if (tiny)
