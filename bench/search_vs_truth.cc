@@ -2,7 +2,7 @@
 // pivotal tokens each finds, how many of its reports are false, what it costs, and whether its
 // intervals hold the truth.
 //
-//   search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs|border|baselines]]
+//   search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs|border|baselines|control]]
 //
 // FAMILY is one of
 //   lane          WORLDS (100) worlds in which few tokens matter (tests/support/table_world.h)
@@ -24,6 +24,8 @@
 //              model without cdpo, as its tokens do not name their state (see
 //              contrastive_scores.py). 1,000 fresh rollouts of each side tell which pairs of the
 //              tiny model are true; they do not count as generated tokens.
+//   control    the default search of all worlds as one run, of whose tokens the most probable
+//              are kept (pts/found_tokens.h): how many really lie below the gap?
 //
 // Prints one line of JSON for each search. plot_search.py makes tables and a plot of them.
 #include <fmt/format.h>
@@ -46,6 +48,7 @@
 #include "experiments/settings/loading.h"
 #include "kernels/philox.h"
 #include "pivotal/search.h"
+#include "pts/found_tokens.h"
 #include "pts/judging.h"
 #include "pts/pair_builder.h"
 #include "pts/strategy.h"
@@ -109,36 +112,49 @@ void RunBaseline(const QueryTrace& query, int32_t response, std::span<const doub
     AddSides(reports, response, kAside, arm.options.confirm, source, paired);
 }
 
-// Searches responses of the one query of a world.
-void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
-  testing::WorldPolicy policy(world, seed);
-  const Query query{"q", "", "", {world.start()}};
-  const Judge judge = [&](const Query&, std::span<const TokenId> response) {
+constexpr int32_t kMostTokens = 1000;  // of a response
+
+Judge JudgeOf(const TableWorld& world) {
+  return [&world](const Query&, std::span<const TokenId> response) {
     return world.Success(response.back()) == 1;
   };
-  SearchOptions options = arm.options;
-  options.max_new_tokens = 1000;
+}
+
+// Searches responses of the one query of a world.
+QueryTrace Searched(const TableWorld& world, const Judge& judge, const SearchOptions& options,
+                    testing::WorldPolicy& policy) {
+  const Query query{"q", "", "", {world.start()}};
   Progress progress;
   std::vector<QueryTrace> found;
   Search(
       {&query, 1}, policy, judge, options,
       [&](std::vector<QueryTrace> group) { found = std::move(group); }, progress);
+  return std::move(found[0]);
+}
+
+// Searches a world and scores what is found.
+void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
+  testing::WorldPolicy policy(world, seed);
+  const Judge judge = JudgeOf(world);
+  SearchOptions options = arm.options;
+  options.max_new_tokens = kMostTokens;
+  const QueryTrace found = Searched(world, judge, options, policy);
   arm.score.BeginProblem();
-  arm.score.AddShares(found[0]);
+  arm.score.AddShares(found);
   if (arm.baseline) {
-    RolloutSource source(found[0], policy, judge, options.max_new_tokens);
-    QueryTrace paired = found[0];
+    RolloutSource source(found, policy, judge, options.max_new_tokens);
+    QueryTrace paired = found;
     for (int32_t r = 0; r < std::ssize(paired.responses); ++r)
-      RunBaseline(found[0], r, TruthOf(world, found[0].responses[r]), source, arm, paired);
+      RunBaseline(found, r, TruthOf(world, found.responses[r]), source, arm, paired);
     ScorePairs(world, paired, arm.score);
   } else {
-    for (const ResponseTrace& response : found[0].responses) {
+    for (const ResponseTrace& response : found.responses) {
       const auto truth = TruthOf(world, response);
       arm.score.Add(response, truth, std::vector<double>(truth.size(), 0.0));
       for (const AlternativeToken& other : response.alternatives)
         arm.score.AddAlternative(other.low, other.high, world.Success(other.token));
     }
-    ScorePairs(world, found[0], arm.score);
+    ScorePairs(world, found, arm.score);
   }
   arm.score.AddTokens(static_cast<double>(policy.counters().decoded_tokens));
 }
@@ -156,6 +172,40 @@ void SearchWorlds(const WorldFamily& family, uint64_t seed, int32_t worlds,
     const double p = world.Success(world.start());
     if (!family.skewed && (p < 0.25 || p > 0.75)) continue;
     for (Arm& arm : arms) SearchWorld(world, static_cast<uint64_t>(number), arm);
+  }
+}
+
+// Prints for several shares how many tokens are kept, and how many of them lie below the gap.
+void Control(const std::string& family, uint64_t seed, int32_t worlds) {
+  const WorldFamily& made = FamilyNamed(family);
+  SearchOptions options = Arms(true).front().options;
+  options.min_yield = SearchOptions().min_yield;
+  options.max_new_tokens = kMostTokens;
+  std::vector<QueryTrace> run;
+  std::vector<std::vector<std::vector<double>>> truth;  // [query][response][k]
+  for (int32_t number = 0; number < worlds; ++number) {
+    const TableWorld world = made.make({seed}, number);
+    const double p = world.Success(world.start());
+    if (p < 0.25 || p > 0.75) continue;
+    testing::WorldPolicy policy(world, static_cast<uint64_t>(number));
+    run.push_back(Searched(world, JudgeOf(world), options, policy));
+    auto& responses = truth.emplace_back();
+    for (const ResponseTrace& response : run.back().responses)
+      responses.push_back(TruthOf(world, response));
+  }
+  pts::LearnProbabilities(run, kGap);
+  for (const double share : {1.0, 0.1, 0.05, 0.02, 0.01}) {  // each keeps part of what is left
+    const pts::KeptTokens kept = pts::KeepTokens(run, share);
+    int64_t below = 0;
+    for (std::size_t q = 0; q < run.size(); ++q)
+      for (std::size_t r = 0; r < run[q].responses.size(); ++r)
+        for (const PivotalToken& token : run[q].responses[r].pivotal)
+          below += std::abs(truth[q][r][token.position] - truth[q][r][token.position - 1]) < kGap;
+    fmt::print(R"({{"family": "{}", "searches": "control", "seed": {}, "max_false_share": {}, )"
+               R"("kept": {}, "expected_below": {:.4f}, "below": {:.4f}}})"
+               "\n",
+               family, seed, share, kept.kept, kept.false_share,
+               kept.kept > 0 ? static_cast<double>(below) / static_cast<double>(kept.kept) : 0.0);
   }
 }
 
@@ -318,7 +368,8 @@ std::vector<Arm> ArmsFor(const std::string& what, bool tiny) {
 
 void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::string& what) {
   const bool border = what == "border", tiny = family == "tiny";
-  if (tiny && (border || what == "pairs"))
+  if (what == "control" && !tiny) return Control(family, seed, worlds);
+  if (tiny && (border || what == "pairs" || what == "control"))
     Fail("search_vs_truth: {} is for worlds, not for the tiny model", what);
   auto arms = ArmsFor(what, tiny);
   if (tiny)
@@ -344,8 +395,9 @@ void Run(const std::string& family, uint64_t seed, int32_t worlds, const std::st
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   if (args.size() < 2 || args.size() > 4) {
-    fmt::print(stderr,
-               "usage: search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs|border|baselines]]\n");
+    fmt::print(
+        stderr,
+        "usage: search_vs_truth FAMILY SEED [WORLDS [STRATEGY|pairs|border|baselines|control]]\n");
     return 2;
   }
   try {

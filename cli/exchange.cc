@@ -19,23 +19,26 @@ namespace {
 struct ExportFlags {
   std::filesystem::path run, output;
   std::string format;
+  double max_false_share = 1;
 };
 
 void RunExport(const ExportFlags& flags) {
   const auto output = flags.output.empty() ? flags.run / (flags.format + ".jsonl") : flags.output;
   data::RequireAbsent(output);
   if (flags.format == "pts") {
-    const auto events = experiments::ExportEvents(flags.run, output);
+    const auto events = experiments::ExportEvents(flags.run, output, flags.max_false_share);
     fmt::print("{} events in {}\n", events, output.string());
   } else if (flags.format == "trl") {
     PairOptions options;
     options.gap = experiments::LoadRunConfig(flags.run).search.gap;
+    options.max_false_share = flags.max_false_share;
     const auto pairs = experiments::PairsOfRun(flags.run, options);
     SavePairTexts(output, pairs);
     fmt::print("{} pairs in {}\n", pairs.size(), output.string());
   } else {
     ConsoleProgress progress;
-    const auto summary = experiments::ExportSteering(flags.run, output, progress);
+    const auto summary =
+        experiments::ExportSteering(flags.run, output, progress, flags.max_false_share);
     fmt::print("{} tokens at {} layers, mean differences of {} pairs; in {}\n", summary.tokens,
                summary.layers, summary.pairs, output.string());
   }
@@ -68,6 +71,13 @@ void AddExport(CLI::App& app) {
       ->check(CLI::IsMember({"pts", "trl", "steering"}));
   sub->add_option("--output", flags->output,
                   "file of JSON lines to write (default: RUN/FORMAT.jsonl)");
+  sub->add_option("--max-false-share", flags->max_false_share,
+                  "largest expected share of false findings over the whole run: of pivotal tokens "
+                  "that change p(success) by less than the gap (pts, steering: keeps the most "
+                  "probable ones), or of pairs whose chosen side is not better (trl: keeps those "
+                  "with most evidence); 1: any")
+      ->check(Interval("(0, 1]"))
+      ->capture_default_str();
   sub->callback([flags] { RunExport(*flags); });
 }
 

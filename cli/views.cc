@@ -105,6 +105,7 @@ void AddShow(CLI::App& app) {
   struct Flags {
     fs::path run;
     std::vector<std::string> problems;
+    double max_false_share = 1;
   };
   auto* sub = app.add_subcommand(
       "show",
@@ -115,9 +116,14 @@ void AddShow(CLI::App& app) {
                   "id of a problem whose responses are shown; can be given several times")
       ->allow_extra_args(false)
       ->take_all();
+  sub->add_option("--max-false-share", flags->max_false_share,
+                  "largest share of the pivotal tokens of the whole run that may be expected to "
+                  "change p(success) by less than the gap: shows the most probable ones; 1: any")
+      ->check(Interval("(0, 1]"))
+      ->capture_default_str();
   sub->callback([flags] {
     fmt::print("{}", experiments::RunView(flags->run, flags->problems, TerminalWidth(),
-                                          UsesColour(STDOUT_FILENO)));
+                                          UsesColour(STDOUT_FILENO), flags->max_false_share));
   });
 }
 

@@ -26,9 +26,10 @@ void LearnProbabilities(std::span<QueryTrace> run, double gap) {
     if (query.responses.empty()) continue;
     if (query.rollouts.empty()) {
       if (HasPivotal(query))
-        Fail("problem {}: its pivotal tokens come without rollouts, so how likely they are true is "
-             "unknown; search it to know",
-             query.id);
+        Fail(
+            "problem {}: its pivotal tokens come without rollouts, so how likely they are true is "
+            "unknown; search it to know",
+            query.id);
       continue;
     }
     const SuccessTrie trie = TrieOf(query);

@@ -10,9 +10,9 @@
 
 #include "data/base/error.h"
 #include "data/base/text.h"
-#include "data/traces/trace_store.h"
 #include "experiments/search/run_answers.h"
 #include "experiments/search/run_config.h"
+#include "experiments/search/run_findings.h"
 #include "pts/answer_groups.h"
 #include "pts/answer_strata.h"
 #include "pts/estimate.h"
@@ -307,11 +307,14 @@ std::string ProblemView(const QueryTrace& query, const Tokenizer& tokenizer,
 }  // namespace
 
 std::string RunView(const std::filesystem::path& run, const std::vector<std::string>& problems,
-                    int32_t width, bool colour) {
+                    int32_t width, bool colour, double max_false_share) {
   const RunConfig config = LoadRunConfig(run);
-  const auto traces = data::LoadRun(run);
+  const Findings findings = LoadFindings(run, config.search.gap, max_false_share);
+  const auto& traces = findings.traces;
+  const std::string kept =
+      max_false_share < 1 ? "\n" + findings.Text(config.search.gap) + "\n" : "";
   const ViewOptions options{config.search.gap, width, colour};
-  if (problems.empty()) return ProblemTable(traces, options);
+  if (problems.empty()) return ProblemTable(traces, options) + kept;
   const auto tokenizer = LoadTokenizer(config.model.folder);
   const AnswersOfRun answers(config, *tokenizer);
   std::string text;
@@ -321,7 +324,7 @@ std::string RunView(const std::filesystem::path& run, const std::vector<std::str
       Fail("{}: holds no problem {}; pivotal show {} lists them", run.string(), id, run.string());
     text += (text.empty() ? "" : "\n") + ProblemView(*found, *tokenizer, answers, options);
   }
-  return text;
+  return text + kept;
 }
 
 }  // namespace pivotal::experiments

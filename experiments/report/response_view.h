@@ -18,9 +18,10 @@ namespace pivotal::experiments {
 // question. With ids of problems, their responses: tokens coloured by the change of p(success), a
 // sparkline of p above them where the run measured it, and PivotalLines() with the tokens that may
 // stand there, grouped by what they mean for the answer. Needs the tokenizer of the run's model
-// then. Throws Error for an unknown id.
+// then. A `max_false_share` below 1 leaves out tokens that LoadFindings() does not keep, and says
+// how many. Throws Error for an unknown id.
 std::string RunView(const std::filesystem::path& run, const std::vector<std::string>& problems,
-                    int32_t width, bool colour);
+                    int32_t width, bool colour, double max_false_share = 1);
 
 // Returns the text of a response with its pivotal tokens marked by colour or [brackets].
 std::string MarkedText(const ResponseTrace& response, const Tokenizer& tokenizer, bool colour);

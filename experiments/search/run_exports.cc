@@ -23,6 +23,7 @@
 #include "data/traces/event_file.h"
 #include "data/traces/trace_store.h"
 #include "experiments/search/run_config.h"
+#include "experiments/search/run_findings.h"
 #include "experiments/settings/loading.h"
 #include "pivotal/tokenizer.h"
 #include "pivotal/trace.h"
@@ -145,10 +146,11 @@ void CompleteIds(data::PivotalEvent& event, std::size_t number, const std::files
 }
 
 std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run,
-                                            const RunConfig& config) {
+                                            const RunConfig& config, double max_false_share) {
   const auto tokenizer = LoadTokenizer(config.model.folder);
   std::vector<data::PivotalEvent> events;
-  for (const QueryTrace& query : data::LoadRun(run)) {
+  const Findings findings = LoadFindings(run, config.search.gap, max_false_share);
+  for (const QueryTrace& query : findings.traces) {
     for (int32_t r = 0; r < std::ssize(query.responses); ++r) {
       const ResponseTrace& response = query.responses[r];
       for (const PivotalToken& token : response.pivotal) {
@@ -251,9 +253,10 @@ class SteeringWriter {
 
 }  // namespace
 
-int64_t ExportEvents(const std::filesystem::path& run, const std::filesystem::path& output) {
+int64_t ExportEvents(const std::filesystem::path& run, const std::filesystem::path& output,
+                     double max_false_share) {
   const RunConfig config = LoadRunConfig(run);
-  const auto events = EventsOfRun(run, config);
+  const auto events = EventsOfRun(run, config, max_false_share);
   data::SaveEvents(output, events, config.search.gap,
                    fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(std::time(nullptr))));
   return std::ssize(events);
@@ -294,10 +297,12 @@ ImportSummary ImportEvents(const std::filesystem::path& events, const ModelSetti
 }
 
 SteeringSummary ExportSteering(const std::filesystem::path& run,
-                               const std::filesystem::path& output, Progress& progress) {
+                               const std::filesystem::path& output, Progress& progress,
+                               double max_false_share) {
   const c10::InferenceMode inference;
   const RunConfig config = LoadRunConfig(run);
-  const auto traces = data::LoadRun(run);
+  const Findings findings = LoadFindings(run, config.search.gap, max_false_share);
+  const auto& traces = findings.traces;
   const LoadedModel model = LoadModel(config.model);
   data::FileSink sink(output);
   SteeringWriter writer(model.phi(), sink);

@@ -10,9 +10,10 @@
 
 namespace pivotal::experiments {
 
-// Writes the pivotal tokens of a run as events (data/traces/event_file.h) and returns their number.
-// Needs the tokenizer of the run's model, not the weights.
-int64_t ExportEvents(const std::filesystem::path& run, const std::filesystem::path& output);
+// Writes the pivotal tokens of a run that LoadFindings() keeps as events (data/traces/event_file.h)
+// and returns their number. Needs the tokenizer of the run's model, not the weights.
+int64_t ExportEvents(const std::filesystem::path& run, const std::filesystem::path& output,
+                     double max_false_share = 1);
 
 struct ImportSummary {
   int64_t events = 0;
@@ -33,12 +34,14 @@ struct SteeringSummary {
   int64_t tokens = 0, pairs = 0, layers = 0;
 };
 
-// Writes JSON lines with hidden states; loads the run's model. For each pivotal token and each
+// Writes JSON lines with hidden states; loads the run's model. For each pivotal token that
+// LoadFindings() keeps and each
 // layer: {id, position, token, delta, layer, hidden}, where hidden is the layer's output [hidden]
 // at the token before the pivotal one. Then for each layer: {layer, pairs, mean_difference}, the
 // mean over the run's pairs (BuildPairs under the run's gap) of the layer's output at the chosen
 // token minus the output at the rejected one. Layers count from 0, as modules of transformers do.
 SteeringSummary ExportSteering(const std::filesystem::path& run,
-                               const std::filesystem::path& output, Progress& progress);
+                               const std::filesystem::path& output, Progress& progress,
+                               double max_false_share = 1);
 
 }  // namespace pivotal::experiments

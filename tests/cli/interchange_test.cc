@@ -1,5 +1,6 @@
 // Apache-2.0. pivotal export, import and show on a run of the tiny model, and reading its traces
 // from Python.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -45,6 +46,44 @@ class Interchange : public ::testing::Test {
   static inline testing::TempDir* temp_ = nullptr;
   static inline fs::path run_;
 };
+
+// What is left out is what is least likely true, by probabilities that the run's tokens give.
+TEST_F(Interchange, AShareOfFalseFindingsLeavesTokensOut) {
+  const fs::path run = temp_->path() / "coarse";  // eight rollouts an estimate: much is false
+  ASSERT_EQ(Pivotal(testing::kTinySearch + run.string() + " --strategy subdivide").code, 0);
+  const auto all = JsonLines(Export(run, "pts", "all.jsonl"));
+  const fs::path few_file = temp_->path() / "few.jsonl";
+  const std::string share = " --max-false-share 0.04";
+  const auto made =
+      Pivotal("export " + run.string() + " --format pts --output " + few_file.string() + share);
+  ASSERT_EQ(made.code, 0) << made.output;
+  const auto few = JsonLines(few_file);
+  EXPECT_GT(few.size(), 2u);
+  EXPECT_LT(few.size(), all.size());
+  std::set<std::string> ids;
+  for (const json& event : all) ids.insert(event["event_id"]);
+  double below = 0;
+  for (const json& event : few) {
+    EXPECT_TRUE(ids.contains(event["event_id"]));
+    below += 1 - event["metadata"]["probability"].get<double>();
+  }
+  EXPECT_LE(below, 0.04 * static_cast<double>(few.size()));
+  const auto shown = Pivotal("show " + run.string() + share);
+  EXPECT_EQ(shown.code, 0);
+  EXPECT_THAT(shown.output,
+              HasSubstr(fmt::format("{} of {} pivotal tokens kept; {:.1f}% of them are expected "
+                                    "to lie below the gap of 0.2",
+                                    few.size(), all.size(), 100 * below / few.size())));
+  // Imported events come without rollouts, by which to judge them.
+  const fs::path imported = temp_->path() / "imported";
+  ASSERT_EQ(Pivotal("import " + few_file.string() + " --model " + testing::kTinyModel +
+                    " --output " + imported.string())
+                .code,
+            0);
+  const auto refused = Pivotal("show " + imported.string() + share);
+  EXPECT_EQ(refused.code, 1);
+  EXPECT_THAT(refused.output, HasSubstr("come without rollouts"));
+}
 
 // A run is exported as events, these are imported as a run, and that is exported again.
 TEST_F(Interchange, EventsComeBackAsTheyWent) {

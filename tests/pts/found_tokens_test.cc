@@ -55,9 +55,10 @@ WorldRun DriftRun(uint64_t first, uint64_t worlds) {
       return world.Success(response.back()) == 1;
     };
     Progress progress;
-    Search({&query, 1}, policy, judge, options,
-           [&](std::vector<QueryTrace> group) { run.traces.push_back(std::move(group[0])); },
-           progress);
+    Search(
+        {&query, 1}, policy, judge, options,
+        [&](std::vector<QueryTrace> group) { run.traces.push_back(std::move(group[0])); },
+        progress);
   }
   return run;
 }
