@@ -211,9 +211,11 @@ class GroupLines {
         strata_(query, table_, gap),
         tokenizer_(tokenizer) {}
 
-  // Returns the lines of each pivotal token of a response.
+  // Returns the lines of each pivotal token of a response; nothing for an imported query, which has
+  // no rollouts.
   std::vector<std::string> Of(int32_t response) const {
     std::vector<std::string> lines;
+    if (query_.rollouts.empty()) return lines;
     for (const PivotalToken& token : query_.responses[static_cast<std::size_t>(response)].pivotal) {
       const int32_t node = strata_.trie().Path(response)[static_cast<std::size_t>(token.position)];
       lines.push_back(TextOf(GroupAlternatives(query_, table_, strata_, node)));

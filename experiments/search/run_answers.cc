@@ -107,7 +107,8 @@ class AnswerWriter {
   }
 
   void AddForks(const pts::AnswerForks& forks, ordered_json& line) const {
-    line["q"] = line["q_other"] = nullptr;
+    line["q"] = nullptr;
+    line["q_other"] = nullptr;
     if (!forks.without.terms.empty()) line["q"] = Described(forks.without);
     if (forks.other_probability > 0) {
       line["q_other"] = Described(forks.other);
@@ -216,13 +217,16 @@ AnswerSummary WriteAnswers(const AnswerSettings& settings, Progress& progress) {
   const auto tokenizer = LoadTokenizer(config.model.folder);
   const AnswersOfRun answers(config, *tokenizer);
   const auto traces = Chosen(data::LoadRun(settings.run), settings.problems, settings.run);
+  if (std::ranges::all_of(traces, [](const QueryTrace& query) { return query.rollouts.empty(); }))
+    Fail("{}: holds no rollouts whose answers could be read; an imported run has none",
+         settings.run.string());
   const double z = pts::NormalQuantile(0.5 + config.search.confidence / 2);
   data::FileSink sink(settings.output);
   progress.Begin("answers", std::ssize(traces), "problems", 0);
   int64_t done = 0;
   for (const QueryTrace& query : traces) {
     if (progress.StopRequested()) throw Interrupted("stopped; nothing was written");
-    if (!query.responses.empty()) {
+    if (!query.responses.empty() && !query.rollouts.empty()) {
       const pts::AnswerTable table = answers.Read(query);
       const AnswerWriter writer(query, table, summary.gap, StrataGap(config, summary.gap), z,
                                 *tokenizer);

@@ -51,7 +51,8 @@ struct AnswerSummary {
 };
 
 // Writes a line for the prompt and for each token of each response (data/FORMATS.md). Throws Error
-// for a problem that the run does not hold and a gap outside (0, 1); Interrupted on a stop request.
+// for a problem that the run does not hold, a gap outside (0, 1), and a run without rollouts;
+// Interrupted on a stop request.
 AnswerSummary WriteAnswers(const AnswerSettings& settings, Progress& progress);
 
 }  // namespace pivotal::experiments

@@ -131,6 +131,14 @@ TEST_F(Answers, SayWhatIsWrong) {
   const auto second = Pivotal("answers " + Path("run"));
   EXPECT_EQ(second.code, 1);
   EXPECT_THAT(second.output, HasSubstr("answers.jsonl: exists already"));
+  ASSERT_EQ(Pivotal("export " + Path("run") + " --format pts --output " + Path("events")).code, 0);
+  ASSERT_EQ(Pivotal("import " + Path("events") + " --model " + testing::kTinyModel + " --output " +
+                    Path("imported"))
+                .code,
+            0);
+  const auto imported = Pivotal("answers " + Path("imported"));
+  EXPECT_EQ(imported.code, 1);
+  EXPECT_THAT(imported.output, HasSubstr("imported: holds no rollouts"));
   const auto full = testing::RunCommand("prlimit --fsize=1000 " PIVOTAL_BINARY " answers " +
                                         Path("run") + " --output " + Path("half"));
   EXPECT_EQ(full.code, 1);
