@@ -122,9 +122,8 @@ TEST(AnswerChanges, AreAFunctionOfTheirArguments) {
 // point, of all responses of searched worlds. The answers are right and wrong if `verdicts`.
 template <typename Visit>
 void EachChange(int32_t worlds, bool verdicts, Visit&& visit) {
-  for (const AnswerSearch& search : SearchAnswerWorlds(worlds, StrategyKind::kAnchored)) {
+  for (const AnswerSearch& search : SearchAnswerWorlds(worlds)) {
     for (const QueryTrace& trace : search.traces) {
-      if (trace.responses.empty()) continue;
       const auto table =
           verdicts ? VerdictsAsAnswers(trace) : ReadAnswers(trace, kAnswerIsLastToken);
       const AnswerStrata strata(trace, table, kGap);

@@ -104,9 +104,8 @@ TEST(GroupAlternatives, PutsWordsTogetherAndLanesApart) {
   int32_t same_right = 0, same_wrong = 0, lanes_right = 0, lanes_wrong = 0;
   double squares = 0, too_far = 0;  // errors of q without paraphrases
   int32_t measured = 0;
-  for (const AnswerSearch& search : SearchAnswerWorlds(40, StrategyKind::kAnchored)) {
+  for (const AnswerSearch& search : SearchAnswerWorlds(40)) {
     for (const QueryTrace& trace : search.traces) {
-      if (trace.responses.empty()) continue;
       const auto table = ReadAnswers(trace, kAnswerIsLastToken);
       const AnswerStrata strata(trace, table, 0.2);
       const SuccessTrie& trie = strata.trie();
@@ -160,6 +159,69 @@ TEST(GroupAlternatives, PutsWordsTogetherAndLanesApart) {
   EXPECT_LT(std::sqrt(squares / measured), 0.2);
   // Groups that were made by outcomes do not make the difference look larger than it is.
   EXPECT_LT(too_far / measured, 0.02);
+}
+
+// At forks with 20 to 50 alternatives most tokens mean the same, and q without paraphrases differs
+// much from q.
+TEST(GroupAlternatives, MovesQWhereManyTokensMeanTheSame) {
+  constexpr double kSame = 0.02, kOther = 0.3;  // differences of p(success)
+  int32_t joined = 0, same = 0, apart = 0, other = 0, moved = 0;
+  double error = 0, too_far = 0, change = 0, true_change = 0;
+  for (testing::AlternativesWorldOptions options; options.seed <= 40; ++options.seed) {
+    const testing::TableWorld world = testing::AlternativesWorld(options);
+    for (const QueryTrace& trace :
+         SearchWorld(world, options.seed, [&](TokenId last) { return world.Success(last) == 1; })) {
+      const auto table = VerdictsAsAnswers(trace);
+      const AnswerStrata strata(trace, table, 0.2);
+      const SuccessTrie& trie = strata.trie();
+      for (int32_t node = 1; node < trie.size(); ++node) {
+        const auto& pivotal = trace.responses[trie[node].response].pivotal;
+        if (std::ranges::find(pivotal, trie[node].depth, &PivotalToken::position) == pivotal.end())
+          continue;
+        const AnswerForks forks = GroupAlternatives(trace, table, strata, node);
+        const double own = world.Success(trie[node].token);
+        for (const AnswerGroup& group : forks.groups) {
+          for (const GroupedToken& token : group.tokens) {
+            if (token.token == kRareTokens || token.token == trie[node].token) continue;
+            const double difference = std::abs(world.Success(token.token) - own);
+            const bool is_first = &group == forks.groups.data();
+            same += difference < kSame;
+            joined += difference < kSame && is_first;
+            other += difference > kOther;
+            apart += difference > kOther && !is_first;
+          }
+        }
+        // The truth of q with and without tokens that mean the same.
+        double q = 0, q_other = 0, mass = 0, mass_other = 0;
+        for (const testing::Move& move :
+             world.Moves(trie[node].depth == 1 ? 0 : trie[trie[node].parent].token)) {
+          if (move.token == trie[node].token) continue;
+          const double p = world.Success(move.token);
+          const bool means_other = std::abs(p - own) >= kSame;
+          q += move.probability * p;
+          mass += move.probability;
+          q_other += means_other ? move.probability * p : 0;
+          mass_other += means_other ? move.probability : 0;
+        }
+        if (!forks.HasParaphrases() || mass_other == 0 || forks.other_probability == 0) continue;
+        const double truth = q_other / mass_other, estimate = forks.other.Mean()[0];
+        ++moved;
+        error += std::pow(estimate - truth, 2);
+        too_far += own > truth ? truth - estimate : estimate - truth;
+        change += std::abs(estimate - forks.without.Mean()[0]);
+        true_change += std::abs(truth - q / mass);
+      }
+    }
+  }
+  ASSERT_GT(same, 40);
+  ASSERT_GT(other, 100);
+  ASSERT_GT(moved, 15);
+  EXPECT_GT(joined, 0.85 * same);
+  EXPECT_GT(apart, 0.95 * other);
+  EXPECT_LT(std::sqrt(error / moved), 0.15);
+  EXPECT_LT(too_far / moved, 0.07);
+  EXPECT_GT(true_change / moved, 0.15);
+  EXPECT_NEAR(change / moved, true_change / moved, 0.06);
 }
 
 }  // namespace

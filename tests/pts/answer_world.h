@@ -2,7 +2,10 @@
 #pragma once
 
 #include <algorithm>
+#include <functional>
+#include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "pivotal/search.h"
@@ -57,30 +60,40 @@ struct AnswerSearch {
   std::vector<QueryTrace> traces;
 };
 
+// Searches one query of a world, whose response is right if `is_right` says so of its last token.
+// Returns the trace, if it has responses.
+inline std::vector<QueryTrace> SearchWorld(const testing::TableWorld& world, uint64_t seed,
+                                           const std::function<bool(TokenId)>& is_right) {
+  testing::WorldPolicy policy(world, seed);
+  SearchOptions options;
+  options.min_success = 0.05;
+  options.max_success = 0.95;
+  options.max_new_tokens = 1000;
+  const Query query = {"q" + std::to_string(seed), "", "", {0}};
+  const auto judge = [&](const Query&, std::span<const TokenId> response) {
+    return is_right(response.back());
+  };
+  std::vector<QueryTrace> traces;
+  Progress progress;
+  Search(
+      {&query, 1}, policy, judge, options,
+      [&](std::vector<QueryTrace> group) {
+        for (QueryTrace& trace : group)
+          if (!trace.responses.empty()) traces.push_back(std::move(trace));
+      },
+      progress);
+  return traces;
+}
+
 // Searches worlds of the seeds 1 to `count`, one query each.
-inline std::vector<AnswerSearch> SearchAnswerWorlds(int32_t count, StrategyKind strategy,
-                                                    testing::LaneWorldOptions world = {}) {
+inline std::vector<AnswerSearch> SearchAnswerWorlds(int32_t count) {
   std::vector<AnswerSearch> searches;
-  for (int32_t seed = 1; seed <= count; ++seed) {
-    world.seed = static_cast<uint64_t>(seed);
-    AnswerSearch& search = searches.emplace_back(AnswerSearch{AnswerWorld(world), {}});
-    testing::WorldPolicy policy(search.world.world(), world.seed);
-    SearchOptions options;
-    options.kind = strategy;
-    options.min_success = 0.05;
-    options.max_success = 0.95;
-    options.max_new_tokens = 1000;
-    const Query query = {"q" + std::to_string(seed), "", "", {0}};
-    const auto judge = [&](const Query&, std::span<const TokenId> response) {
-      return response.back() == testing::AnswerOfLane(world, 0);
-    };
-    Progress progress;
-    Search(
-        {&query, 1}, policy, judge, options,
-        [&](std::vector<QueryTrace> group) {
-          for (QueryTrace& trace : group) search.traces.push_back(std::move(trace));
-        },
-        progress);
+  testing::LaneWorldOptions options;
+  for (options.seed = 1; options.seed <= static_cast<uint64_t>(count); ++options.seed) {
+    const AnswerWorld world(options);
+    const TokenId right = testing::AnswerOfLane(options, 0);
+    searches.push_back({world, SearchWorld(world.world(), options.seed,
+                                           [=](TokenId last) { return last == right; })});
   }
   return searches;
 }
