@@ -74,9 +74,8 @@ void AddPivotal(const SuccessTrie& trie, const Strata& strata, double confidence
     token.chosen = raised ? trie[node].token : other->token;
     token.rejected = raised ? other->token : trie[node].token;
   }
-  const double z = NormalQuantile(0.5 + confidence / 2);
   for (const Alternative& alternative : alternatives) {
-    const Interval bounds = WilsonInterval(alternative.estimate, z);
+    const Interval bounds = AnytimeInterval(alternative.estimate, confidence);
     trace.alternatives.push_back({token.position, alternative.token, alternative.logprob,
                                   alternative.estimate.samples, alternative.estimate.successes,
                                   bounds.low, bounds.high});

@@ -39,7 +39,8 @@ void FillCurve(const SuccessTrie& trie, const Strata& strata, double confidence,
 
 // Appends the token of `node` to the pivotal tokens of `trace`, and its alternatives. `before` and
 // `after` are p_(k-1) and p_k as the search took them; the interval of their difference is valid
-// at any time. Picks the candidate pair, if there is one.
+// at any time, and so are those of the alternatives: a token is found where their first outcomes
+// were far from its own. Picks the candidate pair, if there is one.
 void AddPivotal(const SuccessTrie& trie, const Strata& strata, double confidence, int32_t node,
                 double before, double after, ResponseTrace& trace);
 
