@@ -14,11 +14,10 @@ namespace pivotal::pts {
 namespace {
 
 constexpr int32_t kParticles = 2000;
-// Prior probabilities of q = p, of q near p, and of a single answer, as in JumpModel.
-constexpr double kSameAnswers = 0.45, kNearAnswers = 0.30, kOneAnswer = 0.05;
+// Prior probabilities of q = p and of q near p, as in JumpModel.
+constexpr double kSameAnswers = 0.45, kNearAnswers = 0.30;
 constexpr double kNearRollouts = 12;  // a q near p is drawn as after so many rollouts from p
 constexpr double kFloor = 0.004;      // least probability of an answer that a rollout has stated
-const double kLogFloor = std::log(kFloor);
 
 // Draws from the gamma distribution of this shape (Marsaglia and Tsang, ACM TOMS 2000).
 double DrawGamma(double shape, kernels::RandomStream& random) {
@@ -122,39 +121,28 @@ class AnswerFilter {
     std::ranges::fill(log_weight_, 0.0);
   }
 
-  // Goes back over one step with one particle: chooses whether q is p, near p, anything, or a
-  // single answer, draws it, and moves p. Returns the total variation.
+  // Goes back over one step with one particle: chooses whether q is p, near p or anything, draws
+  // it, and moves p. Returns the total variation.
   double PassOne(std::size_t i, const AnswerStep& step) {
     const std::span<double> p(p_.data() + i * answers_, answers_);
     near_ = jump_;
     for (std::size_t a = 0; a < answers_; ++a) near_[a] += kNearRollouts * p[a];
-    double same = std::log(kSameAnswers), total = 0;
-    for (std::size_t a = 0; a < answers_; ++a) {
-      total += step.counts[a];
-      if (step.counts[a] > 0) same += step.counts[a] * std::log(std::clamp(p[a], kFloor, 1.0));
-    }
-    constexpr double kAnything = 1 - kSameAnswers - kNearAnswers - kOneAnswer;
-    logs_ = {same, std::log(kNearAnswers) + LogMarginal(near_, step.counts),
-             std::log(kAnything) + LogMarginal(jump_, step.counts)};
-    const std::size_t single = logs_.size();  // then each answer as the only one
+    double same = std::log(kSameAnswers);
     for (std::size_t a = 0; a < answers_; ++a)
-      logs_.push_back(std::log(kOneAnswer * jump_[a] / 2) + (total - step.counts[a]) * kLogFloor);
-    const double top = *std::ranges::max_element(logs_);
+      if (step.counts[a] > 0) same += step.counts[a] * std::log(std::clamp(p[a], kFloor, 1.0));
+    const std::array<double, 3> logs = {
+        same, std::log(kNearAnswers) + LogMarginal(near_, step.counts),
+        std::log(1 - kSameAnswers - kNearAnswers) + LogMarginal(jump_, step.counts)};
+    const double top = *std::ranges::max_element(logs);
     double sum = 0;
-    for (double& log : logs_) sum += log = std::exp(log - top);
+    for (const double log : logs) sum += std::exp(log - top);
     log_weight_[i] += top + std::log(sum);
-    double draw = random_.Uniform() * sum;
-    std::size_t chosen = 0;
-    while (chosen + 1 < logs_.size() && draw >= logs_[chosen]) draw -= logs_[chosen++];
-    if (chosen == 0) return 0;
-    if (chosen >= single) {
-      q_.assign(answers_, 0.0);
-      q_[chosen - single] = 1;
-    } else {
-      q_ = chosen == 1 ? near_ : jump_;
-      for (std::size_t a = 0; a < answers_; ++a) q_[a] += step.counts[a];
-      DrawDirichlet(q_, random_);
-    }
+    const double draw = random_.Uniform() * sum;
+    if (draw < std::exp(logs[0] - top)) return 0;
+    const bool is_near = draw < std::exp(logs[0] - top) + std::exp(logs[1] - top);
+    q_ = is_near ? near_ : jump_;
+    for (std::size_t a = 0; a < answers_; ++a) q_[a] += step.counts[a];
+    DrawDirichlet(q_, random_);
     double variation = 0;
     for (std::size_t a = 0; a < answers_; ++a) {
       variation += 0.5 * step.leave * std::abs(p[a] - q_[a]);
@@ -169,7 +157,7 @@ class AnswerFilter {
   std::vector<double> log_weight_;
   std::vector<Trail> trails_;
   kernels::RandomStream random_;
-  std::vector<double> near_, q_, logs_;  // of the particle at work
+  std::vector<double> near_, q_;  // of the particle at work
 };
 
 }  // namespace

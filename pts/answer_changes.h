@@ -37,8 +37,7 @@ std::vector<AnswerStep> AnswerSteps(const AnswerStrata& strata, int32_t response
 //
 // The prior is that of JumpModel for several answers. Most tokens could have been others without
 // any effect: q_k = p_k. Some q_k are near p_k: Dirichlet, as after 12 rollouts from p_k. Few are
-// anything: Dirichlet with the parameters 2 AnswerGuess(), or, in one of five such cases, a single
-// answer, by the probabilities AnswerGuess(). Of p(success) alone this is the same
+// anything: Dirichlet with the parameters 2 AnswerGuess(). Of p(success) alone this is the same
 // prior however many answers there are. Cf. change points in Forking Paths (Bigelow et al., arXiv
 // 2412.07961), which looks for one to a few in a response, by MCMC.
 //

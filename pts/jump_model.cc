@@ -18,14 +18,12 @@ struct JumpStep {
 };
 
 constexpr int kLevels = 25;  // grid of p and q: 0, 1/24, ..., 1
-// Prior weights of q = p and of q near p; otherwise q is 0 or 1 in a fifth of the cases (kSure),
-// and uniform. Chosen on worlds of bench/search_vs_truth.cc (seeds 12 to 14): with 0.70 and 0.20,
-// jumps were held for so rare that the search did not return to forks where the first rollouts
-// misled it; without kSure, two jumps that cancel (from 0 to 0.4 and back) were.
-constexpr double kSame = 0.45, kNear = 0.30, kSure = 0.2;
+// Prior weights of q = p and of q near p; otherwise q is uniform. Chosen on worlds of
+// bench/search_vs_truth.cc (seeds 12 and 13): with 0.70 and 0.20, jumps were held for so rare that
+// the search did not return to forks where the first rollouts misled it.
+constexpr double kSame = 0.45, kNear = 0.30;
 constexpr double kReach = 0.3;  // largest distance of a q near p
 
-bool IsSure(int level) { return level == 0 || level == kLevels - 1; }
 double LevelAt(int i) { return static_cast<double>(i) / (kLevels - 1); }
 
 using Row = std::array<double, kLevels>;
@@ -40,8 +38,7 @@ const std::array<Row, kLevels>& Prior() {
       for (int q = 0; q < kLevels; ++q)
         sum += near[q] = std::max(0.0, 1 - std::abs(LevelAt(q) - LevelAt(p)) / kReach);
       for (int q = 0; q < kLevels; ++q)
-        table[p][q] = kNear * near[q] / sum + (p == q ? kSame : 0) +
-                      (1 - kSame - kNear) * ((1 - kSure) / kLevels + (IsSure(q) ? kSure / 2 : 0));
+        table[p][q] = kNear * near[q] / sum + (1 - kSame - kNear) / kLevels + (p == q ? kSame : 0);
     }
     return table;
   }();

@@ -344,7 +344,7 @@ TEST(PairsSearch, ABudgetIsNeverExceededAndLeavesValidTraces) {
   std::set<RolloutKind> last;
   int64_t pairs = 0;
   for (options.budget_tokens = 500; options.budget_tokens < whole;
-       options.budget_tokens += whole / 40) {
+       options.budget_tokens += whole / 15) {
     const Found found = Explore(world, queries, options);
     EXPECT_LE(TokensOf(found.All()), options.budget_tokens);
     EXPECT_EQ(found.summary.undone + found.summary.queries, 1);
