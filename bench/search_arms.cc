@@ -31,7 +31,9 @@ std::vector<Arm> Arms(bool modest) {
   SearchOptions base = Wide();
   base.confirm = 0;  // searches only, makes no pairs
   std::vector<Arm> arms;
-  for (double min_yield : {0.01, 0.006, 0.003, 0.0015, 0.001, 0.0007}) {
+  std::vector<double> yields = {0.01, 0.006, 0.003, 0.0015, 0.001, 0.0007};
+  if (modest) yields.insert(yields.end(), {0.0003, 0.0001});
+  for (const double min_yield : yields) {
     base.min_yield = min_yield;
     arms.push_back({fmt::format("min-yield {}", min_yield), base});
   }
