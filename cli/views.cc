@@ -130,8 +130,9 @@ void AddShow(CLI::App& app) {
 void AddReport(CLI::App& app) {
   auto* sub = app.add_subcommand(
       "report",
-      "Write a run as one HTML page: p(success) at every token, the other tokens that rollouts "
-      "took there, and the pairs; needs no network and only the model's tokenizer");
+      "Write a run as one HTML page: p(success) and the answers at every token, the other tokens "
+      "that rollouts took there, what these mean for the answer, and the pairs; needs no network "
+      "and only the model's tokenizer");
   auto flags = std::make_shared<ReportFlags>();
   sub->add_option("run", flags->run, "run folder of pivotal search")->required();
   sub->add_option("--output", flags->output, "page to write (default: RUN/report.html)");

@@ -14,7 +14,10 @@
 #include "data/base/folders.h"
 #include "data/base/names.h"
 #include "data/traces/trace_store.h"
+#include "experiments/report/report_answers.h"
+#include "experiments/report/report_numbers.h"
 #include "experiments/report/report_page.h"
+#include "experiments/search/run_answers.h"
 #include "experiments/search/run_config.h"
 #include "experiments/settings/settings_file.h"
 #include "experiments/train/train_output.h"
@@ -35,18 +38,8 @@ constexpr auto kFinishNames =
                                                         {FinishReason::kLength, "length"},
                                                         {FinishReason::kStop, "stop"}});
 
-// Rounds to four decimals: the page shows no more, and the JSON is a third as long.
-double Short(double value) { return std::round(value * 1e4) / 1e4; }
-
 std::string Dump(const ordered_json& json) {
   return json.dump(-1, ' ', false, ordered_json::error_handler_t::replace);
-}
-
-// Returns the first `bytes` of a text, cut between characters.
-std::string Beginning(const std::string& text, std::size_t bytes) {
-  if (text.size() <= bytes) return text;
-  while ((text[bytes] & 0xC0) == 0x80) --bytes;
-  return text.substr(0, bytes) + "…";
 }
 
 // Returns the name of a folder, also for paths that end in "/" or "..".
@@ -187,8 +180,9 @@ ordered_json PivotalOf(const PivotalToken& token, const Tokenizer& tokenizer,
           {"no_pair", no_pair.empty() ? ordered_json(nullptr) : ordered_json(no_pair)}};
 }
 
-ordered_json ResponseOf(const ResponseTrace& response, const Tokenizer& tokenizer,
-                        const std::vector<std::string>& no_pairs) {
+ordered_json ResponseOf(const QueryTrace& query, int32_t number, const Tokenizer& tokenizer,
+                        const std::vector<std::string>& no_pairs, const ReportAnswers& answers) {
+  const ResponseTrace& response = query.responses[static_cast<std::size_t>(number)];
   ordered_json tokens = ordered_json::array(), logprobs = ordered_json::array(),
                pivotal = ordered_json::array(), alternatives = ordered_json::array();
   for (TokenId id : response.tokens) tokens.push_back(tokenizer.Piece(id));
@@ -204,8 +198,10 @@ ordered_json ResponseOf(const ResponseTrace& response, const Tokenizer& tokenize
     high[k] = Short(estimate.high);
     samples[k] = estimate.samples;
   }
-  for (std::size_t i = 0; i < response.pivotal.size(); ++i)
+  for (std::size_t i = 0; i < response.pivotal.size(); ++i) {
     pivotal.push_back(PivotalOf(response.pivotal[i], tokenizer, no_pairs[i]));
+    answers.AddForks(number, response.pivotal[i].position, pivotal.back());
+  }
   for (const AlternativeToken& token : response.alternatives)
     alternatives.push_back(
         {{"k", token.position},
@@ -224,18 +220,21 @@ ordered_json ResponseOf(const ResponseTrace& response, const Tokenizer& tokenize
           {"low", low},
           {"high", high},
           {"samples", samples},
+          {"answers", answers.Along(number)},
           {"pivotal", pivotal},
           {"alternatives", alternatives}};
 }
 
 ordered_json ProblemOf(const QueryTrace& query, const Tokenizer& tokenizer,
-                       const NoPairTexts& no_pairs) {
+                       const NoPairTexts& no_pairs, const ReportAnswers& answers) {
   ordered_json responses = ordered_json::array();
   for (std::size_t r = 0; r < query.responses.size(); ++r)
-    responses.push_back(ResponseOf(query.responses[r], tokenizer, no_pairs[r]));
+    responses.push_back(
+        ResponseOf(query, static_cast<int32_t>(r), tokenizer, no_pairs[r], answers));
   return {{"id", query.id},
           {"question", query.question},
           {"answer", query.answer},
+          {"answers", answers.Names()},
           {"responses", responses}};
 }
 
@@ -272,6 +271,8 @@ ReportSummary WriteReport(const std::filesystem::path& run,
   const RunConfig config = LoadRunConfig(run);
   const double gap = config.search.gap;
   const auto tokenizer = LoadTokenizer(config.model.folder);
+  const AnswersOfRun answers(config, *tokenizer);
+  const double z = pts::NormalQuantile(0.5 + config.search.confidence / 2);
   const auto traces = data::LoadRun(run);
   Totals totals;
   ordered_json rows = ordered_json::array();
@@ -289,7 +290,8 @@ ReportSummary WriteReport(const std::filesystem::path& run,
     totals.Add(query, no_pairs);
     rows.push_back(RowOf(query, static_cast<int32_t>(blocks.size()), in_block));
     summary.pivotal += rows.back()["pivotal"].get<int64_t>();
-    block += (in_block++ > 0 ? "," : "") + Dump(ProblemOf(query, *tokenizer, no_pairs));
+    const ReportAnswers of_query(query, answers, gap, z, *tokenizer);
+    block += (in_block++ > 0 ? "," : "") + Dump(ProblemOf(query, *tokenizer, no_pairs, of_query));
     if (block.size() >= kBlockBytes) close();
   }
   close();

@@ -25,6 +25,8 @@ class AnswersOfRun {
   // Throws Error if the run's oracle is unknown.
   AnswersOfRun(const RunConfig& config, const Tokenizer& tokenizer);
   pts::AnswerTable Read(const QueryTrace& trace) const;
+  // Returns false if the answers are "right" and "wrong".
+  bool ReadsAnswers() const { return oracle_ != nullptr; }
 
  private:
   std::unique_ptr<const Oracle> oracle_;  // none for one that runs programs

@@ -64,7 +64,7 @@ function problemView(entry, problem, list, place) {
     body.replaceChildren(responseTabs(responses, number, open),
       html("div", { id: "response", role: "tabpanel", "aria-labelledby": `response-${number}` },
         note(`${plural(length, "token")}, ${kFinish[response.finish] ?? response.finish}` + startNote(entry, response)),
-        responseView(response, run.gap, selected, (to) => writePlace(entry.id, number, to))));
+        responseView(response, run.gap, problem.answers, selected, (to) => writePlace(entry.id, number, to))));
   };
   if (responses.length) open(responses[place.response - 1] ? place.response : 1, place.k);
   else body.append(note(entry.searched ? "No responses are stored." : "Its responses were not searched."));

@@ -24,9 +24,9 @@ function tokenLegend() {
       key("\u2191"), " ", key("\u2193"), " pivotal token"));
 }
 
-// `selected` is the token (1..n) to begin with; null: the one with the largest change. Calls onSelect
-// when the reader selects another token.
-function responseView(response, gap, selected, onSelect) {
+// `answers` are those of the problem. `selected` is the token (1..n) to begin with; null: the one with
+// the largest change. Calls onSelect when the reader selects another token.
+function responseView(response, gap, answers, selected, onSelect) {
   const n = response.tokens.length;
   if (n === 0) return [note("An empty response.")];
   const pivotal = new Map(response.pivotal.map((token) => [token.k, token]));
@@ -44,7 +44,7 @@ function responseView(response, gap, selected, onSelect) {
     spans[shown - 1].classList.remove("shown");
     spans[k - 1].classList.add("shown");
     shown = k;
-    panel.replaceChildren(...tokenPanel(response, k, pivotal.get(k), gap));
+    panel.replaceChildren(...tokenPanel(response, k, pivotal.get(k), gap, answers));
     drawn?.mark(k);
   };
   const choose = (k) => {

@@ -1,5 +1,5 @@
-// Shows a token: its probability, p(success) before and after it, the tokens that rollouts took in
-// its place, and its pair.
+// Shows a token: its probability, p(success) and the answers before and after it, the tokens that
+// rollouts took in its place, what they mean for the answer, and its pair.
 
 const deltaAt = ({ p }, k) => (known(p[k]) && known(p[k - 1]) ? p[k] - p[k - 1] : null);
 const differ = (a, b) => known(b) && Math.abs(a - b) > 5e-4;
@@ -32,7 +32,48 @@ function alternativesTable({ tokens, logprobs, p, low, high, alternatives }, k) 
         other.samples > 0 && { mean: other.successes / other.samples, low: other.low, high: other.high }))));
 }
 
-function tokenPanel(response, k, token, gap) {
+// Returns the nodes of a distribution: `shares` is [answer, percent, answer, percent, ...].
+function answerShares(answers, shares) {
+  const name = ({ text }) =>
+    (known(text) ? (text === "" ? "no answer" : html("code", {}, visible(text))) : "other answers");
+  const nodes = [];
+  for (let i = 0; i < shares.length; i += 2) {
+    const answer = answers[shares[i]];
+    nodes.push(html("span", { class: `share ${answer.right ? "right" : ""}` }, name(answer), ` ${shares[i + 1]}%`));
+  }
+  return nodes;
+}
+
+// Returns the distribution of the answers after token k; a null stands for the one before it.
+function answersAt({ answers }, k) {
+  while (k > 0 && !known(answers[k])) --k;
+  return answers[k] ?? [];
+}
+
+// Shows what stands in place of a pivotal token by what it means for the answer: the group of the
+// token itself first.
+function groupsTable({ groups, q, q_other: other }, answers) {
+  if (!groups?.length) return [];
+  const names = ({ tokens, more }) => [
+    ...tokens.flatMap((text, i) => [i > 0 && " ", known(text) ? quoted(text) : "rarer tokens"]),
+    more > 0 && ` and ${more} more`];
+  const row = (group, i) => html("tr", { class: i ? "group" : "group own" },
+    rowHead(...names(group).filter(Boolean)), cell(probability(group.probability)), cell(count(group.rollouts)),
+    html("td", { title: known(group.p) && interval(group.low, group.high, 2) }, known(group.p) ? fixed(group.p, 2) : ""),
+    group.answers && html("td", { class: "answers" }, answerShares(answers, group.answers)));
+  const mean = (name, estimate, text) => known(estimate) && [
+    `p(success) with ${text}: `, field(name, fixed(estimate.p)), ` ${interval(estimate.low, estimate.high)}`];
+  const means = [mean("q", q, "another token"), mean("q_other", other, "one of another meaning")].filter(Boolean);
+  return [
+    html("table", { class: "groups" },
+      headRow(["same meaning", "probability", "rollouts", "p"],
+        groups[0].answers && html("th", { scope: "col", class: "answers" }, "answers")),
+      html("tbody", {}, groups.map(row))),
+    ...means.map((parts) => html("p", { class: "note" }, parts))];
+}
+
+// `answers` are those of the problem; null if none are told.
+function tokenPanel(response, k, token, gap, answers) {
   const { tokens, logprobs, p, low, high, samples } = response;
   const delta = deltaAt(response, k);
   const estimate = (name, at) => term(`p(success) ${name}`, ...(!known(p[at]) ? ["not measured"] : [
@@ -47,11 +88,14 @@ function tokenPanel(response, k, token, gap) {
       token && ` [${signed(token.low)}, ${signed(token.high)}]`)),
     ...(found ? term("found at", field("found", `${fixed(token.before)} \u2192 ${fixed(token.after)}`),
       " by the strategy's own rollouts") : []),
+    ...(known(answers) && known(response.answers) ? ["before", "after"].flatMap((name, i) => term(`answers ${name}`,
+      html("span", { "data-field": `answers_${name}` }, answerShares(answers, answersAt(response, k - 1 + i))))) : []),
     ...(token ? term(`|change| \u2265 ${gap}`, `with probability ${fixed(token.probability, 2)}`) : [])];
   return [
     html("p", { class: "token-head" }, html("code", { "data-field": "text" }, visible(tokens[k - 1])),
       html("span", {}, "token ", html("span", { "data-field": "position" }, String(k)), ` of ${tokens.length}`),
       token && change(token.after - token.before, token.after < token.before ? "pivotal drop" : "pivotal rise")),
     html("div", { class: "token-facts" }, html("dl", {}, facts),
-      html("div", {}, alternativesTable(response, k), token && pairNote(token)))];
+      html("div", {}, alternativesTable(response, k), token && pairNote(token)),
+      ...(token?.groups?.length ? [html("div", { class: "meanings" }, groupsTable(token, answers))] : []))];
 }

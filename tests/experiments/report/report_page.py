@@ -11,7 +11,9 @@ EXPECTED.json has these optional keys:
                 "alternatives", "no_pair"}]}: what the page shows when token k is hovered, reached by keys or tapped.
                 "before" and "after" are null where they were not measured. "no_pair" is the reason why a pivotal token
                 gives no pair; it is null or absent where the page names none. "found" is what the strategy went by,
-                "0.500 → 0.100", null or absent where that is "before" and "after".
+                "0.500 → 0.100", null or absent where that is "before" and "after". "groups" is the number of groups of
+                alternatives, absent for none. "q", "q_other", "answers_before" and "answers_after" are texts of the
+                panel, null where it has none; they are compared if the key is there.
 Prints the load time and a line for each failed check. The exit code is 0 if no check failed. The script speaks the
 DevTools protocol over --remote-debugging-pipe: JSON messages, each followed by NUL, on the browser's file descriptors 3
 and 4.
@@ -34,7 +36,8 @@ HELPERS = """
   identity = (row) => new URLSearchParams(row.hash.slice(1)).get("p");
   panel = () => ({
     ...Object.fromEntries([...document.querySelectorAll(".panel [data-field]")].map((node) => [node.dataset.field, node.textContent])),
-    alternatives: document.querySelectorAll(".panel .alternative").length});
+    alternatives: document.querySelectorAll(".panel .alternative").length,
+    groups: document.querySelectorAll(".panel .group").length});
 """
 KEYS = {
     "Tab": 9,
@@ -246,6 +249,10 @@ def check_panel(check, token, way):
     where = f"token {token['k']} by {way}"
     check.equal(shown.pop("position", None), str(token["k"]), f"{where}: position")
     check.equal(shown.pop("alternatives"), token["alternatives"], f"{where}: alternatives")
+    check.equal(shown.pop("groups"), token.get("groups", 0), f"{where}: groups")
+    for name in ("q", "q_other", "answers_before", "answers_after"):
+        if name in token:
+            check.equal(shown.get(name), token[name], f"{where}: {name}")
     check.equal(shown.pop("no_pair", None), token.get("no_pair"), f"{where}: no pair")
     check.equal(shown.pop("found", None), token.get("found"), f"{where}: found at")
     for name in ("probability", "before", "after"):

@@ -91,7 +91,52 @@ def near(p, spread):
     return round(max(0, p - spread), 4), round(min(1, p + spread), 4)
 
 
-def make_response(random, length):
+def make_answers(random):
+    """Returns the answers of a problem: the right one, wrong ones, all others, none."""
+    texts = [str(random.randint(1, 999)), random.choice(HOSTILE) or "7", "<b>12</b>", None, ""]
+    return [{"text": text, "right": i == 0} for i, text in enumerate(texts)]
+
+
+def make_shares(random, answers):
+    """Returns a distribution of answers: [answer, percent, ...], most frequent first."""
+    cuts = sorted(random.choices(range(101), k=2))
+    percents = sorted((cuts[0], cuts[1] - cuts[0], 100 - cuts[1]), reverse=True)
+    chosen = random.sample(range(len(answers)), 3)
+    return [part for answer, percent in zip(chosen, percents) if percent for part in (answer, percent)]
+
+
+def make_group(random, tokens, answers):
+    p, rollouts = round(random.random(), 4), random.choice([0, 4, 80])
+    low, high = near(p, 0.1)
+    group = {
+        "tokens": tokens,
+        "more": random.choice([0, 3]),
+        "probability": round(random.random(), 4),
+        "rollouts": rollouts,
+        "p": None,
+        "answers": [],
+    }
+    measured = {"p": p, "low": low, "high": high, "answers": make_shares(random, answers)}
+    return {**group, **measured} if rollouts else group
+
+
+def make_forks(random, token, answers):
+    """Returns the keys of a pivotal token that tell what may stand in its place."""
+
+    def estimate():
+        p = round(random.random(), 4)
+        low, high = near(p, 0.1)
+        return {"p": p, "low": low, "high": high}
+
+    groups = [make_group(random, [token, random.choice(HOSTILE)], answers)]
+    groups += [
+        make_group(random, [random.choice(HOSTILE + WORDS), None], answers)
+        for _ in range(random.randint(0, 5))
+    ]
+    return {"q": estimate(), "q_other": random.choice([None, estimate()]), "groups": groups}
+
+
+def make_response(random, length, answers):
     p = [round(random.uniform(0.25, 0.75), 4)]
     tokens, pivotal, alternatives = [], [], []
     jumps = set(random.sample(range(2, length), random.choice([0, 1, 1, 2, 3])))
@@ -120,6 +165,7 @@ def make_response(random, length):
                 "rejected_samples": 64,
                 "rejected_successes": random.randint(0, 20 if pair else 50),
                 "no_pair": None if pair else NO_PAIR[k % len(NO_PAIR)],
+                **make_forks(random, tokens[-1], answers),
             }
         )
         for text in random.sample(HOSTILE + WORDS, random.randint(1, 4)):
@@ -155,6 +201,9 @@ def make_response(random, length):
         "low": low,
         "high": high,
         "samples": [random.choice([0, 0, 8, 32]) for _ in p],
+        "answers": [
+            None if k and random.random() < 0.7 else make_shares(random, answers) for k in range(length + 1)
+        ],
         "pivotal": pivotal,
         "alternatives": alternatives,
     }
@@ -169,12 +218,18 @@ def make_problem(random, number, length):
         question += " " + random.choice(HOSTILE)
     samples, successes = 32, random.choice([0, 32, *range(6, 27)])
     searched = 6 <= successes <= 26
+    answers = make_answers(random)
     responses = [
-        make_response(random, random.randint(length * 4 // 5, length * 6 // 5))
+        make_response(random, random.randint(length * 4 // 5, length * 6 // 5), answers)
         for _ in range(2 if searched else 0)
     ]
     deltas = [token["after"] - token["before"] for response in responses for token in response["pivotal"]]
-    details = {"question": question, "answer": str(random.randint(1, 999)), "responses": responses}
+    details = {
+        "question": question,
+        "answer": str(random.randint(1, 999)),
+        "answers": answers,
+        "responses": responses,
+    }
     entry = {
         "question": question[:160],
         "samples": samples,
@@ -325,17 +380,22 @@ def expect(entries, problems):
     ]
     chosen = max(range(min(60, len(entries))), key=lambda i: abs(entries[i]["largest"]))
     number, response = next((i, r) for i, r in enumerate(problems[chosen]["responses"]) if r["pivotal"])
-    reasons = {token["k"]: token["no_pair"] for token in response["pivotal"]}
+    pivotal = {token["k"]: token for token in response["pivotal"]}
     tokens = []
     for k in sorted({1, 5, len(response["tokens"]), *(token["k"] for token in response["pivotal"])}):
+        token = pivotal.get(k, {})
+        q, other = token.get("q"), token.get("q_other")
         tokens.append(
             {
                 "k": k,
+                "groups": len(token.get("groups", [])),
+                "q": f"{q['p']:.3f}" if q else None,
+                "q_other": f"{other['p']:.3f}" if other else None,
                 "probability": math.exp(response["logprobs"][k - 1]),
                 "before": response["p"][k - 1],
                 "after": response["p"][k],
                 "alternatives": sum(other["k"] == k for other in response["alternatives"]),
-                "no_pair": reasons.get(k),
+                "no_pair": token.get("no_pair"),
             }
         )
     return {

@@ -73,10 +73,55 @@ class ReportTest : public ::testing::Test {
       if (query.searched) query.responses = {Response(tokens, true), Response(tokens + 2, false)};
       traces.push_back(std::move(query));
     }
+    Store(traces, "numeric");
+  }
+
+  // Makes a run of one problem and one response, "1+1" in four tokens, the first of which is a
+  // blank. The second may be one of three:
+  //
+  //   1      pi 0.5, right
+  //   7      pi 0.25, right in 8 of 8 rollouts: it means the same
+  //   </...  pi 0.25, wrong in 8 of 8 rollouts, whose answer is markup
+  void MakeFork(const std::string& oracle) const {
+    const auto tokenizer = LoadTokenizer(testing::kTinyModel);
+    QueryTrace query;
+    query.id = "fork";
+    query.question = "What is 1+1?";
+    query.answer = "1+1";
+    query.prompt = {1, 5};
+    query.samples = 16;
+    query.successes = 12;
+    query.searched = true;
+    ResponseTrace response = Response(static_cast<int32_t>(tokenizer->Encode("1+1").size()), true);
+    response.tokens = tokenizer->Encode("1+1");
+    response.logprobs.assign(response.tokens.size(), 0.0f);
+    response.logprobs[1] = std::log(0.5f);
+    response.pivotal.resize(1);
+    response.pivotal[0].position = 2;
+    response.alternatives.clear();
+    const auto wrong = tokenizer->Encode(kMarkup), same = tokenizer->Encode("7");
+    for (int32_t i = 0; i < 16; ++i) {
+      RolloutTrace rollout;
+      rollout.kind = RolloutKind::kLeaving;
+      rollout.response = 0;
+      rollout.position = 1;
+      rollout.success = i % 2 == 0;
+      rollout.tokens = rollout.success ? same : wrong;
+      rollout.tokens.erase(rollout.tokens.begin());  // the blank
+      rollout.logprobs.assign(rollout.tokens.size(), 0.0f);
+      rollout.logprobs[0] = std::log(0.25f);
+      query.rollouts.push_back(std::move(rollout));
+    }
+    query.responses.push_back(std::move(response));
+    Store({query}, oracle);
+  }
+
+  void Store(const std::vector<QueryTrace>& traces, const std::string& oracle) const {
     fs::create_directory(run_);
     RunConfig config;
     config.model.folder = testing::kTinyModel;
     config.problems.file = testing::kTiny + "/problems/train.jsonl";
+    config.problems.oracle = oracle;
     SaveRunConfig(config, {.weights_sha256 = "0"}, run_);
     data::TraceStore store(run_);
     store.Append(traces);
@@ -93,6 +138,30 @@ class ReportTest : public ::testing::Test {
     RecordProperty("page", looked.output);
   }
 
+  // Returns what the page shows of token 2 of MakeFork()'s response. Null answers: it shows none.
+  static json Fork(const json& before, const json& after) {
+    return {{"load_seconds", 20},
+            {"rows", 1},
+            {"problem",
+             {{"id", "fork"},
+              {"response", 1},
+              {"length", 4},
+              {"tokens",
+               {{{"k", 2},
+                 {"probability", 0.5},
+                 {"before", 0.5},
+                 {"after", 0.5},
+                 {"alternatives", 0},
+                 {"no_pair", nullptr},
+                 {"found", "0.500 \u2192 0.900"},
+                 {"groups", 2},
+                 {"q", "0.500"},
+                 {"q_other", "0.000"},
+                 {"answers_before", before},
+                 {"answers_after", after}}}}}}};
+  }
+
+  static constexpr const char* kMarkup = "</script><img src=x onerror=hostile=1>";
   testing::TempDir temp_;
   fs::path run_ = temp_.path() / "run", page_ = temp_.path() / "report.html";
 };
@@ -141,6 +210,22 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
            {token(2, -0.125, 0.5, 0.5, 0), token(3, -0.5, 0.5, 0.1, 1),
             token(5, -0.125, 0.1, 0.1, 0, "sides differ by 0.125 on fresh rollouts, 0.2 asked for",
                   "0.500 \u2192 0.100")}}}}});
+}
+
+// By hand: q is 0.5, and 0 without the token that means the same; before token 2, 0.5 + 0.5 q = 75%
+// of the answers are right. The right answer is told as most rollouts spell it.
+TEST_F(ReportTest, ChromiumShowsWhatAlternativesMeanForTheAnswer) {
+  if (!testing::HasTool(testing::kChromium)) return;
+  MakeFork("exact");
+  WriteReport(run_, {}, page_);
+  Look(Fork("7 75%</script><img\u00b7src=x\u00b7onerror=hostile=1> 25%", "7 100%"));
+}
+
+TEST_F(ReportTest, ChromiumShowsMeaningsWhereAProgramJudges) {
+  if (!testing::HasTool(testing::kChromium)) return;
+  MakeFork("code");
+  WriteReport(run_, {}, page_);
+  Look(Fork(nullptr, nullptr));
 }
 
 // The page of a thousand problems with two responses of 200 tokens is under 20 MB. It lists them
