@@ -7,10 +7,12 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "experiments/search/run_config.h"
 #include "experiments/search/run_exports.h"
 #include "experiments/search/run_pairs.h"
+#include "experiments/search/run_rewards.h"
 #include "pivotal/pairs.h"
 
 namespace pivotal::cli {
@@ -20,7 +22,29 @@ struct ExportFlags {
   std::filesystem::path run, output;
   std::string format;
   double max_false_share = 1;
+  double label_threshold = experiments::kLabelThreshold;
 };
+
+// Throws Error for flags that say nothing about the format.
+void CheckExport(const CLI::App& sub, const std::string& format) {
+  const bool keeps_all = format == "prm" || format == "advantages";
+  if (keeps_all && sub.count("--max-false-share") > 0)
+    Fail("--max-false-share chooses findings, and --format {} writes every position; leave it out",
+         format);
+  if (format != "prm" && sub.count("--label-threshold") > 0)
+    Fail("--label-threshold is for --format prm, the one format with labels; leave it out");
+}
+
+void PrintRewards(const experiments::RewardSummary& summary, const std::filesystem::path& output,
+                  bool steps) {
+  if (steps)
+    fmt::print("{} responses, {} steps, {} of them labelled right; in {}\n", summary.responses,
+               summary.units, summary.right, output.string());
+  else
+    fmt::print("{} responses, {} tokens; in {}\n", summary.responses, summary.units,
+               output.string());
+  if (summary.empty > 0) fmt::print("{} responses without text were left out\n", summary.empty);
+}
 
 void RunExport(const ExportFlags& flags) {
   const auto output = flags.output.empty() ? flags.run / (flags.format + ".jsonl") : flags.output;
@@ -35,6 +59,10 @@ void RunExport(const ExportFlags& flags) {
     const auto pairs = experiments::PairsOfRun(flags.run, options);
     SavePairTexts(output, pairs);
     fmt::print("{} pairs in {}\n", pairs.size(), output.string());
+  } else if (flags.format == "prm") {
+    PrintRewards(experiments::ExportSteps(flags.run, output, flags.label_threshold), output, true);
+  } else if (flags.format == "advantages") {
+    PrintRewards(experiments::ExportAdvantages(flags.run, output), output, false);
   } else {
     ConsoleProgress progress;
     const auto summary =
@@ -66,19 +94,30 @@ void AddExport(CLI::App& app) {
   sub->add_option("--format", flags->format,
                   "pts: events of codelion/pts (schema 1.0); trl: pairs with nothing but prompt, "
                   "chosen and rejected; steering: hidden states at pivotal tokens and the mean "
-                  "difference of pairs, for each layer (loads the model)")
+                  "difference of pairs, for each layer (loads the model); prm: the steps of each "
+                  "response with labels and p(success), as TRL's PRMTrainer reads them; "
+                  "advantages: the change of p(success) at each token of each response")
       ->required()
-      ->check(CLI::IsMember({"pts", "trl", "steering"}));
+      ->check(CLI::IsMember({"pts", "trl", "steering", "prm", "advantages"}));
   sub->add_option("--output", flags->output,
                   "file of JSON lines to write (default: RUN/FORMAT.jsonl)");
   sub->add_option("--max-false-share", flags->max_false_share,
                   "largest expected share of false findings over the whole run: of pivotal tokens "
                   "that change p(success) by less than the gap (pts, steering: keeps the most "
                   "probable ones), or of pairs whose chosen side is not better (trl: keeps those "
-                  "with most evidence); 1: any")
+                  "with most evidence); 1: any; prm and advantages write every position, and "
+                  "refuse it")
       ->check(Interval("(0, 1]"))
       ->capture_default_str();
-  sub->callback([flags] { RunExport(*flags); });
+  sub->add_option("--label-threshold", flags->label_threshold,
+                  "least p(success) after a step that is labelled right (prm); the default is one "
+                  "right completion in eight, as in Math-Shepherd")
+      ->check(Interval("(0, 1]"))
+      ->capture_default_str();
+  sub->callback([sub, flags] {
+    CheckExport(*sub, flags->format);
+    RunExport(*flags);
+  });
 }
 
 void AddImport(CLI::App& app) {

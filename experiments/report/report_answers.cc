@@ -88,12 +88,12 @@ ordered_json ReportAnswers::Described(const pts::AnswerGroup& group) const {
                                                : ordered_json(tokenizer_.Piece(token)));
   }
   const double rollouts = Rollouts(group.counts);
-  ordered_json described = {{"tokens", std::move(tokens)},
-                            {"more", group.tokens.size() - std::min(group.tokens.size(),
-                                                                    kTokensShown)},
-                            {"probability", Short(group.probability)},
-                            {"rollouts", std::llround(rollouts)},
-                            {"p", nullptr}};
+  ordered_json described = {
+      {"tokens", std::move(tokens)},
+      {"more", group.tokens.size() - std::min(group.tokens.size(), kTokensShown)},
+      {"probability", Short(group.probability)},
+      {"rollouts", std::llround(rollouts)},
+      {"p", nullptr}};
   if (rollouts > 0) {
     const pts::Interval bounds =
         pts::WilsonInterval({static_cast<int32_t>(std::lround(rollouts)),

@@ -43,6 +43,14 @@ class Interchange : public ::testing::Test {
     return output;
   }
 
+  static fs::path Curve(const std::string& granularity) {
+    const fs::path output = temp_->path() / ("curve-" + granularity);
+    const auto made = Pivotal("curve " + run_.string() + " --granularity " + granularity +
+                              " --output " + output.string());
+    EXPECT_EQ(made.code, 0) << made.output;
+    return output;
+  }
+
   static inline testing::TempDir* temp_ = nullptr;
   static inline fs::path run_;
 };
@@ -164,6 +172,51 @@ TEST_F(Interchange, TrlHasThreeColumns) {
     EXPECT_EQ(line.size(), 3u);
     for (const char* key : {"prompt", "chosen", "rejected"}) EXPECT_TRUE(line.at(key).is_string());
   }
+}
+
+// Steps end where sentences of the curve end, and tell the same p(success); so do tokens.
+TEST_F(Interchange, StepsAndAdvantagesAreTheCurve) {
+  const auto sentences = JsonLines(Curve("sentence")), tokens = JsonLines(Curve("token"));
+  auto sentence = sentences.begin(), token = tokens.begin();
+  const auto steps = JsonLines(Export(run_, "prm", "prm.jsonl"));
+  const auto advantages = JsonLines(Export(run_, "advantages", "advantages.jsonl"));
+  ASSERT_GT(steps.size(), 4u);
+  ASSERT_EQ(steps.size(), advantages.size());
+  for (std::size_t i = 0; i < steps.size(); ++i) {
+    const std::size_t units = steps[i]["completions"].size();
+    for (std::size_t s = 0; s < units; ++s, ++sentence) {
+      EXPECT_EQ(steps[i]["completions"][s], (*sentence)["text"]);
+      EXPECT_NEAR(steps[i]["p"][s], (*sentence)["after"], 1e-12);
+      EXPECT_LE(steps[i]["low"][s], steps[i]["p"][s]);
+      EXPECT_GE(steps[i]["high"][s], steps[i]["p"][s]);
+      EXPECT_EQ(steps[i]["labels"][s], steps[i]["p"][s] >= 0.125);
+    }
+    EXPECT_EQ(steps[i]["labels"].back(), steps[i]["success"]);
+    const auto& of = advantages[i];
+    EXPECT_EQ(of["p"].size(), of["tokens"].size() + 1);
+    EXPECT_EQ(of["low"].size(), of["p"].size());
+    for (std::size_t k = 0; k < of["tokens"].size(); ++k, ++token)
+      EXPECT_NEAR(of["advantages"][k],
+                  (*token)["after"].get<double>() - (*token)["before"].get<double>(), 1e-12);
+  }
+  EXPECT_TRUE(sentence == sentences.end());
+  EXPECT_TRUE(token == tokens.end());
+}
+
+TEST_F(Interchange, FlagsThatAFormatDoesNotHaveAreRefused) {
+  const auto refused = [](const std::string& flags, const std::string& why) {
+    const fs::path out = temp_->path() / "never.jsonl";
+    const auto made = Pivotal("export " + run_.string() + " --output " + out.string() + flags);
+    EXPECT_NE(made.code, 0);
+    EXPECT_THAT(made.output, HasSubstr(why));
+    EXPECT_FALSE(fs::exists(out));
+  };
+  refused(" --format prm --max-false-share 0.1",
+          "pivotal: --max-false-share chooses findings, and --format prm writes every position");
+  refused(" --format advantages --max-false-share 1", "--format advantages writes every position");
+  refused(" --format pts --label-threshold 0.5", "--label-threshold is for --format prm");
+  refused(" --format prm --label-threshold 0", "0 is not above 0 and at most 1");
+  refused(" --format xyz", "xyz not in");
 }
 
 // The model has six layers of width 128. Each token has a line for each layer; pairs add means.
