@@ -7,7 +7,6 @@
 #include <sstream>
 
 #include "data/base/file_sink.h"
-#include "data/base/text.h"
 #include "data/traces/trace_store.h"
 #include "tests/support/run_command.h"
 #include "tests/support/temp_dir.h"
