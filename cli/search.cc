@@ -3,6 +3,8 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
+#include <string>
 #include <vector>
 
 #include "cli/console.h"
@@ -96,7 +98,8 @@ void AddStrategyFlags(CLI::App& sub, experiments::RunConfig& config) {
       ->check(CLI::Range(1, 1024))
       ->capture_default_str();
   sub.add_option("--pairs", search.pairs,
-                 "end the run once it has this many confirmed pairs; 0: no limit")
+                 "end the run once it has this many confirmed pairs; it ends with some more, as it "
+                 "searches --group problems at a time; 0: no limit")
       ->check(CLI::NonNegativeNumber)
       ->capture_default_str();
   sub.add_option("--confirm", search.confirm,
@@ -129,6 +132,17 @@ void UseGoal(const CLI::App& sub, SearchFlags& flags) {
   if (given("--samples")) config.search.samples = asked.search.samples;
   if (given("--responses")) config.search.responses = asked.search.responses;
   if (given("--min-yield")) config.search.min_yield = asked.search.min_yield;
+}
+
+// Throws ParseError for a setting beside --resume, which takes them from run.toml.
+void RefuseSettings(const CLI::App& sub) {
+  const std::set<std::string> allowed = {"--resume",         "--shared", "--budget-tokens",
+                                         "--budget-seconds", "--pairs",  "--max-oracle-failures"};
+  for (const CLI::Option* option : sub.get_options())
+    if (!option->empty() && !allowed.contains(option->get_name()))
+      throw CLI::ValidationError(option->get_name(),
+                                 "can't be changed with --resume, which goes on under the settings "
+                                 "of the run; leave it out, or start a new run");
 }
 
 }  // namespace
@@ -178,6 +192,7 @@ void AddSearch(CLI::App& app) {
       for (const char* name : {"--model", "--problems", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
     }
+    if (!flags->resume.empty()) RefuseSettings(*sub);
     UseGoal(*sub, *flags);
     RunSearch(*flags);
   });

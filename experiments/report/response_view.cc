@@ -320,7 +320,9 @@ std::string RunView(const std::filesystem::path& run, const std::vector<std::str
   const auto tokenizer = LoadTokenizer(config.model.folder);
   const AnswersOfRun answers(config, *tokenizer);
   std::string text;
-  for (const std::string& id : problems) {
+  for (auto at = problems.begin(); at != problems.end(); ++at) {
+    const std::string& id = *at;
+    if (std::find(problems.begin(), at, id) != at) continue;  // given twice
     const auto found = std::ranges::find(traces, id, &QueryTrace::id);
     if (found == traces.end())
       Fail("{}: holds no problem {}; pivotal show {} lists them", run.string(), id, run.string());

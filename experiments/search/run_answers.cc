@@ -169,6 +169,7 @@ std::vector<QueryTrace> Chosen(std::vector<QueryTrace> traces, const std::vector
   if (ids.empty()) return traces;
   std::vector<QueryTrace> chosen;
   for (const std::string& id : ids) {
+    if (std::ranges::find(chosen, id, &QueryTrace::id) != chosen.end()) continue;  // given twice
     const auto found = std::ranges::find(traces, id, &QueryTrace::id);
     if (found == traces.end())
       Fail("{}: holds no problem {}; pivotal show {} lists them", run.string(), id, run.string());
@@ -183,6 +184,7 @@ AnswersOfRun::AnswersOfRun(const RunConfig& config, const Tokenizer& tokenizer) 
   const std::string& name = config.problems.oracle;
   if (name == "code" || name.starts_with("command")) return;
   oracle_ = MakeOracle(name, config.problems.oracle_options);
+  matches_ = name.starts_with("regex");
   reader_.read = [&oracle = *oracle_,
                   text = pts::MakeResponseText(tokenizer, config.sampling.stop)](
                      std::span<const TokenId> response) -> std::string {
@@ -201,8 +203,8 @@ pts::AnswerTable AnswersOfRun::Read(const QueryTrace& trace) const {
   if (oracle_ == nullptr) return pts::VerdictsAsAnswers(trace);
   pts::AnswerTable table = pts::ReadAnswers(trace, reader_);
   std::string& right = table.answers[0].text;
-  // Nothing was right: the reference says what would be.
-  if (right.empty()) right = oracle_->Answer(trace.answer).value_or("");
+  // Nothing was right: the reference says what would be. A pattern reads responses alone.
+  if (right.empty() && !matches_) right = oracle_->Answer(trace.answer).value_or("");
   if (right.empty()) right = data::Trim(trace.answer);
   return table;
 }
@@ -218,8 +220,10 @@ AnswerSummary WriteAnswers(const AnswerSettings& settings, Progress& progress) {
   const AnswersOfRun answers(config, *tokenizer);
   const auto traces = Chosen(data::LoadRun(settings.run), settings.problems, settings.run);
   if (std::ranges::all_of(traces, [](const QueryTrace& query) { return query.rollouts.empty(); }))
-    Fail("{}: holds no rollouts whose answers could be read; an imported run has none",
-         settings.run.string());
+    Fail(
+        "{}: holds no rollouts whose answers could be read, as it was imported or stopped at once; "
+        "search its problems",
+        settings.run.string());
   const double z = pts::NormalQuantile(0.5 + config.search.confidence / 2);
   data::FileSink sink(settings.output);
   progress.Begin("answers", std::ssize(traces), "problems", 0);

@@ -113,6 +113,7 @@ TEST_F(Answers, AreTheSameEachTimeAndForEachProblem) {
   EXPECT_EQ(Lines(), all);
   const std::string id = all.back()["id"];
   const auto one = Lines(" --problem " + id);
+  EXPECT_EQ(Lines(" --problem " + id + " --problem " + id), one) << "given twice";
   ASSERT_FALSE(one.empty());
   ASSERT_LT(one.size(), all.size());
   EXPECT_TRUE(std::equal(one.begin(), one.end(), all.end() - std::ssize(one)));

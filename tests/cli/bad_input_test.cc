@@ -127,6 +127,13 @@ TEST_F(BadInput, EmptyValues) {
   refuses("--output", "demo --output ''");
 }
 
+TEST_F(BadInput, SettingsBesideResume) {
+  for (const std::string setting : {"--gap 0.5", "--oracle math", "--seed 3", "--for pairs",
+                                    "--strategy pairs", "--model m", "--judge-threads 2"})
+    ExpectFailure("search --resume " + Path("run") + " " + setting,
+                  setting.substr(0, setting.find(' ')) + ": can't be changed with --resume", 2);
+}
+
 TEST_F(BadInput, ModelFolder) {
   ExpectFailure(Search(Path("nowhere"), train_), "nowhere: no such folder");
   ExpectFailure(Search(ModelWithout("model.safetensors"), train_), "model.safetensors");
