@@ -20,6 +20,16 @@ const char* const kOracleHelp =
     "(runs the response as Python against the tests in the answer), command:PROGRAM (asks your "
     "program)";
 
+void RefuseBesideResume(const CLI::App& app, const std::set<std::string>& allowed) {
+  for (const CLI::Option* option : app.get_options()) {
+    const std::string name = option->get_name();
+    if (!option->empty() && name != "--resume" && !allowed.contains(name))
+      throw CLI::ValidationError(name,
+                                 "can't be changed with --resume, which goes on under the settings "
+                                 "of the run; leave it out, or start a new run");
+  }
+}
+
 CLI::Validator Interval(const std::string& interval) {
   const auto comma = interval.find(',');
   const std::string low = interval.substr(1, comma - 1),

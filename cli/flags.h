@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <set>
 #include <string>
 
 #include "pivotal/model.h"
@@ -30,6 +31,10 @@ void AddShardSizeFlag(CLI::App& app, int64_t& bytes);
 // where none may be negative, numbers that do not fit, and "010", which it reads as octal. Call it
 // once all options are added.
 void CheckAllOptions(CLI::App& app);
+
+// Throws ParseError for an option beside --resume that is none of `allowed`: the run goes on under
+// its own settings.
+void RefuseBesideResume(const CLI::App& app, const std::set<std::string>& allowed);
 
 // The help text of --oracle, which lists the names.
 extern const char* const kOracleHelp;

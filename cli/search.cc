@@ -3,8 +3,6 @@
 
 #include <filesystem>
 #include <memory>
-#include <set>
-#include <string>
 #include <vector>
 
 #include "cli/console.h"
@@ -134,17 +132,6 @@ void UseGoal(const CLI::App& sub, SearchFlags& flags) {
   if (given("--min-yield")) config.search.min_yield = asked.search.min_yield;
 }
 
-// Throws ParseError for a setting beside --resume, which takes them from run.toml.
-void RefuseSettings(const CLI::App& sub) {
-  const std::set<std::string> allowed = {"--resume",         "--shared", "--budget-tokens",
-                                         "--budget-seconds", "--pairs",  "--max-oracle-failures"};
-  for (const CLI::Option* option : sub.get_options())
-    if (!option->empty() && !allowed.contains(option->get_name()))
-      throw CLI::ValidationError(option->get_name(),
-                                 "can't be changed with --resume, which goes on under the settings "
-                                 "of the run; leave it out, or start a new run");
-}
-
 }  // namespace
 
 void AddSearch(CLI::App& app) {
@@ -153,11 +140,10 @@ void AddSearch(CLI::App& app) {
   AddModelFlags(*sub, flags->config.model);
   AddSystemFlag(*sub, flags->config.model);
   AddProblemFlags(*sub, flags->config.problems);
-  auto* output = sub->add_option("--output", flags->output, "run folder to make");
-  auto* resume = sub->add_option("--resume", flags->resume,
-                                 "continue this run folder under its own settings; only budgets, "
-                                 "--pairs and --max-oracle-failures can be changed");
-  resume->excludes(output);
+  sub->add_option("--output", flags->output, "run folder to make");
+  sub->add_option("--resume", flags->resume,
+                  "continue this run folder under its own settings; only budgets, "
+                  "--pairs and --max-oracle-failures can be changed");
   sub->add_flag("--shared", flags->shared,
                 "search one run together with other processes: the first makes it with --output, "
                 "the others join it with --resume at any time; always on under mpirun -n N or "
@@ -192,7 +178,9 @@ void AddSearch(CLI::App& app) {
       for (const char* name : {"--model", "--problems", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
     }
-    if (!flags->resume.empty()) RefuseSettings(*sub);
+    if (!flags->resume.empty())
+      RefuseBesideResume(*sub, {"--shared", "--budget-tokens", "--budget-seconds", "--pairs",
+                                "--max-oracle-failures"});
     UseGoal(*sub, *flags);
     RunSearch(*flags);
   });

@@ -419,16 +419,12 @@ void AddTrain(CLI::App& app) {
   AddHeldOutFlags(*sub, flags->settings.held_out);
   AddStepFlags(*sub, *flags);
   sub->get_option("--model")->required(false);
-  const auto others =
-      sub->get_options([](const CLI::Option* option) { return !option->check_name("--help"); });
-  auto* resume =
-      sub->add_option("--resume", flags->resume,
-                      "continue this output folder under the settings of its train.toml; only "
-                      "--max-oracle-failures can be changed");
+  sub->add_option("--resume", flags->resume,
+                  "continue this output folder under the settings of its train.toml; only "
+                  "--max-oracle-failures can be changed");
   auto* failures = sub->get_option("--max-oracle-failures");
-  for (CLI::Option* option : others)
-    if (option != failures) resume->excludes(option);
   sub->callback([flags, sub, failures] {
+    if (!flags->resume.empty()) RefuseBesideResume(*sub, {"--max-oracle-failures"});
     if (!failures->empty())
       flags->max_oracle_failures = flags->settings.held_out.problems.oracle_options.max_failures;
     if (flags->resume.empty()) {
