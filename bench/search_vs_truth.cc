@@ -159,6 +159,17 @@ void SearchWorld(const TableWorld& world, uint64_t seed, Arm& arm) {
   arm.score.AddTokens(static_cast<double>(policy.counters().decoded_tokens));
 }
 
+// Calls `search` with the worlds of a family whose p_0 is in [0.25, 0.75], or with all of a skewed
+// family.
+void EachWorld(const WorldFamily& family, uint64_t seed, int32_t worlds,
+               const std::function<void(const TableWorld& world, uint64_t number)>& search) {
+  for (int32_t number = 0; number < worlds; ++number) {
+    const TableWorld world = family.make({seed}, number);
+    const double p = world.Success(world.start());
+    if (family.skewed || (p >= 0.25 && p <= 0.75)) search(world, static_cast<uint64_t>(number));
+  }
+}
+
 void SearchWorlds(const WorldFamily& family, uint64_t seed, int32_t worlds,
                   std::vector<Arm>& arms) {
   if (family.skewed) {
@@ -167,32 +178,25 @@ void SearchWorlds(const WorldFamily& family, uint64_t seed, int32_t worlds,
       arm.options.max_success = 1;
     }
   }
-  for (int32_t number = 0; number < worlds; ++number) {
-    const TableWorld world = family.make({seed}, number);
-    const double p = world.Success(world.start());
-    if (!family.skewed && (p < 0.25 || p > 0.75)) continue;
-    for (Arm& arm : arms) SearchWorld(world, static_cast<uint64_t>(number), arm);
-  }
+  EachWorld(family, seed, worlds, [&](const TableWorld& world, uint64_t number) {
+    for (Arm& arm : arms) SearchWorld(world, number, arm);
+  });
 }
 
 // Prints for several shares how many tokens are kept, and how many of them lie below the gap.
 void Control(const std::string& family, uint64_t seed, int32_t worlds) {
-  const WorldFamily& made = FamilyNamed(family);
   SearchOptions options = Arms(true).front().options;
   options.min_yield = SearchOptions().min_yield;
   options.max_new_tokens = kMostTokens;
   std::vector<QueryTrace> run;
   std::vector<std::vector<std::vector<double>>> truth;  // [query][response][k]
-  for (int32_t number = 0; number < worlds; ++number) {
-    const TableWorld world = made.make({seed}, number);
-    const double p = world.Success(world.start());
-    if (p < 0.25 || p > 0.75) continue;
-    testing::WorldPolicy policy(world, static_cast<uint64_t>(number));
+  EachWorld(FamilyNamed(family), seed, worlds, [&](const TableWorld& world, uint64_t number) {
+    testing::WorldPolicy policy(world, number);
     run.push_back(Searched(world, JudgeOf(world), options, policy));
     auto& responses = truth.emplace_back();
     for (const ResponseTrace& response : run.back().responses)
       responses.push_back(TruthOf(world, response));
-  }
+  });
   pts::LearnProbabilities(run, kGap);
   for (const double share : {1.0, 0.1, 0.05, 0.02, 0.01}) {  // each keeps part of what is left
     const pts::KeptTokens kept = pts::KeepTokens(run, share);
