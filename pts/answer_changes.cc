@@ -9,13 +9,12 @@
 #include <utility>
 
 #include "kernels/philox.h"
+#include "pts/jump_model.h"
 
 namespace pivotal::pts {
 namespace {
 
 constexpr int32_t kParticles = 2000;
-// Prior probabilities of q = p and of q near p, as in JumpModel.
-constexpr double kSameAnswers = 0.45, kNearAnswers = 0.30;
 constexpr double kNearRollouts = 12;  // a q near p is drawn as after so many rollouts from p
 constexpr double kFloor = 0.004;      // least probability of an answer that a rollout has stated
 
@@ -127,12 +126,12 @@ class AnswerFilter {
     const std::span<double> p(p_.data() + i * answers_, answers_);
     near_ = jump_;
     for (std::size_t a = 0; a < answers_; ++a) near_[a] += kNearRollouts * p[a];
-    double same = std::log(kSameAnswers);
+    double same = std::log(kPriorSame);
     for (std::size_t a = 0; a < answers_; ++a)
       if (step.counts[a] > 0) same += step.counts[a] * std::log(std::clamp(p[a], kFloor, 1.0));
     const std::array<double, 3> logs = {
-        same, std::log(kNearAnswers) + LogMarginal(near_, step.counts),
-        std::log(1 - kSameAnswers - kNearAnswers) + LogMarginal(jump_, step.counts)};
+        same, std::log(kPriorNear) + LogMarginal(near_, step.counts),
+        std::log(1 - kPriorSame - kPriorNear) + LogMarginal(jump_, step.counts)};
     const double top = *std::ranges::max_element(logs);
     double sum = 0;
     for (const double log : logs) sum += std::exp(log - top);

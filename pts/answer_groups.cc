@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <numeric>
 #include <utility>
 
 namespace pivotal::pts {
@@ -15,10 +14,6 @@ constexpr double kFewRollouts = 4;      // tokens with fewer are kRareTokens
 
 void AddCounts(AnswerCounts& to, std::span<const double> counts) {
   for (std::size_t a = 0; a < counts.size(); ++a) to[a] += counts[a];
-}
-
-double SumOfCounts(std::span<const double> counts) {
-  return std::accumulate(counts.begin(), counts.end(), 0.0);
 }
 
 double LogOfSum(double a, double b) {
@@ -169,14 +164,14 @@ std::vector<GroupedToken> TokensAt(const QueryTrace& trace, const AnswerTable& t
                     AnswerCounts(static_cast<std::size_t>(strata.answers()), 0.0)};
   for (auto& [id, token] : tokens) {
     const bool is_branch = trie.Child(parent, id) < 0;
-    if (is_branch && SumOfCounts(token.counts) < kFewRollouts) {
+    if (is_branch && SumOf(token.counts) < kFewRollouts) {
       AddCounts(rare.counts, token.counts);
       continue;
     }
     if (is_branch) rare.probability = std::max(0.0, rare.probability - token.probability);
     ordered.push_back(std::move(token));
   }
-  if (SumOfCounts(rare.counts) > 0) ordered.push_back(std::move(rare));
+  if (SumOf(rare.counts) > 0) ordered.push_back(std::move(rare));
   std::ranges::stable_sort(ordered, [own](const GroupedToken& a, const GroupedToken& b) {
     if ((a.token == own) != (b.token == own)) return a.token == own;
     return a.probability > b.probability;
@@ -207,7 +202,7 @@ AnswerEstimate WithoutGroup(const AnswerStrata& strata, int32_t node,
     if (!is_inside(token)) AddCounts(rest.counts, strata.Branch(trie[node].parent, token));
   // What no rollout has taken is not known: it counts like what they have taken.
   constexpr double kRounding = 1e-6;
-  if (rest.weight < kRounding || SumOfCounts(rest.counts) == 0) rest.weight = 0;
+  if (rest.weight < kRounding || SumOf(rest.counts) == 0) rest.weight = 0;
   AnswerEstimate sum;
   sum.constant.assign(answers, 0.0);
   probability = rest.weight;
@@ -248,6 +243,12 @@ std::vector<int32_t> GroupByAnswer(std::span<const AnswerCounts> items,
     }
   }
   return group_of;
+}
+
+Interval AnswerGroup::Bounds(double z) const {
+  return WilsonInterval({static_cast<int32_t>(std::lround(SumOf(counts))),
+                         static_cast<int32_t>(std::lround(counts[0]))},
+                        z);
 }
 
 double AnswerForks::ParaphraseProbability() const {

@@ -40,6 +40,9 @@ struct AnswerGroup {
   std::vector<GroupedToken> tokens;  // most probable first
   double probability = 0;            // of all tokens together
   AnswerCounts counts;               // of all tokens together
+
+  // Returns the interval of p(success) at the two-sided normal quantile `z`.
+  Interval Bounds(double z) const;
 };
 
 // What may stand at the place of a token t_k of a response.

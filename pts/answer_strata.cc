@@ -6,13 +6,10 @@
 #include <numeric>
 
 namespace pivotal::pts {
-namespace {
 
-double SumOf(std::span<const double> values) {
-  return std::accumulate(values.begin(), values.end(), 0.0);
+double SumOf(std::span<const double> counts) {
+  return std::accumulate(counts.begin(), counts.end(), 0.0);
 }
-
-}  // namespace
 
 std::vector<double> AnswerGuess(int32_t answers) {
   if (answers == 1) return {1};

@@ -15,6 +15,9 @@ namespace pivotal::pts {
 // Numbers of rollouts, one for each answer; they may be fractional.
 using AnswerCounts = std::vector<double>;
 
+// Returns the number of all rollouts.
+double SumOf(std::span<const double> counts);
+
 // Returns the prior mean of a distribution of `answers` answers, before any rollout: half for the
 // right one, answer 0, the other half divided among the wrong ones. The Dirichlet distribution with
 // twice these numbers as parameters is the prior of a distribution that nothing is known of. Its

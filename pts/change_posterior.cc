@@ -39,12 +39,6 @@ double Sum(const Component& values) {
   return sum;
 }
 
-ChangePrior PriorOf(const std::vector<std::pair<int32_t, MeasuredChange>>& changes) {
-  std::vector<MeasuredChange> measured;
-  for (const auto& [node, change] : changes) measured.push_back(change);
-  return ChangePrior(measured);
-}
-
 }  // namespace
 
 ChangePrior::ChangePrior(std::span<const MeasuredChange> changes)
@@ -79,26 +73,25 @@ double ChangePrior::Reaches(const MeasuredChange& change, double gap) const {
   return reaches / sum;
 }
 
-std::vector<std::pair<int32_t, MeasuredChange>> ChangesOf(const SuccessTrie& trie,
-                                                          const Strata& strata, double gap) {
-  std::vector<std::pair<int32_t, MeasuredChange>> changes;
+std::map<int32_t, MeasuredChange> ChangesOf(const SuccessTrie& trie, const Strata& strata,
+                                            double gap) {
+  std::map<int32_t, MeasuredChange> changes;
   for (int32_t node = 1; node < trie.size(); ++node) {
     if (!trie.CanBePivotal(node, gap)) continue;
     const LinearEstimate change = strata.Change(trie[node].parent, node);
     // A change without any doubt has no terms; the least variance keeps divisions finite.
-    changes.push_back({node, {change.Mean(), change.Variance() + 1e-9}});
+    changes[node] = {change.Mean(), change.Variance() + 1e-9};
   }
   return changes;
 }
 
 ChangePosterior::ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap)
-    : ChangePosterior(trie, strata, gap, PriorOf(ChangesOf(trie, strata, gap))) {}
-
-ChangePosterior::ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap,
-                                 const ChangePrior& prior)
     : pivotal_(trie.size(), 0.0) {
-  for (const auto& [node, change] : ChangesOf(trie, strata, gap))
-    pivotal_[node] = prior.Reaches(change, gap);
+  const auto changes = ChangesOf(trie, strata, gap);
+  std::vector<MeasuredChange> measured;
+  for (const auto& [node, change] : changes) measured.push_back(change);
+  const ChangePrior prior(measured);
+  for (const auto& [node, change] : changes) pivotal_[node] = prior.Reaches(change, gap);
 }
 
 }  // namespace pivotal::pts

@@ -2,8 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "pts/strata.h"
@@ -31,19 +31,16 @@ class ChangePrior {
   std::vector<double> weights_;  // of the components; their sum is 1
 };
 
-// Returns the measured change of each token of a trie that can be pivotal, by its node, ascending.
-// A token with 1 - pi_k < gap cannot be.
-std::vector<std::pair<int32_t, MeasuredChange>> ChangesOf(const SuccessTrie& trie,
-                                                          const Strata& strata, double gap);
+// Returns the measured change of each token of a trie that can be pivotal, by its node. A token
+// with 1 - pi_k < gap cannot be.
+std::map<int32_t, MeasuredChange> ChangesOf(const SuccessTrie& trie, const Strata& strata,
+                                            double gap);
 
 // The posterior probabilities that the tokens of a trie are pivotal, abs(d_k) >= gap, given the
 // counts of one moment. Estimates count as normal.
 class ChangePosterior {
  public:
-  // Learns the prior from the tokens of the trie itself.
   ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap);
-  ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap,
-                  const ChangePrior& prior);
   double PivotalProbability(int32_t node) const { return pivotal_[node]; }
 
  private:

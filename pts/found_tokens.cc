@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "data/base/error.h"
@@ -21,8 +22,9 @@ bool HasPivotal(const QueryTrace& query) {
 }  // namespace
 
 void LearnProbabilities(std::span<QueryTrace> run, double gap) {
-  std::vector<MeasuredChange> changes;
-  for (const QueryTrace& query : run) {
+  std::vector<MeasuredChange> measured;
+  std::vector<std::pair<PivotalToken*, MeasuredChange>> found;
+  for (QueryTrace& query : run) {
     if (query.responses.empty()) continue;
     if (query.rollouts.empty()) {
       if (HasPivotal(query))
@@ -33,19 +35,18 @@ void LearnProbabilities(std::span<QueryTrace> run, double gap) {
       continue;
     }
     const SuccessTrie trie = TrieOf(query);
-    for (const auto& [node, change] : ChangesOf(trie, Strata(trie, gap), gap))
-      changes.push_back(change);
+    const auto changes = ChangesOf(trie, Strata(trie, gap), gap);
+    for (const auto& [node, change] : changes) measured.push_back(change);
+    for (int32_t r = 0; r < trie.responses(); ++r) {
+      for (PivotalToken& token : query.responses[static_cast<std::size_t>(r)].pivotal) {
+        const auto at = changes.find(trie.Path(r)[static_cast<std::size_t>(token.position)]);
+        token.probability = 0;  // of a token that can't be pivotal
+        if (at != changes.end()) found.emplace_back(&token, at->second);
+      }
+    }
   }
-  const ChangePrior prior(changes);
-  for (QueryTrace& query : run) {
-    if (!HasPivotal(query)) continue;
-    const SuccessTrie trie = TrieOf(query);
-    const ChangePosterior posterior(trie, Strata(trie, gap), gap, prior);
-    for (std::size_t r = 0; r < query.responses.size(); ++r)
-      for (PivotalToken& token : query.responses[r].pivotal)
-        token.probability = posterior.PivotalProbability(
-            trie.Path(static_cast<int32_t>(r))[static_cast<std::size_t>(token.position)]);
-  }
+  const ChangePrior prior(measured);
+  for (const auto& [token, change] : found) token->probability = prior.Reaches(change, gap);
 }
 
 KeptTokens KeepTokens(std::span<QueryTrace> run, double max_false_share) {

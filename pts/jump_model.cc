@@ -17,11 +17,7 @@ struct JumpStep {
   double successes = 0, failures = 0;  // may be fractional
 };
 
-constexpr int kLevels = 25;  // grid of p and q: 0, 1/24, ..., 1
-// Prior weights of q = p and of q near p; otherwise q is uniform. Chosen on worlds of
-// bench/search_vs_truth.cc (seeds 12 and 13): with 0.70 and 0.20, jumps were held for so rare that
-// the search did not return to forks where the first rollouts misled it.
-constexpr double kSame = 0.45, kNear = 0.30;
+constexpr int kLevels = 25;     // grid of p and q: 0, 1/24, ..., 1
 constexpr double kReach = 0.3;  // largest distance of a q near p
 
 double LevelAt(int i) { return static_cast<double>(i) / (kLevels - 1); }
@@ -38,7 +34,8 @@ const std::array<Row, kLevels>& Prior() {
       for (int q = 0; q < kLevels; ++q)
         sum += near[q] = std::max(0.0, 1 - std::abs(LevelAt(q) - LevelAt(p)) / kReach);
       for (int q = 0; q < kLevels; ++q)
-        table[p][q] = kNear * near[q] / sum + (1 - kSame - kNear) / kLevels + (p == q ? kSame : 0);
+        table[p][q] = kPriorNear * near[q] / sum + (1 - kPriorSame - kPriorNear) / kLevels +
+                      (p == q ? kPriorSame : 0);
     }
     return table;
   }();

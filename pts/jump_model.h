@@ -10,6 +10,11 @@
 
 namespace pivotal::pts {
 
+// Prior weights of q = p and of q near p; otherwise q is anything. Chosen on worlds of
+// bench/search_vs_truth.cc (seeds 12 and 13): with 0.70 and 0.20, jumps were held for so rare that
+// the search did not return to forks where the first rollouts misled it.
+inline constexpr double kPriorSame = 0.45, kPriorNear = 0.30;
+
 // The posterior of the model for all responses of a trie, given the counts of one moment.
 //
 // The prior: most tokens could have been others without any effect, so q_k equals p_k there; for

@@ -21,10 +21,6 @@ using nlohmann::ordered_json;
 constexpr std::size_t kAnswersShown = 4, kTokensShown = 6, kGroupsShown = 6;
 constexpr std::size_t kAnswerBytes = 40;
 
-double Rollouts(const pts::AnswerCounts& counts) {
-  return std::accumulate(counts.begin(), counts.end(), 0.0);
-}
-
 }  // namespace
 
 ReportAnswers::ReportAnswers(const QueryTrace& query, const AnswersOfRun& answers, double gap,
@@ -49,7 +45,7 @@ ordered_json ReportAnswers::Names() const {
 
 // Returns [answer, percent, answer, percent, ...], most frequent first.
 ordered_json ReportAnswers::Shares(const std::vector<double>& weights) const {
-  const double sum = Rollouts(weights);
+  const double sum = pts::SumOf(weights);
   std::vector<std::size_t> order(weights.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   std::ranges::stable_sort(order, std::greater<>(), [&](std::size_t a) { return weights[a]; });
@@ -87,7 +83,7 @@ ordered_json ReportAnswers::Described(const pts::AnswerGroup& group) const {
     tokens.push_back(token == pts::kRareTokens ? ordered_json()
                                                : ordered_json(tokenizer_.Piece(token)));
   }
-  const double rollouts = Rollouts(group.counts);
+  const double rollouts = pts::SumOf(group.counts);
   ordered_json described = {
       {"tokens", std::move(tokens)},
       {"more", group.tokens.size() - std::min(group.tokens.size(), kTokensShown)},
@@ -95,10 +91,7 @@ ordered_json ReportAnswers::Described(const pts::AnswerGroup& group) const {
       {"rollouts", std::llround(rollouts)},
       {"p", nullptr}};
   if (rollouts > 0) {
-    const pts::Interval bounds =
-        pts::WilsonInterval({static_cast<int32_t>(std::lround(rollouts)),
-                             static_cast<int32_t>(std::lround(group.counts[0]))},
-                            z_);
+    const pts::Interval bounds = group.Bounds(z_);
     described["p"] = Short(group.counts[0] / rollouts);
     described["low"] = Short(bounds.low);
     described["high"] = Short(bounds.high);

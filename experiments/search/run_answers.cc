@@ -125,7 +125,7 @@ class AnswerWriter {
       ordered_json entry = {{"token", nullptr},
                             {"token_id", nullptr},
                             {"probability", token.probability},
-                            {"rollouts", SumOf(token.counts)},
+                            {"rollouts", pts::SumOf(token.counts)},
                             {"same", token.same}};
       if (token.token != pts::kRareTokens) {
         entry["token"] = tokenizer_.Piece(token.token);
@@ -133,14 +133,11 @@ class AnswerWriter {
       }
       tokens.push_back(std::move(entry));
     }
-    const double rollouts = SumOf(group.counts);
+    const double rollouts = pts::SumOf(group.counts);
     std::vector<double> shares = pts::AnswerGuess(table_.size());
     if (rollouts > 0)
       for (std::size_t a = 0; a < shares.size(); ++a) shares[a] = group.counts[a] / rollouts;
-    const pts::Interval bounds =
-        pts::WilsonInterval({static_cast<int32_t>(std::lround(rollouts)),
-                             static_cast<int32_t>(std::lround(group.counts[0]))},
-                            z_);
+    const pts::Interval bounds = group.Bounds(z_);
     return {{"probability", group.probability},
             {"rollouts", rollouts},
             {"p", shares[0]},
@@ -148,12 +145,6 @@ class AnswerWriter {
             {"high", bounds.high},
             {"answers", Shares(shares)},
             {"tokens", std::move(tokens)}};
-  }
-
-  static double SumOf(const pts::AnswerCounts& counts) {
-    double sum = 0;
-    for (const double count : counts) sum += count;
-    return sum;
   }
 
   const QueryTrace& query_;

@@ -29,9 +29,8 @@ class AnswersOfRun {
   bool ReadsAnswers() const { return oracle_ != nullptr; }
 
  private:
-  std::unique_ptr<const Oracle> oracle_;
-  bool matches_ =
-      false;  // the oracle matches responses with a pattern  // none for one that runs programs
+  std::unique_ptr<const Oracle> oracle_;  // none for one that runs programs
+  bool matches_ = false;                  // the oracle matches responses with a pattern
   pts::AnswerReader reader_;
 };
 

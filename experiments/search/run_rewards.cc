@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
@@ -61,12 +62,32 @@ MeasuredRun LoadMeasured(const std::filesystem::path& run) {
   return measured;
 }
 
-ordered_json LineOf(const QueryTrace& query, std::size_t number) {
-  return {{"id", query.id}, {"response", number}, {"success", query.responses[number].success}};
-}
+// Adds what an export tells of a response to its line, and counts its units. Returns false for a
+// response that is left out.
+using DescribeResponse =
+    std::function<bool(const Tokenizer& tokenizer, const QueryTrace& query,
+                       const ResponseTrace& response, ordered_json& line, RewardSummary& summary)>;
 
-std::string Dumped(const ordered_json& line) {
-  return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
+// Writes a line for each response of a run.
+RewardSummary ExportResponses(const std::filesystem::path& run, const std::filesystem::path& output,
+                              const DescribeResponse& describe) {
+  const MeasuredRun measured = LoadMeasured(run);
+  data::FileSink sink(output);
+  RewardSummary summary;
+  for (const QueryTrace& query : measured.traces) {
+    for (std::size_t r = 0; r < query.responses.size(); ++r) {
+      const ResponseTrace& response = query.responses[r];
+      ordered_json line = {{"id", query.id}, {"response", r}, {"success", response.success}};
+      if (!describe(*measured.tokenizer, query, response, line, summary)) {
+        ++summary.empty;
+        continue;
+      }
+      sink.Write(line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+      ++summary.responses;
+    }
+  }
+  sink.Commit();
+  return summary;
 }
 
 }  // namespace
@@ -95,65 +116,48 @@ RewardSummary ExportSteps(const std::filesystem::path& run, const std::filesyste
                           double threshold) {
   if (!(threshold > 0 && threshold <= 1))
     Fail("label threshold {} is not above 0 and at most 1", threshold);
-  const MeasuredRun measured = LoadMeasured(run);
-  data::FileSink sink(output);
-  RewardSummary summary;
-  for (const QueryTrace& query : measured.traces) {
-    for (std::size_t r = 0; r < query.responses.size(); ++r) {
-      const ResponseTrace& response = query.responses[r];
-      const auto steps = StepsOf(*measured.tokenizer, response.tokens);
-      if (steps.empty()) {
-        ++summary.empty;
-        continue;
-      }
-      MeasuredCurve curve;
-      std::vector<std::string> texts;
-      std::vector<bool> labels;
-      for (const ResponseStep& step : steps) {
-        curve.Add(response.estimates[static_cast<std::size_t>(step.end)]);
-        texts.push_back(step.text);
-        labels.push_back(curve.p.back() >= threshold);
-      }
-      ordered_json line = LineOf(query, r);
-      line["prompt"] = measured.tokenizer->Decode(query.prompt, /*at_start=*/true);
-      line["completions"] = std::move(texts);
-      line["labels"] = labels;
-      std::move(curve).AddTo(line);
-      sink.Write(Dumped(line));
-      ++summary.responses;
-      summary.units += std::ssize(steps);
-      summary.right += std::ranges::count(labels, true);
-    }
-  }
-  sink.Commit();
-  return summary;
+  return ExportResponses(
+      run, output,
+      [=](const Tokenizer& tokenizer, const QueryTrace& query, const ResponseTrace& response,
+          ordered_json& line, RewardSummary& summary) {
+        const auto steps = StepsOf(tokenizer, response.tokens);
+        if (steps.empty()) return false;
+        MeasuredCurve curve;
+        std::vector<std::string> texts;
+        std::vector<bool> labels;
+        for (const ResponseStep& step : steps) {
+          curve.Add(response.estimates[static_cast<std::size_t>(step.end)]);
+          texts.push_back(step.text);
+          labels.push_back(curve.p.back() >= threshold);
+        }
+        line["prompt"] = tokenizer.Decode(query.prompt, /*at_start=*/true);
+        line["completions"] = std::move(texts);
+        line["labels"] = labels;
+        std::move(curve).AddTo(line);
+        summary.units += std::ssize(steps);
+        summary.right += std::ranges::count(labels, true);
+        return true;
+      });
 }
 
 RewardSummary ExportAdvantages(const std::filesystem::path& run,
                                const std::filesystem::path& output) {
-  const MeasuredRun measured = LoadMeasured(run);
-  data::FileSink sink(output);
-  RewardSummary summary;
-  for (const QueryTrace& query : measured.traces) {
-    for (std::size_t r = 0; r < query.responses.size(); ++r) {
-      const ResponseTrace& response = query.responses[r];
-      MeasuredCurve curve;
-      for (const PrefixEstimate& estimate : response.estimates) curve.Add(estimate);
-      std::vector<double> advantages;
-      for (std::size_t k = 1; k < curve.p.size(); ++k)
-        advantages.push_back(curve.p[k] - curve.p[k - 1]);
-      ordered_json line = LineOf(query, r);
-      line["prompt_ids"] = query.prompt;
-      line["tokens"] = response.tokens;
-      std::move(curve).AddTo(line);
-      line["advantages"] = std::move(advantages);
-      sink.Write(Dumped(line));
-      ++summary.responses;
-      summary.units += std::ssize(response.tokens);
-    }
-  }
-  sink.Commit();
-  return summary;
+  return ExportResponses(
+      run, output,
+      [](const Tokenizer&, const QueryTrace& query, const ResponseTrace& response,
+         ordered_json& line, RewardSummary& summary) {
+        MeasuredCurve curve;
+        for (const PrefixEstimate& estimate : response.estimates) curve.Add(estimate);
+        std::vector<double> advantages;
+        for (std::size_t k = 1; k < curve.p.size(); ++k)
+          advantages.push_back(curve.p[k] - curve.p[k - 1]);
+        line["prompt_ids"] = query.prompt;
+        line["tokens"] = response.tokens;
+        std::move(curve).AddTo(line);
+        line["advantages"] = std::move(advantages);
+        summary.units += std::ssize(response.tokens);
+        return true;
+      });
 }
 
 }  // namespace pivotal::experiments
