@@ -17,6 +17,7 @@ namespace {
 
 struct EvalFlags {
   ModelSettings model;
+  ServedSettings served;
   ProblemSettings problems;
   SamplingSettings sampling;
   experiments::EvalOptions eval;
@@ -61,7 +62,7 @@ void RunEval(const EvalFlags& flags) {
   }
   ConsoleProgress progress;
   const auto accuracy = experiments::EvaluateFile(flags.model, flags.problems, flags.sampling,
-                                                  flags.eval, progress, file ? &*file : nullptr);
+                                                  flags.eval, progress, file ? &*file : nullptr, flags.served);
   PrintResult(SummaryText(accuracy, flags.eval));
   if (file) Save(accuracy, *file);
 }
@@ -72,6 +73,7 @@ void AddEval(CLI::App& app) {
   auto* sub = app.add_subcommand("eval", "Measure a model's accuracy on a problem file");
   auto flags = std::make_shared<EvalFlags>();
   AddModelFlags(*sub, flags->model);
+  AddServedFlags(*sub, flags->served, flags->model);
   AddSystemFlag(*sub, flags->model);
   AddProblemFlags(*sub, flags->problems);
   sub->add_option("--samples", flags->eval.samples,
@@ -84,7 +86,10 @@ void AddEval(CLI::App& app) {
   sub->add_option("--output", flags->output,
                   "file to write the scores to, one JSON object per problem");
   AddSamplingFlags(*sub, flags->sampling);
-  sub->callback([flags] { RunEval(*flags); });
+  sub->callback([flags, sub] {
+    CheckServedFlags(*sub);
+    RunEval(*flags);
+  });
 }
 
 }  // namespace pivotal::cli

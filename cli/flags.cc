@@ -90,6 +90,61 @@ void CheckAllOptions(CLI::App& app) {
   for (CLI::App* sub : app.get_subcommands({})) CheckAllOptions(*sub);
 }
 
+void AddServedFlags(CLI::App& app, ServedSettings& served, ModelSettings& model) {
+  app.get_option("--model")->required(false);
+  app.add_option("--policy", served.urls,
+                 "address of a server that runs the model in place of --model, such as "
+                 "http://127.0.0.1:8000/v1: vLLM, SGLang, llama.cpp's server, or another one with "
+                 "OpenAI's completions and token ids; several addresses share the load; a key is "
+                 "read from the environment variable PIVOTAL_API_KEY")
+      ->allow_extra_args(false)
+      ->take_all();
+  app.add_option("--served-model", served.model,
+                 "name of the model on the servers (default: the only one that they have)");
+  app.add_option("--tokenizer", model.folder,
+                 "folder with the tokenizer and the chat template of the served model, in Hugging "
+                 "Face format");
+  std::vector<std::string> servers(kServers.begin(), kServers.end());
+  servers.insert(servers.begin(), "auto");
+  app.add_option("--server", served.server, "kind of the servers; auto: asks them")
+      ->check(CLI::IsMember(servers))
+      ->capture_default_str();
+  app.add_option("--concurrency", served.concurrency,
+                 "requests to the servers that are open at once, over all addresses")
+      ->check(CLI::Range(1, 1 << 16))
+      ->capture_default_str();
+  app.add_option("--request-timeout", served.timeout,
+                 "seconds after which a request to a server is broken off and sent again")
+      ->check(Interval("[0.1, 86400]"))
+      ->capture_default_str();
+  app.add_option("--give-up", served.give_up,
+                 "seconds without an answer of any server after which the work ends; what a search "
+                 "has stored stays")
+      ->check(Interval("[1, 1000000]"))
+      ->capture_default_str();
+}
+
+void CheckServedFlags(const CLI::App& app) {
+  const auto given = [&](const char* name) {
+    const CLI::Option* option = app.get_option_no_throw(name);
+    return option != nullptr && !option->empty();
+  };
+  if (given("--policy")) {
+    if (!given("--tokenizer")) throw CLI::RequiredError("--tokenizer (beside --policy)");
+    for (const char* name : {"--model", "--adapter", "--device", "--dtype", "--batch",
+                             "--kv-memory", "--weights", "--batch-tokens"})
+      if (given(name))
+        throw CLI::ValidationError(
+            name, "means nothing beside --policy, whose servers run the model; leave it out");
+    return;
+  }
+  for (const char* name : {"--served-model", "--tokenizer", "--server", "--concurrency",
+                           "--request-timeout", "--give-up"})
+    if (given(name))
+      throw CLI::ValidationError(name, "needs --policy, the address of a server");
+  if (!given("--model")) throw CLI::RequiredError("--model (or --policy)");
+}
+
 void AddModelFlags(CLI::App& app, ModelSettings& model) {
   auto* folder =
       app.add_option("--model", model.folder, "folder of a Phi model in Hugging Face format");

@@ -7,11 +7,18 @@
 
 #include "pivotal/model.h"
 #include "pivotal/oracle.h"
+#include "pivotal/served.h"
 
 namespace pivotal::cli {
 
 // Adds --model (required unless it has a default), --adapter, --device, --dtype, --prompt-format.
 void AddModelFlags(CLI::App& app, ModelSettings& model);
+// Adds --policy, --served-model, --tokenizer, --server, --concurrency, --request-timeout and
+// --give-up, and makes --model optional. --tokenizer gives ModelSettings::folder.
+void AddServedFlags(CLI::App& app, ServedSettings& served, ModelSettings& model);
+// Throws ParseError unless there is either a model or a served one with its tokenizer, and for
+// flags that mean nothing to the one that there is. Call it once flags are parsed.
+void CheckServedFlags(const CLI::App& app);
 // Adds --system, for commands that make prompts.
 void AddSystemFlag(CLI::App& app, ModelSettings& model);
 // Adds --problems (required), --oracle, --id-key, --question-key, --answer-key, --limit, and

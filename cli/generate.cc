@@ -19,6 +19,7 @@ namespace {
 
 struct GenerateFlags {
   ModelSettings model;
+  ServedSettings served;
   SamplingSettings sampling;
   std::string prompt;
   bool chat = false;
@@ -65,10 +66,10 @@ void RunGenerate(const GenerateFlags& flags) {
   io.read = [&](std::string& line) { return reader.Read(line); };
   const ConsoleProgress progress(/*visible=*/false);
   if (flags.chat) {
-    experiments::HoldConversation(flags.model, flags.sampling, io, progress);
+    experiments::HoldConversation(flags.model, flags.served, flags.sampling, io, progress);
   } else {
     const std::string question = flags.prompt == "-" ? ReadStdin() : flags.prompt;
-    experiments::AnswerQuestion(flags.model, flags.sampling, question, io, progress);
+    experiments::AnswerQuestion(flags.model, flags.served, flags.sampling, question, io, progress);
   }
 }
 
@@ -79,6 +80,7 @@ void AddGenerate(CLI::App& app) {
                                  "Answer one question as it is generated, or hold a conversation");
   auto flags = std::make_shared<GenerateFlags>();
   AddModelFlags(*sub, flags->model);
+  AddServedFlags(*sub, flags->served, flags->model);
   AddSystemFlag(*sub, flags->model);
   auto* prompt =
       sub->add_option("prompt", flags->prompt, "question to answer; - reads it from stdin");
@@ -87,7 +89,8 @@ void AddGenerate(CLI::App& app) {
                              "/reset forgets the conversation, /exit ends it");
   prompt->excludes(chat);
   AddSamplingFlags(*sub, flags->sampling);
-  sub->callback([flags, prompt] {
+  sub->callback([flags, prompt, sub] {
+    CheckServedFlags(*sub);
     if (!flags->chat && prompt->empty()) throw CLI::RequiredError("prompt (or --chat)");
     RunGenerate(*flags);
   });

@@ -76,6 +76,7 @@ void AddScore(CLI::App& app) {
                                  "Compute the log-probability of every token of given completions");
   auto settings = std::make_shared<ScoreSettings>();
   AddModelFlags(*sub, settings->model);
+  AddServedFlags(*sub, settings->served, settings->model);
   sub->add_option("--input", settings->input,
                   "file with one JSON object per line: prompt and completion (text or messages), "
                   "or prompt_ids and completion_ids")
@@ -88,7 +89,10 @@ void AddScore(CLI::App& app) {
                   "number of tokens that go through the model at once")
       ->check(CLI::Range(1, 1 << 24))
       ->capture_default_str();
-  sub->callback([settings] { RunScore(*settings); });
+  sub->callback([settings, sub] {
+    CheckServedFlags(*sub);
+    RunScore(*settings);
+  });
 }
 
 void AddGrade(CLI::App& app) {

@@ -138,12 +138,13 @@ void AddSearch(CLI::App& app) {
   auto* sub = app.add_subcommand("search", "Find the pivotal tokens of sampled responses");
   auto flags = std::make_shared<SearchFlags>();
   AddModelFlags(*sub, flags->config.model);
+  AddServedFlags(*sub, flags->config.served, flags->config.model);
   AddSystemFlag(*sub, flags->config.model);
   AddProblemFlags(*sub, flags->config.problems);
   sub->add_option("--output", flags->output, "run folder to make");
   sub->add_option("--resume", flags->resume,
-                  "continue this run folder under its own settings; only budgets, "
-                  "--pairs and --max-oracle-failures can be changed");
+                  "continue this run folder under its own settings; only budgets, --pairs, "
+                  "--max-oracle-failures, --policy and --concurrency can be changed");
   sub->add_flag("--shared", flags->shared,
                 "search one run together with other processes: the first makes it with --output, "
                 "the others join it with --resume at any time; always on under mpirun -n N or "
@@ -163,7 +164,7 @@ void AddSearch(CLI::App& app) {
   AddStrategyFlags(*sub, flags->config);
   AddSamplingFlags(*sub, flags->config.sampling);
   // With --resume, all settings come from run.toml.
-  for (const char* name : {"--model", "--problems"}) sub->get_option(name)->required(false);
+  sub->get_option("--problems")->required(false);
   sub->callback([flags, sub] {
     if (!sub->get_option("--budget-tokens")->empty())
       flags->resume_options.budget_tokens = flags->config.search.budget_tokens;
@@ -175,12 +176,16 @@ void AddSearch(CLI::App& app) {
       flags->resume_options.max_oracle_failures =
           flags->config.problems.oracle_options.max_failures;
     if (flags->resume.empty()) {
-      for (const char* name : {"--model", "--problems", "--output"})
+      for (const char* name : {"--problems", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
-    }
-    if (!flags->resume.empty())
+      CheckServedFlags(*sub);
+    } else {
       RefuseBesideResume(*sub, {"--shared", "--budget-tokens", "--budget-seconds", "--pairs",
-                                "--max-oracle-failures"});
+                                "--max-oracle-failures", "--policy", "--concurrency"});
+      flags->resume_options.served_urls = flags->config.served.urls;
+      if (!sub->get_option("--concurrency")->empty())
+        flags->resume_options.concurrency = flags->config.served.concurrency;
+    }
     UseGoal(*sub, *flags);
     RunSearch(*flags);
   });

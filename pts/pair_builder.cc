@@ -308,6 +308,8 @@ std::vector<PreferencePair> BuildControlPairs(std::span<const QueryTrace> querie
     std::vector<std::pair<double, TokenPosition>> order;
     for (const TokenPosition& at : count > 0 ? positions : std::vector<TokenPosition>()) {
       const TokenScore& score = scores.At(queries, at);
+      if (kind == ControlKind::kEntropy && std::isnan(score.entropy))
+        Fail("control pairs by entropy need a policy that tells it; servers do not");
       order.emplace_back(kind == ControlKind::kEntropy ? -score.entropy : score.logprob, at);
     }
     std::ranges::stable_sort(order, {}, [](const auto& item) { return item.first; });

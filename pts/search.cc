@@ -326,6 +326,16 @@ class Meter {
         detail += fmt::format(" (products {:.0f}%, attention {:.0f}%)",
                               100 * times.products / times.total(),
                               100 * times.attention / times.total());
+      if (now.requests > 0) {
+        const int64_t sent = now.prefilled_tokens + now.reused_tokens;
+        detail += fmt::format(", {} requests, {} tokens sent", WithCommas(now.requests),
+                              WithCommas(sent));
+        if (now.reused_tokens > 0)
+          detail += fmt::format(" ({:.0f}% cached)", 100.0 * static_cast<double>(now.reused_tokens) /
+                                                         static_cast<double>(sent));
+        if (now.failed_requests > 0)
+          detail += fmt::format(", {} sent again", WithCommas(now.failed_requests));
+      }
       if (waited > 0.05 * Seconds())
         detail += fmt::format(", oracle {:.0f}%", 100 * waited / Seconds());
     }

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <utility>
 
+#include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
 #include "data/base/names.h"
@@ -116,6 +117,9 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
                                                 uint64_t seed, const std::string& where,
                                                 StepVisitor& visitor) {
   RunConfig run = stage.run;
+  if (!run.served.urls.empty() && model.key != base_.key)
+    Fail("{}: the servers of served.policy do not serve the model that the stage before trains",
+         where);
   run.model = model.settings;
   run.sampling.seed = seed;
   Step search = StepOf(Step::Kind::kSearch, {model.key, TextOf(run), FileKey(run.problems.file)},

@@ -139,14 +139,13 @@ MeanInterval Accuracy::RightOfAnswered() const {
   return BootstrapRatio(right, answered);
 }
 
-Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems,
+Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problems,
                   const Oracle& oracle, const SamplingSettings& sampling,
                   const EvalOptions& options, Progress& progress) {
   const int32_t samples = options.samples;
   if (samples < 0) Fail("--samples must be at least 0, got {}", samples);
   const auto queries = MakeQueries(problems, model);
-  CheckLengths(queries, sampling.max_new_tokens, model.phi().config());
-  model::RolloutEngine engine(model.phi(), EngineOptionsOf(sampling, model));
+  CheckLengths(queries, sampling.max_new_tokens, model);
   const auto text = pts::MakeResponseText(model.tokenizer(), sampling.stop);
   const auto judge = MakeJudge(model.tokenizer(), oracle, sampling.stop);
   const auto is_refusal = [&](std::span<const TokenId> response) {
@@ -165,7 +164,7 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
       verdicts.emplace_back(static_cast<std::size_t>(request.count));
     std::vector<int32_t> refusals(requests.size());
     pts::JudgePool pool(counting, kJudgeThreads);
-    engine.Sample(requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
+    model.policy().Sample(requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
       if (is_refusal(ended.tokens)) {
         ++refusals[i];
       } else {
@@ -186,21 +185,22 @@ Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems
                     fmt::format("accuracy {:.1f}%", 100.0 * solved / static_cast<double>(done)));
   }
   progress.End();
-  accuracy.counters = engine.counters();
+  accuracy.counters = model.policy().counters();
   accuracy.verdicts = counting.counts();
   return accuracy;
 }
 
 Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problems,
                       const SamplingSettings& sampling, const EvalOptions& options,
-                      Progress& progress, data::FileSink* scores) {
+                      Progress& progress, data::FileSink* scores, const ServedSettings& served) {
   const auto oracle = MakeOracle(problems.oracle, problems.oracle_options);
   const auto loaded = LoadProblems(problems.file, problems.options);
   CheckAnswers(*oracle, loaded, problems);
   if (scores != nullptr) scores->Reserve(MostBytes(loaded));
   EvalOptions own = options;
   own.max_oracle_failures = problems.oracle_options.max_failures;
-  return Evaluate(LoadForRollouts(model, sampling), loaded, *oracle, sampling, own, progress);
+  const RolloutModel rollouts(model, served, sampling, progress);
+  return Evaluate(rollouts, loaded, *oracle, sampling, own, progress);
 }
 
 AccuracyChange Compare(const Accuracy& before, const Accuracy& after) {

@@ -13,10 +13,11 @@
 #include "pivotal/policy.h"
 #include "pivotal/problem.h"
 #include "pivotal/progress.h"
+#include "pivotal/served.h"
 
 namespace pivotal::experiments {
 
-struct LoadedModel;
+class RolloutModel;
 
 // A mean with its 95% interval.
 struct MeanInterval {
@@ -75,17 +76,18 @@ struct EvalOptions {
 
 // Samples responses to all problems and judges them. Throws Error for bad options, or if the oracle
 // fails too often.
-Accuracy Evaluate(const LoadedModel& model, const std::vector<Problem>& problems,
+Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problems,
                   const Oracle& oracle, const SamplingSettings& sampling,
                   const EvalOptions& options, Progress& progress);
 
-// Loads the model, the problems and their oracle, then evaluates; `problems` say how often the
-// oracle may fail. Throws Error before the model is
-// loaded if the oracle cannot read an answer. Keeps the room of SaveScores() in `scores`, if it is
+// Loads the model (or connects to the servers of `served`, if it has addresses), the problems and
+// their oracle, then evaluates; `problems` say how often the oracle may fail. Throws Error before
+// the model is loaded if the oracle cannot read an answer. Keeps the room of SaveScores() in `scores`, if it is
 // given, before it begins.
 Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problems,
                       const SamplingSettings& sampling, const EvalOptions& options,
-                      Progress& progress, data::FileSink* scores = nullptr);
+                      Progress& progress, data::FileSink* scores = nullptr,
+                      const ServedSettings& served = {});
 
 // The accuracy after minus the accuracy before, over the same problems, paired.
 struct AccuracyChange {

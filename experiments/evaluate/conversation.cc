@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <utility>
 #include <vector>
 
@@ -13,7 +14,6 @@
 #include "data/tokenizer/response_text.h"
 #include "experiments/settings/loading.h"
 #include "kernels/philox.h"
-#include "model/rollout_engine.h"
 #include "pivotal/policy.h"
 #include "pivotal/tokenizer.h"
 
@@ -29,18 +29,21 @@ struct Answer {
 // Generates answers and prints them as they grow.
 class Answerer {
  public:
-  Answerer(const ModelSettings& model, const SamplingSettings& sampling, const ConversationIo& io,
-           const Progress& progress)
+  Answerer(const ModelSettings& model, const ServedSettings& served,
+           const SamplingSettings& sampling, const ConversationIo& io, const Progress& progress)
       : io_(io),
         progress_(progress),
-        model_(LoadForRollouts(model, sampling)),
+        model_(model, served, sampling, progress, [this](TokenId token) { Take(token); }),
         decoder_(model_.tokenizer()),
         stops_(model_.tokenizer(), sampling.stop),
-        stop_(MakeStopRule(model_.tokenizer(), sampling.stop)),
-        engine_(model_.phi(), Options(sampling)) {}
+        stop_(MakeStopRule(model_.tokenizer(), sampling.stop)) {}
 
-  const LoadedModel& model() const { return model_; }
-  int64_t positions() const { return model_.phi().config().max_position_embeddings; }
+  const RolloutModel& model() const { return model_; }
+  // Returns the length of the longest sequence; of a server that does not say it, any length.
+  int64_t positions() const {
+    const int64_t most = model_.max_positions();
+    return most > 0 ? most : std::numeric_limits<int32_t>::max();
+  }
 
   // Prints the answer to the prompt of turn `turn`, then a line end.
   Answer Run(const std::vector<TokenId>& prompt, int32_t max_new_tokens, uint64_t turn) {
@@ -52,7 +55,7 @@ class Answerer {
     request.stop = stop_;
     Answer answer;
     try {
-      const auto rollouts = engine_.Sample({&request, 1}, progress_);
+      const auto rollouts = model_.policy().Sample({&request, 1}, progress_);
       answer.finished = rollouts[0][0].finish != FinishReason::kLength;
     } catch (const Interrupted&) {
       answer.stopped = true;
@@ -66,16 +69,10 @@ class Answerer {
   }
 
  private:
-  model::EngineOptions Options(SamplingSettings sampling) {
-    sampling.batch = 1;
-    auto options = EngineOptionsOf(sampling, model_);
-    options.on_token = [this](int32_t, int32_t, TokenId token) {
-      const auto& ends = model_.phi().config().eos_token_ids;
-      if (std::find(ends.begin(), ends.end(), token) != ends.end()) return;
-      text_ += decoder_.Add(token);
-      Print(stops_.Certain(text_));
-    };
-    return options;
+  void Take(TokenId token) {
+    if (model_.Ends(token)) return;
+    text_ += decoder_.Add(token);
+    Print(stops_.Certain(text_));
   }
   // Prints the part of the answer's `text` that has not been printed.
   void Print(std::string_view text) {
@@ -86,13 +83,12 @@ class Answerer {
 
   const ConversationIo& io_;
   const Progress& progress_;
-  LoadedModel model_;
+  RolloutModel model_;
   data::StreamDecoder decoder_;
   data::StopStrings stops_;
   StopRule stop_;
   std::string text_;         // the current answer
   std::size_t printed_ = 0;  // bytes of `text_` that have been printed
-  model::RolloutEngine engine_;
 };
 
 // The questions and answers so far, after the system message.
@@ -103,12 +99,12 @@ class Conversation {
     Reset();
     // Throws Error now, not at the first question, if the format has no place for the system
     // message.
-    answerer_.model().Prompt(data::QuestionMessages(answerer_.model().system, "?"));
+    answerer_.model().Prompt(data::QuestionMessages(answerer_.model().system(), "?"));
   }
 
   void Reset() {
     history_.clear();
-    const std::string& system = answerer_.model().system;
+    const std::string& system = answerer_.model().system();
     if (!system.empty()) history_.push_back({"system", system});
   }
 
@@ -148,18 +144,19 @@ class Conversation {
 
 }  // namespace
 
-void AnswerQuestion(const ModelSettings& model, const SamplingSettings& sampling,
-                    const std::string& question, const ConversationIo& io,
-                    const Progress& progress) {
-  Answerer answerer(model, sampling, io, progress);
+void AnswerQuestion(const ModelSettings& model, const ServedSettings& served,
+                    const SamplingSettings& sampling, const std::string& question,
+                    const ConversationIo& io, const Progress& progress) {
+  Answerer answerer(model, served, sampling, io, progress);
   const auto prompt =
-      answerer.model().Prompt(data::QuestionMessages(answerer.model().system, question));
+      answerer.model().Prompt(data::QuestionMessages(answerer.model().system(), question));
   if (answerer.Run(prompt, sampling.max_new_tokens, 0).stopped) throw Interrupted("stopped");
 }
 
-void HoldConversation(const ModelSettings& model, const SamplingSettings& sampling,
-                      const ConversationIo& io, const Progress& progress) {
-  Answerer answerer(model, sampling, io, progress);
+void HoldConversation(const ModelSettings& model, const ServedSettings& served,
+                      const SamplingSettings& sampling, const ConversationIo& io,
+                      const Progress& progress) {
+  Answerer answerer(model, served, sampling, io, progress);
   Conversation conversation(answerer, sampling.max_new_tokens, io);
   for (std::string line; io.read(line);) {
     if (line == "/exit") return;

@@ -7,6 +7,7 @@
 
 #include "pivotal/model.h"
 #include "pivotal/progress.h"
+#include "pivotal/served.h"
 
 namespace pivotal::experiments {
 
@@ -18,16 +19,17 @@ struct ConversationIo {
   std::function<bool(std::string& line)> read = {};
 };
 
-// Prints the model's answer to `question`, then a line end. Throws Interrupted on a stop request,
+// The model is served if `served` has addresses. Prints the model's answer to `question`, then a line end. Throws Interrupted on a stop request,
 // after the part of the answer that there is.
-void AnswerQuestion(const ModelSettings& model, const SamplingSettings& sampling,
-                    const std::string& question, const ConversationIo& io,
-                    const Progress& progress);
+void AnswerQuestion(const ModelSettings& model, const ServedSettings& served,
+                    const SamplingSettings& sampling, const std::string& question,
+                    const ConversationIo& io, const Progress& progress);
 
 // Answers the user's lines, each with all earlier questions and answers before it. The line
 // "/reset" forgets them and "/exit" ends the conversation. A stop request ends the current answer
 // only. A question that cannot be answered is noted and forgotten.
-void HoldConversation(const ModelSettings& model, const SamplingSettings& sampling,
-                      const ConversationIo& io, const Progress& progress);
+void HoldConversation(const ModelSettings& model, const ServedSettings& served,
+                      const SamplingSettings& sampling, const ConversationIo& io,
+                      const Progress& progress);
 
 }  // namespace pivotal::experiments

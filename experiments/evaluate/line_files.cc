@@ -232,6 +232,68 @@ void ScoreWindow(const model::PhiModel& model, std::vector<ScoredLine>& window,
   }
 }
 
+// Scores all lines of the input by score(lines), which fills their log-probabilities, a window at a
+// time. check(line, where) throws Error for a line that cannot be scored.
+template <typename Check, typename Score>
+ScoreSummary ScoreLines(const ScoreSettings& settings, int64_t total, Progress& progress,
+                        const data::TextCoding& encoding, const Check& check,
+                        const Score& score) {
+  const auto read = [&](json object, const std::string& where) {
+    ScoredLine line{std::move(object), {}, {}};
+    line.item = data::ReadPromptCompletion(line.object, encoding, where);
+    check(line, where);
+    return line;
+  };
+  // Lines that cannot be scored, and a disk without room for the result, are found before the work
+  // begins.
+  constexpr int64_t kKeyBytes = 40, kTokenBytes = 32;  // of an id and a log-probability
+  int64_t bytes = 0;
+  data::JsonLineReader lines(settings.input);
+  for (json object; lines.Next(object);) {
+    const ScoredLine line = read(std::move(object), lines.Where());
+    bytes += std::ssize(Dump(line.object)) + kKeyBytes +
+             kTokenBytes * std::ssize(line.item.completion_ids);
+    if (progress.StopRequested()) throw Interrupted("stopped; nothing was written");
+  }
+  ScoreSummary summary;
+  RunJob({settings.input, settings.output, "score", 512, total, bytes}, progress, read,
+         [&](std::vector<ScoredLine>& window) {
+           score(window);
+           for (ScoredLine& line : window) {
+             for (float logprob : line.logprobs) summary.logprob += logprob;
+             ++summary.lines;
+             summary.tokens += static_cast<int64_t>(line.logprobs.size());
+             line.object["completion_ids"] = line.item.completion_ids;
+             line.object["logprobs"] = line.logprobs;
+           }
+           return fmt::format("{} tokens", summary.tokens);
+         });
+  return summary;
+}
+
+ScoreSummary ScoreByServers(const ScoreSettings& settings, int64_t total, Progress& progress) {
+  const auto tokenizer = LoadTokenizer(settings.model.folder);
+  const auto format =
+      data::MakePromptFormat(settings.model.prompt_format, settings.model.folder, *tokenizer);
+  const auto policy = ServedPolicy::Connect(settings.served, *tokenizer, {}, progress);
+  const int64_t most = policy->facts().max_positions;
+  return ScoreLines(
+      settings, total, progress, {*tokenizer, format, /*adds_eos=*/false},
+      [&](const ScoredLine& line, const std::string& where) {
+        if (most > 0 && line.length() >= most)
+          Fail("{}: {} tokens are too many: the server reads {}, with one that follows", where,
+               line.length(), most);
+      },
+      [&](std::vector<ScoredLine>& window) {
+        std::vector<ScoreRequest> requests;
+        for (const ScoredLine& line : window)
+          requests.push_back({line.item.prompt_ids, line.item.completion_ids});
+        const auto scores = policy->ScoreAll(requests, progress);
+        for (std::size_t i = 0; i < window.size(); ++i)
+          for (const TokenScore& score : scores[i]) window[i].logprobs.push_back(score.logprob);
+      });
+}
+
 data::LineCounts Convert(const TokenizeSettings& settings, std::istream& in,
                          const data::WriteText& write) {
   const auto tokenizer = LoadTokenizer(settings.model);
@@ -276,41 +338,18 @@ ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
   data::RequireAbsent(settings.output);
   // Counting finds bad JSON before the model is loaded.
   const int64_t total = data::CountJsonLines(settings.input);
+  if (!settings.served.urls.empty()) return ScoreByServers(settings, total, progress);
   const LoadedModel model = LoadModel(settings.model);
   const c10::InferenceMode inference;
-  const auto read = [&](json object, const std::string& where) {
-    ScoredLine line{std::move(object), {}, {}};
-    line.item = data::ReadPromptCompletion(
-        line.object, {model.tokenizer(), model.prompt_format, /*adds_eos=*/false}, where);
-    dpo::RequireFits(model.phi(), line.length(), where);
-    return line;
-  };
-  // Lines that cannot be scored, and a disk without room for the result, are found before the work
-  // begins.
-  constexpr int64_t kKeyBytes = 40, kTokenBytes = 32;  // of an id and a log-probability
-  int64_t bytes = 0;
-  data::JsonLineReader lines(settings.input);
-  for (json object; lines.Next(object);) {
-    const ScoredLine line = read(std::move(object), lines.Where());
-    bytes += std::ssize(Dump(line.object)) + kKeyBytes +
-             kTokenBytes * std::ssize(line.item.completion_ids);
-    if (progress.StopRequested()) throw Interrupted("stopped; nothing was written");
-  }
-  ScoreSummary summary;
-  RunJob({settings.input, settings.output, "score", 512, total, bytes}, progress, read,
-         [&](std::vector<ScoredLine>& lines) {
-           model::WithMemoryFor("scoring", "lower --batch-tokens or take a narrower --dtype",
-                                [&] { ScoreWindow(model.phi(), lines, settings.batch_tokens); });
-           for (ScoredLine& line : lines) {
-             for (float logprob : line.logprobs) summary.logprob += logprob;
-             ++summary.lines;
-             summary.tokens += static_cast<int64_t>(line.logprobs.size());
-             line.object["completion_ids"] = line.item.completion_ids;
-             line.object["logprobs"] = line.logprobs;
-           }
-           return fmt::format("{} tokens", summary.tokens);
-         });
-  return summary;
+  return ScoreLines(
+      settings, total, progress, {model.tokenizer(), model.prompt_format, /*adds_eos=*/false},
+      [&](const ScoredLine& line, const std::string& where) {
+        dpo::RequireFits(model.phi(), line.length(), where);
+      },
+      [&](std::vector<ScoredLine>& lines) {
+        model::WithMemoryFor("scoring", "lower --batch-tokens or take a narrower --dtype",
+                             [&] { ScoreWindow(model.phi(), lines, settings.batch_tokens); });
+      });
 }
 
 data::LineCounts TokenizeFile(const TokenizeSettings& settings) {

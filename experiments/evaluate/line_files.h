@@ -11,6 +11,7 @@
 #include "pivotal/model.h"
 #include "pivotal/oracle.h"
 #include "pivotal/progress.h"
+#include "pivotal/served.h"
 
 namespace pivotal::experiments {
 
@@ -41,6 +42,7 @@ GradeSummary GradeFile(const GradeSettings& settings, Progress& progress);
 
 struct ScoreSettings {
   ModelSettings model;
+  ServedSettings served;  // with addresses, `model` says the tokenizer's folder alone
   std::filesystem::path input, output;
   int64_t batch_tokens = 4096;  // tokens, padding included, of one forward pass
 };

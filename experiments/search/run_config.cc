@@ -6,15 +6,24 @@
 
 #include "data/base/error.h"
 #include "data/base/folders.h"
+#include "data/base/names.h"
 #include "pts/strategy.h"
 
 namespace pivotal::experiments {
 namespace {
 
-// Visits every setting once: f(section, key, value).
+// Visits every setting once: f(section, key, value). Those of servers are there if `config` has
+// addresses.
 template <typename Config, typename F>
 void ForEachSetting(Config& config, F&& f) {
   ForEachModelSetting(config.model, f);
+  if (!config.served.urls.empty()) {
+    f("served", "model", config.served.model);
+    f("served", "server", config.served.server);
+    f("served", "concurrency", config.served.concurrency);
+    f("served", "timeout", config.served.timeout);
+    f("served", "give_up", config.served.give_up);
+  }
   f("problems", "id_key", config.problems.options.id_key);
   f("problems", "question_key", config.problems.options.question_key);
   f("problems", "answer_key", config.problems.options.answer_key);
@@ -63,10 +72,35 @@ std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file, Run
   return settings;
 }
 
-// Reads where model and problems are, which every run.toml says.
+// Reads where model and problems are, which every run.toml says, and the servers if there are any.
 void ReadPlaces(const SettingsFile& file, RunConfig& config) {
   file.Get("model", "folder", config.model.folder);
   file.Get("problems", "file", config.problems.file);
+  if (file.Contains("served", "policy")) file.Get("served", "policy", config.served.urls);
+}
+
+constexpr auto kLogprobNames = data::MakeNameTable<ServedLogprobs>(
+    "kind of log-probabilities", {{ServedLogprobs::kRaw, "raw"},
+                                  {ServedLogprobs::kTempered, "tempered"},
+                                  {ServedLogprobs::kPolicy, "policy"}});
+
+// What was found out about servers when the run began.
+void SaveFacts(const ServedFacts& facts, SettingsFile& file) {
+  file.Set("served", "version", facts.version);
+  file.Set("served", "logprobs", std::string(kLogprobNames.Name(facts.logprobs)));
+  file.Set("served", "seeds_honoured", facts.seeds);
+}
+
+void ReadFacts(const SettingsFile& file, RunStart& start,
+               std::set<std::pair<std::string, std::string>>& known) {
+  for (const char* key : {"policy", "version", "logprobs", "seeds_honoured"})
+    known.emplace("served", key);
+  if (!file.Contains("served", "logprobs")) return;
+  file.Get("served", "version", start.served.version);
+  file.Get("served", "seeds_honoured", start.served.seeds);
+  start.served.logprobs = kLogprobNames.Parse(file.Get<std::string>("served", "logprobs"));
+  file.Get("served", "model", start.served.model);
+  file.Get("served", "server", start.served.server);
 }
 
 }  // namespace
@@ -83,6 +117,10 @@ void SaveRunConfig(const RunConfig& config, const RunStart& start,
   file.Set("model", "folder", data::Absolute(config.model.folder));
   file.Set("model", "weights_sha256", start.weights_sha256);
   file.Set("problems", "file", data::Absolute(config.problems.file));
+  if (!config.served.urls.empty()) {
+    file.Set("served", "policy", config.served.urls);
+    SaveFacts(start.served, file);
+  }
   ForEachSetting(config, [&](const char* section, const char* key, const auto& value) {
     file.Set(section, key, value);
   });
@@ -109,6 +147,7 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start) {
   if (file.Contains("launch", "id")) file.Get("launch", "id", start.launch);
   file.WarnOfMissing(settings);
   settings.merge(start.files.Keys());
+  ReadFacts(file, start, settings);
   settings.insert({{"", "pivotal_version"},
                    {"model", "folder"},
                    {"model", "weights_sha256"},
@@ -137,8 +176,10 @@ void ApplySettings(const SettingsFile& file, RunConfig& config) {
   }
   if (file.Contains("model", "folder")) file.Get("model", "folder", config.model.folder);
   if (file.Contains("problems", "file")) file.Get("problems", "file", config.problems.file);
+  if (file.Contains("served", "policy")) file.Get("served", "policy", config.served.urls);
   auto known = Read(file, config);
-  known.insert({{"model", "folder"}, {"problems", "file"}, {"search", kGoal}});
+  known.insert(
+      {{"model", "folder"}, {"problems", "file"}, {"served", "policy"}, {"search", kGoal}});
   file.RequireKnown(known);
 }
 

@@ -11,12 +11,14 @@
 #include "pivotal/model.h"
 #include "pivotal/oracle.h"
 #include "pivotal/search.h"
+#include "pivotal/served.h"
 
 namespace pivotal::experiments {
 
 // All settings that decide what a search finds.
 struct RunConfig {
   ModelSettings model;
+  ServedSettings served;  // with addresses, `model` says the tokenizer's folder alone
   ProblemSettings problems;
   SamplingSettings sampling;
   std::string strategy = "anchored";  // see pts::kStrategyNames
@@ -35,7 +37,8 @@ void SetGoal(std::string_view goal, RunConfig& config);
 
 // What a run began with, besides its settings.
 struct RunStart {
-  std::string weights_sha256 = {};  // see ModelFingerprint
+  std::string weights_sha256 = {};  // see ModelFingerprint; "" for a served model
+  ServedFacts served = {};          // of a served model
   InputFiles files = {};
   // Names the launch (by mpirun or srun) whose processes search the run together; "": it is not
   // known. See SearchTeam.
@@ -59,8 +62,8 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start);
 // unknown name or a value of another type.
 void ApplySettings(const SettingsFile& file, RunConfig& config);
 
-// Returns all settings as TOML, except the paths of model and problems: equal texts mean equal
-// searches.
+// Returns all settings as TOML, except the paths of model and problems and the addresses of
+// servers: equal texts mean equal searches.
 std::string SettingsText(const RunConfig& config);
 
 }  // namespace pivotal::experiments

@@ -286,7 +286,7 @@ ImportSummary ImportEvents(const std::filesystem::path& events, const ModelSetti
     traces.push_back(problems[id].Trace(id));
     summary.responses += std::ssize(traces.back().responses);
   }
-  const RunStart start = {ModelFingerprint(model), InputFiles(model), ""};
+  const RunStart start = {.weights_sha256 = ModelFingerprint(model), .files = InputFiles(model)};
   data::OutputFolder folder(run);
   SaveRunConfig(config, start, run);
   data::TraceStore store(run);

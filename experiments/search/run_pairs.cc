@@ -86,9 +86,8 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   const int32_t count = options.count > 0 ? options.count : std::numeric_limits<int32_t>::max();
   const auto controls = pts::kControlNames.Names();
   if (std::ranges::find(controls, options.source) != controls.end()) {
-    const LoadedModel model = LoadForRollouts(config.model, config.sampling);
-    model::RolloutEngine engine(model.phi(), EngineOptionsOf(config.sampling, model));
-    return BuildControlPairs(traces, model.tokenizer(), engine,
+    const RolloutModel model(config.model, config.served, config.sampling, Progress());
+    return BuildControlPairs(traces, model.tokenizer(), model.policy(),
                              pts::kControlNames.Parse(options.source), count, options.seed);
   }
   const auto tokenizer = LoadTokenizer(config.model.folder);

@@ -2,6 +2,7 @@
 #include "experiments/search/search_run.h"
 
 #include <fmt/format.h>
+#include <spdlog/spdlog.h>
 
 #include <algorithm>
 #include <chrono>
@@ -42,16 +43,14 @@ constexpr const char* kWorkFolder = "work";  // of a shared run
 // The inputs of a search and what computes it, loaded, started and checked before the run folder is
 // touched.
 struct Prepared {
-  LoadedModel model;
+  RolloutModel model;
   std::unique_ptr<const Oracle> oracle;
   std::vector<Query> queries;
   SearchOptions options;
-  int32_t batch;  // of the engine
-  std::unique_ptr<model::RolloutEngine> engine;
 };
 
 // A `device` that is not empty takes the place of the setting.
-Prepared Prepare(const RunConfig& config, const std::string& device) {
+Prepared Prepare(const RunConfig& config, const std::string& device, const Progress& progress) {
   SearchOptions options = config.search;
   options.kind = pts::kStrategyNames.Parse(config.strategy);
   options.max_new_tokens = config.sampling.max_new_tokens;
@@ -63,15 +62,43 @@ Prepared Prepare(const RunConfig& config, const std::string& device) {
   CheckAnswers(*oracle, problems, config.problems);
   ModelSettings settings = config.model;
   if (!device.empty()) settings.device = device;
-  LoadedModel model = LoadForRollouts(settings, config.sampling);
+  RolloutModel model(settings, config.served, config.sampling, progress);
   options.stop = MakeStopRule(model.tokenizer(), config.sampling.stop);
   auto queries = MakeQueries(problems, model);
-  CheckLengths(queries, options.max_new_tokens, model.phi().config());
-  const model::EngineOptions rollouts = EngineOptionsOf(config.sampling, model);
-  auto engine = std::make_unique<model::RolloutEngine>(model.phi(), rollouts);
+  CheckLengths(queries, options.max_new_tokens, model);
   pts::RequireJudgeThreads(options.judge_threads);  // beside the threads that the engine has now
-  return {std::move(model), std::move(oracle), std::move(queries),
-          options,          rollouts.batch,    std::move(engine)};
+  return {std::move(model), std::move(oracle), std::move(queries), options};
+}
+
+// Returns what a run of `config` begins with.
+RunStart StartOf(const RunConfig& config, const RolloutModel& model, const std::string& launch) {
+  RunStart start = {"", {}, InputFilesOf(config), launch};
+  if (model.served() != nullptr)
+    start.served = *model.served();
+  else
+    start.weights_sha256 = ModelFingerprint(config.model);
+  return start;
+}
+
+// Puts what servers said into the settings, so that the run goes on with the same model.
+void FillServed(const RolloutModel& model, RunConfig& config) {
+  if (model.served() == nullptr) return;
+  config.served.model = model.served()->model;
+  config.served.server = model.served()->server;
+}
+
+// Throws Error if the servers are not those with which the run began.
+void RequireServed(const RolloutModel& model, const RunStart& began, const fs::path& run) {
+  if (model.served() == nullptr) return;
+  const ServedFacts &now = *model.served(), &then = began.served;
+  if (now.logprobs != then.logprobs)
+    Fail(
+        "{}: the servers return other log-probabilities than when the run began; start them as "
+        "before, or start a new run",
+        run.string());
+  if (now.version != then.version)
+    spdlog::warn("{}: began with {} {}, which is {} now", run.string(), then.server, then.version,
+                 now.version);
 }
 
 // Calls `write`, which changes the run folder. Adds to the text of an Error how to go on.
@@ -136,12 +163,12 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const
   std::vector<Query> queries;
   std::copy_if(prepared.queries.begin(), prepared.queries.end(), std::back_inserter(queries),
                [&](const Query& query) { return !finished.contains(query.id); });
-  model::RolloutEngine& engine = *prepared.engine;
+  Policy& policy = prepared.model.policy();
   SearchResult result;
   result.resumed = static_cast<int64_t>(finished.size());
   result.summary = Judged(run, [&] {
     return Search(
-        queries, engine,
+        queries, policy,
         MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop),
         prepared.options,
         [&](std::vector<QueryTrace> group) { WriteInto(run, lock, [&] { store.Append(group); }); },
@@ -152,7 +179,7 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const
     data::RemoveAll(run / kWorkFolder);  // of processes that shared the run and are dead
     RequireStored(store, result.resumed + result.summary.queries, run);
   });
-  result.counters = engine.counters();
+  result.counters = policy.counters();
   return result;
 }
 
@@ -207,7 +234,7 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
                         [&](int64_t i) { return again && !is_stored(i); });
   for (int64_t i = 0; i < std::ssize(queries); ++i) result.resumed += is_stored(i);
   data::TraceStore store(run, share.worker());
-  model::RolloutEngine& engine = *prepared.engine;
+  Policy& policy = prepared.model.policy();
   // Verdicts are counted over all calls of Search(), which are short.
   pts::VerdictTally tally(prepared.options.max_oracle_failures);
   SearchOptions options = prepared.options;
@@ -238,7 +265,7 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
       std::move(group.begin(), group.end(), std::back_inserter(traces));
     };
     result.summary.verdict_seconds += Judged(run, [&] {
-                                        return Search(own, engine, judge, options, collect, shown);
+                                        return Search(own, policy, judge, options, collect, shown);
                                       }).verdict_seconds;
     share.Finish(items, [&] { WriteInto(run, lock, [&] { store.Append(traces); }); });
     if (late) continue;  // other processes still hang
@@ -254,7 +281,7 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
   result.summary.verdicts = tally.counts();
   result.summary.seconds = std::chrono::duration<double>(Clock::now() - start).count();
   result.lost_workers = share.lost_workers();
-  result.counters = engine.counters();
+  result.counters = policy.counters();
   return result;
 }
 
@@ -309,6 +336,11 @@ std::unordered_map<std::string, std::string> CommonSettings(const fs::path& run)
                                                    "search.budget_tokens",
                                                    "search.budget_seconds",
                                                    "search.pairs",
+                                                   "served.policy",
+                                                   "served.concurrency",
+                                                   "served.timeout",
+                                                   "served.give_up",
+                                                   "served.version",
                                                    "launch.id"};
   std::unordered_map<std::string, std::string> settings;
   for (const auto& [section, key, value] : SettingsFile(run / "run.toml", "pivotal search").All()) {
@@ -335,15 +367,17 @@ void CheckSame(const fs::path& first, const fs::path& other) {
 
 SearchResult RunSearch(const RunConfig& asked, const fs::path& run, Progress& progress,
                        const SearchTeam& team) {
-  const Prepared prepared = Prepare(asked, team.device);
+  const Prepared prepared = Prepare(asked, team.device, progress);
   RunConfig config = asked;
-  config.sampling.batch = prepared.batch;
-  const RunStart start = {ModelFingerprint(config.model), InputFilesOf(config), team.launch};
+  if (prepared.model.batch() != 0) config.sampling.batch = prepared.model.batch();
+  FillServed(prepared.model, config);
+  const RunStart start = StartOf(config, prepared.model, team.launch);
   if (team.shared && !team.first) {
     const auto lock = AwaitRun(run, team, progress);
     RunStart found;
     const RunConfig other = LoadRunConfig(run, found);
     start.files.RequireUnchanged(found.files, run);
+    RequireServed(prepared.model, found, run);
     // Each process has chosen for its own device; the folder keeps the first one's choice.
     if (asked.sampling.batch == 0) config.sampling.batch = other.sampling.batch;
     if (found.weights_sha256 != start.weights_sha256 || SettingsText(other) != SettingsText(config))
@@ -372,13 +406,20 @@ SearchResult ResumeSearch(const fs::path& run, const ResumeOptions& options, Pro
   config.search.budget_seconds = options.budget_seconds.value_or(config.search.budget_seconds);
   double& failures = config.problems.oracle_options.max_failures;
   failures = options.max_oracle_failures.value_or(failures);
+  if (!options.served_urls.empty()) {
+    if (config.served.urls.empty())
+      Fail("{}: this run has weights of its own, no servers", run.string());
+    config.served.urls = options.served_urls;
+  }
+  config.served.concurrency = options.concurrency.value_or(config.served.concurrency);
   InputFilesOf(config).RequireUnchanged(start.files, run);
-  if (ModelFingerprint(config.model) != start.weights_sha256)
+  if (config.served.urls.empty() && ModelFingerprint(config.model) != start.weights_sha256)
     Fail(
         "{}: the weights have changed since the run {} began; put the former ones back, or start "
         "a new run",
         config.model.folder.string(), run.string());
-  const Prepared prepared = Prepare(config, team.device);
+  const Prepared prepared = Prepare(config, team.device, progress);
+  RequireServed(prepared.model, start, run);
   return team.shared ? ShareInto(config, prepared, run, lock, progress, /*again=*/true)
                      : SearchInto(config, prepared, run, lock, progress);
 }
@@ -423,11 +464,17 @@ std::string SummaryText(const SearchResult& result, const fs::path& run) {
   line("rollouts             {}", c.rollouts);
   line("generated tokens     {} ({:.0f}/s)", c.decoded_tokens,
        static_cast<double>(c.decoded_tokens) / std::max(c.seconds, 1e-9));
+  if (c.requests > 0) {
+    line("requests             {}, of them {} sent again", c.requests, c.failed_requests);
+    line("tokens sent          {}, of them {} from the servers' caches",
+         c.prefilled_tokens + c.reused_tokens, c.reused_tokens);
+  }
   const auto percent = [&](double seconds) { return 100 * seconds / std::max(s.seconds, 1e-9); };
-  line(
-      "time                 {:.1f} s: {:.1f}% decode, {:.1f}% prefixes, {:.1f}% waiting for the "
-      "oracle",
-      s.seconds, percent(c.decode_seconds), percent(c.prefill_seconds), percent(s.verdict_seconds));
+  line("time                 {:.1f} s: {}, {:.1f}% waiting for the oracle", s.seconds,
+       c.requests > 0 ? fmt::format("{:.1f}% waiting for servers", percent(c.seconds))
+                      : fmt::format("{:.1f}% decode, {:.1f}% prefixes", percent(c.decode_seconds),
+                                    percent(c.prefill_seconds)),
+       percent(s.verdict_seconds));
   if (s.candidates > 0 || result.resumed > 0)
     line("Next: pivotal pairs {0} --output {0}/pairs.jsonl", run.string());
   else if (s.pivotal > 0)

@@ -54,11 +54,15 @@ struct ResumeOptions {
   std::optional<int64_t> budget_tokens, pairs;
   std::optional<double> budget_seconds;
   std::optional<double> max_oracle_failures;
+  // Where the servers are now, and how many requests they get at once.
+  std::vector<std::string> served_urls;
+  std::optional<int32_t> concurrency;
 };
 
 // Continues an interrupted run under its own settings, without the queries that it holds; those
-// that it holds with failed verdicts are searched again, by the same draws. Throws
-// Error if the weights have changed since the run began, or another process works in the folder.
+// that it holds with failed verdicts are searched again, by the same draws. Throws Error if the
+// weights have changed since the run began, or the served model or its log-probabilities are
+// others, or another process works in the folder.
 SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions& options,
                           Progress& progress, const SearchTeam& team = {});
 

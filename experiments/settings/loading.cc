@@ -155,13 +155,111 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const Loa
   return options;
 }
 
-std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const LoadedModel& model) {
+RolloutModel::RolloutModel(const ModelSettings& model, const ServedSettings& served,
+                           const SamplingSettings& sampling, const Progress& progress,
+                           const OnToken& on_token)
+    : system_(model.system) {
+  if (served.urls.empty()) {
+    own_ = std::make_unique<const LoadedModel>(LoadForRollouts(model, sampling));
+    loaded_ = own_.get();
+    tokenizer_ = &own_->tokenizer();
+    MakeEngine(sampling, on_token);
+    return;
+  }
+  RequireNewTokens(sampling.max_new_tokens);
+  own_tokenizer_ = LoadTokenizer(model.folder);
+  tokenizer_ = own_tokenizer_.get();
+  prompt_format_ = data::MakePromptFormat(model.prompt_format, model.folder, *tokenizer_);
+  ServedPolicy::Options options;
+  options.sampling = sampling.params;
+  options.seed = sampling.seed;
+  options.stop = sampling.stop;
+  if (on_token) {
+    constexpr int32_t kPortion = 16;  // tokens: a line of text appears every second or so
+    options.portion = kPortion;
+    options.on_tokens = [on_token](std::size_t, int32_t, std::span<const TokenId> tokens) {
+      for (const TokenId token : tokens) on_token(token);
+    };
+  }
+  auto policy = ServedPolicy::Connect(served, *tokenizer_, std::move(options), progress);
+  served_ = policy.get();
+  policy_ = std::move(policy);
+}
+
+RolloutModel::RolloutModel(const LoadedModel& loaded, const SamplingSettings& sampling)
+    : loaded_(&loaded), tokenizer_(&loaded.tokenizer()), system_(loaded.system) {
+  MakeEngine(sampling, {});
+}
+
+void RolloutModel::MakeEngine(const SamplingSettings& sampling, const OnToken& on_token) {
+  SamplingSettings own = sampling;
+  if (on_token) own.batch = 1;
+  model::EngineOptions options = EngineOptionsOf(own, *loaded_);
+  if (on_token)
+    options.on_token = [on_token](int32_t, int32_t, TokenId token) { on_token(token); };
+  batch_ = options.batch;
+  policy_ = std::make_unique<model::RolloutEngine>(loaded_->phi(), std::move(options));
+}
+
+std::vector<TokenId> RolloutModel::Prompt(std::span<const ChatMessage> messages) const {
+  return loaded_ != nullptr ? loaded_->Prompt(messages)
+                            : prompt_format_.Encode(*tokenizer_, messages);
+}
+
+int64_t RolloutModel::max_positions() const {
+  return loaded_ != nullptr ? loaded_->phi().config().max_position_embeddings
+                            : served_->facts().max_positions;
+}
+
+void RolloutModel::CheckLength(int64_t prompt, int32_t max_new_tokens,
+                               std::string_view what) const {
+  if (loaded_ != nullptr)
+    return loaded_->phi().config().CheckLength(prompt, max_new_tokens, std::string(what));
+  if (max_positions() > 0 && prompt + max_new_tokens > max_positions())
+    Fail("{} has {} tokens, and {} may follow: the server reads {} in all; lower --max-new-tokens",
+         what, prompt, max_new_tokens, max_positions());
+}
+
+bool RolloutModel::Ends(TokenId token) const {
+  if (loaded_ == nullptr) return token == tokenizer_->eos();
+  const auto& ends = loaded_->phi().config().eos_token_ids;
+  return std::ranges::find(ends, token) != ends.end();
+}
+
+const ServedFacts* RolloutModel::served() const {
+  return served_ != nullptr ? &served_->facts() : nullptr;
+}
+
+namespace {
+
+template <typename AnyModel>
+std::vector<Query> QueriesOf(const std::vector<Problem>& problems, const AnyModel& model,
+                             const std::string& system) {
   std::vector<Query> queries;
   for (const Problem& problem : problems) {
-    const auto messages = data::QuestionMessages(model.system, problem.question);
+    const auto messages = data::QuestionMessages(system, problem.question);
     queries.push_back({problem.id, problem.question, problem.answer, model.Prompt(messages)});
   }
   return queries;
+}
+
+// Calls check(length of the longest prompt, what it is).
+template <typename Check>
+void CheckLongest(const std::vector<Query>& queries, const Check& check) {
+  const auto longest =
+      std::ranges::max_element(queries, {}, [](const Query& query) { return query.prompt.size(); });
+  if (longest == queries.end()) return;
+  check(std::ssize(longest->prompt), fmt::format("problem {}: a prompt", longest->id));
+}
+
+}  // namespace
+
+std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const LoadedModel& model) {
+  return QueriesOf(problems, model, model.system);
+}
+
+std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const RolloutModel& model) {
+  return QueriesOf(problems, model, model.system());
 }
 
 void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
@@ -177,11 +275,16 @@ void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
 
 void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
                   const model::PhiConfig& config) {
-  const auto longest =
-      std::ranges::max_element(queries, {}, [](const Query& query) { return query.prompt.size(); });
-  if (longest == queries.end()) return;
-  config.CheckLength(std::ssize(longest->prompt), max_new_tokens,
-                     fmt::format("problem {}: a prompt", longest->id));
+  CheckLongest(queries, [&](int64_t length, const std::string& what) {
+    config.CheckLength(length, max_new_tokens, what);
+  });
+}
+
+void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
+                  const RolloutModel& model) {
+  CheckLongest(queries, [&](int64_t length, const std::string& what) {
+    model.CheckLength(length, max_new_tokens, what);
+  });
 }
 
 }  // namespace pivotal::experiments

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -13,6 +15,7 @@
 #include "pivotal/oracle.h"
 #include "pivotal/problem.h"
 #include "pivotal/search.h"
+#include "pivotal/served.h"
 #include "pivotal/tokenizer.h"
 
 namespace pivotal::experiments {
@@ -42,6 +45,51 @@ LoadedModel LoadOutline(const ModelSettings& settings);
 // engine makes its own, and an adapter stays beside those in 4 bits.
 LoadedModel LoadForRollouts(const ModelSettings& settings, const SamplingSettings& sampling);
 
+// A model as rollouts need it: loaded into this process, or served by others.
+class RolloutModel {
+ public:
+  // Receives each token of a rollout as it is drawn; of served ones, a few at a time.
+  using OnToken = std::function<void(TokenId)>;
+
+  // Connects to the servers if `served` has addresses: then only the tokenizer and the chat
+  // template of `model.folder` are read, and its device, types and adapter mean nothing. Otherwise
+  // loads the model and makes its rollout engine. With `on_token`, one rollout runs at a time.
+  RolloutModel(const ModelSettings& model, const ServedSettings& served,
+               const SamplingSettings& sampling, const Progress& progress,
+               const OnToken& on_token = {});
+  // Makes a rollout engine of a loaded model, which must outlive this object.
+  RolloutModel(const LoadedModel& loaded, const SamplingSettings& sampling);
+
+  Policy& policy() const { return *policy_; }
+  const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const std::string& system() const { return system_; }
+  // Returns the prompt of a conversation's next answer; see LoadedModel::Prompt.
+  std::vector<TokenId> Prompt(std::span<const ChatMessage> messages) const;
+  // Returns the length of the longest sequence, in tokens; 0: a server does not say it.
+  int64_t max_positions() const;
+  // Throws Error that begins with `what` if a prompt of this length and the longest response are
+  // too long.
+  void CheckLength(int64_t prompt, int32_t max_new_tokens, std::string_view what) const;
+  // Returns true if the token is known to end a sequence.
+  bool Ends(TokenId token) const;
+  int32_t batch() const { return batch_; }  // of the rollout engine; 0 for servers
+  // Returns what is known of the servers; null for a loaded model.
+  const ServedFacts* served() const;
+
+ private:
+  void MakeEngine(const SamplingSettings& sampling, const OnToken& on_token);
+
+  std::unique_ptr<const LoadedModel> own_;
+  const LoadedModel* loaded_ = nullptr;  // null: it is served
+  std::unique_ptr<const Tokenizer> own_tokenizer_;
+  const Tokenizer* tokenizer_ = nullptr;
+  data::PromptFormat prompt_format_ = data::PromptFormat::kPlain;
+  std::string system_;
+  int32_t batch_ = 0;
+  std::unique_ptr<Policy> policy_;
+  const ServedPolicy* served_ = nullptr;
+};
+
 // Returns a SHA-256 that changes with the weights and with the adapter.
 std::string ModelFingerprint(const ModelSettings& settings);
 
@@ -54,6 +102,7 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const Loa
 
 // Encodes each problem's question as a prompt of `model`.
 std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const LoadedModel& model);
+std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const RolloutModel& model);
 
 // Throws Error that names the first problem whose answer `oracle` cannot read: every response to
 // that problem would fail.
@@ -65,5 +114,7 @@ void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
 // halfway.
 void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
                   const model::PhiConfig& config);
+void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
+                  const RolloutModel& model);
 
 }  // namespace pivotal::experiments

@@ -264,7 +264,7 @@ std::map<std::string, double> HeldOut::Measure(Progress& progress) const {
       const double failures = settings_.held_out.problems.oracle_options.max_failures;
       Accuracy accuracy;
       try {
-        accuracy = Evaluate(model_, problems_, *oracle_, sampling,
+        accuracy = Evaluate(RolloutModel(model_, sampling), problems_, *oracle_, sampling,
                             {.samples = 0, .max_oracle_failures = failures}, progress);
       } catch (const pts::TooManyFailures& error) {
         Fail("{}; put the oracle right, or give --resume a larger --max-oracle-failures",

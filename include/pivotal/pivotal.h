@@ -12,6 +12,7 @@
 #include "pivotal/progress.h"
 #include "pivotal/sampling.h"
 #include "pivotal/search.h"
+#include "pivotal/served.h"
 #include "pivotal/tokenizer.h"
 #include "pivotal/trace.h"
 #include "pivotal/training.h"

@@ -84,7 +84,11 @@ struct RolloutCounters {
   int64_t prefilled_tokens = 0;  // prefix tokens run through the model
   int64_t reused_tokens = 0;     // prefix tokens that an earlier request or call had already run
   int64_t repeated_tokens = 0;   // last tokens of prefixes, run again to predict what follows them
-  int64_t discarded_tokens = 0;  // drawn after an end that was noticed a step late, on a GPU
+  // Drawn and not used: after an end that was noticed late, or in a place where the request
+  // excludes them.
+  int64_t discarded_tokens = 0;
+  int64_t requests = 0;         // sent to servers (pivotal/served.h)
+  int64_t failed_requests = 0;  // of them, those that were sent again
   double seconds = 0;            // wall time inside Sample
   double prefill_seconds = 0;    // part of `seconds` spent on prefixes
   double decode_seconds = 0;     // part of `seconds` spent on decoding and sampling
