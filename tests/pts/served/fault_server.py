@@ -167,6 +167,7 @@ class Answers:
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
 
     def log_message(self, *_):
         pass
@@ -270,7 +271,7 @@ def lie(answer, fault):
     if fault == "lie_length" and tokens in holder:
         holder[tokens] = holder[tokens][:-1]
     elif fault == "lie_token" and tokens in holder:
-        holder[tokens] = [VOCABULARY + 5] + holder[tokens][1:]
+        holder[tokens] = [1000000] + holder[tokens][1:]
     elif fault == "lie_logprob" and rates:
         if isinstance(rates[0], dict):
             rates[0].update(logprob=0.5, prob=1.5)
@@ -289,6 +290,9 @@ def lie(answer, fault):
 class Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 256
+
+    def handle_error(self, *_):  # clients that are killed are no news
+        pass
 
 
 def main():
