@@ -303,12 +303,16 @@ CompletionAnswer Dialect::ReadLlamaCpp(const CompletionCall& call, const json& a
     return ReadLogprob(json(std::max(std::log(prob.get<double>()), 2 * kNoLogprob)));
   };
   if (call.logprobs || call.top > 0) {
-    std::size_t i = 0;
-    for (const json& entry : NeedArray(answer, "completion_probabilities")) {
-      if (i >= completion.tokens.size() || ReadToken(Need(entry, "id")) != completion.tokens[i++])
-        Bad("probabilities are of other tokens than those drawn");
-      completion.logprobs.push_back(rate(entry));
-      if (i > 1 || call.top == 0) continue;
+    completion.logprobs.assign(completion.tokens.size(), std::numeric_limits<float>::quiet_NaN());
+    std::size_t i = 0;  // tokens before have their log-probability or have none
+    const json none = json::array();
+    const bool lists = answer.contains("completion_probabilities");
+    for (const json& entry : lists ? NeedArray(answer, "completion_probabilities") : none) {
+      const TokenId token = ReadToken(Need(entry, "id"));
+      while (i < completion.tokens.size() && completion.tokens[i] != token) ++i;
+      if (i == completion.tokens.size()) Bad("probabilities are of other tokens than those drawn");
+      completion.logprobs[i] = rate(entry);
+      if (i++ > 0 || call.top == 0) continue;
       const char* key = entry.contains("top_probs") ? "top_probs" : "top_logprobs";
       for (const json& other : NeedArray(entry, key))
         completion.top.emplace_back(ReadToken(Need(other, "id")), rate(other));

@@ -55,9 +55,13 @@ enum class CompletionEnd { kEos, kLength, kStopText };
 
 struct Completion {
   std::vector<TokenId> tokens;  // EOS included
-  std::vector<float> logprobs;  // of each, if the call asks for them
+  // Of each, if the call asks for them. NaN where llama.cpp's server leaves one out: of tokens that
+  // end within a character, and of the last tokens before a stop text.
+  std::vector<float> logprobs;
   CompletionEnd end = CompletionEnd::kEos;
-  std::vector<RatedToken> top;  // most probable first; tokens of probability 0 are left out
+  // Most probable first; tokens of probability 0 are left out. Empty where the first
+  // log-probability is NaN.
+  std::vector<RatedToken> top;
 };
 
 struct CompletionAnswer {

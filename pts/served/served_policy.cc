@@ -12,6 +12,7 @@
 
 #include "data/base/error.h"
 #include "kernels/philox.h"
+#include "kernels/sample_row.h"
 #include "pivotal/served.h"
 #include "pts/served/dialect.h"
 #include "pts/served/probe.h"
@@ -26,12 +27,14 @@ using nlohmann::json;
 constexpr int32_t kPerRequest = 16;  // most completions of one request
 // First draws of one rollout that may be thrown away for an excluded token.
 constexpr int32_t kMostDraws = 100'000;
+constexpr int32_t kMostLists = 100;  // that are asked for in place of one that did not come
 
 // What each request of Sample() asks for.
 enum class Step {
   kList,   // the distribution of the first token
   kFirst,  // a first token that is not excluded
   kRest,   // what follows
+  kRate,   // the log-probability of a token that came without one
 };
 
 // One request: `count` rollouts from `first` on (1 except for kFirst and whole rollouts).
@@ -41,6 +44,16 @@ struct Work {
   int32_t first = 0, count = 1;
   int32_t round = 0;  // of draws of a first token
   CompletionCall call = {};
+  // Of kRate: the answer that lacks log-probabilities, and the place of this one.
+  int64_t held = -1;
+  std::size_t completion = 0, token = 0;
+};
+
+// An answer that waits for log-probabilities that did not come with it.
+struct Held {
+  Work work;
+  CompletionAnswer answer;
+  int64_t missing = 0;
 };
 
 // How the first tokens of a request with excluded tokens are drawn.
@@ -101,6 +114,22 @@ class ServedModel : public ServedPolicy {
   void Send(Work work);
 
   void Take(int64_t id, const json& answer);
+  void Use(const Work& work, const CompletionAnswer& answer);
+  // Asks for the log-probabilities that an answer lacks. Returns false if it has all.
+  bool Complete(const Work& work, const CompletionAnswer& answer);
+  void TakeRate(Work work, const CompletionAnswer& answer);
+  // Asks for the distribution of the model after a prompt, the `top` most probable tokens of it. A
+  // token is forced whose log-probability comes in any case.
+  CompletionCall ListCall(std::vector<TokenId> prompt, int32_t top) const;
+  // Returns the log-probability of `token` under `sampling`, or nothing if the list does not tell
+  // it, after which a longer one is to be asked for.
+  std::optional<float> RateIn(const std::vector<RatedToken>& top, TokenId token,
+                              const SamplingParams& sampling) const;
+  // Returns the length of the first list to ask for; the next ones are sixteen times as long.
+  int32_t FirstTop(const SamplingParams& sampling) const {
+    constexpr int32_t kFirst = 64;
+    return IsPlain(sampling) ? std::min(kFirst, tokenizer_.VocabSize()) : tokenizer_.VocabSize();
+  }
   void TakeList(const Work& work, const CompletionAnswer& answer);
   void TakeFirst(const Work& work, const CompletionAnswer& answer);
   // Adds tokens to a rollout, up to its end. Asks for more, or reports the rollout if it has ended.
@@ -134,6 +163,7 @@ class ServedModel : public ServedPolicy {
   std::vector<std::vector<Rollout>> results_;
   std::map<std::size_t, Exclusion> exclusions_;
   std::map<int64_t, Work> open_;
+  std::map<int64_t, Held> held_;
   int64_t next_id_ = 0;
 };
 
@@ -166,6 +196,7 @@ std::vector<std::vector<Rollout>> ServedModel::Sample(std::span<const RolloutReq
   results_.clear();
   exclusions_.clear();
   open_.clear();
+  held_.clear();
   for (const RolloutRequest& request : requests) {
     Check(request);
     results_.emplace_back(static_cast<std::size_t>(request.count));
@@ -218,6 +249,14 @@ void ServedModel::Begin(std::size_t r) {
 void ServedModel::TakeList(const Work& work, const CompletionAnswer& answer) {
   const RolloutRequest& request = requests_[work.request];
   const auto& top = answer.completions[0].top;
+  if (top.empty()) {  // the token that was drawn came without; another one comes with the list
+    Work again = work;
+    if (++again.round == kMostLists)
+      Fail("the server lists no probable tokens after a prefix of {} tokens",
+           request.prefix.size());
+    again.call.seed += 1;
+    return Send(std::move(again));
+  }
   Exclusion& exclusion = exclusions_[work.request];
   counters_.discarded_tokens += 1;
   exclusion.choices = KnownChoices(request, top);
@@ -347,13 +386,91 @@ void ServedModel::Take(int64_t id, const json& answer) {
   const int64_t cached = std::min(read.cached_tokens, sent);
   counters_.prefilled_tokens += sent - cached;
   counters_.reused_tokens += cached;
-  switch (work.step) {
-    case Step::kList: return TakeList(work, read);
-    case Step::kFirst: return TakeFirst(work, read);
-    case Step::kRest:
-      for (int32_t i = 0; i < work.count; ++i)
-        Add(work.request, work.first + i, read.completions[static_cast<std::size_t>(i)]);
+  if (work.step == Step::kRate) return TakeRate(work, read);
+  if (work.step == Step::kList || !Complete(work, read)) Use(work, read);
+}
+
+void ServedModel::Use(const Work& work, const CompletionAnswer& answer) {
+  if (work.step == Step::kList) return TakeList(work, answer);
+  if (work.step == Step::kFirst) return TakeFirst(work, answer);
+  for (int32_t i = 0; i < work.count; ++i)
+    Add(work.request, work.first + i, answer.completions[static_cast<std::size_t>(i)]);
+}
+
+bool ServedModel::Complete(const Work& work, const CompletionAnswer& answer) {
+  const int64_t id = next_id_++;
+  Held held{work, answer};
+  std::vector<Work> more;
+  for (std::size_t c = 0; c < answer.completions.size(); ++c) {
+    const Completion& completion = answer.completions[c];
+    for (std::size_t k = 0; k < completion.logprobs.size(); ++k) {
+      if (!std::isnan(completion.logprobs[k])) continue;
+      auto prompt = work.call.prompt;
+      prompt.insert(prompt.end(), completion.tokens.begin(),
+                    completion.tokens.begin() + static_cast<std::ptrdiff_t>(k));
+      Work rate{Step::kRate, work.request};
+      rate.call = ListCall(std::move(prompt), FirstTop(work.call.sampling));
+      rate.held = id;
+      rate.completion = c;
+      rate.token = k;
+      more.push_back(std::move(rate));
+    }
   }
+  if (more.empty()) return false;
+  held.missing = std::ssize(more);
+  held_.emplace(id, std::move(held));
+  for (Work& rate : more) Send(std::move(rate));
+  return true;
+}
+
+void ServedModel::TakeRate(Work work, const CompletionAnswer& answer) {
+  Held& held = held_.at(work.held);
+  Completion& completion = held.answer.completions[work.completion];
+  const TokenId token = completion.tokens[work.token];
+  SamplingParams sampling = held.work.call.sampling;
+  const auto logprob = RateIn(answer.completions[0].top, token, sampling);
+  counters_.discarded_tokens += 1;
+  if (!logprob) {
+    if (work.call.top >= tokenizer_.VocabSize())
+      Fail("the server does not tell the probability of token {}, which it drew", token);
+    work.call.top = static_cast<int32_t>(
+        std::min<int64_t>(int64_t{16} * work.call.top, tokenizer_.VocabSize()));
+    return Send(std::move(work));
+  }
+  completion.logprobs[work.token] = *logprob;
+  // What the bias of the first draw took is put right later: as if it had come after the bias.
+  if (held.work.step == Step::kFirst && AfterBias(sampling) && !held.work.call.bias.empty())
+    completion.logprobs[work.token] -=
+        static_cast<float>(std::log(exclusions_.at(work.request).left));
+  if (--held.missing > 0) return;
+  const auto node = held_.extract(work.held);
+  Use(node.mapped().work, node.mapped().answer);
+}
+
+CompletionCall ServedModel::ListCall(std::vector<TokenId> prompt, int32_t top) const {
+  CompletionCall call;
+  call.prompt = std::move(prompt);
+  call.bias = {{ends_.empty() ? 0 : *ends_.begin(), -dialect_.Ban()}};
+  call.top = top;
+  return call;
+}
+
+std::optional<float> ServedModel::RateIn(const std::vector<RatedToken>& top, TokenId token,
+                                         const SamplingParams& sampling) const {
+  const auto found = std::ranges::find(top, token, &RatedToken::first);
+  if (found == top.end()) return std::nullopt;
+  if (IsPlain(sampling)) return found->second;
+  if (std::ssize(top) < tokenizer_.VocabSize()) {
+    double sum = 0;
+    for (const auto& [other, logprob] : top) sum += std::exp(logprob);
+    if (sum < 1 - 1e-4) return std::nullopt;
+  }
+  std::vector<float> logits(static_cast<std::size_t>(tokenizer_.VocabSize()),
+                            -std::numeric_limits<float>::infinity());
+  for (const auto& [other, logprob] : top) logits[static_cast<std::size_t>(other)] = logprob;
+  kernels::RowSampler sampler;
+  sampler.Take(logits, sampling);
+  return static_cast<float>(std::log(logits[static_cast<std::size_t>(token)] / sampler.sum()));
 }
 
 void ServedModel::Add(std::size_t r, int32_t i, const Completion& completion) {
@@ -424,6 +541,7 @@ std::vector<std::vector<TokenScore>> ServedModel::ScoreAll(std::span<const Score
     std::size_t request, token;
     std::vector<TokenId> sequence;
     CompletionCall call;
+    bool lists = false;  // the token did not come with its log-probability when it was forced
   };
   if (!dialect_.ScoresPrompts() && facts_.logprobs_after_bias)
     Fail("this server gives log-probabilities after logit_bias and cannot score tokens");
@@ -442,29 +560,41 @@ std::vector<std::vector<TokenScore>> ServedModel::ScoreAll(std::span<const Score
     if (dialect_.ScoresPrompts()) {
       sequence.insert(sequence.end(), continuation.begin(), continuation.end());
       pool_.Submit(next_id_, dialect_.ScoreCall(sequence, prefix.size()));
-      parts[next_id_++] = {r, 0, std::move(sequence), {}};
+      parts[next_id_++] = {r, 0, std::move(sequence), {}, false};
       continue;
     }
     for (std::size_t k = 0; k < continuation.size(); ++k) {
       CompletionCall call = ForcedCall(sequence, continuation[k]);
       pool_.Submit(next_id_, dialect_.Request(call));
-      parts[next_id_++] = {r, k, {}, std::move(call)};
+      parts[next_id_++] = {r, k, {}, std::move(call), false};
       sequence.push_back(continuation[k]);
     }
   }
   pool_.Run(
       [&](int64_t id, const json& answer) {
-        const Part& part = parts.at(id);
+        Part& part = parts.at(id);
         const ScoreRequest& request = requests[part.request];
         if (dialect_.ScoresPrompts()) {
           scores[part.request] = dialect_.ReadScores(part.sequence, request.prefix.size(), answer);
         } else {
           const Completion drawn = dialect_.Read(part.call, answer).completions[0];
           const TokenId token = request.continuation[part.token];
-          if (drawn.tokens[0] != token)
+          if (!part.lists && drawn.tokens[0] != token)
             throw BadAnswer(fmt::format("the server drew token {} where {} was forced",
                                         drawn.tokens[0], token));
-          scores[part.request][part.token] = ScoreOf(drawn.logprobs[0], token, drawn.top);
+          const auto logprob = !part.lists && !std::isnan(drawn.logprobs[0])
+                                   ? std::optional<float>(drawn.logprobs[0])
+                                   : RateIn(drawn.top, token, {});
+          if (!logprob) {
+            const int32_t top = part.lists ? tokenizer_.VocabSize() : FirstTop({});
+            if (part.lists && part.call.top >= top)
+              Fail("the server does not tell the probability of token {}", token);
+            Part again{part.request, part.token, {}, ListCall(part.call.prompt, top), true};
+            pool_.Submit(next_id_, dialect_.Request(again.call));
+            parts[next_id_++] = std::move(again);
+          } else {
+            scores[part.request][part.token] = ScoreOf(*logprob, token, drawn.top);
+          }
         }
         parts.erase(id);
       },

@@ -160,8 +160,14 @@ class Answers:
             entry = (lambda p, t: {"id": t, "prob": math.exp(p)}) if mode == "policy" else \
                 (lambda p, t: {"id": t, "logprob": p})
             top = [entry(p, t) for p, t in best(first, body["n_probs"]) if p > -math.inf]
+            # As there: tokens that end within a character have no entry, nor have as many last tokens as a stop text has.
+            shown = [(p, t) for p, t in zip(rates, tokens) if not 240 <= t < 256]
+            if end not in ("eos", "length"):
+                shown = shown[:max(0, len(shown) - len(end))]
             answer["completion_probabilities"] = [
-                dict(entry(p, t), **{"top_probs" if mode == "policy" else "top_logprobs": top}) for p, t in zip(rates, tokens)]
+                dict(entry(p, t), **{"top_probs" if mode == "policy" else "top_logprobs": top}) for p, t in shown]
+            if not shown:
+                del answer["completion_probabilities"]
         return answer
 
 

@@ -431,7 +431,7 @@ TEST(ServedPolicy, ScoresUnderTheModel) {
     SCOPED_TRACE(kind);
     const Server server(kind);
     const auto policy = Connect(At(server));
-    const Ids prefix = {'p', 'q', 'r'}, continuation = {'s', 't', 258, 3};
+    const Ids prefix = {'p', 'q', 'r'}, continuation = {'s', 't', 258, 3, 250, 9};
     const auto scores = policy->Score(prefix, continuation);
     Ids sequence = prefix;
     ASSERT_EQ(scores.size(), continuation.size());
