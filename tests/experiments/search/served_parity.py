@@ -115,8 +115,10 @@ def train(pairs, folder):
     rows = [json.loads(line) for line in pathlib.Path(pairs).read_text().splitlines()]
     data = datasets.Dataset.from_list([{key: row[key] for key in ("prompt", "chosen", "rejected")} for row in rows])
     with tempfile.TemporaryDirectory() as output:
+        model = transformers.LlamaForCausalLM(config)
+        model.save_pretrained(output)  # TRL reads the reference from where the model comes from
         trainer = DPOTrainer(
-            transformers.LlamaForCausalLM(config), processing_class=tokenizer, train_dataset=data,
+            transformers.LlamaForCausalLM.from_pretrained(output), processing_class=tokenizer, train_dataset=data,
             args=DPOConfig(output_dir=output, max_steps=2, per_device_train_batch_size=4, logging_steps=1, report_to=[],
                            save_strategy="no", use_cpu=True, disable_tqdm=True))
         trainer.train()
