@@ -27,7 +27,7 @@ struct ExportFlags {
 
 // Throws Error for flags that say nothing about the format.
 void CheckExport(const CLI::App& sub, const std::string& format) {
-  const bool keeps_all = format == "prm" || format == "advantages";
+  const bool keeps_all = format == "prm" || format == "advantages" || format == "critical";
   if (keeps_all && sub.count("--max-false-share") > 0)
     Fail("--max-false-share chooses findings, and --format {} writes every position; leave it out",
          format);
@@ -63,6 +63,13 @@ void RunExport(const ExportFlags& flags) {
     PrintRewards(experiments::ExportSteps(flags.run, output, flags.label_threshold), output, true);
   } else if (flags.format == "advantages") {
     PrintRewards(experiments::ExportAdvantages(flags.run, output), output, false);
+  } else if (flags.format == "critical") {
+    const auto summary = experiments::ExportCritical(flags.run, output);
+    fmt::print("{} pairs with weights of {} tokens; in {}\n", summary.responses, summary.units,
+               output.string());
+    if (summary.alone > 0)
+      fmt::print("{} responses without a wrong, or a right, counterpart were left out\n",
+                 summary.alone);
   } else {
     ConsoleProgress progress;
     const auto summary =
@@ -96,17 +103,19 @@ void AddExport(CLI::App& app) {
                   "chosen and rejected; steering: hidden states at pivotal tokens and the mean "
                   "difference of pairs, for each layer (loads the model); prm: the steps of each "
                   "response with labels and p(success), as TRL's PRMTrainer reads them; "
-                  "advantages: the change of p(success) at each token of each response")
+                  "advantages: the change of p(success) at each token of each response; critical: "
+                  "right against wrong responses, with the share of p(success) that each token "
+                  "destroys as its weight (cDPO)")
       ->required()
-      ->check(CLI::IsMember({"pts", "trl", "steering", "prm", "advantages"}));
+      ->check(CLI::IsMember({"pts", "trl", "steering", "prm", "advantages", "critical"}));
   sub->add_option("--output", flags->output,
                   "file of JSON lines to write (default: RUN/FORMAT.jsonl)");
   sub->add_option("--max-false-share", flags->max_false_share,
                   "largest expected share of false findings over the whole run: of pivotal tokens "
                   "that change p(success) by less than the gap (pts, steering: keeps the most "
                   "probable ones), or of pairs whose chosen side is not better (trl: keeps those "
-                  "with most evidence); 1: any; prm and advantages write every position, and "
-                  "refuse it")
+                  "with most evidence); 1: any; prm, advantages and critical write every "
+                  "position, and refuse it")
       ->check(Interval("(0, 1]"))
       ->capture_default_str();
   sub->add_option("--label-threshold", flags->label_threshold,

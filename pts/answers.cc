@@ -18,17 +18,6 @@ struct Judged {
   int32_t rollouts = 0;  // 0 for a searched response: it is one of the rollouts of the prompt
 };
 
-std::vector<TokenId> ResponseOf(const QueryTrace& trace, const RolloutTrace& rollout) {
-  std::vector<TokenId> tokens;
-  if (rollout.response >= 0) {
-    const auto& response = trace.responses[static_cast<std::size_t>(rollout.response)].tokens;
-    tokens.assign(response.begin(), response.begin() + rollout.position);
-  }
-  if (rollout.forced >= 0) tokens.push_back(rollout.forced);
-  tokens.insert(tokens.end(), rollout.tokens.begin(), rollout.tokens.end());
-  return tokens;
-}
-
 // The texts of one verdict, most frequent first; equally frequent ones in the order of the texts.
 std::vector<std::pair<std::string, int32_t>> ByFrequency(const std::vector<Judged>& all,
                                                          bool right) {
@@ -113,6 +102,17 @@ AnswerTable TableOf(const QueryTrace& trace, const std::vector<Judged>& all,
 }
 
 }  // namespace
+
+std::vector<TokenId> ResponseOf(const QueryTrace& trace, const RolloutTrace& rollout) {
+  std::vector<TokenId> tokens;
+  if (rollout.response >= 0) {
+    const auto& response = trace.responses[static_cast<std::size_t>(rollout.response)].tokens;
+    tokens.assign(response.begin(), response.begin() + rollout.position);
+  }
+  if (rollout.forced >= 0) tokens.push_back(rollout.forced);
+  tokens.insert(tokens.end(), rollout.tokens.begin(), rollout.tokens.end());
+  return tokens;
+}
 
 AnswerTable ReadAnswers(const QueryTrace& trace, const AnswerReader& reader, int32_t most) {
   std::vector<Judged> all;

@@ -47,6 +47,10 @@ struct AnswerTable {
 
 inline constexpr int32_t kMostWrongAnswers = 8;
 
+// Returns the whole response that a rollout is: the tokens of its response before it, its forced
+// token, and its own.
+std::vector<TokenId> ResponseOf(const QueryTrace& trace, const RolloutTrace& rollout);
+
 // Reads the answers of a stored query. The tokens before a rollout's own are those of its response
 // and its forced token.
 AnswerTable ReadAnswers(const QueryTrace& trace, const AnswerReader& reader,

@@ -73,6 +73,18 @@ double ChangePrior::Reaches(const MeasuredChange& change, double gap) const {
   return reaches / sum;
 }
 
+double ChangePrior::Mean(const MeasuredChange& change) const {
+  const Component densities = Densities(change);
+  double sum = 0, mean = 0;
+  for (std::size_t c = 0; c < densities.size(); ++c) {
+    const double share = weights_[c] * densities[c];
+    const double spread = kDeviations[c] * kDeviations[c];
+    sum += share;
+    mean += share * change.mean * spread / (spread + change.variance);
+  }
+  return mean / sum;
+}
+
 std::map<int32_t, MeasuredChange> ChangesOf(const SuccessTrie& trie, const Strata& strata,
                                             double gap) {
   std::map<int32_t, MeasuredChange> changes;
@@ -83,6 +95,17 @@ std::map<int32_t, MeasuredChange> ChangesOf(const SuccessTrie& trie, const Strat
     changes[node] = {change.Mean(), change.Variance() + 1e-9};
   }
   return changes;
+}
+
+std::vector<MeasuredChange> MeasuredChanges(std::span<const QueryTrace> run, double gap) {
+  std::vector<MeasuredChange> measured;
+  for (const QueryTrace& query : run) {
+    if (query.responses.empty() || query.rollouts.empty()) continue;
+    const SuccessTrie trie = TrieOf(query);
+    for (const auto& [node, change] : ChangesOf(trie, Strata(trie, gap), gap))
+      measured.push_back(change);
+  }
+  return measured;
 }
 
 ChangePosterior::ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap)

@@ -26,6 +26,8 @@ class ChangePrior {
   explicit ChangePrior(std::span<const MeasuredChange> changes);
   // Returns the posterior probability of abs(d) >= gap.
   double Reaches(const MeasuredChange& change, double gap) const;
+  // Returns the posterior mean of d: the measured change, shrunk the more the less is known of it.
+  double Mean(const MeasuredChange& change) const;
 
  private:
   std::vector<double> weights_;  // of the components; their sum is 1
@@ -35,6 +37,9 @@ class ChangePrior {
 // with 1 - pi_k < gap cannot be.
 std::map<int32_t, MeasuredChange> ChangesOf(const SuccessTrie& trie, const Strata& strata,
                                             double gap);
+
+// Returns those of all queries of a run that have rollouts, to learn a prior from.
+std::vector<MeasuredChange> MeasuredChanges(std::span<const QueryTrace> run, double gap);
 
 // The posterior probabilities that the tokens of a trie are pivotal, abs(d_k) >= gap, given the
 // counts of one moment. Estimates count as normal.

@@ -52,7 +52,7 @@ class AnswerWriter {
                            {"position", k},
                            {"token", nullptr},
                            {"token_id", nullptr},
-                           {"answers", Shares(strata_.Value(path[k]).Mean())}};
+                           {"answers", AnswerShares(table_, strata_.Value(path[k]).Mean())}};
       if (k > 0) {
         line["token"] = tokenizer_.Piece(of.tokens[k - 1]);
         line["token_id"] = of.tokens[k - 1];
@@ -85,25 +85,13 @@ class AnswerWriter {
     return changes;
   }
 
-  // Describes a distribution of the answers.
-  ordered_json Shares(std::span<const double> p) const {
-    ordered_json shares = ordered_json::array();
-    for (std::size_t a = 0; a < p.size(); ++a) {
-      const pts::Answer& answer = table_.answers[a];
-      ordered_json share = {{"answer", answer.text}, {"right", answer.right}, {"p", p[a]}};
-      if (answer.kind == pts::AnswerKind::kOther) share["answer"] = nullptr;
-      shares.push_back(std::move(share));
-    }
-    return shares;
-  }
-
   ordered_json Described(const pts::AnswerEstimate& estimate) const {
     const auto mean = estimate.Mean();
     const pts::Interval bounds = estimate.Of(0).Bounds(z_);
     return {{"p", mean[0]},
             {"low", std::max(0.0, bounds.low)},
             {"high", std::min(1.0, bounds.high)},
-            {"answers", Shares(mean)}};
+            {"answers", AnswerShares(table_, mean)}};
   }
 
   void AddForks(const pts::AnswerForks& forks, ordered_json& line) const {
@@ -143,7 +131,7 @@ class AnswerWriter {
             {"p", shares[0]},
             {"low", bounds.low},
             {"high", bounds.high},
-            {"answers", Shares(shares)},
+            {"answers", AnswerShares(table_, shares)},
             {"tokens", std::move(tokens)}};
   }
 
@@ -198,6 +186,33 @@ pts::AnswerTable AnswersOfRun::Read(const QueryTrace& trace) const {
   if (right.empty() && !matches_) right = oracle_->Answer(trace.answer).value_or("");
   if (right.empty()) right = data::Trim(trace.answer);
   return table;
+}
+
+ordered_json AnswerNames(const pts::AnswerTable& table) {
+  ordered_json names = ordered_json::array();
+  for (const pts::Answer& answer : table.answers) {
+    ordered_json name = {{"answer", answer.text}, {"right", answer.right}};
+    if (answer.kind == pts::AnswerKind::kOther) name["answer"] = nullptr;
+    names.push_back(std::move(name));
+  }
+  return names;
+}
+
+ordered_json AnswerShares(const pts::AnswerTable& table, std::span<const double> p) {
+  ordered_json shares = AnswerNames(table);
+  for (std::size_t a = 0; a < p.size(); ++a) shares[a]["p"] = p[a];
+  return shares;
+}
+
+AnswersAlong::AnswersAlong(const QueryTrace& query, const AnswersOfRun& answers, double gap) {
+  if (!answers.ReadsAnswers() || query.rollouts.empty() || query.responses.empty()) return;
+  table_ = answers.Read(query);
+  strata_.emplace(query, table_, gap);
+}
+
+std::vector<double> AnswersAlong::After(int32_t response, int32_t position) const {
+  const auto path = strata_->trie().Path(response);
+  return strata_->Value(path[static_cast<std::size_t>(position)]).Mean();
 }
 
 double StrataGap(const RunConfig& config, double gap) { return std::min(config.search.gap, gap); }

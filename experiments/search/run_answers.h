@@ -5,7 +5,9 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json_fwd.hpp>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -14,6 +16,7 @@
 #include "pivotal/progress.h"
 #include "pivotal/tokenizer.h"
 #include "pivotal/trace.h"
+#include "pts/answer_strata.h"
 #include "pts/answers.h"
 
 namespace pivotal::experiments {
@@ -37,6 +40,29 @@ class AnswersOfRun {
 // Returns the gap of the strata in which a run's answers are estimated, for changes of at least
 // `gap`: rollouts were spread over the strata of the run's own gap, and may be read in finer ones.
 double StrataGap(const RunConfig& config, double gap);
+
+// Describes a distribution of the answers of `table`, as data/FORMATS.md has it for answers.jsonl.
+nlohmann::ordered_json AnswerShares(const pts::AnswerTable& table, std::span<const double> p);
+
+// Describes the answers of `table` without their probabilities.
+nlohmann::ordered_json AnswerNames(const pts::AnswerTable& table);
+
+// The distributions of the answers along the responses of one query.
+class AnswersAlong {
+ public:
+  // `gap` is that of the strata (StrataGap). The arguments are read here alone.
+  AnswersAlong(const QueryTrace& query, const AnswersOfRun& answers, double gap);
+  // Returns false where there is nothing to tell: the oracle knows right and wrong alone, or the
+  // query has no rollouts. Nothing else may be called then.
+  bool Known() const { return strata_.has_value(); }
+  const pts::AnswerTable& table() const { return table_; }
+  // Returns the probabilities of the answers after t_1..t_position of a response.
+  std::vector<double> After(int32_t response, int32_t position) const;
+
+ private:
+  pts::AnswerTable table_;
+  std::optional<pts::AnswerStrata> strata_;
+};
 
 struct AnswerSettings {
   std::filesystem::path run, output;

@@ -10,6 +10,7 @@
 #include "data/base/file_sink.h"
 #include "data/tokenizer/response_text.h"
 #include "data/traces/trace_store.h"
+#include "experiments/search/run_answers.h"
 #include "experiments/search/run_config.h"
 #include "pts/strata.h"
 #include "pts/success_trie.h"
@@ -82,26 +83,29 @@ class CurveWriter {
         sink_(sink) {}
 
   void Write(const QueryTrace& query, const pts::SuccessTrie& trie, const pts::Strata& strata,
-             int32_t response, const std::vector<int32_t>& ends, CurveSummary& summary) {
+             const AnswersAlong& answers, int32_t response, const std::vector<int32_t>& ends,
+             CurveSummary& summary) {
     const auto path = trie.Path(response);
     const std::span<const TokenId> tokens(query.responses[response].tokens);
     int32_t begin = 0;
     for (int32_t end : ends) {
       const pts::LinearEstimate change = strata.Change(path[begin], path[end]);
       const pts::Interval bounds = change.Bounds(z_);
-      const ordered_json line = {
-          {"id", query.id},
-          {"response", response},
-          {"success", query.responses[response].success},
-          {"begin", begin},
-          {"end", end},
-          {"text", tokenizer_.Decode(tokens.subspan(begin, end - begin))},
-          {"before", strata.Value(path[begin]).Mean()},
-          {"after", strata.Value(path[end]).Mean()},
-          {"change", change.Mean()},
-          {"low", std::max(-1.0, bounds.low)},
-          {"high", std::min(1.0, bounds.high)},
-          {"left", LeavingOf(trie, path.subspan(begin, end - begin), tokenizer_)}};
+      ordered_json line = {{"id", query.id},
+                           {"response", response},
+                           {"success", query.responses[response].success},
+                           {"begin", begin},
+                           {"end", end},
+                           {"text", tokenizer_.Decode(tokens.subspan(begin, end - begin))},
+                           {"before", strata.Value(path[begin]).Mean()},
+                           {"after", strata.Value(path[end]).Mean()},
+                           {"change", change.Mean()},
+                           {"low", std::max(-1.0, bounds.low)},
+                           {"high", std::min(1.0, bounds.high)},
+                           {"left", LeavingOf(trie, path.subspan(begin, end - begin), tokenizer_)},
+                           {"answers", nullptr}};
+      if (answers.Known())
+        line["answers"] = AnswerShares(answers.table(), answers.After(response, end));
       sink_.Write(line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
       ++summary.units;
       summary.reaching += pts::ReachesGap(std::abs(change.Mean()), gap_);
@@ -148,6 +152,7 @@ CurveSummary WriteCurves(const CurveSettings& settings) {
     Fail("granularity \"{}\" is unknown: take token or sentence", settings.granularity);
   const RunConfig config = LoadRunConfig(settings.run);
   const auto tokenizer = LoadTokenizer(config.model.folder);
+  const AnswersOfRun answers(config, *tokenizer);
   const auto traces = data::LoadRun(settings.run);
   data::FileSink sink(settings.output);
   CurveWriter writer(*tokenizer, config, sink);
@@ -155,9 +160,10 @@ CurveSummary WriteCurves(const CurveSettings& settings) {
   for (const QueryTrace& query : traces) {
     const pts::SuccessTrie trie = pts::TrieOf(query);
     const pts::Strata strata(trie, config.search.gap);
+    const AnswersAlong along(query, answers, config.search.gap);
     for (int32_t r = 0; r < trie.responses(); ++r) {
       const auto& tokens = query.responses[r].tokens;
-      writer.Write(query, trie, strata, r,
+      writer.Write(query, trie, strata, along, r,
                    settings.granularity == "token" ? TokenEnds(tokens.size())
                                                    : SentenceEnds(*tokenizer, tokens),
                    summary);

@@ -28,9 +28,10 @@ struct CurveSummary {
 std::vector<int32_t> SentenceEnds(const Tokenizer& tokenizer, const std::vector<TokenId>& response);
 
 // Writes one line for each unit of each response (data/FORMATS.md): how p(success) changes across
-// the unit, with the interval at the run's confidence, and what the rollouts did that left the
-// response inside the unit. These are thought anchors (arXiv 2506.19143) read from the rollouts of
-// the run. Throws Error for an unknown granularity.
+// the unit, with the interval at the run's confidence, what the rollouts did that left the response
+// inside the unit, and the answers in which completions end after it. These are thought anchors
+// (arXiv 2506.19143) read from the rollouts of the run. Throws Error for an unknown granularity or
+// oracle.
 CurveSummary WriteCurves(const CurveSettings& settings);
 
 }  // namespace pivotal::experiments

@@ -1,5 +1,5 @@
 // Apache-2.0. p(success) along the responses of a run as training targets: step labels for process
-// reward models, and advantages of tokens. Needs no model.
+// reward models, advantages of tokens, and weights of critical tokens. Needs no model.
 #pragma once
 
 #include <cstdint>
@@ -32,15 +32,26 @@ struct RewardSummary {
   int64_t units = 0;  // steps or tokens
   int64_t right = 0;  // steps that are labelled right
   int64_t empty = 0;  // responses that were left out, as they hold no text
+  int64_t alone = 0;  // responses that were left out, as they have no counterpart
 };
 
 // Write one JSON object for each searched response (data/FORMATS.md), with the estimates of p_k and
-// their intervals as they are stored. ExportSteps() labels a step right if p(success) after it is
-// at least `threshold`. Both throw Error for a run that has not measured p(success) everywhere: one
-// that was imported, or that --strategy none has made.
+// their intervals as they are stored, and the answers of completions. ExportSteps() labels a step
+// right if p(success) after it is at least `threshold`. Both throw Error for a run that has not
+// measured p(success) everywhere: one that was imported, or that --strategy none has made.
 RewardSummary ExportSteps(const std::filesystem::path& run, const std::filesystem::path& output,
                           double threshold = kLabelThreshold);
 RewardSummary ExportAdvantages(const std::filesystem::path& run,
                                const std::filesystem::path& output);
+
+// Writes pairs of a right and a wrong response to one problem, with a score for each token of the
+// searched ones: the share of p(success) that it keeps (pts::KeptBy). The weight of a rejected
+// token is the share that it destroys, as in cDPO (arXiv 2411.19943), whose scores are a guess at
+// it; it goes by the posterior mean of the change, so that noise weighs little. Each searched wrong
+// response is rejected in a line, against the searched right responses in turn, or else a right
+// rollout; further searched right responses are chosen against wrong ones in turn. Responses to a
+// problem without a searched wrong response, or without any right one, are left out. Throws Error
+// as ExportSteps() does.
+RewardSummary ExportCritical(const std::filesystem::path& run, const std::filesystem::path& output);
 
 }  // namespace pivotal::experiments

@@ -105,6 +105,7 @@ TEST_F(ExportDisk, OneLineIsSaidAndNoFileIsLeft) {
                {200, "export " + run + " --format trl"},
                {1000, "export " + run + " --format prm"},
                {1000, "export " + run + " --format advantages"},
+               {1000, "export " + run + " --format critical"},
                {1000, "curve " + run},
                {1000, "report " + run},
                {1000, "tokenize --model " + testing::kTinyModel + " --input " + Path("text.txt")},

@@ -7,10 +7,12 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "data/base/file_sink.h"
@@ -203,6 +205,66 @@ TEST_F(Interchange, StepsAndAdvantagesAreTheCurve) {
   EXPECT_TRUE(token == tokens.end());
 }
 
+// The answers of the curve and of the exports are those that pivotal answers tells.
+TEST_F(Interchange, AnswersAreToldAlike) {
+  const fs::path output = temp_->path() / "answers.jsonl";
+  ASSERT_EQ(Pivotal("answers " + run_.string() + " --output " + output.string()).code, 0);
+  const auto answers = JsonLines(output), tokens = JsonLines(Curve("token"));
+  auto token = tokens.begin();
+  auto answer = answers.begin();
+  for (const json& of : JsonLines(Export(run_, "advantages", "advantages2.jsonl"))) {
+    for (std::size_t k = 0; k < of["p"].size(); ++k, ++answer) {
+      const json& told = (*answer)["answers"];
+      ASSERT_EQ(of["answer_p"][k].size(), told.size());
+      for (std::size_t a = 0; a < told.size(); ++a) {
+        EXPECT_EQ(of["answers"][a]["answer"], told[a]["answer"]);
+        EXPECT_EQ(of["answer_p"][k][a], told[a]["p"]);
+      }
+      if (k == 0) continue;
+      EXPECT_EQ((*token++)["answers"], told);
+    }
+  }
+  EXPECT_TRUE(answer == answers.end());
+  EXPECT_TRUE(token == tokens.end());
+  for (const json& of : JsonLines(Export(run_, "prm", "prm2.jsonl")))
+    for (std::size_t s = 0; s < of["p"].size(); ++s)
+      EXPECT_NEAR(of["answer_p"][s][0], of["p"][s], 1e-9);
+}
+
+// Weights are what the curve says is destroyed, and pivotal train takes them.
+TEST_F(Interchange, CriticalTokensAreWeightedPairs) {
+  const fs::path file = Export(run_, "critical", "critical.jsonl");
+  std::map<std::pair<std::string, int>, std::vector<json>> curves;
+  for (const json& line : JsonLines(Curve("token")))
+    curves[{line["id"], line["response"]}].push_back(line);
+  const auto lines = JsonLines(file);
+  ASSERT_GT(lines.size(), 2u);
+  double most = 0;
+  for (const json& line : lines) {
+    const std::string id = line["id"].get<std::string>();
+    const auto& curve =
+        curves.at({id.substr(0, id.find("/critical/")), line["rejected_response"].get<int>()});
+    ASSERT_EQ(curve.size(), line["rejected_weights"].size());
+    EXPECT_FALSE(curve[0]["success"].get<bool>());
+    for (std::size_t k = 0; k < curve.size(); ++k) {
+      const double before = curve[k]["before"], after = curve[k]["after"];
+      const double lost = std::max(0.0, before - after) / std::max(before, 0.2);
+      EXPECT_LE(line["rejected_weights"][k], lost + 1e-9) << "noise weighs less";
+      EXPECT_NEAR(line["rejected_scores"][k], 1 - lost, 1e-6);
+      EXPECT_LE(line["rejected_scores_low"][k], line["rejected_scores"][k]);
+      EXPECT_GE(line["rejected_scores_high"][k], line["rejected_scores"][k]);
+      most = std::max(most, line["rejected_weights"][k].get<double>());
+    }
+    EXPECT_EQ(line["chosen_tokens"].size(), line["chosen_ids"].size());
+    EXPECT_EQ(line["chosen_scores"].size(),
+              line["chosen_response"].is_null() ? 0 : line["chosen_ids"].size());
+  }
+  EXPECT_GT(most, 0.5);
+  const auto trained = Pivotal("train --model " + testing::kTinyModel + " --data " + file.string() +
+                               " --output " + (temp_->path() / "critical").string());
+  EXPECT_EQ(trained.code, 0) << trained.output;
+}
+
 TEST_F(Interchange, FlagsThatAFormatDoesNotHaveAreRefused) {
   const auto refused = [](const std::string& flags, const std::string& why) {
     const fs::path out = temp_->path() / "never.jsonl";
@@ -214,6 +276,7 @@ TEST_F(Interchange, FlagsThatAFormatDoesNotHaveAreRefused) {
   refused(" --format prm --max-false-share 0.1",
           "pivotal: --max-false-share chooses findings, and --format prm writes every position");
   refused(" --format advantages --max-false-share 1", "--format advantages writes every position");
+  refused(" --format critical --max-false-share 1", "--format critical writes every position");
   refused(" --format pts --label-threshold 0.5", "--label-threshold is for --format prm");
   refused(" --format prm --label-threshold 0", "0 is not above 0 and at most 1");
   refused(" --format xyz", "xyz not in");

@@ -1,5 +1,5 @@
-// Apache-2.0. Tests the steps of responses, and step labels and advantages of a run whose
-// p(success) is made up.
+// Apache-2.0. Tests the steps of responses, and step labels, advantages and critical tokens of a
+// run whose p(success) is made up.
 #include "experiments/search/run_rewards.h"
 
 #include <gmock/gmock.h>
@@ -123,6 +123,34 @@ TEST_F(Rewards, AdvantagesAreChangesOfP) {
   EXPECT_EQ(line["low"].size(), 6);
   EXPECT_EQ(line["high"][5], 1.2);
   EXPECT_EQ(line["prompt_ids"], LoadTokenizer(testing::kTinyModel)->Encode("What is 1?"));
+}
+
+// The rollout is EOS alone and wrong, so that there is no right response to set against it.
+TEST_F(Rewards, CriticalTokensNeedBothVerdicts) {
+  Make("1. 2", {0.5, 0.5, 0.25, 0.125, 0.0625, 0}, "anchored");
+  const auto summary = ExportCritical(run_, out_);
+  EXPECT_EQ(summary.responses, 0);
+  EXPECT_EQ(summary.alone, 1);
+  EXPECT_EQ(data::ReadFile(out_), "");
+  fs::remove_all(run_);
+  Make("1. 2", {0.5, 0.5, 0.25, 0.125, 0.75, 1}, "anchored");
+  EXPECT_EQ(ExportCritical(run_, out_).alone, 1) << "no searched response is wrong";
+}
+
+// What is stated in place of the answers is null where the oracle finds none in the rollouts.
+TEST_F(Rewards, AnswersAreTheirDistributions) {
+  Make("1. 2", {0.5, 0.5, 0.25, 0.125, 0.0625, 0}, "anchored");
+  ExportAdvantages(run_, out_);
+  const json line = Written();
+  ASSERT_EQ(line["answer_p"].size(), 6);
+  for (const json& shares : line["answer_p"]) {
+    ASSERT_EQ(shares.size(), line["answers"].size());
+    double sum = 0;
+    for (const double p : shares) sum += p;
+    EXPECT_NEAR(sum, 1, 1e-9);
+  }
+  EXPECT_TRUE(line["answers"][0]["right"]);
+  EXPECT_EQ(line["answer_p"][5][0], 0) << "the response itself is wrong";
 }
 
 TEST_F(Rewards, AResponseWithoutTextIsCounted) {
