@@ -9,6 +9,7 @@
 #include "cli/flags.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "experiments/search/run_anchors.h"
 #include "experiments/search/run_config.h"
 #include "experiments/search/run_exports.h"
 #include "experiments/search/run_pairs.h"
@@ -23,16 +24,21 @@ struct ExportFlags {
   std::string format;
   double max_false_share = 1;
   double label_threshold = experiments::kLabelThreshold;
+  experiments::AnchorSettings anchors;
 };
 
 // Throws Error for flags that say nothing about the format.
 void CheckExport(const CLI::App& sub, const std::string& format) {
-  const bool keeps_all = format == "prm" || format == "advantages" || format == "critical";
+  const bool keeps_all =
+      format == "prm" || format == "advantages" || format == "critical" || format == "anchors";
   if (keeps_all && sub.count("--max-false-share") > 0)
-    Fail("--max-false-share chooses findings, and --format {} writes every position; leave it out",
+    Fail("--max-false-share chooses findings, and --format {} writes everything; leave it out",
          format);
   if (format != "prm" && sub.count("--label-threshold") > 0)
     Fail("--label-threshold is for --format prm, the one format with labels; leave it out");
+  for (const char* flag : {"--judge", "--judge-timeout"})
+    if (format != "anchors" && sub.count(flag) > 0)
+      Fail("{} is for --format anchors, the one format with categories; leave it out", flag);
 }
 
 void PrintRewards(const experiments::RewardSummary& summary, const std::filesystem::path& output,
@@ -44,6 +50,20 @@ void PrintRewards(const experiments::RewardSummary& summary, const std::filesyst
     fmt::print("{} responses, {} tokens; in {}\n", summary.responses, summary.units,
                output.string());
   if (summary.empty > 0) fmt::print("{} responses without text were left out\n", summary.empty);
+}
+
+void RunAnchors(experiments::AnchorSettings settings, const ExportFlags& flags,
+                const std::filesystem::path& output) {
+  settings.run = flags.run;
+  settings.output = output;
+  ConsoleProgress progress;
+  const auto summary = experiments::ExportAnchors(settings, progress);
+  fmt::print(
+      "{} sentences of {} responses, {} of them anchors, {} dependencies; {} sentences that too "
+      "few rollouts were without; in {}\n",
+      summary.sentences, summary.responses, summary.anchors, summary.dependencies,
+      summary.unmeasured, output.string());
+  if (summary.judged.Failed() > 0) fmt::print("{}\n", summary.judged.Text());
 }
 
 void RunExport(const ExportFlags& flags) {
@@ -63,6 +83,8 @@ void RunExport(const ExportFlags& flags) {
     PrintRewards(experiments::ExportSteps(flags.run, output, flags.label_threshold), output, true);
   } else if (flags.format == "advantages") {
     PrintRewards(experiments::ExportAdvantages(flags.run, output), output, false);
+  } else if (flags.format == "anchors") {
+    RunAnchors(flags.anchors, flags, output);
   } else if (flags.format == "critical") {
     const auto summary = experiments::ExportCritical(flags.run, output);
     fmt::print("{} pairs with weights of {} tokens; in {}\n", summary.responses, summary.units,
@@ -98,30 +120,42 @@ void AddExport(CLI::App& app) {
   auto* sub = app.add_subcommand("export", "Write a run in the file formats of other programs");
   auto flags = std::make_shared<ExportFlags>();
   sub->add_option("run", flags->run, "run folder of pivotal search")->required();
-  sub->add_option("--format", flags->format,
-                  "pts: events of codelion/pts (schema 1.0); trl: pairs with nothing but prompt, "
-                  "chosen and rejected; steering: hidden states at pivotal tokens and the mean "
-                  "difference of pairs, for each layer (loads the model); prm: the steps of each "
-                  "response with labels and p(success), as TRL's PRMTrainer reads them; "
-                  "advantages: the change of p(success) at each token of each response; critical: "
-                  "right against wrong responses, with the share of p(success) that each token "
-                  "destroys as its weight (cDPO)")
+  sub->add_option(
+         "--format", flags->format,
+         "pts: events of codelion/pts (schema 1.0); trl: pairs with nothing but prompt, "
+         "chosen and rejected; steering: hidden states at pivotal tokens and the mean "
+         "difference of pairs, for each layer (loads the model); prm: the steps of each "
+         "response with labels and p(success), as TRL's PRMTrainer reads them; "
+         "advantages: the change of p(success) at each token of each response; critical: "
+         "right against wrong responses, with the share of p(success) that each token "
+         "destroys as its weight (cDPO); anchors: sentences with what they change and what "
+         "depends on them, as thought anchors of codelion/pts")
       ->required()
-      ->check(CLI::IsMember({"pts", "trl", "steering", "prm", "advantages", "critical"}));
+      ->check(
+          CLI::IsMember({"pts", "trl", "steering", "prm", "advantages", "critical", "anchors"}));
   sub->add_option("--output", flags->output,
                   "file of JSON lines to write (default: RUN/FORMAT.jsonl)");
   sub->add_option("--max-false-share", flags->max_false_share,
                   "largest expected share of false findings over the whole run: of pivotal tokens "
                   "that change p(success) by less than the gap (pts, steering: keeps the most "
                   "probable ones), or of pairs whose chosen side is not better (trl: keeps those "
-                  "with most evidence); 1: any; prm, advantages and critical write every "
-                  "position, and refuse it")
+                  "with most evidence); 1: any; prm, advantages, critical and anchors "
+                  "write everything, and refuse it")
       ->check(Interval("(0, 1]"))
       ->capture_default_str();
   sub->add_option("--label-threshold", flags->label_threshold,
                   "least p(success) after a step that is labelled right (prm); the default is one "
                   "right completion in eight, as in Math-Shepherd")
       ->check(Interval("(0, 1]"))
+      ->capture_default_str();
+  sub->add_option("--judge", flags->anchors.judge,
+                  "command that names the category of each sentence (anchors): for each line "
+                  "{\"question\",\"answer\",\"response\",\"sentence\"} on its input it prints "
+                  "{\"category\": \"active_computation\"}; \"response\" ends before the sentence. "
+                  "Default: by rule");
+  sub->add_option("--judge-timeout", flags->anchors.judge_timeout,
+                  "seconds that --judge may take for one sentence")
+      ->check(CLI::PositiveNumber)
       ->capture_default_str();
   sub->callback([sub, flags] {
     CheckExport(*sub, flags->format);

@@ -7,16 +7,18 @@
 namespace pivotal::pts {
 
 Interval WilsonInterval(Estimate estimate, double z) {
-  if (estimate.samples <= 0) return {0.0, 1.0};
-  const double n = estimate.samples;
-  const double p = estimate.Mean();
+  return WilsonInterval(estimate.Mean(), estimate.samples, z);
+}
+
+Interval WilsonInterval(double share, double samples, double z) {
+  if (samples <= 0) return {0.0, 1.0};
+  const double n = samples;
+  const double p = share;
   const double scale = 1.0 / (1.0 + z * z / n);
   const double center = scale * (p + z * z / (2.0 * n));
   const double half = scale * z * std::sqrt(p * (1.0 - p) / n + z * z / (4.0 * n * n));
   // The ends are exact where no rollout, or every rollout, succeeded; rounding would move them.
-  const bool none = estimate.successes == 0;
-  const bool all = estimate.successes == estimate.samples;
-  return {none ? 0.0 : std::max(0.0, center - half), all ? 1.0 : std::min(1.0, center + half)};
+  return {p <= 0 ? 0.0 : std::max(0.0, center - half), p >= 1 ? 1.0 : std::min(1.0, center + half)};
 }
 
 double NormalCdf(double z) { return 0.5 * std::erfc(-z / std::sqrt(2.0)); }

@@ -33,6 +33,9 @@ struct Estimate {
 // [0, 1] without samples.
 Interval WilsonInterval(Estimate estimate, double z = 1.959964);
 
+// The same for a share that is known as if from `samples` rollouts, which may be fractional.
+Interval WilsonInterval(double share, double samples, double z);
+
 // Returns P(Z <= z) for a standard normal Z.
 double NormalCdf(double z);
 

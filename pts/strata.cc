@@ -86,24 +86,39 @@ LinearEstimate Strata::Value(int32_t node) const {
 }
 
 LinearEstimate Strata::Change(int32_t ancestor, int32_t node) const {
-  std::vector<int32_t> path;  // from the ancestor to the parent of the node
-  for (int32_t at = node; at != ancestor; at = trie_[at].parent) path.push_back(trie_[at].parent);
-  std::reverse(path.begin(), path.end());
-
   LinearEstimate sum;
-  double reach = 1;  // probability of reaching path[i] from the ancestor
-  for (std::size_t i = 0; i < path.size();) {
-    auto members = From(path[i]);
-    members = members.first(std::min(members.size(), path.size() - i));
-    const int32_t next = i + members.size() < path.size() ? path[i + members.size()] : node;
-    const double passes = AddLeaving(members, -reach, sum);
-    for (int32_t child : trie_[members.back()].children)
-      if (child != next) AddValue(child, -reach * trie_[child].probability, sum);
-    reach *= members.size() == 1 ? trie_[next].probability : passes;
-    i += members.size();
-  }
-  AddValue(node, 1 - reach, sum);
+  const double passes = VisitBeside(
+      ancestor, node, -1,
+      [&](std::span<const int32_t> nodes, double weight) { AddTerm(nodes, weight, sum); },
+      [&](int32_t end, double weight) { sum.constant += weight * trie_[end].success; });
+  AddValue(node, 1 + passes, sum);
   return sum;
+}
+
+Strata::Completions Strata::CompletionsOf(int32_t node) const {
+  Completions of;
+  Visit(
+      node, 1,
+      [&](std::span<const int32_t> nodes, double weight) {
+        of.leaving.push_back({weight, nodes});
+      },
+      [&](int32_t end, double weight) {
+        of.ended.push_back({weight, end});
+      });
+  return of;
+}
+
+Strata::Completions Strata::CompletionsBeside(int32_t ancestor, int32_t node) const {
+  Completions of;
+  VisitBeside(
+      ancestor, node, 1,
+      [&](std::span<const int32_t> nodes, double weight) {
+        of.leaving.push_back({weight, nodes});
+      },
+      [&](int32_t end, double weight) {
+        of.ended.push_back({weight, end});
+      });
+  return of;
 }
 
 std::span<const int32_t> Strata::From(int32_t node) const {
@@ -111,23 +126,60 @@ std::span<const int32_t> Strata::From(int32_t node) const {
 }
 
 void Strata::AddValue(int32_t node, double weight, LinearEstimate& sum) const {
+  Visit(
+      node, weight, [&](std::span<const int32_t> nodes, double at) { AddTerm(nodes, at, sum); },
+      [&](int32_t end, double at) { sum.constant += at * trie_[end].success; });
+}
+
+void Strata::AddTerm(std::span<const int32_t> nodes, double weight, LinearEstimate& sum) const {
+  Estimate left, hints;
+  for (const int32_t node : nodes) {
+    left += trie_[node].left;
+    hints += trie_[node].hints;
+  }
+  sum.terms.push_back(
+      {weight, left, stratum_of_[nodes.front()], FractionAt(nodes), GuessOf(hints)});
+}
+
+template <typename Leave, typename End>
+void Strata::Visit(int32_t node, double weight, const Leave& leave, const End& end) const {
   while (!trie_[node].ends) {
     const auto members = From(node);
-    const double passes = AddLeaving(members, weight, sum);
+    const double passes = VisitLeaving(members, weight, leave);
     const auto& children = trie_[members.back()].children;
     if (children.size() == 1) {
       weight *= passes;
       node = children[0];
       continue;
     }
-    for (int32_t child : children) AddValue(child, weight * trie_[child].probability, sum);
+    for (int32_t child : children) Visit(child, weight * trie_[child].probability, leave, end);
     return;
   }
-  sum.constant += weight * trie_[node].success;
+  end(node, weight);
 }
 
-double Strata::AddLeaving(std::span<const int32_t> nodes, double weight,
-                          LinearEstimate& sum) const {
+template <typename Leave, typename End>
+double Strata::VisitBeside(int32_t ancestor, int32_t node, double weight, const Leave& leave,
+                           const End& end) const {
+  std::vector<int32_t> path;  // from the ancestor to the parent of the node
+  for (int32_t at = node; at != ancestor; at = trie_[at].parent) path.push_back(trie_[at].parent);
+  std::reverse(path.begin(), path.end());
+  for (std::size_t i = 0; i < path.size();) {  // `weight` is that of reaching path[i]
+    auto members = From(path[i]);
+    members = members.first(std::min(members.size(), path.size() - i));
+    const int32_t next = i + members.size() < path.size() ? path[i + members.size()] : node;
+    const double passes = VisitLeaving(members, weight, leave);
+    for (int32_t child : trie_[members.back()].children)
+      if (child != next) Visit(child, weight * trie_[child].probability, leave, end);
+    weight *= members.size() == 1 ? trie_[next].probability : passes;
+    i += members.size();
+  }
+  return weight;
+}
+
+template <typename Leave>
+double Strata::VisitLeaving(std::span<const int32_t> nodes, double weight,
+                            const Leave& leave) const {
   double passes = 1;
   while (!nodes.empty()) {
     const auto start = std::find_if(nodes.begin() + 1, nodes.end(), [this](int32_t node) {
@@ -135,16 +187,9 @@ double Strata::AddLeaving(std::span<const int32_t> nodes, double weight,
     });
     const auto part = nodes.first(static_cast<std::size_t>(start - nodes.begin()));
     nodes = nodes.subspan(part.size());
-    Estimate left, hints;
     double passes_part = 1;
-    for (int32_t node : part) {
-      left += trie_[node].left;
-      hints += trie_[node].hints;
-      passes_part *= 1 - trie_[node].leave;
-    }
-    if (passes_part < 1)
-      sum.terms.push_back({weight * passes * (1 - passes_part), left, stratum_of_[part.front()],
-                           FractionAt(part), GuessOf(hints)});
+    for (int32_t node : part) passes_part *= 1 - trie_[node].leave;
+    if (passes_part < 1) leave(part, weight * passes * (1 - passes_part));
     passes *= passes_part;
   }
   return passes;

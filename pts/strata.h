@@ -45,16 +45,45 @@ class Strata {
   // Returns p(node) - p(ancestor); `ancestor` may be the node itself.
   LinearEstimate Change(int32_t ancestor, int32_t node) const;
 
+  // The completions of a node by where they leave the responses, with probabilities. A rollout that
+  // left at one of `nodes` is a sample of those that leave at any of them.
+  struct Completions {
+    struct Leaving {
+      double probability;
+      std::span<const int32_t> nodes;  // lives as long as the Strata
+    };
+    struct Ended {
+      double probability;
+      int32_t node;  // the end of a response
+    };
+    std::vector<Leaving> leaving;
+    std::vector<Ended> ended;
+  };
+  Completions CompletionsOf(int32_t node) const;
+  // Returns the completions of `ancestor` that do not pass `node`, which is one of its descendants.
+  Completions CompletionsBeside(int32_t ancestor, int32_t node) const;
+
  private:
   // Returns the nodes of a node's stratum from that node to the last.
   std::span<const int32_t> From(int32_t node) const;
   // Adds weight * p(node) to `sum`.
   void AddValue(int32_t node, double weight, LinearEstimate& sum) const;
-  // Adds weight * p(a rollout from the first of `nodes` leaves at one of them and succeeds) to
-  // `sum`; returns the probability that it passes them all. Where free rollouts started at a later
-  // one of `nodes`, what leaves from there on is a term of its own: they left there more often than
+  // Adds weight * p(a rollout leaves at one of `nodes` and succeeds | it leaves there) to `sum`.
+  void AddTerm(std::span<const int32_t> nodes, double weight, LinearEstimate& sum) const;
+  // Call leave(nodes, probability) and end(node, probability) for all completions of a node, whose
+  // probabilities sum to `weight`; VisitBeside() for those of `ancestor` that do not pass `node`,
+  // and it returns the probability, times `weight`, of passing it.
+  template <typename Leave, typename End>
+  void Visit(int32_t node, double weight, const Leave& leave, const End& end) const;
+  template <typename Leave, typename End>
+  double VisitBeside(int32_t ancestor, int32_t node, double weight, const Leave& leave,
+                     const End& end) const;
+  // Calls leave(part, probability) for the rollouts from the first of `nodes` that leave at one of
+  // them; returns the probability that one passes them all. Where free rollouts started at a later
+  // one of `nodes`, what leaves from there on is a part of its own: they left there more often than
   // rollouts from the first node do.
-  double AddLeaving(std::span<const int32_t> nodes, double weight, LinearEstimate& sum) const;
+  template <typename Leave>
+  double VisitLeaving(std::span<const int32_t> nodes, double weight, const Leave& leave) const;
   // Returns the expected fraction of the stratum's rollouts that leave at `nodes`.
   double FractionAt(std::span<const int32_t> nodes) const;
 

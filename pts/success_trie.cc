@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <optional>
 
 #include "data/base/error.h"
 
@@ -39,6 +40,37 @@ std::ptrdiff_t RolloutsToLastResponse(const QueryTrace& trace) {
     count = std::max(count, drawn - trace.rollouts.begin() + 1);
   }
   return count;
+}
+
+// Returns how the first token of a rollout of the search was chosen; nullopt for a fresh rollout of
+// a pair.
+std::optional<SuccessTrie::Start> StartOf(const RolloutTrace& rollout) {
+  if (rollout.forced >= 0) return std::nullopt;
+  if (rollout.kind == RolloutKind::kQuery) return SuccessTrie::Start::kHint;
+  if (rollout.kind == RolloutKind::kLeaving) return SuccessTrie::Start::kLeaving;
+  return SuccessTrie::Start::kFree;
+}
+
+int32_t NodeOf(const RolloutTrace& rollout, const SuccessTrie& trie) {
+  if (rollout.response < 0) return 0;
+  return trie.Path(rollout.response)[static_cast<std::size_t>(rollout.position)];
+}
+
+// Returns how each rollout of a stored query counts; nullopt for those that do not.
+std::vector<std::optional<SuccessTrie::Start>> StartsOf(const QueryTrace& trace) {
+  const bool counts_prompt = CountsPrompt(trace);
+  std::ptrdiff_t choosing = RolloutsToLastResponse(trace);
+  std::vector<std::optional<SuccessTrie::Start>> starts;
+  for (const RolloutTrace& rollout : trace.rollouts) {
+    auto start = StartOf(rollout);
+    if (rollout.kind == RolloutKind::kQuery) {
+      if (counts_prompt) start = SuccessTrie::Start::kFree;
+      if (choosing > 0) start = std::nullopt;
+    }
+    --choosing;
+    starts.push_back(start);
+  }
+  return starts;
 }
 
 }  // namespace
@@ -117,32 +149,41 @@ void SuccessTrie::AddRollout(int32_t node, std::span<const TokenId> tokens,
 }
 
 void AddRollout(const RolloutTrace& rollout, SuccessTrie& trie) {
-  if (rollout.forced >= 0) return;
-  const int32_t node =
-      rollout.response < 0
-          ? 0
-          : trie.Path(rollout.response)[static_cast<std::size_t>(rollout.position)];
-  const auto start = rollout.kind == RolloutKind::kQuery     ? SuccessTrie::Start::kHint
-                     : rollout.kind == RolloutKind::kLeaving ? SuccessTrie::Start::kLeaving
-                                                             : SuccessTrie::Start::kFree;
-  trie.AddRollout(node, rollout.tokens, rollout.logprobs, rollout.success, start);
+  const auto start = StartOf(rollout);
+  if (!start) return;
+  trie.AddRollout(NodeOf(rollout, trie), rollout.tokens, rollout.logprobs, rollout.success, *start);
 }
 
 SuccessTrie TrieOf(const QueryTrace& trace) {
   SuccessTrie trie;
   for (const ResponseTrace& response : trace.responses)
     trie.AddResponse(response.tokens, response.logprobs, response.success);
-  const bool counts_prompt = CountsPrompt(trace);
-  std::ptrdiff_t choosing = RolloutsToLastResponse(trace);
-  for (const RolloutTrace& rollout : trace.rollouts) {
-    const bool of_prompt = rollout.kind == RolloutKind::kQuery;
-    if (choosing-- > 0 && of_prompt) continue;
-    if (of_prompt && counts_prompt)
-      trie.AddRollout(0, rollout.tokens, rollout.logprobs, rollout.success);
-    else
-      AddRollout(rollout, trie);
+  const auto starts = StartsOf(trace);
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    const RolloutTrace& rollout = trace.rollouts[i];
+    if (starts[i])
+      trie.AddRollout(NodeOf(rollout, trie), rollout.tokens, rollout.logprobs, rollout.success,
+                      *starts[i]);
   }
   return trie;
+}
+
+std::vector<int32_t> LeavingNodes(const QueryTrace& trace, const SuccessTrie& trie) {
+  const auto starts = StartsOf(trace);
+  std::vector<int32_t> leaving(starts.size(), -1);
+  for (std::size_t i = 0; i < starts.size(); ++i) {
+    if (!starts[i] || *starts[i] == SuccessTrie::Start::kHint) continue;
+    int32_t node = NodeOf(trace.rollouts[i], trie);
+    for (const TokenId token : trace.rollouts[i].tokens) {
+      const int32_t child = trie.Child(node, token);
+      if (child < 0) {
+        leaving[i] = node;
+        break;
+      }
+      node = child;
+    }
+  }
+  return leaving;
 }
 
 }  // namespace pivotal::pts

@@ -94,4 +94,8 @@ void AddRollout(const RolloutTrace& rollout, SuccessTrie& trie);
 // traces of older versions the others count as free rollouts, as their estimates say.
 SuccessTrie TrieOf(const QueryTrace& trace);
 
+// Returns the node at which each rollout of a stored query left the responses of TrieOf(trace); -1
+// for those that Node::left does not count: they repeat a response, are hints or are left out.
+std::vector<int32_t> LeavingNodes(const QueryTrace& trace, const SuccessTrie& trie);
+
 }  // namespace pivotal::pts

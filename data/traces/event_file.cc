@@ -15,7 +15,6 @@ namespace {
 using nlohmann::json;
 using nlohmann::ordered_json;
 
-constexpr const char* kSchema = "1.0";
 constexpr int64_t kMaxId = std::numeric_limits<TokenId>::max();
 
 std::string EventId(const PivotalEvent& event) {
@@ -41,7 +40,7 @@ std::string ToLine(const PivotalEvent& event, double gap, const std::string& tim
                         {"evidence", token.evidence},
                         {"gap_evidence", token.gap_evidence},
                         {"sequential", token.sequential}};
-  const ordered_json line = {{"schema_version", kSchema},
+  const ordered_json line = {{"schema_version", kEventSchema},
                              {"event_id", EventId(event)},
                              {"event_type", "pivotal_token"},
                              {"granularity", "token"},
@@ -186,8 +185,9 @@ EventFile LoadEvents(const std::filesystem::path& path) {
       continue;
     }
     if (const std::string version = TextOr(object, "schema_version", where);
-        !version.empty() && version != kSchema)
-      Fail("{}: schema_version is {}, but only {} is supported", where, Quoted(version), kSchema);
+        !version.empty() && version != kEventSchema)
+      Fail("{}: schema_version is {}, but only {} is supported", where, Quoted(version),
+           kEventSchema);
     file.events.push_back(ReadEvent(object, where));
   }
   return file;

@@ -11,6 +11,8 @@
 
 namespace pivotal::data {
 
+inline constexpr const char* kEventSchema = "1.0";  // schema_version of the events
+
 // A `pivotal_token` event. Fields that the schema lacks are stored under `metadata`, which other
 // programs ignore. Fields that a file does not have are empty.
 struct PivotalEvent {

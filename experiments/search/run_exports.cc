@@ -253,12 +253,15 @@ class SteeringWriter {
 
 }  // namespace
 
+std::string EventTimestamp() {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(std::time(nullptr)));
+}
+
 int64_t ExportEvents(const std::filesystem::path& run, const std::filesystem::path& output,
                      double max_false_share) {
   const RunConfig config = LoadRunConfig(run);
   const auto events = EventsOfRun(run, config, max_false_share);
-  data::SaveEvents(output, events, config.search.gap,
-                   fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(std::time(nullptr))));
+  data::SaveEvents(output, events, config.search.gap, EventTimestamp());
   return std::ssize(events);
 }
 

@@ -4,11 +4,15 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <string>
 
 #include "pivotal/model.h"
 #include "pivotal/progress.h"
 
 namespace pivotal::experiments {
+
+// Returns the time of day as events store it (UTC, ISO 8601).
+std::string EventTimestamp();
 
 // Writes the pivotal tokens of a run that LoadFindings() keeps as events (data/traces/event_file.h)
 // and returns their number. Needs the tokenizer of the run's model, not the weights.

@@ -274,9 +274,9 @@ TEST_F(Interchange, FlagsThatAFormatDoesNotHaveAreRefused) {
     EXPECT_FALSE(fs::exists(out));
   };
   refused(" --format prm --max-false-share 0.1",
-          "pivotal: --max-false-share chooses findings, and --format prm writes every position");
-  refused(" --format advantages --max-false-share 1", "--format advantages writes every position");
-  refused(" --format critical --max-false-share 1", "--format critical writes every position");
+          "pivotal: --max-false-share chooses findings, and --format prm writes everything");
+  refused(" --format advantages --max-false-share 1", "--format advantages writes everything");
+  refused(" --format critical --max-false-share 1", "--format critical writes everything");
   refused(" --format pts --label-threshold 0.5", "--label-threshold is for --format prm");
   refused(" --format prm --label-threshold 0", "0 is not above 0 and at most 1");
   refused(" --format xyz", "xyz not in");

@@ -1,10 +1,14 @@
 // Apache-2.0.
 #include "pts/oracles/code/command_oracle.h"
 
+#include <fmt/ranges.h>
+
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include "data/base/error.h"
 #include "data/base/text.h"
@@ -19,9 +23,10 @@ constexpr std::array kQualities = {"accuracy", "style", "detail"};
 
 // Writes the question as a line of JSON. Bytes that are not UTF-8 are replaced: a response that was
 // cut inside a character is no reason to stop.
-std::string LineOf(const Attempt& attempt) {
-  const nlohmann::ordered_json question = {
+std::string LineOf(const Attempt& attempt, std::optional<std::string_view> sentence = {}) {
+  nlohmann::ordered_json question = {
       {"question", attempt.question}, {"answer", attempt.answer}, {"response", attempt.response}};
+  if (sentence) question["sentence"] = *sentence;
   return question.dump(-1, ' ', false, json::error_handler_t::replace);
 }
 
@@ -67,6 +72,27 @@ class CommandScorer : public ResponseScorer {
   CommandPool pool_;
 };
 
+class CommandClassifier : public SentenceClassifier {
+ public:
+  CommandClassifier(std::string_view command, std::vector<std::string> categories,
+                    const OracleOptions& options)
+      : pool_("judge command", std::string(command), options,
+              {[categories](const json& object) {
+                 return object.contains("category") && object["category"].is_string() &&
+                        std::ranges::find(categories, object["category"].get<std::string>()) !=
+                            categories.end();
+               },
+               fmt::format("{{\"category\": NAME}} with one of {}", fmt::join(categories, ", "))}) {
+  }
+
+  std::string Category(const Attempt& attempt, std::string_view sentence) const override {
+    return json::parse(pool_.Ask(LineOf(attempt, sentence)))["category"].get<std::string>();
+  }
+
+ private:
+  CommandPool pool_;
+};
+
 }  // namespace
 
 std::unique_ptr<const Oracle> MakeCommandOracle(std::string_view command,
@@ -82,6 +108,13 @@ std::unique_ptr<const ResponseScorer> MakeCommandScorer(std::string_view command
                                                         const OracleOptions& options) {
   options.Validate();
   return std::make_unique<CommandScorer>(command, options);
+}
+
+std::unique_ptr<const SentenceClassifier> MakeCommandClassifier(std::string_view command,
+                                                                std::vector<std::string> categories,
+                                                                const OracleOptions& options) {
+  options.Validate();
+  return std::make_unique<CommandClassifier>(command, std::move(categories), options);
 }
 
 }  // namespace pivotal::pts

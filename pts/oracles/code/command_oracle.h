@@ -2,7 +2,9 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "pivotal/oracle.h"
 
@@ -32,5 +34,20 @@ class ResponseScorer {
 // b, "detail": c}: numbers on one scale, higher is better.
 std::unique_ptr<const ResponseScorer> MakeCommandScorer(std::string_view command,
                                                         const OracleOptions& options);
+
+// Says what the sentences of responses do, by a program of the user.
+class SentenceClassifier {
+ public:
+  virtual ~SentenceClassifier() = default;
+  // Returns one of the categories. `attempt.response` ends before the sentence. Throws NoVerdict if
+  // the program gives none. Several threads may call it at once.
+  virtual std::string Category(const Attempt& attempt, std::string_view sentence) const = 0;
+};
+
+// Makes a classifier. The command is used as by MakeCommandOracle, but its lines have the key
+// "sentence" too, and it answers {"category": "NAME"} with one of `categories`.
+std::unique_ptr<const SentenceClassifier> MakeCommandClassifier(std::string_view command,
+                                                                std::vector<std::string> categories,
+                                                                const OracleOptions& options);
 
 }  // namespace pivotal::pts
