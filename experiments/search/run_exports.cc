@@ -20,14 +20,17 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/text.h"
 #include "data/traces/event_file.h"
 #include "data/traces/trace_store.h"
 #include "experiments/search/run_config.h"
 #include "experiments/search/run_findings.h"
+#include "experiments/search/run_rewards.h"
 #include "experiments/settings/loading.h"
 #include "pivotal/tokenizer.h"
 #include "pivotal/trace.h"
 #include "pts/pair_builder.h"
+#include "pts/sentence_text.h"
 
 namespace pivotal::experiments {
 namespace {
@@ -185,8 +188,9 @@ std::vector<float> Floats(const at::Tensor& row) {
 // Writes the lines of hidden states and sums up the differences of pairs.
 class SteeringWriter {
  public:
-  SteeringWriter(const model::PhiModel& model, data::FileSink& sink)
+  SteeringWriter(const model::PhiModel& model, const Tokenizer& tokenizer, data::FileSink& sink)
       : model_(model),
+        tokenizer_(tokenizer),
         sink_(sink),
         differences_(static_cast<std::size_t>(model.config().num_hidden_layers)) {}
 
@@ -206,6 +210,8 @@ class SteeringWriter {
   void Add(const QueryTrace& query, int32_t number, const PivotalToken& token, bool pair) {
     const std::vector<TokenId> prefix = PrefixOf(query, number, token.position - 1);
     const auto before = static_cast<int64_t>(prefix.size()) - 1;
+    const std::string category(pts::kSentenceKindNames.Name(
+        KindAt(query.responses[static_cast<std::size_t>(number)].tokens, token.position)));
     const auto outputs_after = [&](TokenId side) {
       std::vector<TokenId> sequence = prefix;
       sequence.push_back(side);
@@ -218,6 +224,7 @@ class SteeringWriter {
                                {"position", before + 1},
                                {"token", query.responses[number].tokens[token.position - 1]},
                                {"delta", token.after - token.before},
+                               {"sentence_category", category},
                                {"layer", layer},
                                {"hidden", Floats(accepted[layer][before])}}
                       .dump() +
@@ -245,7 +252,15 @@ class SteeringWriter {
   }
 
  private:
+  // Returns what the sentence of t_position does.
+  pts::SentenceKind KindAt(const Ids& response, int32_t position) const {
+    for (const ResponseStep& step : StepsOf(tokenizer_, response))
+      if (step.end >= position) return pts::KindOf(data::Trim(step.text));
+    return pts::SentenceKind::kUnknown;  // a response without text
+  }
+
   const model::PhiModel& model_;
+  const Tokenizer& tokenizer_;
   data::FileSink& sink_;
   std::vector<at::Tensor> differences_;  // [layer]: sum over pairs, a tensor [hidden]
   SteeringSummary summary_;
@@ -308,7 +323,7 @@ SteeringSummary ExportSteering(const std::filesystem::path& run,
   const auto& traces = findings.traces;
   const LoadedModel model = LoadModel(config.model);
   data::FileSink sink(output);
-  SteeringWriter writer(model.phi(), sink);
+  SteeringWriter writer(model.phi(), model.tokenizer(), sink);
   sink.Reserve(writer.MostBytes(traces));
   progress.Begin("steering", std::ssize(traces), "problems");
   for (std::size_t i = 0; i < traces.size(); ++i) {

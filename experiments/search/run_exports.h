@@ -39,8 +39,9 @@ struct SteeringSummary {
 };
 
 // Writes JSON lines with hidden states; loads the run's model. For each pivotal token that
-// LoadFindings() keeps and each layer: {id, position, token, delta, layer, hidden}, where hidden is
-// the layer's output [hidden] at the token before the pivotal one. Then for each layer: {layer,
+// LoadFindings() keeps and each layer: {id, position, token, delta, sentence_category, layer,
+// hidden}, where sentence_category is that of the token's sentence (pts::KindOf) and hidden is the
+// layer's output [hidden] at the token before the pivotal one. Then for each layer: {layer,
 // pairs, mean_difference}, the mean over the run's pairs (BuildPairs under the run's gap) of the
 // layer's output at the chosen token minus the output at the rejected one. Layers count from 0, as
 // modules of transformers do.
