@@ -291,5 +291,25 @@ TEST_F(CommandOracle, ScoresAreMeansOfThree) {
   EXPECT_THAT(ErrorText([&] { score(*hasty, "slow"); }), HasSubstr("in time"));
 }
 
+TEST_F(CommandOracle, AClassifierNamesOneOfTheCategories) {
+  const auto script = folder_.Write(
+      "kinds.py",
+      "import json, sys\n"
+      "for line in sys.stdin:\n"
+      "    q = json.loads(line)\n"
+      "    odd = [q['question'], q['answer'], q['response']] != ['Which?', 'a', 'before']\n"
+      "    print(json.dumps({'category': 'odd' if odd else q['sentence']}), flush=True)\n");
+  const std::string command = "exec /usr/bin/python3 '" + script.string() + "'";
+  const auto classifier = MakeCommandClassifier(command, {"plan", "check"}, Quick());
+  const auto category = [&](std::string_view response, std::string_view sentence) {
+    return classifier->Category({.question = "Which?", .answer = "a", .response = response},
+                                sentence);
+  };
+  EXPECT_EQ(category("before", "plan"), "plan");
+  EXPECT_EQ(category("before", "check"), "check");
+  EXPECT_THAT(ErrorText([&] { category("", "plan"); }),
+              AllOf(HasSubstr("judge command"), HasSubstr("with one of plan, check")));
+}
+
 }  // namespace
 }  // namespace pivotal::pts
