@@ -66,7 +66,9 @@ void RunReport(const ReportFlags& flags) {
 
 void AddCurve(CLI::App& app) {
   auto* sub = app.add_subcommand(
-      "curve", "Write p(success) along the responses of a run; needs only the model's tokenizer");
+      "curve",
+      "Write p(success), and the answers of completions, along the responses of a run; needs only "
+      "the model's tokenizer");
   auto settings = std::make_shared<experiments::CurveSettings>();
   sub->add_option("run", settings->run, "run folder of pivotal search")->required();
   sub->add_option("--granularity", settings->granularity,

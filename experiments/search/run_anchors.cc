@@ -336,6 +336,7 @@ void WriteAnchors(const EventContext& context, const QueryTrace& query, Categori
 
 AnchorSummary ExportAnchors(const AnchorSettings& settings, Progress& progress) {
   const RunConfig config = LoadRunConfig(settings.run);
+  RequireMeasured(config, settings.run);
   const auto tokenizer = LoadTokenizer(config.model.folder);
   const auto traces = data::LoadRun(settings.run);
   if (std::ranges::all_of(traces, [](const QueryTrace& query) { return query.rollouts.empty(); }))

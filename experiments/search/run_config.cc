@@ -111,6 +111,12 @@ InputFiles InputFilesOf(const RunConfig& config) {
   return files;
 }
 
+void RequireMeasured(const RunConfig& config, const std::filesystem::path& run) {
+  if (config.strategy == "none")
+    Fail("{}: --strategy none has measured p(success) of no response; search with another one",
+         run.string());
+}
+
 void SaveRunConfig(const RunConfig& config, const RunStart& start,
                    const std::filesystem::path& run) {
   SettingsFile file(kWriter);

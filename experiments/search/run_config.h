@@ -47,6 +47,9 @@ struct RunStart {
 // Returns the fingerprints of the files that `config` names. Throws Error if one can't be read.
 InputFiles InputFilesOf(const RunConfig& config);
 
+// Throws Error for a run of --strategy none, which has measured p(success) of no response.
+void RequireMeasured(const RunConfig& config, const std::filesystem::path& run);
+
 // Writes RUN/run.toml with the version of Pivotal and `start`.
 void SaveRunConfig(const RunConfig& config, const RunStart& start,
                    const std::filesystem::path& run);

@@ -83,9 +83,7 @@ class MeasuredCurve {
 
 MeasuredRun LoadMeasured(const std::filesystem::path& run) {
   const RunConfig config = LoadRunConfig(run);
-  if (config.strategy == "none")
-    Fail("{}: --strategy none has measured p(success) of no response; search with another one",
-         run.string());
+  RequireMeasured(config, run);
   MeasuredRun measured{config, LoadTokenizer(config.model.folder), data::LoadRun(run)};
   for (const QueryTrace& query : measured.traces)
     for (std::size_t r = 0; r < query.responses.size(); ++r)
