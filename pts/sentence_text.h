@@ -54,17 +54,18 @@ inline constexpr auto kSentenceKindNames = data::MakeNameTable<SentenceKind>(
 // phrase must stand in the sentence between characters that are no letters, digits or "_".
 //
 //   final_answer_emission   "####", "\boxed", "final answer", "the answer is", "answer:"
-//   self_checking           check, checking, verify, verifying, confirm, double-check, make sure,
-//                           sanity, does this make sense, is this correct
-//   uncertainty_management  wait, hmm, actually, not sure, unsure, maybe, perhaps, mistake,
-//                           reconsider, alternatively, on second thought, hold on, confusing
+//   self_checking           let me check, let's check, check that, check if, to check, checking,
+//                           double-check, verify, verifying, confirm, make sure, sanity,
+//                           does this make sense, is this correct
+//   uncertainty_management  "wait,", "wait.", "wait!", but wait, wait no, hmm, actually, not sure,
+//                           unsure, maybe, perhaps, mistake, reconsider, alternatively,
+//                           on second thought, hold on, confusing
 //   active_computation      "=", or a digit, an operator (+ - * / ^ x, a multiplication or division
 //                           sign) and a digit, with blanks between them
 //   result_consolidation    therefore, thus, hence, so, in total, altogether, in summary, overall,
 //                           this means, which means, it follows, in conclusion
 //   plan_generation         let me, let's, i'll, i will, we need to, i need to, we can, first,
-//   next,
-//                           then, plan, approach, strategy, step, try
+//                           next, then, plan, approach, strategy, step, try
 //   fact_retrieval          recall, remember, we know, known, by definition, formula, theorem,
 //                           definition, property, identity
 //   problem_setup           given, the problem, the question, asked, asks, we have, we are told,
