@@ -1,7 +1,7 @@
 """A server of a small known model that answers as vLLM, SGLang, llama.cpp or another OpenAI server does, and fails when told.
 
 usage: fault_server.py KIND [--port N] [--logprobs raw|tempered|policy] [--no-ids] [--key KEY] [--faults NAME,NAME]
-                       [--rate R] [--die-after N] [--delay S] [--ignore-bias] [--ignore-seeds] [--model NAME]
+                       [--rate R] [--die-after N] [--delay S] [--ignore-bias] [--ignore-seeds] [--model NAME] [--tls PEM]
 
 The model has 259 tokens. Given the last two tokens a and b of the sequence, token t has the logit logit(a, b, t) below, which the
 tests compute too. 258 ends a sequence. A GET of /stats tells what was asked; a line on standard output says the address.
@@ -15,6 +15,7 @@ import json
 import math
 import os
 import random
+import ssl
 import sys
 import threading
 import time
@@ -310,6 +311,7 @@ def main():
     for name in ("--no-ids", "--ignore-bias", "--ignore-seeds"):
         parser.add_argument(name, action="store_true")
     parser.add_argument("--key")
+    parser.add_argument("--tls")
     parser.add_argument("--faults", default="")
     parser.add_argument("--rate", type=float, default=0.3)
     parser.add_argument("--die-after", type=int, default=0)
@@ -318,7 +320,11 @@ def main():
     server = Server(("127.0.0.1", args.port), Handler)
     server.args, server.lock, server.random = args, threading.Lock(), random.Random(1)
     server.stats = {"completions": 0, "faults": 0}
-    print(f"http://127.0.0.1:{server.server_address[1]}", flush=True)
+    if args.tls:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(args.tls)
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    print(f"{'https' if args.tls else 'http'}://127.0.0.1:{server.server_address[1]}", flush=True)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     sys.stdin.read()  # until the test closes it
 

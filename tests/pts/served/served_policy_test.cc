@@ -15,6 +15,7 @@
 #include "tests/support/error_text.h"
 #include "tests/support/run_command.h"
 #include "tests/support/server_process.h"
+#include "tests/support/temp_dir.h"
 
 namespace pivotal {
 namespace {
@@ -445,6 +446,24 @@ TEST(ServedPolicy, ScoresUnderTheModel) {
       sequence.push_back(continuation[k]);
     }
   }
+}
+
+TEST(ServedPolicy, VerifiesCertificates) {
+  const testing::TempDir temp;
+  const std::string pem = (temp.path() / "server.pem").string();
+  const auto made = testing::RunCommand(
+      "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=127.0.0.1 -addext "
+      "subjectAltName=IP:127.0.0.1 -keyout " +
+      pem + ".key -out " + pem + ".crt && cat " + pem + ".key " + pem + ".crt > " + pem);
+  if (made.code != 0) GTEST_SKIP() << "openssl makes no certificate: " << made.output;
+  const Server server("vllm --tls " + pem);
+  ServedSettings settings = At(server);
+  settings.give_up = 0.5;
+  ::unsetenv("SSL_CERT_FILE");
+  EXPECT_THAT(testing::ErrorText([&] { Connect(settings); }), HasSubstr("certificate"));
+  ::setenv("SSL_CERT_FILE", (pem + ".crt").c_str(), 1);
+  EXPECT_EQ(Connect(settings)->facts().server, "vllm");
+  ::unsetenv("SSL_CERT_FILE");
 }
 
 TEST(ServedPolicy, StopsWhenAsked) {
