@@ -12,6 +12,7 @@
 namespace pivotal::pts {
 namespace {
 
+using data::Subprocess;
 using Clock = Subprocess::Clock;
 
 constexpr std::size_t kKeptErrors = 4096;
@@ -113,6 +114,7 @@ std::string CommandProcess::TroubleBy(Clock::time_point deadline) {
 
 namespace {
 
+using data::Subprocess;
 using Clock = Subprocess::Clock;
 
 constexpr int kTries = 3;  // processes that are tried for one question

@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
+#include "data/base/subprocess.h"
 #include "pivotal/oracle.h"
-#include "pts/oracles/code/subprocess.h"
 
 namespace pivotal::pts {
 
@@ -39,13 +39,13 @@ class CommandProcess {
   CommandProcess(const std::string& command, int64_t max_line, AnswerShape shape);
 
   // Sends a line (without line end) and waits for the line that answers it.
-  CommandReply Ask(const std::string& line, Subprocess::Clock::time_point deadline);
+  CommandReply Ask(const std::string& line, data::Subprocess::Clock::time_point deadline);
   // Waits until `deadline` for a process that nobody has asked. Returns what is wrong if it ends or
   // prints something; else "".
-  std::string TroubleBy(Subprocess::Clock::time_point deadline);
+  std::string TroubleBy(data::Subprocess::Clock::time_point deadline);
   // CloseInput ends its input; Wait waits for its end and kills it at the deadline.
   void CloseInput() { child_.CloseInput(); }
-  void Wait(Subprocess::Clock::time_point deadline);
+  void Wait(data::Subprocess::Clock::time_point deadline);
 
  private:
   CommandReply Fault(NoVerdictCause cause, std::string reason);
@@ -53,7 +53,7 @@ class CommandProcess {
 
   int64_t max_line_;
   AnswerShape shape_;
-  Subprocess child_;
+  data::Subprocess child_;
 };
 
 // A pool of up to `options.threads` processes that run at once. Each stays alive and is asked one

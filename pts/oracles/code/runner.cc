@@ -10,8 +10,8 @@
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.h"
+#include "data/base/subprocess.h"
 #include "pts/oracles/code/process_tree.h"
-#include "pts/oracles/code/subprocess.h"
 
 namespace pivotal::pts {
 namespace {
@@ -101,6 +101,7 @@ del refuse
 deque(map(exec, *zip(*steps(read()))), 0)
 )py";
 
+using data::Subprocess;
 using nlohmann::json;
 using Clock = Subprocess::Clock;
 

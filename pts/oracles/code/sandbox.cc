@@ -19,8 +19,8 @@
 
 #include "data/base/descriptor.h"
 #include "data/base/error.h"
+#include "data/base/subprocess.h"
 #include "pts/oracles/code/process_tree.h"
-#include "pts/oracles/code/subprocess.h"
 
 namespace pivotal::pts {
 namespace {
@@ -133,9 +133,9 @@ Sandbox::Sandbox(Kind kind, const OracleOptions& options) : kind_(kind) {
   }
 }
 
-SubprocessSpec Sandbox::Spec(const std::vector<std::string>& argv,
-                             const std::filesystem::path& folder) const {
-  SubprocessSpec spec;
+data::SubprocessSpec Sandbox::Spec(const std::vector<std::string>& argv,
+                                   const std::filesystem::path& folder) const {
+  data::SubprocessSpec spec;
   spec.argv = prefix_;
   Append(spec.argv, argv);
   const bool bubblewrap = kind_ == Kind::kBubblewrap;
@@ -152,10 +152,10 @@ SubprocessSpec Sandbox::Spec(const std::vector<std::string>& argv,
 // The child of bwrap is the first process of the sandbox: all others end with it, and bwrap waits
 // for it (--as-pid-1). If bwrap were killed first, the child would be left to the first process of
 // the host, which in a container may never wait for it.
-void Sandbox::Kill(Subprocess& child) const {
+void Sandbox::Kill(data::Subprocess& child) const {
   if (kind_ == Kind::kBubblewrap) {
     for (const pid_t first : ChildrenOf(child.id())) ::kill(first, SIGKILL);
-    child.WaitOrKill(Subprocess::Clock::now() + std::chrono::seconds(1));
+    child.WaitOrKill(data::Subprocess::Clock::now() + std::chrono::seconds(1));
   }
   child.Kill();
 }

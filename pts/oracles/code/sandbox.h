@@ -5,9 +5,9 @@
 #include <string>
 #include <vector>
 
+#include "data/base/subprocess.h"
 #include "data/base/temp_folder.h"
 #include "pivotal/oracle.h"
-#include "pts/oracles/code/subprocess.h"
 
 namespace pivotal::pts {
 
@@ -33,10 +33,10 @@ class Sandbox {
   // Returns how to start `argv` there: with pipe 3 to this process, and an environment that holds
   // PATH, HOME, LANG and settings that make runs repeatable. Without bubblewrap `folder` is the
   // working directory and HOME.
-  SubprocessSpec Spec(const std::vector<std::string>& argv,
-                      const std::filesystem::path& folder) const;
+  data::SubprocessSpec Spec(const std::vector<std::string>& argv,
+                            const std::filesystem::path& folder) const;
   // Kills `child`, which was started with Spec, and all that it has started, and waits for it.
-  void Kill(Subprocess& child) const;
+  void Kill(data::Subprocess& child) const;
   Kind kind() const { return kind_; }
   // Returns the most processes and threads that RLIMIT_NPROC may allow a program, so that it can
   // have `processes` of them. The kernel counts those in bubblewrap apart, but only from Linux 5.14

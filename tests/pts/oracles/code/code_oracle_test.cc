@@ -183,9 +183,9 @@ TEST(CodeOracleWithoutBubblewrap, ThreadsMayStartHoweverMuchTheUserRuns) {
   options.allow_unsandboxed = true;
   options.timeout = 20;
   const auto oracle = MakeOracle("code", options);
-  std::vector<std::unique_ptr<Subprocess>> others;
+  std::vector<std::unique_ptr<data::Subprocess>> others;
   for (int i = 0; i < options.processes; ++i) {
-    others.push_back(std::make_unique<Subprocess>(
+    others.push_back(std::make_unique<data::Subprocess>(
         Sandbox(Sandbox::Kind::kNone, options).Spec({"/bin/sleep", "60"}, "/")));
   }
   const auto start = [](int threads) {

@@ -8,10 +8,12 @@
 #include <chrono>
 #include <string>
 
-#include "pts/oracles/code/subprocess.h"
+#include "data/base/subprocess.h"
 
 namespace pivotal::pts {
 namespace {
+
+using data::Subprocess;
 
 class ProcessTree : public ::testing::TestWithParam<Kinship> {
  protected:

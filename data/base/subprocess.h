@@ -12,7 +12,7 @@
 
 #include "data/base/descriptor.h"
 
-namespace pivotal::pts {
+namespace pivotal::data {
 
 struct SubprocessSpec {
   std::vector<std::string> argv;  // argv[0] is searched in PATH
@@ -79,4 +79,4 @@ class Subprocess {
   std::array<Pipe, 3> streams_;
 };
 
-}  // namespace pivotal::pts
+}  // namespace pivotal::data

@@ -1,5 +1,5 @@
 // Apache-2.0.
-#include "pts/oracles/code/subprocess.h"
+#include "data/base/subprocess.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -17,7 +17,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 
-namespace pivotal::pts {
+namespace pivotal::data {
 namespace {
 
 using data::Descriptor;
@@ -259,4 +259,4 @@ std::string Subprocess::WaitOrKill(Clock::time_point deadline) {
   return "was stopped";
 }
 
-}  // namespace pivotal::pts
+}  // namespace pivotal::data
