@@ -2,13 +2,16 @@
 #include "data/base/json_input.h"
 
 #include <algorithm>
-#include <cerrno>
 #include <nlohmann/json.hpp>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
+#include "data/base/csv_source.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/parquet.h"
+#include "data/base/text.h"
 
 namespace pivotal::data {
 namespace {
@@ -65,6 +68,24 @@ class DuplicateKeyCheck {
   std::string_view where_;
   std::vector<std::unordered_set<std::string>> keys_;
 };
+
+bool IsNamedCsv(std::filesystem::path name) {
+  const auto extension = [&] {
+    std::string text = name.extension().string();
+    for (char& c : text) c = Lower(c);
+    return text;
+  };
+  if (extension() == ".gz" || extension() == ".zst") name.replace_extension();
+  return extension() == ".csv";
+}
+
+std::unique_ptr<ByteSource> OpenLines(const std::filesystem::path& path) {
+  auto bytes = std::make_unique<PeekedSource>(OpenBytes(path));
+  if (bytes->Beginning().starts_with(kParquetMagic)) return ParquetAsJsonLines(path);
+  if (IsNamedCsv(path) && !bytes->Beginning().starts_with('{'))
+    return CsvAsJsonLines(std::move(bytes), path.string());
+  return bytes;
+}
 
 }  // namespace
 
@@ -140,39 +161,31 @@ int64_t CheckedInteger(const json& value, int64_t low, int64_t high, std::string
   return value.get<int64_t>();
 }
 
-JsonLineReader::JsonLineReader(const std::filesystem::path& path) : path_(path) {
-  std::error_code ignored;
-  if (std::filesystem::is_directory(path, ignored)) Fail("{}: is a folder", path.string());
-  errno = 0;
-  in_.open(path, std::ios::binary);
-  if (!in_) Fail("{}: {}", path.string(), ErrnoText(errno));
-}
+JsonLineReader::JsonLineReader(const std::filesystem::path& path)
+    : path_(path), source_(OpenLines(path)) {}
 
 std::string JsonLineReader::Where() const { return fmt::format("{}:{}", path_.string(), line_); }
 
 bool JsonLineReader::ReadLine() {
-  constexpr int kEnd = std::char_traits<char>::eof();
   text_.clear();
   ++line_;
-  std::streambuf* buffer = in_.rdbuf();
-  for (int c; (c = buffer->sbumpc()) != kEnd;) {
-    if (c == '\n') return true;
-    if (text_.size() == kMaxLine) Fail("{}: line longer than {} MiB", Where(), kMaxLine >> 20);
-    text_.push_back(static_cast<char>(c));
-  }
-  return !text_.empty();
-}
-
-bool JsonLineReader::ReadLineChecked() {
-  try {
-    return ReadLine();
-  } catch (const std::ios_base::failure& e) {  // e.g. an input/output error
-    Fail("{}: can't read: {}", Where(), e.what());
+  while (true) {
+    if (piece_.empty()) piece_ = source_->Next();
+    if (piece_.empty()) return !text_.empty();
+    const std::size_t end = piece_.find('\n');
+    const std::size_t size = std::min(end, piece_.size());
+    if (text_.size() + size > kMaxLine)
+      Fail("{}: line longer than {} MiB", Where(), kMaxLine >> 20);
+    text_ += piece_.substr(0, size);
+    piece_.remove_prefix(size);
+    if (end == std::string_view::npos) continue;
+    piece_.remove_prefix(1);
+    return true;
   }
 }
 
 bool JsonLineReader::Next(json& object) {
-  while (ReadLineChecked()) {
+  while (ReadLine()) {
     if (text_.find_first_not_of(" \t\r") == std::string::npos) continue;
     if (line_ == 1) RequireNoLfsPointer(text_, path_.string());
     object = ParseJsonObject(text_, Where());

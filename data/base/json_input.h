@@ -5,11 +5,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <fstream>
 #include <functional>
+#include <memory>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
+
+#include "data/base/byte_source.h"
 
 namespace pivotal::data {
 
@@ -41,22 +43,26 @@ bool OptionalBool(const nlohmann::json& object, const std::string& key, bool abs
 int64_t CheckedInteger(const nlohmann::json& value, int64_t low, int64_t high,
                        std::string_view name, std::string_view where);
 
-// Reads a file of JSON lines; holds one line at a time.
+// Reads a file of JSON lines; holds one line at a time. What else data sets come in is read as such
+// a file: Parquet, by its content; CSV, by its name (*.csv, *.csv.gz, *.csv.zst); and all of these
+// but Parquet under gzip or Zstandard, by their content.
 class JsonLineReader {
  public:
   explicit JsonLineReader(const std::filesystem::path& path);
   // Reads the next line that is not blank into `object`. Returns false at the end of the file.
-  // Throws Error for a line that is not a JSON object or is longer than 64 MiB.
+  // Throws Error for a line that is not a JSON object or is longer than 64 MiB, and the Errors of
+  // OpenBytes(), ParquetAsJsonLines() and CsvAsJsonLines().
   bool Next(nlohmann::json& object);
-  std::size_t line() const { return line_; }  // number of the line, from 1
-  std::string Where() const;                  // e.g. "train.jsonl:17"
+  // The number of the line, or of the row of a table, from 1.
+  std::size_t line() const { return line_; }
+  std::string Where() const;  // e.g. "train.jsonl:17"
 
  private:
   bool ReadLine();
-  bool ReadLineChecked();
 
   std::filesystem::path path_;
-  std::ifstream in_;
+  std::unique_ptr<ByteSource> source_;
+  std::string_view piece_;  // of the source, what is not read yet
   std::string text_;
   std::size_t line_ = 0;
 };
