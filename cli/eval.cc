@@ -88,6 +88,7 @@ void AddEval(CLI::App& app) {
   AddSamplingFlags(*sub, flags->sampling);
   sub->callback([flags, sub] {
     CheckServedFlags(*sub);
+    UseDataset(*sub, flags->problems);
     RunEval(*flags);
   });
 }

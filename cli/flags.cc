@@ -10,6 +10,7 @@
 #include <type_traits>
 
 #include "data/template/prompt_format.h"
+#include "experiments/settings/dataset_settings.h"
 #include "kernels/packed_matrix.h"
 
 namespace pivotal::cli {
@@ -171,7 +172,15 @@ void AddSystemFlag(CLI::App& app, ModelSettings& model) {
 }
 
 void AddProblemFlags(CLI::App& app, ProblemSettings& problems) {
-  app.add_option("--problems", problems.file, "problem file, one JSON object per line")->required();
+  app.add_option(
+         "--problems", problems.file,
+         "problem file: one JSON object per line, CSV (*.csv), both also compressed by gzip "
+         "or zstd; or Parquet, which Python's pyarrow reads")
+      ->required();
+  app.add_option("--dataset", problems.options.dataset,
+                 "the well-known data set that --problems holds, as the Hugging Face Hub has it; "
+                 "chooses the oracle and the keys that are not given")
+      ->check(CLI::IsMember(DatasetNames()));
   app.add_option("--oracle", problems.oracle, kOracleHelp)->capture_default_str();
   AddOracleFlags(app, problems.oracle_options);
   app.add_option("--id-key", problems.options.id_key, "JSON key of a problem's id")
@@ -184,6 +193,20 @@ void AddProblemFlags(CLI::App& app, ProblemSettings& problems) {
       ->capture_default_str();
   app.add_option("--limit", problems.options.limit, "use only the first N problems; 0: all")
       ->capture_default_str();
+}
+
+void UseDataset(const CLI::App& app, ProblemSettings& problems) {
+  if (problems.options.dataset.empty()) return;
+  const ProblemSettings asked = problems;
+  experiments::UseDataset(asked.options.dataset, problems);
+  const auto given = [&](const std::string& name) {
+    const CLI::Option* option = app.get_option_no_throw(name);
+    return option != nullptr && !option->empty();
+  };
+  if (given("--oracle") || given("--eval-oracle")) problems.oracle = asked.oracle;
+  if (given("--id-key")) problems.options.id_key = asked.options.id_key;
+  if (given("--question-key")) problems.options.question_key = asked.options.question_key;
+  if (given("--answer-key")) problems.options.answer_key = asked.options.answer_key;
 }
 
 void AddOracleFlags(CLI::App& app, OracleOptions& options) {

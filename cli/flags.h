@@ -21,9 +21,12 @@ void AddServedFlags(CLI::App& app, ServedSettings& served, ModelSettings& model)
 void CheckServedFlags(const CLI::App& app);
 // Adds --system, for commands that make prompts.
 void AddSystemFlag(CLI::App& app, ModelSettings& model);
-// Adds --problems (required), --oracle, --id-key, --question-key, --answer-key, --limit, and
-// AddOracleFlags().
+// Adds --problems (required), --dataset, --oracle, --id-key, --question-key, --answer-key, --limit,
+// and AddOracleFlags().
 void AddProblemFlags(CLI::App& app, ProblemSettings& problems);
+// Sets what the data set that --dataset or --eval-dataset named needs, where --oracle,
+// --eval-oracle and the flags of keys were not given. Call it once all flags are read.
+void UseDataset(const CLI::App& app, ProblemSettings& problems);
 // Adds --oracle-timeout, --oracle-memory, --max-oracle-failures, --allow-unsandboxed.
 void AddOracleFlags(CLI::App& app, OracleOptions& options);
 // Adds --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --kv-memory, --stop,

@@ -187,6 +187,7 @@ void AddSearch(CLI::App& app) {
         flags->resume_options.concurrency = flags->config.served.concurrency;
     }
     UseGoal(*sub, *flags);
+    UseDataset(*sub, flags->config.problems);
     RunSearch(*flags);
   });
 }

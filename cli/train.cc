@@ -293,6 +293,10 @@ void AddHeldOutFlags(CLI::App& sub, HeldOutSettings& held_out) {
                  "held-out examples to measure the loss on, in the form of --data");
   sub.add_option("--eval-problems", held_out.problems.file,
                  "held-out problems to measure the accuracy on, at temperature 0");
+  sub.add_option("--eval-dataset", held_out.problems.options.dataset,
+                 "the well-known data set that --eval-problems holds, as --dataset of pivotal eval")
+      ->needs("--eval-problems")
+      ->check(CLI::IsMember(DatasetNames()));
   sub.add_option("--eval-oracle", held_out.problems.oracle,
                  "how responses to --eval-problems are judged; pivotal eval --help lists the names")
       ->capture_default_str();
@@ -431,6 +435,7 @@ void AddTrain(CLI::App& app) {
       for (const char* name : {"--model", "--data", "--output"})
         if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
       flags->settings.command = CommandText(*sub);
+      UseDataset(*sub, flags->settings.held_out.problems);
     }
     RunTrain(*flags);
   });

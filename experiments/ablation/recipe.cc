@@ -12,6 +12,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "experiments/settings/dataset_settings.h"
 #include "experiments/settings/settings_file.h"
 #include "experiments/train/train_settings.h"
 #include "kernels/packed_matrix.h"
@@ -201,12 +202,19 @@ class Reader {
 
   void ReadSets(Recipe& recipe, const ProblemSettings& usual) {
     for (const toml::table* table : Tables(root_, "eval")) {
-      CheckKeys(*table, "eval.", {"name", "file", "limit"});
+      CheckKeys(*table, "eval.", {"name", "file", "dataset", "limit"});
       EvalSet set;
       set.problems = usual;
       set.problems.file = Text(*table, "file", "");
       if (set.problems.file.empty()) FailAt(*table, "[[eval]] needs a problem file");
       Absolute(set.problems.file);
+      if (const std::string dataset = Text(*table, "dataset", ""); !dataset.empty()) {
+        try {
+          UseDataset(dataset, set.problems);
+        } catch (const Error& error) {
+          FailAt(*table, error.what());
+        }
+      }
       set.problems.options.limit = static_cast<std::size_t>(Integer(*table, "limit", 0, 0));
       set.name = Text(*table, "name", set.problems.file.stem().string());
       recipe.sets.push_back(std::move(set));

@@ -7,6 +7,7 @@
 #include "data/base/error.h"
 #include "data/base/folders.h"
 #include "data/base/names.h"
+#include "experiments/settings/dataset_settings.h"
 #include "pts/strategy.h"
 
 namespace pivotal::experiments {
@@ -24,6 +25,7 @@ void ForEachSetting(Config& config, F&& f) {
     f("served", "timeout", config.served.timeout);
     f("served", "give_up", config.served.give_up);
   }
+  f("problems", "dataset", config.problems.options.dataset);
   f("problems", "id_key", config.problems.options.id_key);
   f("problems", "question_key", config.problems.options.question_key);
   f("problems", "answer_key", config.problems.options.answer_key);
@@ -64,6 +66,7 @@ constexpr const char* kGoal = "for";  // key of recipes; run.toml has what it st
 // Reads the settings that the file has into `config`. Returns section and key of all that there can
 // be.
 std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file, RunConfig& config) {
+  UseDataset(file, "problems", config.problems);
   std::set<std::pair<std::string, std::string>> settings;
   ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
     settings.emplace(section, key);

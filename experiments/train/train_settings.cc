@@ -10,6 +10,7 @@
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "experiments/evaluate/model_card.h"
+#include "experiments/settings/dataset_settings.h"
 #include "experiments/settings/settings_file.h"
 
 namespace pivotal::experiments {
@@ -91,6 +92,7 @@ void ForEachSetting(Settings& s, F&& f) {
   f("steps", "clip_by", Choice{o.optimizer.clip_by, dpo::ClipByName, dpo::ParseClipBy});
   f("held_out", "data", s.held_out.data);
   f("held_out", "problems", s.held_out.problems.file);
+  f("held_out", "dataset", s.held_out.problems.options.dataset);
   ForEachOracleSetting("held_out", s.held_out.problems, f);
   f("held_out", "limit", s.held_out.problems.options.limit);
   f("held_out", "max_new_tokens", s.held_out.max_new_tokens);
@@ -120,6 +122,7 @@ SettingsFile FileOf(const TrainSettings& settings, std::string_view without = ""
 // Replaces the settings that `file` has. Returns section and key of all settings.
 std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file,
                                                    TrainSettings& settings) {
+  UseDataset(file, "held_out", settings.held_out.problems);
   std::set<std::pair<std::string, std::string>> known;
   ForEachSetting(settings, [&](const char* section, const char* key, auto&& value) {
     known.emplace(section, key);

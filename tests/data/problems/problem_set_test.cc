@@ -115,7 +115,7 @@ TEST_F(ProblemSet, MbppLinesShowTheirTestsAndGiveThemToTheCodeOracle) {
               HasSubstr("\"test_list\" must be a list of strings"));
   EXPECT_THAT(LoadError(R"({"task_id": 1, "text": "", "test_list": []})"), HasSubstr("is empty"));
   EXPECT_THAT(LoadError(R"x({"task_id": [], "text": "", "test_list": ["assert f()"]})x"),
-              HasSubstr("\"task_id\" must be a string or an integer, not array"));
+              HasSubstr("\"task_id\" must be a string or a number, not array"));
 }
 
 TEST_F(ProblemSet, SavedProblemsLoadAgain) {

@@ -52,6 +52,28 @@ TEST(RunConfig, RoundTrips) {
   EXPECT_EQ(read.search.samples, 64);
 }
 
+// In a recipe, a data set brings its oracle and keys; what else the recipe says wins.
+TEST(RunConfig, ADataSetStandsForSettingsThatAreNotThere) {
+  RunConfig config;
+  config.problems.options.limit = 5;
+  const auto apply = [&](const char* text) {
+    const testing::TempDir folder;
+    ApplySettings(SettingsFile(folder.Write("recipe.toml", text), "a test"), config);
+  };
+  apply("[problems]\ndataset = \"math\"\nanswer_key = \"answer\"\n");
+  EXPECT_EQ(config.problems.options.dataset, "math");
+  EXPECT_EQ(config.problems.oracle, "math");
+  EXPECT_EQ(config.problems.options.question_key, "");
+  EXPECT_EQ(config.problems.options.answer_key, "answer");
+  EXPECT_EQ(config.problems.options.limit, 5u);
+  apply("[problems]\noracle = \"numeric\"\n");
+  EXPECT_EQ(config.problems.options.dataset, "math");
+  EXPECT_EQ(config.problems.oracle, "numeric");
+  EXPECT_THAT(
+      testing::ErrorText([&] { apply("[problems]\ndataset = \"maths\"\n"); }),
+      ::testing::HasSubstr("problems.dataset: data set \"maths\" is unknown: take one of gsm8k"));
+}
+
 TEST(RunConfig, ReadsRunsFromBeforeTheSystemMessageAndTheLimitsOfOracles) {
   const testing::TempDir folder;
   RunConfig config;
