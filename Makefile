@@ -28,7 +28,7 @@ test: build ## build, then run all tests
 test-parity: setup ## compare with transformers, TRL and others, installed into build/parity (5 GB)
 	@test -x build/parity/bin/python || python3 -m venv build/parity
 	@build/parity/bin/pip install --quiet torch==2.11.0 transformers==5.23.0 tiktoken==0.14.0 \
-	  math-verify==0.9.0 antlr4-python3-runtime==4.13.2 trl==1.16.0 peft==0.21.2 bitsandbytes==0.50.2 datasets==5.2.0 \
+	  math-verify==0.9.0 antlr4-python3-runtime==4.13.2 trl==1.16.0 peft==0.21.2 bitsandbytes==0.50.2 datasets==5.2.0 pyarrow==26.0.1 pandas==3.1.1 \
 	  accelerate==1.15.0 tensorboard==2.21.0 sentencepiece==0.2.3 xllamacpp==2026.10.11549
 	@test -d build/parity/trl-prm || build/parity/bin/pip install --quiet --no-deps --target build/parity/trl-prm trl==1.12.0
 	@test -e build/parity/llama.cpp/convert_hf_to_gguf.py || tests/model/llama_cpp_converters build/parity

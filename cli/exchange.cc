@@ -9,6 +9,7 @@
 #include "cli/flags.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "experiments/report/hub_dataset.h"
 #include "experiments/search/run_anchors.h"
 #include "experiments/search/run_config.h"
 #include "experiments/search/run_exports.h"
@@ -67,9 +68,16 @@ void RunAnchors(experiments::AnchorSettings settings, const ExportFlags& flags,
 }
 
 void RunExport(const ExportFlags& flags) {
-  const auto output = flags.output.empty() ? flags.run / (flags.format + ".jsonl") : flags.output;
-  data::RequireAbsent(output);
-  if (flags.format == "pts") {
+  const bool is_folder = flags.format == "parquet";
+  const auto output = flags.output.empty()
+                          ? flags.run / (is_folder ? "parquet" : flags.format + ".jsonl")
+                          : flags.output;
+  if (!is_folder) data::RequireAbsent(output);
+  if (is_folder) {
+    const auto summary = experiments::ExportHubDataset(flags.run, output, flags.max_false_share);
+    fmt::print("{} pairs and {} pivotal tokens in {}; its README.md names no license yet\n",
+               summary.pairs, summary.tokens, output.string());
+  } else if (flags.format == "pts") {
     const auto events = experiments::ExportEvents(flags.run, output, flags.max_false_share);
     fmt::print("{} events in {}\n", events, output.string());
   } else if (flags.format == "trl") {
@@ -129,18 +137,22 @@ void AddExport(CLI::App& app) {
          "advantages: the change of p(success) at each token of each response; critical: "
          "right against wrong responses, with the share of p(success) that each token "
          "destroys as its weight (cDPO); anchors: sentences with what they change and what "
-         "depends on them, as thought anchors of codelion/pts")
+         "depends on them, as thought anchors of codelion/pts; parquet: a folder for the "
+         "Hugging Face Hub, with pairs and pivotal tokens as Parquet and a card (needs Python's "
+         "pyarrow)")
       ->required()
-      ->check(
-          CLI::IsMember({"pts", "trl", "steering", "prm", "advantages", "critical", "anchors"}));
+      ->check(CLI::IsMember(
+          {"pts", "trl", "steering", "prm", "advantages", "critical", "anchors", "parquet"}));
   sub->add_option("--output", flags->output,
-                  "file of JSON lines to write (default: RUN/FORMAT.jsonl)");
-  sub->add_option("--max-false-share", flags->max_false_share,
-                  "largest expected share of false findings over the whole run: of pivotal tokens "
-                  "that change p(success) by less than the gap (pts, steering: keeps the most "
-                  "probable ones), or of pairs whose chosen side is not better (trl: keeps those "
-                  "with most evidence); 1: any; prm, advantages, critical and anchors "
-                  "write everything, and refuse it")
+                  "file of JSON lines to write (default: RUN/FORMAT.jsonl); for parquet a folder "
+                  "to make (default: RUN/parquet)");
+  sub->add_option(
+         "--max-false-share", flags->max_false_share,
+         "largest expected share of false findings over the whole run: of pivotal tokens "
+         "that change p(success) by less than the gap (pts, steering, parquet: keeps "
+         "the most probable ones), or of pairs whose chosen side is not better (trl, parquet: "
+         "keeps those with most evidence); 1: any; prm, advantages, critical and anchors "
+         "write everything, and refuse it")
       ->check(Interval("(0, 1]"))
       ->capture_default_str();
   sub->add_option("--label-threshold", flags->label_threshold,

@@ -148,38 +148,6 @@ void CompleteIds(data::PivotalEvent& event, std::size_t number, const std::files
     if (id >= tokenizer.VocabSize()) fail(fmt::format("token id {} is outside the vocabulary", id));
 }
 
-std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run,
-                                            const RunConfig& config, double max_false_share) {
-  const auto tokenizer = LoadTokenizer(config.model.folder);
-  std::vector<data::PivotalEvent> events;
-  const Findings findings = LoadFindings(run, config.search.gap, max_false_share);
-  for (const QueryTrace& query : findings.traces) {
-    for (int32_t r = 0; r < std::ssize(query.responses); ++r) {
-      const ResponseTrace& response = query.responses[r];
-      for (const PivotalToken& token : response.pivotal) {
-        data::PivotalEvent event;
-        const auto k = static_cast<std::size_t>(token.position);
-        event.model_id = config.model.folder.string();
-        event.item_id = query.id;
-        event.query = query.question;
-        event.answer = query.answer;
-        event.prefix = PrefixOf(query, r, token.position - 1);
-        event.prompt_tokens = std::ssize(query.prompt);
-        event.context = TextOf(*tokenizer, event.prefix);
-        event.token = response.tokens[k - 1];
-        event.label = TextOf(*tokenizer, {event.token});
-        event.position = std::ssize(event.prefix);
-        event.before = std::clamp(token.before, 0.0, 1.0);
-        event.after = std::clamp(token.after, 0.0, 1.0);
-        event.logprob = response.logprobs[k - 1];
-        event.pivotal = token;
-        events.push_back(std::move(event));
-      }
-    }
-  }
-  return events;
-}
-
 std::vector<float> Floats(const at::Tensor& row) {
   const at::Tensor values = row.to(at::kCPU, at::kFloat).contiguous();
   return {values.const_data_ptr<float>(), values.const_data_ptr<float>() + values.numel()};
@@ -270,6 +238,38 @@ class SteeringWriter {
 
 std::string EventTimestamp() {
   return fmt::format("{:%Y-%m-%dT%H:%M:%S}", fmt::gmtime(std::time(nullptr)));
+}
+
+std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run,
+                                            const RunConfig& config, double max_false_share) {
+  const auto tokenizer = LoadTokenizer(config.model.folder);
+  std::vector<data::PivotalEvent> events;
+  const Findings findings = LoadFindings(run, config.search.gap, max_false_share);
+  for (const QueryTrace& query : findings.traces) {
+    for (int32_t r = 0; r < std::ssize(query.responses); ++r) {
+      const ResponseTrace& response = query.responses[r];
+      for (const PivotalToken& token : response.pivotal) {
+        data::PivotalEvent event;
+        const auto k = static_cast<std::size_t>(token.position);
+        event.model_id = config.model.folder.string();
+        event.item_id = query.id;
+        event.query = query.question;
+        event.answer = query.answer;
+        event.prefix = PrefixOf(query, r, token.position - 1);
+        event.prompt_tokens = std::ssize(query.prompt);
+        event.context = TextOf(*tokenizer, event.prefix);
+        event.token = response.tokens[k - 1];
+        event.label = TextOf(*tokenizer, {event.token});
+        event.position = std::ssize(event.prefix);
+        event.before = std::clamp(token.before, 0.0, 1.0);
+        event.after = std::clamp(token.after, 0.0, 1.0);
+        event.logprob = response.logprobs[k - 1];
+        event.pivotal = token;
+        events.push_back(std::move(event));
+      }
+    }
+  }
+  return events;
 }
 
 int64_t ExportEvents(const std::filesystem::path& run, const std::filesystem::path& output,

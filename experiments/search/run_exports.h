@@ -5,7 +5,10 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
+#include "data/traces/event_file.h"
+#include "experiments/search/run_config.h"
 #include "pivotal/model.h"
 #include "pivotal/progress.h"
 
@@ -14,8 +17,12 @@ namespace pivotal::experiments {
 // Returns the time of day as events store it (UTC, ISO 8601).
 std::string EventTimestamp();
 
-// Writes the pivotal tokens of a run that LoadFindings() keeps as events (data/traces/event_file.h)
-// and returns their number. Needs the tokenizer of the run's model, not the weights.
+// Returns the pivotal tokens of a run that LoadFindings() keeps, as events. Needs the tokenizer of
+// the run's model, not the weights.
+std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run,
+                                            const RunConfig& config, double max_false_share);
+
+// Writes EventsOfRun() (data/traces/event_file.h) and returns their number.
 int64_t ExportEvents(const std::filesystem::path& run, const std::filesystem::path& output,
                      double max_false_share = 1);
 
