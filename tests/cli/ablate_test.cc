@@ -253,6 +253,10 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
               HasSubstr("pairs of \"entrpy\" are unknown"));
   EXPECT_THAT(Changed("source = \"entropy\"", "source = \"right\"").output,
               HasSubstr("train.loss.sft"));
+  EXPECT_THAT(Changed("limit = 20", "dataset = \"gsm9k\"").output,
+              AllOf(HasSubstr("recipe.toml:21: "), HasSubstr("data set \"gsm9k\" is unknown")));
+  EXPECT_THAT(Changed("limit = 10", "dataset = \"gsm9k\"").output,
+              HasSubstr("problems.dataset: data set \"gsm9k\" is unknown"));
   EXPECT_THAT(Changed("source = \"entropy\"", "source = \"judged\"").output,
               HasSubstr("need judge"));
   EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4, share = 2").output,
