@@ -169,18 +169,23 @@ std::string_view PeekedSource::Next() {
   return std::exchange(is_given_, true) ? source_->Next() : first_;
 }
 
-std::unique_ptr<ByteSource> OpenBytes(const std::filesystem::path& path) {
+std::unique_ptr<ByteSource> OpenPlain(const std::filesystem::path& path) {
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored)) Fail("{}: is a folder", path.string());
-  auto plain = std::make_unique<PeekedSource>(std::make_unique<PlainSource>(path));
-  const std::string_view beginning = plain->Beginning();
+  return std::make_unique<PlainSource>(path);
+}
+
+std::unique_ptr<ByteSource> Unpacked(std::unique_ptr<ByteSource> plain,
+                                     const std::filesystem::path& path) {
+  auto bytes = std::make_unique<PeekedSource>(std::move(plain));
+  const std::string_view beginning = bytes->Beginning();
   if (beginning.starts_with(kGzip))
-    return std::make_unique<GzipSource>(std::move(plain), path.string());
+    return std::make_unique<GzipSource>(std::move(bytes), path.string());
   if (beginning.starts_with(kZstandard))
-    return std::make_unique<ZstandardSource>(std::move(plain), path.string());
-  for (const auto& [bytes, what] : kOthers)
-    if (beginning.starts_with(bytes)) Fail("{}: is {}; unpack it first", path.string(), what);
-  return plain;
+    return std::make_unique<ZstandardSource>(std::move(bytes), path.string());
+  for (const auto& [mark, what] : kOthers)
+    if (beginning.starts_with(mark)) Fail("{}: is {}; unpack it first", path.string(), what);
+  return bytes;
 }
 
 }  // namespace pivotal::data

@@ -16,10 +16,14 @@ class ByteSource {
   virtual std::string_view Next() = 0;
 };
 
-// Opens a file. Content that begins as gzip or Zstandard does (of any number of members or frames)
-// comes uncompressed, whatever the file's name is. Throws Error if the file cannot be opened, or
-// is a folder, or is compressed in a way that is not known here (ZIP, xz, bzip2).
-std::unique_ptr<ByteSource> OpenBytes(const std::filesystem::path& path);
+// Opens a file, whose bytes come as they are. Throws Error if it cannot be opened or is a folder.
+std::unique_ptr<ByteSource> OpenPlain(const std::filesystem::path& path);
+
+// Waits for the first bytes of `plain`, the file `path`. Content that begins as gzip or Zstandard
+// does (of any number of members or frames) comes uncompressed, whatever the file's name is. Throws
+// Error for content that is compressed in a way that is not known here (ZIP, xz, bzip2).
+std::unique_ptr<ByteSource> Unpacked(std::unique_ptr<ByteSource> plain,
+                                     const std::filesystem::path& path);
 
 // Gives the pieces of `source` again from the beginning, of which Beginning() has looked at the
 // first.

@@ -79,8 +79,10 @@ bool IsNamedCsv(std::filesystem::path name) {
   return extension() == ".csv";
 }
 
-std::unique_ptr<ByteSource> OpenLines(const std::filesystem::path& path) {
-  auto bytes = std::make_unique<PeekedSource>(OpenBytes(path));
+// Recognises what the file `path` holds by its first bytes, and returns it as JSON lines.
+std::unique_ptr<ByteSource> LinesOf(std::unique_ptr<ByteSource> plain,
+                                    const std::filesystem::path& path) {
+  auto bytes = std::make_unique<PeekedSource>(Unpacked(std::move(plain), path));
   if (bytes->Beginning().starts_with(kParquetMagic)) return ParquetAsJsonLines(path);
   if (IsNamedCsv(path) && !bytes->Beginning().starts_with('{'))
     return CsvAsJsonLines(std::move(bytes), path.string());
@@ -162,13 +164,13 @@ int64_t CheckedInteger(const json& value, int64_t low, int64_t high, std::string
 }
 
 JsonLineReader::JsonLineReader(const std::filesystem::path& path)
-    : path_(path), source_(OpenLines(path)) {}
+    : path_(path), source_(OpenPlain(path)) {}
 
 std::string JsonLineReader::Where() const { return fmt::format("{}:{}", path_.string(), line_); }
 
 bool JsonLineReader::ReadLine() {
   text_.clear();
-  ++line_;
+  if (line_++ == 0) source_ = LinesOf(std::move(source_), path_);
   while (true) {
     if (piece_.empty()) piece_ = source_->Next();
     if (piece_.empty()) return !text_.empty();

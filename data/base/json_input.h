@@ -48,10 +48,11 @@ int64_t CheckedInteger(const nlohmann::json& value, int64_t low, int64_t high,
 // but Parquet under gzip or Zstandard, by their content.
 class JsonLineReader {
  public:
+  // Opens the file and reads nothing yet: a pipe may wait for what the caller does next.
   explicit JsonLineReader(const std::filesystem::path& path);
   // Reads the next line that is not blank into `object`. Returns false at the end of the file.
   // Throws Error for a line that is not a JSON object or is longer than 64 MiB, and the Errors of
-  // OpenBytes(), ParquetAsJsonLines() and CsvAsJsonLines().
+  // Unpacked(), ParquetAsJsonLines() and CsvAsJsonLines().
   bool Next(nlohmann::json& object);
   // The number of the line, or of the row of a table, from 1.
   std::size_t line() const { return line_; }

@@ -1,12 +1,16 @@
 // Apache-2.0.
 #include "data/base/parquet.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <charconv>
 #include <chrono>
 #include <cstdlib>
 #include <system_error>
 #include <utility>
 
+#include "data/base/descriptor.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
@@ -106,6 +110,14 @@ class ParquetSource : public ByteSource {
 }  // namespace
 
 std::unique_ptr<ByteSource> ParquetAsJsonLines(const std::filesystem::path& path) {
+  std::error_code error;
+  if (!std::filesystem::is_regular_file(path, error))
+    Fail("{}: Parquet is read from its end, which a pipe does not allow; give a file",
+         path.string());
+  std::string magic(kParquetMagic.size(), '\0');
+  const Descriptor file = OpenFile(path, O_RDONLY);
+  if (::read(file.get(), magic.data(), magic.size()) >= 0 && magic != kParquetMagic)
+    Fail("{}: is Parquet that is compressed once more; unpack it first", path.string());
   return std::make_unique<ParquetSource>(path);
 }
 

@@ -43,7 +43,8 @@ std::string Zstandard(const std::string& text) {
 class Bytes : public ::testing::Test {
  protected:
   std::string Read(const std::string& bytes) {
-    const auto source = OpenBytes(folder_.Write("f", bytes));
+    const fs::path path = folder_.Write("f", bytes);
+    const auto source = Unpacked(OpenPlain(path), path);
     std::string all;
     for (std::string_view piece; !(piece = source->Next()).empty();) all += piece;
     EXPECT_EQ(source->Next(), "") << "the end stays the end";

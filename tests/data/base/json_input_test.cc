@@ -1,8 +1,11 @@
 // Apache-2.0.
 #include "data/base/json_input.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <nlohmann/json.hpp>
 
@@ -119,6 +122,20 @@ TEST(JsonLineReader, SaysWhyAFileCannotBeRead) {
   EXPECT_THAT(ErrorText([&] { JsonLineReader(folder.path() / "none"); }),
               HasSubstr("none: no such file or directory"));
   EXPECT_THAT(ErrorText([&] { JsonLineReader(folder.path()); }), HasSubstr("is a folder"));
+}
+
+// A pipe may be filled only after its reader is there.
+TEST(JsonLineReader, ReadsNothingBeforeTheFirstLine) {
+  const testing::TempDir folder;
+  const auto pipe = folder.path() / "pipe";
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const int kept = ::open(pipe.c_str(), O_RDWR);
+  JsonLineReader lines(pipe);  // would wait here for ever
+  ASSERT_EQ(::write(kept, "{\"a\": 1}\n", 9), 9);
+  nlohmann::json object;
+  EXPECT_TRUE(lines.Next(object));
+  EXPECT_EQ(object["a"], 1);
+  ::close(kept);
 }
 
 TEST(JsonLineReader, AnEndlessLineEnds) {

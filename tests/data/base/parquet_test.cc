@@ -8,8 +8,10 @@
 
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "data/base/file_sink.h"
@@ -174,6 +176,18 @@ TEST_F(Parquet, WhatIsMissingIsNamedWithItsRemedy) {
               HasSubstr("program was killed by signal 9 over this file"));
   EXPECT_THAT(error(Program("echo oops >&2; exit 7\n")),
               HasSubstr("program ended with code 7 over this file: oops"));
+}
+
+TEST_F(Parquet, MustBeAFileByItself) {
+  const auto file = folder_.Write("f.parquet", "PAR1");
+  ASSERT_EQ(testing::RunCommand("gzip -k " + file.string()).code, 0);
+  EXPECT_THAT(ErrorText([&] { Rows(Path("f.parquet.gz")); }),
+              HasSubstr("f.parquet.gz: is Parquet that is compressed once more; unpack it first"));
+  ASSERT_EQ(::mkfifo(Path("pipe").c_str(), 0600), 0);
+  std::thread writer([&] { std::ofstream(Path("pipe")) << "PAR1"; });
+  EXPECT_THAT(ErrorText([&] { Rows(Path("pipe")); }),
+              HasSubstr("pipe: Parquet is read from its end"));
+  writer.join();
 }
 
 }  // namespace
