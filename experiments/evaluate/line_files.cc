@@ -210,8 +210,9 @@ void ScoreBatch(const model::PhiModel& model, std::span<ScoredLine* const> lines
       dpo::TargetLogProbs(model, builder.Build()).to(at::kCPU, at::kFloat).contiguous();
   const float* next = logprobs.const_data_ptr<float>();
   for (ScoredLine* line : lines) {
-    line->logprobs.assign(next, next + line->item.completion_ids.size());
-    next += line->item.completion_ids.size();
+    // A token that is certain may be rounded to a probability above 1.
+    for (std::size_t i = 0; i < line->item.completion_ids.size(); ++i)
+      line->logprobs.push_back(std::min(*next++, 0.0f));
   }
 }
 

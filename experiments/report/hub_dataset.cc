@@ -124,13 +124,14 @@ std::string HubHead(const std::vector<HubTable>& tables) {
 // Returns the settings of the search without what only its machine knows.
 std::string SettingsOfCard(RunConfig config) {
   if (!config.model.adapter.empty()) config.model.adapter = ModelName(config.model.adapter);
+  if (!config.served.model.empty()) config.served.model = ModelName(config.served.model);
   config.problems.oracle = OracleName(config.problems.oracle);
   return SettingsText(config);
 }
 
 std::string HubCard(const std::vector<HubTable>& tables, const RunConfig& config,
                     const std::string& name) {
-  const std::string model = ModelName(config.model.folder),
+  const std::string model = ModelName(config.ModelName()),
                     problems = DataName(config.problems.file);
   std::string text = HubHead(tables) + fmt::format("\n# {}\n", MarkdownCode(name));
   text += fmt::format(

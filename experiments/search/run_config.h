@@ -22,6 +22,10 @@ struct RunConfig {
   ProblemSettings problems;
   SamplingSettings sampling;
   std::string strategy = "anchored";  // see pts::kStrategyNames
+  // Returns the name of the served model, or else the folder of the model.
+  std::string ModelName() const {
+    return served.urls.empty() ? model.folder.string() : served.model;
+  }
   // `kind`, `max_new_tokens` and `max_oracle_failures` are unused: `strategy`, `sampling` and
   // `problems` stand for them.
   SearchOptions search;

@@ -251,7 +251,7 @@ std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run,
       for (const PivotalToken& token : response.pivotal) {
         data::PivotalEvent event;
         const auto k = static_cast<std::size_t>(token.position);
-        event.model_id = config.model.folder.string();
+        event.model_id = config.ModelName();
         event.item_id = query.id;
         event.query = query.question;
         event.answer = query.answer;
@@ -321,6 +321,8 @@ SteeringSummary ExportSteering(const std::filesystem::path& run,
   const RunConfig config = LoadRunConfig(run);
   const Findings findings = LoadFindings(run, config.search.gap, max_false_share);
   const auto& traces = findings.traces;
+  if (!config.served.urls.empty())
+    Fail("{}: was searched with a served model; hidden states need its weights", run.string());
   const LoadedModel model = LoadModel(config.model);
   data::FileSink sink(output);
   SteeringWriter writer(model.phi(), model.tokenizer(), sink);
