@@ -61,8 +61,9 @@ void RunEval(const EvalFlags& flags) {
     file.emplace(flags.output);
   }
   ConsoleProgress progress;
-  const auto accuracy = experiments::EvaluateFile(flags.model, flags.problems, flags.sampling,
-                                                  flags.eval, progress, file ? &*file : nullptr, flags.served);
+  const auto accuracy =
+      experiments::EvaluateFile(flags.model, flags.problems, flags.sampling, flags.eval, progress,
+                                file ? &*file : nullptr, flags.served);
   PrintResult(SummaryText(accuracy, flags.eval));
   if (file) Save(accuracy, *file);
 }

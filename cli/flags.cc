@@ -141,8 +141,7 @@ void CheckServedFlags(const CLI::App& app) {
   }
   for (const char* name : {"--served-model", "--tokenizer", "--server", "--concurrency",
                            "--request-timeout", "--give-up"})
-    if (given(name))
-      throw CLI::ValidationError(name, "needs --policy, the address of a server");
+    if (given(name)) throw CLI::ValidationError(name, "needs --policy, the address of a server");
   if (!given("--model")) throw CLI::RequiredError("--model (or --policy)");
 }
 

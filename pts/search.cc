@@ -331,8 +331,9 @@ class Meter {
         detail += fmt::format(", {} requests, {} tokens sent", WithCommas(now.requests),
                               WithCommas(sent));
         if (now.reused_tokens > 0)
-          detail += fmt::format(" ({:.0f}% cached)", 100.0 * static_cast<double>(now.reused_tokens) /
-                                                         static_cast<double>(sent));
+          detail +=
+              fmt::format(" ({:.0f}% cached)", 100.0 * static_cast<double>(now.reused_tokens) /
+                                                   static_cast<double>(sent));
         if (now.failed_requests > 0)
           detail += fmt::format(", {} sent again", WithCommas(now.failed_requests));
       }

@@ -36,6 +36,11 @@ constexpr auto kKinds = data::MakeNameTable<Step::Kind>("step", {{Step::Kind::kS
 // Return the settings as text, without the paths of a model, which has a key of its own.
 std::string TextOf(RunConfig run) {
   run.model.adapter.clear();
+  // How servers are asked changes nothing.
+  const ServedSettings usual;
+  run.served.concurrency = usual.concurrency;
+  run.served.timeout = usual.timeout;
+  run.served.give_up = usual.give_up;
   return SettingsText(run);
 }
 std::string TextOf(TrainSettings train) {

@@ -164,13 +164,14 @@ Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problem
       verdicts.emplace_back(static_cast<std::size_t>(request.count));
     std::vector<int32_t> refusals(requests.size());
     pts::JudgePool pool(counting, kJudgeThreads);
-    model.policy().Sample(requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
-      if (is_refusal(ended.tokens)) {
-        ++refusals[i];
-      } else {
-        pool.Submit(group[i / 2], ended.tokens, verdicts[i][static_cast<std::size_t>(rollout)]);
-      }
-    });
+    model.policy().Sample(
+        requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
+          if (is_refusal(ended.tokens)) {
+            ++refusals[i];
+          } else {
+            pool.Submit(group[i / 2], ended.tokens, verdicts[i][static_cast<std::size_t>(rollout)]);
+          }
+        });
     pool.Wait(progress);
     for (std::size_t i = 0; i < group.size(); ++i) {
       const auto right = std::ranges::count(verdicts[2 * i], pts::Verdict::kRight);

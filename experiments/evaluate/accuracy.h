@@ -82,8 +82,8 @@ Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problem
 
 // Loads the model (or connects to the servers of `served`, if it has addresses), the problems and
 // their oracle, then evaluates; `problems` say how often the oracle may fail. Throws Error before
-// the model is loaded if the oracle cannot read an answer. Keeps the room of SaveScores() in `scores`, if it is
-// given, before it begins.
+// the model is loaded if the oracle cannot read an answer. Keeps the room of SaveScores() in
+// `scores`, if it is given, before it begins.
 Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problems,
                       const SamplingSettings& sampling, const EvalOptions& options,
                       Progress& progress, data::FileSink* scores = nullptr,

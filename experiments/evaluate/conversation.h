@@ -19,8 +19,8 @@ struct ConversationIo {
   std::function<bool(std::string& line)> read = {};
 };
 
-// The model is served if `served` has addresses. Prints the model's answer to `question`, then a line end. Throws Interrupted on a stop request,
-// after the part of the answer that there is.
+// The model is served if `served` has addresses. Prints the model's answer to `question`, then a
+// line end. Throws Interrupted on a stop request, after the part of the answer that there is.
 void AnswerQuestion(const ModelSettings& model, const ServedSettings& served,
                     const SamplingSettings& sampling, const std::string& question,
                     const ConversationIo& io, const Progress& progress);

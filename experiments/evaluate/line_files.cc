@@ -237,8 +237,7 @@ void ScoreWindow(const model::PhiModel& model, std::vector<ScoredLine>& window,
 // time. check(line, where) throws Error for a line that cannot be scored.
 template <typename Check, typename Score>
 ScoreSummary ScoreLines(const ScoreSettings& settings, int64_t total, Progress& progress,
-                        const data::TextCoding& encoding, const Check& check,
-                        const Score& score) {
+                        const data::TextCoding& encoding, const Check& check, const Score& score) {
   const auto read = [&](json object, const std::string& where) {
     ScoredLine line{std::move(object), {}, {}};
     line.item = data::ReadPromptCompletion(line.object, encoding, where);

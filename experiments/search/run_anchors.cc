@@ -345,8 +345,7 @@ AnchorSummary ExportAnchors(const AnchorSettings& settings, Progress& progress) 
         "search its problems",
         settings.run.string());
   Categories categories(settings, config.problems.oracle_options);
-  const EventContext context = {*tokenizer, config.ModelName(), EventTimestamp(),
-                                config.search.gap,
+  const EventContext context = {*tokenizer, config.ModelName(), EventTimestamp(), config.search.gap,
                                 pts::NormalQuantile(0.5 + config.search.confidence / 2)};
   data::FileSink sink(settings.output);
   AnchorSummary summary;

@@ -324,24 +324,13 @@ std::unique_ptr<data::RunLock> AwaitRun(const fs::path& run, const SearchTeam& t
 // Returns the settings by "section.key" that merged runs must share: all but the shard, paths, the
 // device and settings of speed.
 std::unordered_map<std::string, std::string> CommonSettings(const fs::path& run) {
-  static const std::set<std::string> kMayDiffer = {"problems.shard",
-                                                   "problems.file",
-                                                   "model.folder",
-                                                   "model.device",
-                                                   "sampling.batch",
-                                                   "sampling.kv_memory",
-                                                   "search.group",
-                                                   "search.judge_threads",
-                                                   "problems.max_oracle_failures",
-                                                   "search.budget_tokens",
-                                                   "search.budget_seconds",
-                                                   "search.pairs",
-                                                   "served.policy",
-                                                   "served.concurrency",
-                                                   "served.timeout",
-                                                   "served.give_up",
-                                                   "served.version",
-                                                   "launch.id"};
+  static const std::set<std::string> kMayDiffer = {
+      "problems.shard",       "problems.file",         "model.folder",
+      "model.device",         "sampling.batch",        "sampling.kv_memory",
+      "search.group",         "search.judge_threads",  "problems.max_oracle_failures",
+      "search.budget_tokens", "search.budget_seconds", "search.pairs",
+      "served.policy",        "served.concurrency",    "served.timeout",
+      "served.give_up",       "served.version",        "launch.id"};
   std::unordered_map<std::string, std::string> settings;
   for (const auto& [section, key, value] : SettingsFile(run / "run.toml", "pivotal search").All()) {
     const std::string name = section.empty() ? key : section + "." + key;

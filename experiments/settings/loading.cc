@@ -195,8 +195,7 @@ void RolloutModel::MakeEngine(const SamplingSettings& sampling, const OnToken& o
   SamplingSettings own = sampling;
   if (on_token) own.batch = 1;
   model::EngineOptions options = EngineOptionsOf(own, *loaded_);
-  if (on_token)
-    options.on_token = [on_token](int32_t, int32_t, TokenId token) { on_token(token); };
+  if (on_token) options.on_token = [on_token](int32_t, int32_t, TokenId token) { on_token(token); };
   batch_ = options.batch;
   policy_ = std::make_unique<model::RolloutEngine>(loaded_->phi(), std::move(options));
 }

@@ -89,9 +89,9 @@ struct RolloutCounters {
   int64_t discarded_tokens = 0;
   int64_t requests = 0;         // sent to servers (pivotal/served.h)
   int64_t failed_requests = 0;  // of them, those that were sent again
-  double seconds = 0;            // wall time inside Sample
-  double prefill_seconds = 0;    // part of `seconds` spent on prefixes
-  double decode_seconds = 0;     // part of `seconds` spent on decoding and sampling
+  double seconds = 0;           // wall time inside Sample
+  double prefill_seconds = 0;   // part of `seconds` spent on prefixes
+  double decode_seconds = 0;    // part of `seconds` spent on decoding and sampling
   PassTimes times;
 };
 

@@ -52,6 +52,48 @@ TEST(RunConfig, RoundTrips) {
   EXPECT_EQ(read.search.samples, 64);
 }
 
+TEST(RunConfig, KeepsServersAndWhatTheySaid) {
+  const testing::TempDir folder;
+  RunConfig config;
+  config.model.folder = "/tokenizers/llama";
+  config.problems.file = "/problems.jsonl";
+  config.served = {.urls = {"http://a:1/v1", "https://b/v1"}, .model = "m", .server = "vllm"};
+  config.served.concurrency = 9;
+  RunStart start;
+  start.served.version = "0.32.0";
+  start.served.logprobs = ServedLogprobs::kPolicy;
+  start.served.seeds = true;
+  SaveRunConfig(config, start, folder.path());
+  RunStart found;
+  const RunConfig read = LoadRunConfig(folder.path(), found);
+  EXPECT_EQ(read.served.urls, config.served.urls);
+  EXPECT_EQ(read.served.model, "m");
+  EXPECT_EQ(read.served.concurrency, 9);
+  EXPECT_EQ(found.served.version, "0.32.0");
+  EXPECT_EQ(found.served.logprobs, ServedLogprobs::kPolicy);
+  EXPECT_TRUE(found.served.seeds);
+  EXPECT_EQ(read.ModelName(), "m");
+  // Where servers are does not change what is searched; what they serve does.
+  RunConfig moved = config, other = config;
+  moved.served.urls = {"http://c:1/v1"};
+  other.served.model = "n";
+  EXPECT_EQ(SettingsText(moved), SettingsText(config));
+  EXPECT_NE(SettingsText(other), SettingsText(config));
+}
+
+TEST(RunConfig, ARecipeMayNameServers) {
+  const testing::TempDir folder;
+  RunConfig config;
+  const auto apply = [&](const char* text) {
+    ApplySettings(SettingsFile(folder.Write("recipe.toml", text), "a test"), config);
+  };
+  apply("[served]\npolicy = [\"http://a:1/v1\"]\nmodel = \"m\"\nconcurrency = 3\n");
+  EXPECT_EQ(config.served.urls, std::vector<std::string>{"http://a:1/v1"});
+  EXPECT_EQ(config.served.concurrency, 3);
+  EXPECT_THAT(testing::ErrorText([&] { apply("[served]\npolicy = 7\n"); }),
+              ::testing::HasSubstr("served.policy"));
+}
+
 // In a recipe, a data set brings its oracle and keys; what else the recipe says wins.
 TEST(RunConfig, ADataSetStandsForSettingsThatAreNotThere) {
   RunConfig config;

@@ -122,12 +122,12 @@ TEST_P(ServedParity, ASearchFindsWhatTheBuiltInEngineMeasures) {
         const double slack = 3 * std::hypot(before_error, after_error);
         ++found;
         missed += after - before < token.low - slack || after - before > token.high + slack;
-        const auto estimate = std::ranges::find(response.estimates, token.position - 1,
-                                                &PrefixEstimate::position);
+        const auto estimate =
+            std::ranges::find(response.estimates, token.position - 1, &PrefixEstimate::position);
         if (estimate == response.estimates.end()) continue;
         ++estimates;
-        off += before < estimate->low - 3 * before_error ||
-               before > estimate->high + 3 * before_error;
+        off +=
+            before < estimate->low - 3 * before_error || before > estimate->high + 3 * before_error;
       }
     }
   }
