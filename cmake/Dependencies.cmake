@@ -2,13 +2,6 @@
 set(pivotal_how REQUIRED)
 include(Need)
 include(SearchDependencies)
-if(PIVOTAL_STATIC_HDF5)
-  find_library(PIVOTAL_HDF5_ARCHIVE NAMES libhdf5.a HINTS ${HDF5_LIBRARY_DIRS} REQUIRED)
-  find_library(PIVOTAL_SZIP_ARCHIVE NAMES libsz.a REQUIRED)
-  find_library(PIVOTAL_AEC_ARCHIVE NAMES libaec.a REQUIRED)
-  set_target_properties(PkgConfig::HDF5 PROPERTIES INTERFACE_LINK_OPTIONS "" INTERFACE_LINK_LIBRARIES
-    "${PIVOTAL_HDF5_ARCHIVE};${PIVOTAL_SZIP_ARCHIVE};${PIVOTAL_AEC_ARCHIVE};PkgConfig::ZLIB;${CMAKE_DL_LIBS};m")
-endif()
 # Headers alone, which an install does not need.
 pivotal_need(nlohmann_json)
 pivotal_need(Boost 1.74)  # Boost.Multiprecision, Boost.CRC
