@@ -5,6 +5,7 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
+#include <zstd_errors.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -142,6 +143,11 @@ class ZstandardSource : public UnpackedSource {
         in_ = {input.data(), input.size(), 0};
       }
       const std::size_t left = ::ZSTD_decompressStream(stream_.get(), &out, &in_);
+      if (::ZSTD_getErrorCode(left) == ZSTD_error_frameParameter_windowTooLarge)
+        Fail(
+            "{}: is compressed with a window of more than 128 MiB: unpack it, or compress it "
+            "again without --long",
+            path_);
       if (::ZSTD_isError(left))
         FailDamaged(fmt::format("is damaged ({})", ::ZSTD_getErrorName(left)));
       in_frame_ = left > 0;

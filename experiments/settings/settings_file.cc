@@ -32,9 +32,18 @@ std::string NumberText(double value) {
 // Returns a value as TOML.
 std::string ValueText(const toml::node& value) {
   if (const auto* number = value.as_floating_point()) return NumberText(number->get());
-  std::ostringstream text;
-  text << toml::node_view(value);
-  return text.str();
+  const auto text_with = [&](toml::format_flags flags) {
+    std::ostringstream text;
+    text << toml::toml_formatter(value, flags);
+    return text.str();
+  };
+  using Flags = toml::format_flags;
+  const Flags usual = toml::toml_formatter::default_flags;
+  std::string text = text_with(usual);
+  // TOML drops a line end that follows three quotes, so texts with line ends are escaped.
+  if (text.find('\n') != std::string::npos)
+    text = text_with(usual & ~(Flags::allow_multi_line_strings | Flags::allow_literal_strings));
+  return text;
 }
 
 // Returns a key as TOML, in quotes if it needs them.

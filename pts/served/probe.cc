@@ -87,6 +87,11 @@ class Prober {
         facts_.max_positions = CountAt(model, "max_model_len");
       }
     }
+    if (names.empty() && settings.server == "auto")
+      Fail(
+          "{}: no model server that is known answers there: nothing comes from /v1/models; write "
+          "the address as http://HOST:PORT/v1, or say by --server what it is",
+          pool_.url(address_));
     facts_.server = settings.server != "auto" ? settings.server
                     : owner == "vllm"         ? "vllm"
                     : owner == "sglang"       ? "sglang"
@@ -98,8 +103,7 @@ class Prober {
       Fail("{}: name the model with --served-model{}", pool_.url(address_),
            names.empty() ? "; the server lists none"
                          : fmt::format(": it serves {}", fmt::join(names, ", ")));
-    if (!names.empty() && std::ranges::find(names, facts_.model) == names.end() &&
-        facts_.server != "llama.cpp")
+    if (!names.empty() && std::ranges::find(names, facts_.model) == names.end())
       Fail("{}: serves no model {}, but {}", pool_.url(address_), facts_.model,
            fmt::join(names, ", "));
     if (facts_.server == "vllm") {
@@ -145,18 +149,16 @@ class Prober {
            plain_.size(), dialect.LongestTop());
     const SamplingParams odd = {.temperature = 2, .top_k = 2};
     const auto top = Complete(dialect, Call(odd, dialect.LongestTop())).completions[0].top;
-    const double before = plain_[0].second - plain_[1].second;
-    const double after = top.size() > 1 ? top[0].second - top[1].second : 0;
-    double sum = 0;
-    for (const auto& [token, logprob] : top) sum += std::exp(logprob);
-    const bool tempered = std::abs(after - before / 2) < std::abs(after - before);
-    facts_.logprobs = top.size() == 2 && tempered && std::abs(sum - 1) < 1e-2
-                          ? ServedLogprobs::kPolicy
-                      : tempered ? ServedLogprobs::kTempered
-                                 : ServedLogprobs::kRaw;
-    // Too alike to tell by their halved difference.
-    if (before < kClose && facts_.logprobs == ServedLogprobs::kTempered)
-      facts_.logprobs = ServedLogprobs::kRaw;
+    double sum = 0, change = 0;  // the largest of a log-probability
+    for (const auto& [token, logprob] : top) {
+      sum += std::exp(logprob);
+      const auto found = std::ranges::find(plain_, token, &RatedToken::first);
+      if (found != plain_.end())
+        change = std::max(change, double{std::abs(found->second - logprob)});
+    }
+    facts_.logprobs = top.size() == 2 && std::abs(sum - 1) < 1e-2 ? ServedLogprobs::kPolicy
+                      : change > kClose                           ? ServedLogprobs::kTempered
+                                                                  : ServedLogprobs::kRaw;
   }
 
   // Forces tokens that are seldom drawn, and looks at their log-probabilities.

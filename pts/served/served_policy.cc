@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "data/base/error.h"
+#include "data/base/json_input.h"
 #include "kernels/philox.h"
 #include "kernels/sample_row.h"
 #include "pivotal/served.h"
@@ -62,6 +63,23 @@ struct Exclusion {
   double left = 1;              // probability of all tokens but the banned ones
   // The whole distribution without the excluded tokens, where it is known: then the draw is ours.
   std::vector<RatedToken> choices;
+};
+
+// Adds the time that it lives to the counters.
+class SecondsGuard {
+ public:
+  explicit SecondsGuard(RolloutCounters& counters) : counters_(counters) {}
+  ~SecondsGuard() {
+    const double seconds = std::chrono::duration<double>(Clock::now() - start_).count();
+    counters_.seconds += seconds;
+    counters_.decode_seconds += seconds;
+  }
+  SecondsGuard(const SecondsGuard&) = delete;
+  SecondsGuard& operator=(const SecondsGuard&) = delete;
+
+ private:
+  RolloutCounters& counters_;
+  Clock::time_point start_ = Clock::now();
 };
 
 class ServedModel : public ServedPolicy {
@@ -190,7 +208,8 @@ void ServedModel::Check(const RolloutRequest& request) const {
 std::vector<std::vector<Rollout>> ServedModel::Sample(std::span<const RolloutRequest> requests,
                                                       const Progress& progress,
                                                       const RolloutSink& finished) {
-  const auto start = Clock::now();
+  // Time counts even where the call is broken off.
+  const SecondsGuard timed(counters_);
   requests_ = requests;
   finished_ = &finished;
   results_.clear();
@@ -203,9 +222,6 @@ std::vector<std::vector<Rollout>> ServedModel::Sample(std::span<const RolloutReq
   }
   for (std::size_t r = 0; r < requests.size(); ++r) Begin(r);
   pool_.Run([&](int64_t id, const json& answer) { Take(id, answer); }, progress);
-  const double seconds = std::chrono::duration<double>(Clock::now() - start).count();
-  counters_.seconds += seconds;
-  counters_.decode_seconds += seconds;
   return std::move(results_);
 }
 
@@ -606,15 +622,30 @@ std::vector<std::vector<TokenScore>> ServedModel::ScoreAll(std::span<const Score
 }  // namespace pivotal::pts
 
 namespace pivotal {
+namespace {
+
+// Returns true unless the address names a port that is none. `host`: where its host begins.
+bool HasPort(const std::string& url, std::size_t host) {
+  const std::string authority = url.substr(host, url.find('/', host) - host);
+  const auto colon = authority.rfind(':');
+  if (colon == std::string::npos || authority.ends_with(']')) return true;
+  const std::string port = authority.substr(colon + 1);
+  return !port.empty() && port.size() <= 5 &&
+         port.find_first_not_of("0123456789") == std::string::npos && std::stoi(port) <= 65535;
+}
+
+}  // namespace
 
 void ServedSettings::Validate() const {
   if (urls.empty()) Fail("a served policy needs an address, such as http://127.0.0.1:8000/v1");
   for (const std::string& url : urls) {
     const bool http = url.starts_with("http://") || url.starts_with("https://");
     const auto host = url.find("://") + 3;
-    if (!http || host >= url.size() || url[host] == '/' ||
+    const bool is_path = url.ends_with("/completions") || url.ends_with("/models");
+    if (!http || host >= url.size() || url[host] == '/' || is_path || !HasPort(url, host) ||
         url.find_first_of(" \t\r\n?#") != std::string::npos)
-      Fail("\"{}\" is no address of a server: it is written like http://127.0.0.1:8000/v1", url);
+      Fail("{} is no address of a server: it is written like http://127.0.0.1:8000/v1",
+           data::Quoted(url));
     if (url.find('@') != std::string::npos)
       Fail(
           "an address of a server holds a name or a key, which would be written into files; put "

@@ -177,7 +177,8 @@ void ServerPool::Take(const HttpAnswer& answer, const ReadAnswer& read) {
   try {
     parsed = data::ParseJsonObject(answer.body, "the answer");
   } catch (const Error& error) {
-    return fails(error.what(), /*counts=*/true);
+    return fails(fmt::format("{}; is a model server at this address?", error.what()),
+                 /*counts=*/true);
   }
   // `read` may submit requests, so that the request must be gone before, and be put back if the
   // answer is bad.
@@ -216,6 +217,8 @@ void ServerPool::Refuse(const Open& open, const HttpAnswer& answer) const {
   if (answer.status == 401 || answer.status == 403)
     Fail("{}: status {}: {}; put the key into the environment variable PIVOTAL_API_KEY", what,
          answer.status, MessageOf(answer.body));
+  if (answer.status >= 300 && answer.status < 400)
+    Fail("{}: status {}: leads elsewhere; give the address where it leads", what, answer.status);
   Fail("{}: status {}: {}", what, answer.status, MessageOf(answer.body));
 }
 

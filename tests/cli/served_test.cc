@@ -139,6 +139,12 @@ TEST_F(ServedCommands, ARunGoesOnWithTheServersThatItBeganWith) {
   EXPECT_THAT(Pivotal(resume + " --policy " + named->address()).output,
               HasSubstr("serves no model known, but other"));
   EXPECT_THAT(Pivotal(resume + " --server vllm").output, HasSubstr("--resume"));
+  // llama.cpp's server answers whatever model a request names.
+  const auto llama = Serve("llama.cpp"), another = Serve("llama.cpp --model another");
+  ASSERT_EQ(Pivotal(Search(*llama) + Path("llama") + " --limit 2").code, 0);
+  EXPECT_THAT(
+      Pivotal("search --resume " + Path("llama") + " --policy " + another->address()).output,
+      HasSubstr("serves no model known, but another"));
 }
 
 TEST_F(ServedCommands, TheKeyIsNowhere) {

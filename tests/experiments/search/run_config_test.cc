@@ -81,6 +81,20 @@ TEST(RunConfig, KeepsServersAndWhatTheySaid) {
   EXPECT_NE(SettingsText(other), SettingsText(config));
 }
 
+// TOML drops a line end that follows three quotes.
+TEST(RunConfig, KeepsTextsThatBeginWithALineEnd) {
+  const testing::TempDir folder;
+  RunConfig config;
+  config.model.folder = "/models/phi";
+  config.problems.file = "/problems.jsonl";
+  config.sampling.stop = {"\n", "\n\n", "\nQ:", "a\r\nb", "'", "\"\"\"\n", "\\n", "\t"};
+  config.model.system = "\nBe brief.\n";
+  SaveRunConfig(config, {}, folder.path());
+  const RunConfig read = LoadRunConfig(folder.path());
+  EXPECT_EQ(read.sampling.stop, config.sampling.stop);
+  EXPECT_EQ(read.model.system, config.model.system);
+}
+
 TEST(RunConfig, ARecipeMayNameServers) {
   const testing::TempDir folder;
   RunConfig config;

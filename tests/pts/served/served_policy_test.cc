@@ -277,8 +277,8 @@ TEST(ServedPolicy, SaysWhatIsWrongWithAddressesAndNames) {
   ::unsetenv("PIVOTAL_API_KEY");
   settings = {};
   EXPECT_THAT(error(settings), HasSubstr("needs an address"));
-  for (const char* bad :
-       {"localhost:8000", "http://", "ftp://x/v1", "http://a b/v1", "http:///v1"}) {
+  for (const char* bad : {"localhost:8000", "http://", "ftp://x/v1", "http://a b/v1", "http:///v1",
+                          "http://a:99999/v1", "http://a:/v1", "http://a/v1/completions"}) {
     settings.urls = {bad};
     EXPECT_THAT(error(settings), HasSubstr("is no address")) << bad;
   }
