@@ -46,11 +46,6 @@ std::string NeedString(const json& object, const char* key) {
   return value.get<std::string>();
 }
 
-int64_t OptionalCount(const json& object, const char* key) {
-  if (!object.is_object() || !object.contains(key) || !object[key].is_number_integer()) return 0;
-  return std::max<int64_t>(0, object[key].get<int64_t>());
-}
-
 float ReadLogprob(const json& value) {
   if (!value.is_number()) Bad("a log-probability in the answer is no number");
   const double logprob = value.get<double>();
@@ -94,6 +89,11 @@ TokenScore ScoreOf(float logprob, TokenId token, const std::vector<RatedToken>& 
     score.runner_up_logprob = rate;
   }
   return score;
+}
+
+int64_t OptionalCount(const json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key) || !object[key].is_number_integer()) return 0;
+  return std::max<int64_t>(0, object[key].get<int64_t>());
 }
 
 int Dialect::SeedBits() const { return kind_ == ServerKind::kVllm ? 62 : 31; }

@@ -116,6 +116,9 @@ class Dialect {
   int32_t vocabulary_;
 };
 
+// Returns object[key] where that is a whole number above 0; else 0.
+int64_t OptionalCount(const nlohmann::json& object, const char* key);
+
 // Returns how `token` stands among the others of its place, which `others` lists.
 TokenScore ScoreOf(float logprob, TokenId token, const std::vector<RatedToken>& others);
 

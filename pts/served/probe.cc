@@ -27,12 +27,6 @@ std::string TextAt(const json& object, const char* key) {
              : "";
 }
 
-int64_t CountAt(const json& object, const char* key) {
-  return object.is_object() && object.contains(key) && object[key].is_number_integer()
-             ? std::max<int64_t>(0, object[key].get<int64_t>())
-             : 0;
-}
-
 // Asks one server.
 class Prober {
  public:
@@ -84,7 +78,7 @@ class Prober {
         names.push_back(TextAt(model, "id"));
         if (!settings.model.empty() && names.back() != settings.model) continue;
         owner = TextAt(model, "owned_by");
-        facts_.max_positions = CountAt(model, "max_model_len");
+        facts_.max_positions = OptionalCount(model, "max_model_len");
       }
     }
     if (names.empty() && settings.server == "auto")
@@ -114,7 +108,7 @@ class Prober {
       const json props = Get("/props");
       facts_.version = TextAt(props, "build_info");
       if (props.is_object() && props.contains("default_generation_settings"))
-        facts_.max_positions = CountAt(props["default_generation_settings"], "n_ctx");
+        facts_.max_positions = OptionalCount(props["default_generation_settings"], "n_ctx");
     }
   }
 

@@ -61,9 +61,14 @@ struct Held {
 struct Exclusion {
   std::vector<TokenId> banned;  // by a bias; excluded tokens that are not are drawn again
   double left = 1;              // probability of all tokens but the banned ones
-  // The whole distribution without the excluded tokens, where it is known: then the draw is ours.
-  std::vector<RatedToken> choices;
 };
+
+// Returns the probability of all tokens of a list.
+double MassOf(const std::vector<RatedToken>& tokens) {
+  double mass = 0;
+  for (const auto& [token, logprob] : tokens) mass += std::exp(logprob);
+  return mass;
+}
 
 // Adds the time that it lives to the counters.
 class SecondsGuard {
@@ -91,8 +96,7 @@ class ServedModel : public ServedPolicy {
         facts_(Probe(pool_, settings, tokenizer, options_.sampling, progress)),
         dialect_(kServerNames.Parse(facts_.server), facts_.model, tokenizer.VocabSize()),
         tokenizer_(tokenizer),
-        ends_(options_.end_tokens.begin(), options_.end_tokens.end()),
-        settings_(settings) {
+        ends_(options_.end_tokens.begin(), options_.end_tokens.end()) {
     if (tokenizer.eos() >= 0) ends_.insert(tokenizer.eos());
   }
 
@@ -172,7 +176,6 @@ class ServedModel : public ServedPolicy {
   Dialect dialect_;
   const Tokenizer& tokenizer_;
   std::set<TokenId> ends_;
-  ServedSettings settings_;
   RolloutCounters counters_;
 
   // State of one call of Sample().
@@ -275,8 +278,9 @@ void ServedModel::TakeList(const Work& work, const CompletionAnswer& answer) {
   }
   Exclusion& exclusion = exclusions_[work.request];
   counters_.discarded_tokens += 1;
-  exclusion.choices = KnownChoices(request, top);
-  if (exclusion.choices.empty() && facts_.bias_bans && !Cuts(SamplingOf(request))) {
+  // Where the distribution is known whole, the draw is ours.
+  const auto choices = KnownChoices(request, top);
+  if (choices.empty() && facts_.bias_bans && !Cuts(SamplingOf(request))) {
     // What is banned must be known, so that log-probabilities after the bias can be put right. An
     // excluded token that is not among the most probable ones is seldom drawn, and drawn again.
     double banned = 0, others = 0;
@@ -287,10 +291,10 @@ void ServedModel::TakeList(const Work& work, const CompletionAnswer& answer) {
     }
     exclusion.left = std::max({1 - banned, others, 1e-30});
   }
-  if (exclusion.choices.empty()) return BeginFirst(work.request, 0, request.count, 0);
+  if (choices.empty()) return BeginFirst(work.request, 0, request.count, 0);
   for (int32_t i = 0; i < request.count; ++i) {
     const auto [token, logprob] =
-        Draw(request, request.first_rollout + static_cast<uint32_t>(i), exclusion.choices);
+        Draw(request, request.first_rollout + static_cast<uint32_t>(i), choices);
     const bool last = request.max_new_tokens == 1;
     Completion completion{{token}, {logprob}, CompletionEnd::kStopText, {}};
     if (ends_.contains(token))
@@ -304,9 +308,7 @@ void ServedModel::TakeList(const Work& work, const CompletionAnswer& answer) {
 std::vector<RatedToken> ServedModel::KnownChoices(const RolloutRequest& request,
                                                   const std::vector<RatedToken>& top) const {
   if (!Cuts(SamplingOf(request)) || std::ssize(top) >= dialect_.LongestTop()) return {};
-  double sum = 0;
-  for (const auto& [token, logprob] : top) sum += std::exp(logprob);
-  if (std::abs(sum - 1) > 1e-3) return {};  // the server lists fewer than it was asked for
+  if (std::abs(MassOf(top) - 1) > 1e-3) return {};  // the server lists fewer than it was asked for
   std::vector<RatedToken> choices;
   for (const RatedToken& choice : top) {
     if (std::ranges::find(request.excluded, choice.first) != request.excluded.end()) continue;
@@ -322,9 +324,7 @@ std::vector<RatedToken> ServedModel::KnownChoices(const RolloutRequest& request,
 
 RatedToken ServedModel::Draw(const RolloutRequest& request, uint32_t rollout,
                              const std::vector<RatedToken>& choices) const {
-  double sum = 0;
-  for (const auto& [token, logprob] : choices) sum += std::exp(logprob);
-  double at = sum * kernels::Uniform(options_.seed, request.stream, rollout, 0);
+  double at = MassOf(choices) * kernels::Uniform(options_.seed, request.stream, rollout, 0);
   for (const RatedToken& choice : choices) {
     at -= std::exp(choice.second);
     if (at < 0) return choice;
@@ -476,11 +476,7 @@ std::optional<float> ServedModel::RateIn(const std::vector<RatedToken>& top, Tok
   const auto found = std::ranges::find(top, token, &RatedToken::first);
   if (found == top.end()) return std::nullopt;
   if (IsPlain(sampling)) return found->second;
-  if (std::ssize(top) < tokenizer_.VocabSize()) {
-    double sum = 0;
-    for (const auto& [other, logprob] : top) sum += std::exp(logprob);
-    if (sum < 1 - 1e-4) return std::nullopt;
-  }
+  if (std::ssize(top) < tokenizer_.VocabSize() && MassOf(top) < 1 - 1e-4) return std::nullopt;
   std::vector<float> logits(static_cast<std::size_t>(tokenizer_.VocabSize()),
                             -std::numeric_limits<float>::infinity());
   for (const auto& [other, logprob] : top) logits[static_cast<std::size_t>(other)] = logprob;
