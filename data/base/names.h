@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/base/error.h"
+#include "data/base/text.h"
 
 namespace pivotal::data {
 
@@ -40,10 +41,12 @@ struct NameTable {
     return std::nullopt;
   }
 
-  // Throws Error that lists the names: strategy "x" is unknown: take one of anchored, none.
+  // Throws Error that lists the names, and the nearest: strategy "non" is unknown: take one of
+  // anchored, none; did you mean none?
   E Parse(std::string_view name) const {
     if (const auto value = Find(name)) return *value;
-    Fail("{} \"{}\" is unknown: take one of {}", what, name, fmt::join(Names(), ", "));
+    Fail("{} \"{}\" is unknown: take one of {}{}", what, name, fmt::join(Names(), ", "),
+         DidYouMean(name, Names()));
   }
 
   // All names, in the order of the table.

@@ -93,6 +93,51 @@ std::string Visible(std::string_view text, std::string_view keep) {
   return visible;
 }
 
+namespace {
+
+// Returns the number of letters to add, leave out, change, or exchange with their neighbour, that
+// make `b` of `a` (optimal string alignment), without case.
+std::size_t Edits(std::string_view a, std::string_view b) {
+  const auto same = [](char x, char y) { return Lower(x) == Lower(y); };
+  const std::size_t width = b.size() + 1;
+  std::vector<std::size_t> cost((a.size() + 1) * width);
+  for (std::size_t i = 0; i <= a.size(); ++i) {
+    for (std::size_t j = 0; j <= b.size(); ++j) {
+      std::size_t& least = cost[i * width + j];
+      if (i == 0 || j == 0) {
+        least = i + j;
+        continue;
+      }
+      const std::size_t change = same(a[i - 1], b[j - 1]) ? 0 : 1;
+      least = std::min({cost[(i - 1) * width + j] + 1, cost[i * width + j - 1] + 1,
+                        cost[(i - 1) * width + j - 1] + change});
+      if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]))
+        least = std::min(least, cost[(i - 2) * width + j - 2] + 1);
+    }
+  }
+  return cost.back();
+}
+
+}  // namespace
+
+std::string Nearest(std::string_view word, const std::vector<std::string>& names) {
+  std::string best;
+  std::size_t fewest = std::max<std::size_t>(1, word.size() / 3) + 1;
+  for (const std::string& name : names) {
+    const bool begins = word.size() > 1 && name.starts_with(word);
+    const std::size_t edits = begins ? 1 : Edits(word, name);
+    if (edits >= fewest || edits >= name.size()) continue;
+    best = name;
+    fewest = edits;
+  }
+  return best;
+}
+
+std::string DidYouMean(std::string_view word, const std::vector<std::string>& names) {
+  const std::string nearest = Nearest(word, names);
+  return nearest.empty() ? "" : "; did you mean " + nearest + "?";
+}
+
 std::optional<std::string_view> FinalResponse(std::string_view response) {
   if (const auto end = response.rfind(kThinkEnd); end != std::string_view::npos)
     response.remove_prefix(end + kThinkEnd.size());

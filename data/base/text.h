@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace pivotal::data {
 
@@ -30,6 +31,13 @@ void ReplaceAll(std::string& text, std::string_view pattern, std::string_view co
 // those without a picture, marks of the writing direction, and bytes that are no UTF-8 become
 // U+FFFD. Characters in `keep` stay.
 std::string Visible(std::string_view text, std::string_view keep = "\n");
+
+// Returns the one of `names` that somebody who typed `word` probably meant: the fewest letters must
+// be added, left out, changed or exchanged with their neighbour, at most one in three; or it begins
+// with `word`. Returns "" if there is none. Letters are compared without case.
+std::string Nearest(std::string_view word, const std::vector<std::string>& names);
+// Returns "; did you mean NAME?" with the nearest name, or "".
+std::string DidYouMean(std::string_view word, const std::vector<std::string>& names);
 
 // Reasoning models write their reasoning between these marks and then respond.
 inline constexpr std::string_view kThinkBegin = "<think>", kThinkEnd = "</think>";

@@ -184,7 +184,8 @@ const Dataset* FindDataset(std::string_view name) {
 
 const Dataset& DatasetNamed(std::string_view name) {
   if (const Dataset* set = FindDataset(name)) return *set;
-  Fail("data set {} is unknown: take one of {}", Quoted(name), fmt::join(DatasetNames(), ", "));
+  Fail("data set {} is unknown: take one of {}{}", Quoted(name), fmt::join(DatasetNames(), ", "),
+       data::DidYouMean(name, DatasetNames()));
 }
 
 const Dataset& DatasetOf(const ProblemSetOptions& options, const json& line) {

@@ -13,6 +13,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "data/base/text.h"
 #include "pivotal/version.h"
 
 namespace pivotal::experiments {
@@ -52,6 +53,14 @@ std::string KeyText(std::string_view key) {
       "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-";
   const bool bare = !key.empty() && key.find_first_not_of(kBare) == std::string_view::npos;
   return bare ? std::string(key) : ValueText(toml::value<std::string>(std::string(key)));
+}
+
+// Returns "; did you mean SECTION.KEY?" with the nearest setting that is known, or "".
+std::string NearestSetting(std::string_view section, std::string_view key,
+                           const std::set<std::pair<std::string, std::string>>& known) {
+  std::vector<std::string> names;
+  for (const auto& [other, name] : known) names.push_back(other + "." + name);
+  return data::DidYouMean(fmt::format("{}.{}", section, key), names);
 }
 
 }  // namespace
@@ -117,7 +126,8 @@ void SettingsFile::RequireKnown(const std::set<std::pair<std::string, std::strin
     if (!table.is_table()) Fail("{}: {} must be a table of settings{}", source_, name, remedy);
     for (const auto& [key, value] : *table.as_table())
       if (!known.contains({name, std::string(key.str())}))
-        Fail("{}: there is no setting {}.{}{}", source_, name, key.str(), remedy);
+        Fail("{}: there is no setting {}.{}{}{}", source_, name, key.str(), remedy,
+             NearestSetting(name, key.str(), known));
   }
 }
 

@@ -2,6 +2,7 @@
 #include "pivotal/oracle.h"
 
 #include "data/base/error.h"
+#include "data/base/text.h"
 #include "pts/oracles/code/code_oracle.h"
 #include "pts/oracles/code/command_oracle.h"
 #include "pts/oracles/math/math_oracle.h"
@@ -24,8 +25,10 @@ std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOpti
   if (auto oracle = pts::MakeSimpleOracle(name)) return oracle;
   Fail(
       "oracle \"{}\" is unknown: take numeric, math, last-number, hash, exact, choice, "
-      "regex:PATTERN, code or command:PROGRAM",
-      name);
+      "regex:PATTERN, code or command:PROGRAM{}",
+      name,
+      data::DidYouMean(name, {"numeric", "math", "last-number", "hash", "exact", "choice", "code",
+                              "regex:", "command:"}));
 }
 
 }  // namespace pivotal

@@ -36,6 +36,21 @@ TEST(Visible, ShowsWhatWouldSteerATerminal) {
   EXPECT_EQ(Visible("a\u202eb\u2066c"), "a\ufffdb\ufffdc") << "turns the order of letters";
 }
 
+TEST(Nearest, IsWhatWasProbablyMeant) {
+  const std::vector<std::string> commands = {"search", "show", "score", "pairs", "train", "eval"};
+  EXPECT_EQ(Nearest("serch", commands), "search") << "a letter left out";
+  EXPECT_EQ(Nearest("saerch", commands), "search") << "two letters exchanged";
+  EXPECT_EQ(Nearest("TRAIN", commands), "train");
+  EXPECT_EQ(Nearest("ev", commands), "eval") << "the beginning";
+  EXPECT_EQ(Nearest("shows", commands), "show");
+  EXPECT_EQ(Nearest("quit", commands), "");
+  EXPECT_EQ(Nearest("x", commands), "") << "no name is so short";
+  EXPECT_EQ(Nearest("", commands), "");
+  EXPECT_EQ(Nearest("search", {}), "");
+  EXPECT_EQ(DidYouMean("pars", commands), "; did you mean pairs?");
+  EXPECT_EQ(DidYouMean("quit", commands), "");
+}
+
 TEST(FinalResponse, IsWhatFollowsTheLastEnd) {
   EXPECT_EQ(FinalResponse("7"), "7");
   EXPECT_EQ(FinalResponse("<think>6</think>7"), "7");
