@@ -5,8 +5,11 @@
 #include <memory>
 #include <vector>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
+#include "cli/patient_threads.h"
 #include "data/base/text.h"
 #include "experiments/ablation/ablation.h"
 
@@ -16,7 +19,7 @@ namespace {
 struct AblateFlags {
   std::filesystem::path recipe, output, steps, model;
   std::vector<uint64_t> seeds;
-  bool dry_run = false;
+  bool dry_run = false, json = false;
   int probe = 8;
 };
 
@@ -31,6 +34,7 @@ void RunAblate(const AblateFlags& flags) {
     return;
   }
   const auto run = experiments::RunAblation(recipe, steps, flags.output, progress);
+  if (flags.json) return PrintResult(run.json);
   PrintResult(data::Visible(experiments::AblationTable(recipe, run.result)));
   fmt::print("\n{} steps in {}, {} found done; {}\n", run.steps, experiments::TimeText(run.seconds),
              run.reused, (flags.output / "report.html").string());
@@ -48,10 +52,12 @@ void AddAblate(CLI::App& app) {
       ->check(CLI::ExistingFile);
   sub->add_option("--output", flags->output,
                   "folder for results and steps; steps that it holds are not done again")
+      ->type_name("FOLDER")
       ->required();
   sub->add_option("--steps", flags->steps,
                   "folder for steps; recipes that name the same folder do their common steps once "
-                  "(default: OUTPUT/steps)");
+                  "(default: OUTPUT/steps)")
+      ->type_name("FOLDER");
   sub->add_option("--model", flags->model,
                   "folder of a Phi model, in place of the one that the recipe names")
       ->check(CLI::ExistingDirectory);
@@ -63,9 +69,21 @@ void AddAblate(CLI::App& app) {
   sub->add_option("--probe", flags->probe,
                   "number of problems on which --dry-run times each kind of step that was never "
                   "done, in a temporary folder; 0: times no step")
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(Whole(0, 1 << 20))
       ->capture_default_str();
-  sub->callback([flags] { RunAblate(*flags); });
+  AddJsonFlag(*sub, flags->json);
+  SetHelp(*sub,
+          {"RECIPE --output FOLDER [OPTIONS]",
+           {"--output", "--steps", "--model", "--seeds", "--dry-run"},
+           {{"say which steps there are and about how long they take",
+             "ablate recipe.toml --output ablation --dry-run"},
+            {"run them with three seeds", "ablate recipe.toml --output ablation --seeds 1 2 3"}},
+           "docs/recipes.md"});
+  sub->get_option("--json")->excludes("--dry-run");
+  sub->callback([flags] {
+    UsePatientThreads();
+    RunAblate(*flags);
+  });
 }
 
 }  // namespace pivotal::cli

@@ -1,8 +1,10 @@
 // Apache-2.0. pivotal bench
 #include <memory>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
 #include "experiments/evaluate/rollout_bench.h"
 
 namespace pivotal::cli {
@@ -21,7 +23,7 @@ void AddBench(CLI::App& app) {
       "places; nothing but its length ends a response");
   auto flags = std::make_shared<Flags>();
   auto& settings = flags->bench;
-  const CLI::Range count(1, 1 << 20);
+  const CLI::Validator count = Whole(1, 1 << 20);
   AddModelFlags(*sub, flags->model);
   sub->add_option("--sequences", settings.sequences, "number of rollouts of the prompt")
       ->check(count)
@@ -49,7 +51,7 @@ void AddBench(CLI::App& app) {
       ->check(count)
       ->capture_default_str();
   sub->add_option("--threads", settings.threads, "number of threads; 0: as many as LibTorch takes")
-      ->check(CLI::Range(0, 4096))
+      ->check(Whole(0, 4096))
       ->capture_default_str();
   AddSamplingFlags(*sub, flags->sampling);
   sub->remove_option(sub->get_option("--max-new-tokens"));
@@ -57,6 +59,13 @@ void AddBench(CLI::App& app) {
                 "do not measure how far --weights changes log-probabilities, which stores the "
                 "model a second time");
   sub->add_flag("--json", settings.json, "print one JSON object");
+  SetHelp(*sub, {"--model FOLDER [OPTIONS]",
+                 {"--model", "--device", "--dtype", "--sequences", "--prompt-tokens",
+                  "--new-tokens", "--repeats", "--threads", "--batch", "--weights", "--json"},
+                 {{"time 256 rollouts with weights in 8 bits",
+                   "bench rollouts --model phi-4-mini --sequences 256 --weights int8"}},
+                 "docs/scaling.md"});
+  SetProgramHelp(*bench);
   sub->callback([flags] {
     ConsoleProgress progress;
     PrintResult(experiments::BenchRollouts(flags->model, flags->sampling, flags->bench, progress));

@@ -36,12 +36,19 @@ std::string Time(double seconds) {
   return fmt::format("{}:{:02}", whole / 60, whole % 60);
 }
 
-std::size_t TerminalWidth() {
+}  // namespace
+
+std::size_t TerminalWidth(int file_descriptor) {
   winsize size{};
-  return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 20 ? size.ws_col : 80;
+  if (isatty(file_descriptor) == 0) return 0;
+  return ioctl(file_descriptor, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 80;
 }
 
-}  // namespace
+std::size_t HelpWidth() {
+  constexpr std::size_t kMost = 100, kLeast = 60;
+  const std::size_t terminal = TerminalWidth(STDOUT_FILENO);
+  return terminal == 0 ? kMost : std::clamp(terminal, kLeast, kMost);
+}
 
 void InstallStopHandler() {
   stop_requested = false;
@@ -107,12 +114,31 @@ void InstallLogger() {
   spdlog::set_formatter(std::make_unique<VisibleLine>());
 }
 
+bool IsTerminal(int file_descriptor) {
+  const char* const name = std::getenv("TERM");
+  return isatty(file_descriptor) != 0 && (name == nullptr || std::string_view(name) != "dumb");
+}
+
 bool UsesColour(int file_descriptor) {
-  return isatty(file_descriptor) != 0 && std::getenv("NO_COLOR") == nullptr;
+  return IsTerminal(file_descriptor) && std::getenv("NO_COLOR") == nullptr;
+}
+
+namespace {
+
+Loudness program_loudness = Loudness::kNormal;
+
+}  // namespace
+
+void SetLoudness(Loudness loudness) {
+  program_loudness = loudness;
+  spdlog::set_level(loudness == Loudness::kQuiet    ? spdlog::level::warn
+                    : loudness == Loudness::kNormal ? spdlog::level::info
+                                                    : spdlog::level::debug);
 }
 
 ConsoleProgress::ConsoleProgress(bool visible)
-    : visible_(visible), terminal_(isatty(STDERR_FILENO) != 0) {}
+    : visible_(visible && program_loudness != Loudness::kQuiet),
+      terminal_(IsTerminal(STDERR_FILENO)) {}
 
 void ConsoleProgress::Begin(std::string_view phase, int64_t total, std::string_view unit,
                             int64_t done) {
@@ -128,7 +154,9 @@ void ConsoleProgress::Begin(std::string_view phase, int64_t total, std::string_v
 void ConsoleProgress::Update(int64_t done, std::string_view detail) {
   done_ = done;
   detail_ = detail;
-  const auto period = terminal_ ? std::chrono::milliseconds(100) : std::chrono::milliseconds(10000);
+  const auto period = std::chrono::milliseconds(terminal_                                ? 100
+                                                : program_loudness == Loudness::kVerbose ? 1000
+                                                                                         : 10000);
   if (Clock::now() - shown_ >= period) Show(false);
 }
 
@@ -151,7 +179,7 @@ void ConsoleProgress::Show(bool last) {
                : (rate > 0 ? Time(static_cast<double>(total_ - done_) / rate) : "?:??") + " left";
   if (!detail_.empty()) line += ", " + detail_;
   if (terminal_) {
-    line.resize(std::min(line.size(), TerminalWidth() - 1));
+    line.resize(std::min(line.size(), TerminalWidth(STDERR_FILENO) - 1));
     PrintStderr(fmt::format("\r\x1b[K{}{}", line, last ? "\n" : ""));
   } else {
     PrintStderr(line + "\n");

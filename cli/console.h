@@ -38,8 +38,25 @@ void PrintResult(std::string_view text);
 // Makes spdlog write to stderr, each line after "pivotal: ", with control characters shown.
 void InstallLogger();
 
-// Returns true if the stream is a terminal and NO_COLOR is not set.
+// Returns true if the stream is a terminal that obeys escape sequences: TERM is not "dumb".
+bool IsTerminal(int file_descriptor);
+// Returns true if it is one, and NO_COLOR is not set.
 bool UsesColour(int file_descriptor);
+
+// How much the program says on stderr.
+enum class Loudness : uint8_t {
+  kQuiet,    // warnings and errors
+  kNormal,   // progress and notes, too
+  kVerbose,  // and what is loaded and chosen; progress of a log has a line every second
+};
+// Sets it for the logger and for every ConsoleProgress that is made later.
+void SetLoudness(Loudness loudness);
+
+// Returns the number of columns of the terminal that the stream is; 0 if it is none.
+std::size_t TerminalWidth(int file_descriptor);
+
+// Returns the width of help texts: the terminal's, but at most 100 columns; 100 elsewhere.
+std::size_t HelpWidth();
 
 // Shows progress on stderr: a bar with rate and remaining time on a terminal, otherwise a plain
 // line every ten seconds and at the end of a phase. If it is not `visible`, it shows nothing and

@@ -8,8 +8,11 @@
 #include <filesystem>
 #include <memory>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
+#include "cli/patient_threads.h"
 #include "data/base/folders.h"
 
 namespace pivotal::cli {
@@ -48,9 +51,11 @@ void AddDemo(CLI::App& app) {
   auto settings = std::make_shared<experiments::DemoSettings>();
   settings->tiny = TinyFolder();
   sub->add_option("--tiny", settings->tiny, "folder of the small model: model/ and problems/")
+      ->type_name("FOLDER")
       ->capture_default_str();
   sub->add_option("--output", settings->output,
-                  "folder to make (default: pivotal-demo, with a number if that exists)");
+                  "folder to make (default: pivotal-demo, with a number if that exists)")
+      ->type_name("FOLDER");
   sub->add_option("--device", settings->device,
                   "device to run on: auto (a GPU if there is one), cpu, cuda or cuda:N")
       ->capture_default_str();
@@ -60,13 +65,22 @@ void AddDemo(CLI::App& app) {
                   "number of other problems to evaluate on; 0: all")
       ->capture_default_str();
   sub->add_option("--samples", settings->search.samples, "most rollouts from each prompt")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(Whole(1, 1 << 20))
       ->capture_default_str();
   sub->add_flag("--control", settings->control,
                 "also train a model on as many pairs at random positions, for comparison");
   sub->add_option("--seed", settings->seed, "seed of the rollouts and of the order of the pairs")
       ->capture_default_str();
-  sub->callback([settings] { RunDemo(*settings); });
+  SetHelp(*sub,
+          {"[OPTIONS]",
+           {"--output", "--device", "--problems", "--heldout", "--samples", "--control", "--seed"},
+           {{"make pivotal-demo/", "demo"},
+            {"compare with pairs at random positions", "demo --control"}},
+           "docs/start.md"});
+  sub->callback([settings] {
+    UsePatientThreads();
+    RunDemo(*settings);
+  });
 }
 
 }  // namespace pivotal::cli

@@ -5,8 +5,10 @@
 #include <memory>
 #include <string>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "experiments/report/hub_dataset.h"
@@ -26,6 +28,7 @@ struct ExportFlags {
   double max_false_share = 1;
   double label_threshold = experiments::kLabelThreshold;
   experiments::AnchorSettings anchors;
+  bool force = false;
 };
 
 // Throws Error for flags that say nothing about the format.
@@ -72,9 +75,10 @@ void RunExport(const ExportFlags& flags) {
   const auto output = flags.output.empty()
                           ? flags.run / (is_folder ? "parquet" : flags.format + ".jsonl")
                           : flags.output;
-  if (!is_folder) data::RequireAbsent(output);
+  if (!is_folder) data::RequireOutput(output, flags.force);
   if (is_folder) {
-    const auto summary = experiments::ExportHubDataset(flags.run, output, flags.max_false_share);
+    const auto summary =
+        experiments::ExportHubDataset(flags.run, output, flags.max_false_share, flags.force);
     fmt::print("{} pairs and {} pivotal tokens in {}; its README.md names no license yet\n",
                summary.pairs, summary.tokens, output.string());
   } else if (flags.format == "pts") {
@@ -141,11 +145,12 @@ void AddExport(CLI::App& app) {
          "Hugging Face Hub, with pairs and pivotal tokens as Parquet and a card (needs Python's "
          "pyarrow)")
       ->required()
-      ->check(CLI::IsMember(
-          {"pts", "trl", "steering", "prm", "advantages", "critical", "anchors", "parquet"}));
+      ->check(
+          OneOf({"pts", "trl", "steering", "prm", "advantages", "critical", "anchors", "parquet"}));
   sub->add_option("--output", flags->output,
                   "file of JSON lines to write (default: RUN/FORMAT.jsonl); for parquet a folder "
-                  "to make (default: RUN/parquet)");
+                  "to make (default: RUN/parquet)")
+      ->type_name("PATH");
   sub->add_option(
          "--max-false-share", flags->max_false_share,
          "largest expected share of false findings over the whole run: of pivotal tokens "
@@ -167,8 +172,15 @@ void AddExport(CLI::App& app) {
                   "Default: by rule");
   sub->add_option("--judge-timeout", flags->anchors.judge_timeout,
                   "seconds that --judge may take for one sentence")
-      ->check(CLI::PositiveNumber)
+      ->check(Interval("(0, inf)"))
       ->capture_default_str();
+  AddForceFlag(*sub, flags->force);
+  SetHelp(*sub, {"RUN --format NAME [OPTIONS]",
+                 {"--format", "--output", "--max-false-share"},
+                 {{"write pairs that TRL reads, run/trl.jsonl", "export run --format trl"},
+                  {"write the steps of responses with labels for a process reward model",
+                   "export run --format prm --output steps.jsonl"}},
+                 "docs/from-codelion-pts.md"});
   sub->callback([sub, flags] {
     CheckExport(*sub, flags->format);
     RunExport(*flags);
@@ -182,8 +194,13 @@ void AddImport(CLI::App& app) {
   sub->add_option("events", flags->events, "event file, one JSON object per line")
       ->required()
       ->check(CLI::ExistingFile);
-  sub->add_option("--output", flags->output, "run folder to make")->required();
+  sub->add_option("--output", flags->output, "run folder to make")->type_name("FOLDER")->required();
   AddModelFlags(*sub, flags->model);
+  SetHelp(*sub, {"EVENTS --output RUN --model FOLDER",
+                 {"--output", "--model"},
+                 {{"make a run of what codelion/pts found",
+                   "import pivotal_tokens.jsonl --model phi-4-mini --output run"}},
+                 "docs/from-codelion-pts.md"});
   sub->callback([flags] { RunImport(*flags); });
 }
 

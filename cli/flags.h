@@ -2,6 +2,7 @@
 #pragma once
 
 #include <CLI/CLI.hpp>
+#include <filesystem>
 #include <set>
 #include <string>
 
@@ -17,8 +18,10 @@ void AddModelFlags(CLI::App& app, ModelSettings& model);
 // --give-up, and makes --model optional. --tokenizer gives ModelSettings::folder.
 void AddServedFlags(CLI::App& app, ServedSettings& served, ModelSettings& model);
 // Throws ParseError unless there is either a model or a served one with its tokenizer, and for
-// flags that mean nothing to the one that there is. Call it once flags are parsed.
-void CheckServedFlags(const CLI::App& app);
+// flags that mean nothing to the one that there is. Call it once flags are parsed and a settings
+// file is read.
+void CheckServedFlags(const CLI::App& app, const ServedSettings& served,
+                      const ModelSettings& model);
 // Adds --system, for commands that make prompts.
 void AddSystemFlag(CLI::App& app, ModelSettings& model);
 // Adds --problems (required), --dataset, --oracle, --id-key, --question-key, --answer-key, --limit,
@@ -32,26 +35,29 @@ void AddOracleFlags(CLI::App& app, OracleOptions& options);
 // Adds --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --kv-memory, --stop,
 // --weights, --seed.
 void AddSamplingFlags(CLI::App& app, SamplingSettings& sampling);
+// Adds --json, which prints the result as one JSON object (data/FORMATS.md).
+void AddJsonFlag(CLI::App& app, bool& json);
+// Adds --force to a command whose output can be made again: the file or folder that is there is
+// replaced once the new one is whole.
+void AddForceFlag(CLI::App& app, bool& force);
 // Adds --max-shard-size.
 void AddShardSizeFlag(CLI::App& app, int64_t& bytes);
 
-// Makes every option of `app` and its commands refuse an empty value, which scripts give by
-// accident
-// (--output "$UNSET"); and every option of a whole number what CLI11 takes for another number: "-1"
-// where none may be negative, numbers that do not fit, and "010", which it reads as octal. Call it
-// once all options are added.
-void CheckAllOptions(CLI::App& app);
+// Adds --config.
+void AddConfigFlag(CLI::App& app, std::filesystem::path& file, const std::string& form);
+// Gives the settings of all options that were given to their variables again, as flags win over
+// what a settings file said.
+void ApplyFlagsAgain(CLI::App& app);
+
+// Returns true if the command line has this option; false if there is none of this name, too.
+bool IsGiven(const CLI::App& app, const std::string& name);
 
 // Throws ParseError for an option beside --resume that is none of `allowed`: the run goes on under
-// its own settings.
+// its own settings. What every command has is always allowed, and --json.
 void RefuseBesideResume(const CLI::App& app, const std::set<std::string>& allowed);
 
 // The help text of --oracle, which lists the names.
 extern const char* const kOracleHelp;
-
-// Returns a check that accepts the numbers of an interval that is written like this: "(0, 1]"
-// holds what is above 0 and at most 1.
-CLI::Validator Interval(const std::string& interval);
 
 // One function per command: registers its flags and the function that they are passed to.
 void AddDemo(CLI::App& app);
@@ -74,5 +80,6 @@ void AddGrade(CLI::App& app);
 void AddBench(CLI::App& app);
 void AddInfo(CLI::App& app);
 void AddTokenize(CLI::App& app);
+void AddCompletion(CLI::App& app);
 
 }  // namespace pivotal::cli

@@ -11,6 +11,7 @@
 
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
 #include "data/base/text.h"
 #include "experiments/evaluate/conversation.h"
 
@@ -89,8 +90,14 @@ void AddGenerate(CLI::App& app) {
                              "/reset forgets the conversation, /exit ends it");
   prompt->excludes(chat);
   AddSamplingFlags(*sub, flags->sampling);
+  SetHelp(*sub, {"PROMPT --model FOLDER [OPTIONS]",
+                 {"--model", "--adapter", "--policy", "--system", "--chat", "--temperature",
+                  "--top-p", "--max-new-tokens", "--seed"},
+                 {{"answer one question", "generate \"What is 17 * 23?\" --model phi-4-mini"},
+                  {"hold a conversation", "generate --chat --model phi-4-mini --temperature 0.7"}},
+                 "docs/models.md"});
   sub->callback([flags, prompt, sub] {
-    CheckServedFlags(*sub);
+    CheckServedFlags(*sub, flags->served, flags->model);
     if (!flags->chat && prompt->empty()) throw CLI::RequiredError("prompt (or --chat)");
     RunGenerate(*flags);
   });

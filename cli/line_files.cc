@@ -6,12 +6,17 @@
 #include <algorithm>
 #include <cmath>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <thread>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
+#include "cli/patient_threads.h"
+#include "data/base/json_input.h"
 
 namespace pivotal::cli {
 namespace {
@@ -47,9 +52,25 @@ std::string AgreementText(const std::string& label, const GradeSummary& summary)
                      summary.lines);
 }
 
-void RunGrade(const GradeSettings& settings) {
+std::string GradeJson(const GradeSettings& settings, const GradeSummary& summary) {
+  nlohmann::ordered_json object = {{"lines", summary.lines},
+                                   {"right", summary.right},
+                                   {"failed_verdicts", summary.verdicts.Failed()}};
+  if (!settings.label_key.empty()) {
+    const auto& [wrong, right] = summary.agreement;
+    object["agreement"] = {{"right_right", right[1]},
+                           {"right_wrong", right[0]},
+                           {"wrong_right", wrong[1]},
+                           {"wrong_wrong", wrong[0]}};
+  }
+  if (!settings.output.empty()) object["output"] = settings.output.string();
+  return data::JsonLine(object);
+}
+
+void RunGrade(const GradeSettings& settings, bool json) {
   ConsoleProgress progress;
   const GradeSummary summary = experiments::GradeFile(settings, progress);
+  if (json) return PrintResult(GradeJson(settings, summary));
   std::string text =
       fmt::format("{} lines graded, {} right ({:.1f}%){}\n", summary.lines, summary.right,
                   Percent(summary.right, summary.lines),
@@ -77,20 +98,31 @@ void AddScore(CLI::App& app) {
   auto settings = std::make_shared<ScoreSettings>();
   AddModelFlags(*sub, settings->model);
   AddServedFlags(*sub, settings->served, settings->model);
+  Under(*sub, group::kInput);
   sub->add_option("--input", settings->input,
                   "file with one JSON object per line: prompt and completion (text or messages), "
                   "or prompt_ids and completion_ids")
+      ->type_name("FILE")
       ->required();
   sub->add_option("--output", settings->output,
                   "file to write: the same lines with completion_ids and logprobs (natural "
                   "logarithm, temperature 1)")
+      ->type_name("FILE")
       ->required();
   sub->add_option("--batch-tokens", settings->batch_tokens,
                   "number of tokens that go through the model at once")
-      ->check(CLI::Range(1, 1 << 24))
+      ->check(Whole(1, 1 << 24))
       ->capture_default_str();
+  AddForceFlag(*sub, settings->force);
+  SetHelp(*sub, {"--model FOLDER --input FILE --output FILE [OPTIONS]",
+                 {"--model", "--adapter", "--policy", "--input", "--output", "--device", "--dtype",
+                  "--batch-tokens"},
+                 {{"score the completions of a file",
+                   "score --model phi-4-mini --input lines.jsonl --output scored.jsonl"}},
+                 "docs/models.md"});
   sub->callback([settings, sub] {
-    CheckServedFlags(*sub);
+    CheckServedFlags(*sub, settings->served, settings->model);
+    UsePatientThreads();
     RunScore(*settings);
   });
 }
@@ -98,17 +130,20 @@ void AddScore(CLI::App& app) {
 void AddGrade(CLI::App& app) {
   auto* sub = app.add_subcommand("grade", "Judge the responses in a file; needs no model");
   auto settings = std::make_shared<GradeSettings>();
+  auto json = std::make_shared<bool>(false);
   settings->threads = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   sub->add_option("--oracle", settings->oracle, kOracleHelp)->required();
   AddOracleFlags(*sub, settings->oracle_options);
   sub->add_option("--input", settings->input,
                   "file with one JSON object per line: response and answer (a string, a number, or "
                   "a list of right answers)")
+      ->type_name("FILE")
       ->required();
   sub->add_option(
-      "--output", settings->output,
-      "file to write: the same lines with success, true or false, and oracle_failed where "
-      "the oracle gave no verdict (default: only counts are printed)");
+         "--output", settings->output,
+         "file to write: the same lines with success, true or false, and oracle_failed where "
+         "the oracle gave no verdict (default: only counts are printed)")
+      ->type_name("FILE");
   sub->add_option("--question-key", settings->question_key,
                   "JSON key of the question, which few oracles read")
       ->capture_default_str();
@@ -120,9 +155,18 @@ void AddGrade(CLI::App& app) {
                   "JSON key of a known verdict (true, false, 1 or 0); prints how often the oracle "
                   "agrees with it");
   sub->add_option("--threads", settings->threads, "number of lines that are judged at once")
-      ->check(CLI::Range(1, 1024))
+      ->check(Whole(1, 1024))
       ->capture_default_str();
-  sub->callback([settings] { RunGrade(*settings); });
+  AddForceFlag(*sub, settings->force);
+  AddJsonFlag(*sub, *json);
+  SetHelp(*sub, {"--oracle NAME --input FILE [OPTIONS]",
+                 {"--oracle", "--input", "--output", "--answer-key", "--response-key",
+                  "--label-key", "--threads"},
+                 {{"count right answers", "grade --oracle math --input responses.jsonl"},
+                  {"compare the oracle with known verdicts",
+                   "grade --oracle numeric --input labelled.jsonl --label-key correct"}},
+                 "docs/oracles.md"});
+  sub->callback([settings, json] { RunGrade(*settings, *json); });
 }
 
 void AddTokenize(CLI::App& app) {
@@ -130,12 +174,15 @@ void AddTokenize(CLI::App& app) {
   auto settings = std::make_shared<TokenizeSettings>();
   sub->add_option("--model", settings->model,
                   "folder with a tokenizer in Hugging Face format; weights are not needed")
+      ->type_name("FOLDER")
       ->required();
   sub->add_option("--input", settings->input,
                   "text file; each line is encoded without its line end; - reads standard input")
+      ->type_name("FILE")
       ->required();
   sub->add_option("--output", settings->output,
                   "file to write, one JSON array of ids per line; - writes to standard output")
+      ->type_name("FILE")
       ->required();
   auto* decode = sub->add_flag("--decode", settings->decode,
                                "turn arrays of ids into lines of text; a text that holds line ends "
@@ -143,6 +190,11 @@ void AddTokenize(CLI::App& app) {
   sub->add_flag("--add-special", settings->add_special,
                 "add the special tokens that the tokenizer's files ask for, e.g. BOS")
       ->excludes(decode);
+  AddForceFlag(*sub, settings->force);
+  SetHelp(*sub, {"--model FOLDER --input FILE --output FILE [OPTIONS]",
+                 {"--model", "--input", "--output", "--decode", "--add-special"},
+                 {{"see the tokens of a line", "tokenize --model phi-4-mini --input - --output -"}},
+                 "docs/models.md"});
   sub->callback([settings] { RunTokenize(*settings); });
 }
 

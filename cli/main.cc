@@ -8,8 +8,10 @@
 #include <string>
 #include <typeinfo>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
 #include "data/base/error.h"
 #include "data/base/text.h"
 #include "kernels/cpu_kernels.h"
@@ -18,11 +20,55 @@
 namespace pivotal::cli {
 namespace {
 
+// Adds all commands, in the groups and the order in which help lists them.
+void AddCommands(CLI::App& app) {
+  struct Command {
+    const char* group;
+    void (*add)(CLI::App&);
+  };
+  constexpr const char *kFirst = "Try it", *kFind = "Find pivotal tokens", *kLook = "Look at a run",
+                       *kTune = "Train", *kMeasure = "Measure", *kExchange = "Exchange",
+                       *kTools = "Tools";
+  for (const auto& [group, add] : std::initializer_list<Command>{
+           {kFirst, AddDemo},        {kFind, AddSearch},     {kFind, AddMerge},
+           {kLook, AddShow},         {kLook, AddReport},     {kLook, AddCurve},
+           {kLook, AddAnswers},      {kTune, AddPairs},      {kTune, AddTrain},
+           {kTune, AddMergeAdapter}, {kMeasure, AddEval},    {kMeasure, AddAblate},
+           {kMeasure, AddGrade},     {kMeasure, AddScore},   {kMeasure, AddBench},
+           {kExchange, AddExport},   {kExchange, AddImport}, {kTools, AddGenerate},
+           {kTools, AddInfo},        {kTools, AddTokenize},  {kTools, AddCompletion}}) {
+    const auto known = app.get_subcommands({}).size();
+    add(app);
+    app.get_subcommands({})[known]->group(group);
+  }
+}
+
+// Adds what every command has.
+void AddGeneralFlags(CLI::App& app) {
+  for (CLI::App* command : app.get_subcommands({})) {
+    Under(*command, group::kGeneral);
+    command->get_help_ptr()->group(group::kGeneral);
+    command->set_help_all_flag("--help-all", "show all options")->group(group::kGeneral);
+    if (command->get_require_subcommand_min() > 0) {
+      AddGeneralFlags(*command);
+      continue;
+    }
+    auto* quiet = command->add_flag_callback(
+        "-q,--quiet", [] { SetLoudness(Loudness::kQuiet); },
+        "show no progress and no notes, but results, warnings and errors");
+    command
+        ->add_flag_callback(
+            "-v,--verbose", [] { SetLoudness(Loudness::kVerbose); },
+            "say what is loaded and chosen, and show more progress")
+        ->excludes(quiet);
+  }
+}
+
 // Reads the arguments and does what they say. Returns the exit code.
 int Run(int argc, char** argv) {
   CLI::App app(
       "Pivotal: finds the tokens that decide whether a language model solves a problem, and "
-      "trains the model on exactly those decisions.",
+      "trains the model on exactly those decisions",
       "pivotal");
   app.set_version_flag("--version", [] {
     const auto isas = kernels::SupportedIsas();
@@ -31,27 +77,11 @@ int Run(int argc, char** argv) {
   });
   app.require_subcommand(1);
   app.option_defaults()->take_last();  // the last of several equal flags counts
-  app.get_formatter()->column_width(34);
-  AddDemo(app);
-  AddSearch(app);
-  AddMerge(app);
-  AddPairs(app);
-  AddCurve(app);
-  AddAnswers(app);
-  AddShow(app);
-  AddReport(app);
-  AddExport(app);
-  AddImport(app);
-  AddTrain(app);
-  AddMergeAdapter(app);
-  AddEval(app);
-  AddAblate(app);
-  AddGenerate(app);
-  AddScore(app);
-  AddGrade(app);
-  AddBench(app);
-  AddInfo(app);
-  AddTokenize(app);
+  app.set_help_flag("-h,--help", "show the usual options and examples");
+  app.set_help_all_flag("--help-all", "show all options");
+  AddCommands(app);
+  AddGeneralFlags(app);
+  SetProgramHelp(app);
   CheckAllOptions(app);
   InstallLogger();
   InstallStopHandler();
@@ -59,7 +89,9 @@ int Run(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : 2;
+    if (error.get_exit_code() == 0) return app.exit(error);
+    PrintStderr(UsageFault(app, error));
+    return 2;
   }
   FlushStdout();
   return 0;

@@ -6,8 +6,10 @@
 #include <filesystem>
 #include <memory>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
 
 namespace pivotal::cli {
 
@@ -15,6 +17,7 @@ void AddInfo(CLI::App& app) {
   struct Flags {
     std::filesystem::path folder;
     int64_t lora_rank = 16;
+    bool json = false;
   };
   auto* sub = app.add_subcommand(
       "info",
@@ -23,13 +26,25 @@ void AddInfo(CLI::App& app) {
   auto flags = std::make_shared<Flags>();
   sub->add_option("--model", flags->folder,
                   "folder of a Phi model in Hugging Face format; config.json is enough")
+      ->type_name("FOLDER")
       ->required();
   sub->add_option("--lora-rank", flags->lora_rank,
                   "rank of the LoRA adapters whose memory is shown")
-      ->check(CLI::Range(1, 4096))
+      ->check(Whole(1, 4096))
       ->capture_default_str();
-  sub->callback(
-      [flags] { PrintVisible(experiments::DescribeModel(flags->folder, flags->lora_rank)); });
+  AddJsonFlag(*sub, flags->json);
+  SetHelp(*sub,
+          {"--model FOLDER [OPTIONS]",
+           {"--model", "--lora-rank", "--json"},
+           {{"describe a model and the memory that training it takes", "info --model phi-4-mini"}},
+           "docs/models.md"});
+  sub->callback([flags] {
+    const auto description = experiments::DescribeModel(flags->folder, flags->lora_rank);
+    if (flags->json)
+      PrintResult(experiments::DescriptionJson(description));
+    else
+      PrintVisible(experiments::DescriptionText(description));
+  });
 }
 
 void AddMergeAdapter(CLI::App& app) {
@@ -44,8 +59,15 @@ void AddMergeAdapter(CLI::App& app) {
   AddModelFlags(*sub, flags->model);
   sub->get_option("--adapter")->required();
   sub->remove_option(sub->get_option("--prompt-format"));  // no prompt is made
-  sub->add_option("--output", flags->output, "model folder to make")->required();
+  sub->add_option("--output", flags->output, "model folder to make")
+      ->type_name("FOLDER")
+      ->required();
   AddShardSizeFlag(*sub, flags->max_shard_bytes);
+  SetHelp(*sub, {"--model FOLDER --adapter FOLDER --output FOLDER",
+                 {"--model", "--adapter", "--output", "--dtype", "--max-shard-size"},
+                 {{"write a whole model that other programs load",
+                   "merge-adapter --model phi-4-mini --adapter tuned --output merged"}},
+                 "docs/models.md"});
   sub->callback([flags] {
     experiments::SaveMergedModel(flags->model, flags->output, flags->max_shard_bytes);
     fmt::print("model in {}\n", flags->output.string());

@@ -7,15 +7,19 @@
 #include <cstdint>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
 #include "data/base/disk_room.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/json_input.h"
 #include "data/pairs/pair_file.h"
 #include "experiments/search/run_pairs.h"
 #include "pts/pair_builder.h"
@@ -28,6 +32,7 @@ struct PairsFlags {
   std::string source = "pivotal";
   PairOptions options;
   experiments::OtherPairs other;
+  bool json = false, force = false;
 };
 
 // Writes the pairs; prints them if that fails.
@@ -44,7 +49,7 @@ void Save(const std::filesystem::path& output, const std::vector<PreferencePair>
 
 void RunPairs(PairsFlags& flags) {
   const auto output = flags.output.empty() ? flags.run / "pairs.jsonl" : flags.output;
-  data::RequireAbsent(output);
+  data::RequireOutput(output, flags.force);
   flags.other.source = flags.source;
   const auto controls = pts::kControlNames.Names();
   if (flags.other.count == 0 && std::ranges::find(controls, flags.source) != controls.end())
@@ -63,6 +68,13 @@ void RunPairs(PairsFlags& flags) {
                          : experiments::OtherPairsOfRun(flags.run, flags.other, &scores, begin);
   room.Release();
   Save(output, pairs);
+  if (flags.json) {
+    nlohmann::ordered_json object = {
+        {"pairs", pairs.size()}, {"output", output.string()}, {"source", flags.source}};
+    if (false_share) object["expected_false_share"] = *false_share;
+    if (!flags.other.judge.empty()) object["failed_scores"] = scores.Failed();
+    return PrintResult(data::JsonLine(object));
+  }
   fmt::print("{} pairs in {}\n", pairs.size(), output.string());
   if (false_share && *false_share < 0.5)
     fmt::print("Of these at most {:.1f}% are expected to have the worse side chosen (e-BH)\n",
@@ -77,7 +89,12 @@ void AddPairs(CLI::App& app) {
   auto flags = std::make_shared<PairsFlags>();
   auto& other = flags->other;
   sub->add_option("run", flags->run, "run folder of pivotal search")->required();
-  sub->add_option("--output", flags->output, "pair file to write (default: RUN/pairs.jsonl)");
+  Under(*sub, group::kOutput);
+  sub->add_option("--output", flags->output, "pair file to write (default: RUN/pairs.jsonl)")
+      ->type_name("FILE");
+  AddForceFlag(*sub, flags->force);
+  AddJsonFlag(*sub, flags->json);
+  Under(*sub, group::kPairs);
   sub->add_option("--gap", flags->options.gap,
                   "smallest difference between the p(success) of the two sides, on fresh rollouts")
       ->check(Interval("(0, 1)"))
@@ -100,7 +117,7 @@ void AddPairs(CLI::App& app) {
   sub->add_option("--max-pairs-per-response", flags->options.max_pairs_per_response,
                   "number of pairs that a response gives at most, the largest differences first; "
                   "0: no limit")
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(Whole(0, 1 << 20))
       ->capture_default_str();
   std::vector<std::string> sources = experiments::OtherSources();
   sources.insert(sources.begin(), "pivotal");
@@ -109,12 +126,12 @@ void AddPairs(CLI::App& app) {
                   "of highest entropy or of low probability (these load the model); full "
                   "responses, right against wrong; judged responses, by the scores of --judge; "
                   "refusal against made-up answers")
-      ->check(CLI::IsMember(sources))
+      ->check(OneOf(sources))
       ->capture_default_str();
   sub->add_option("--count", other.count,
                   "number of pairs at most, for sources other than pivotal (default: all; control "
                   "tokens need a number)")
-      ->check(CLI::Range(1, 1 << 24));
+      ->check(Whole(1, 1 << 24));
   sub->add_option("--seed", other.seed, "seed of random positions and of the choice of responses")
       ->capture_default_str();
   sub->add_option("--judge", other.judge,
@@ -123,18 +140,25 @@ void AddPairs(CLI::App& app) {
                   "{\"accuracy\":a,\"style\":b,\"detail\":c} of numbers, where higher is better");
   sub->add_option("--judge-responses", other.judge_responses,
                   "number of responses to each problem that --judge scores")
-      ->check(CLI::Range(2, 1 << 20))
+      ->check(Whole(2, 1 << 20))
       ->capture_default_str();
   sub->add_option("--judge-timeout", other.judge_timeout,
                   "seconds that --judge may take for one response")
-      ->check(CLI::PositiveNumber)
+      ->check(Interval("(0, inf)"))
       ->capture_default_str();
   sub->add_option("--margin", other.margin,
                   "smallest difference between the mean scores of the two sides of a judged pair")
-      ->check(CLI::PositiveNumber)
+      ->check(Interval("(0, inf)"))
       ->capture_default_str();
   sub->add_option("--refusal", other.refusal, "text of the refusing side, for --source refusal")
       ->capture_default_str();
+  SetHelp(*sub, {"RUN [OPTIONS]",
+                 {"--output", "--gap", "--min-confidence", "--max-false-share",
+                  "--max-pairs-per-response", "--source", "--count"},
+                 {{"write run/pairs.jsonl", "pairs run"},
+                  {"keep the pairs of which at most 1% are expected to be the wrong way round",
+                   "pairs run --max-false-share 0.01 --output sure.jsonl"}},
+                 "docs/training.md"});
   sub->callback([flags] { RunPairs(*flags); });
 }
 

@@ -6,12 +6,18 @@
 #include <exception>
 #include <filesystem>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <utility>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
+#include "cli/patient_threads.h"
 #include "data/base/error.h"
+#include "data/base/json_input.h"
 #include "data/base/text.h"
 #include "dpo/loss.h"
 #include "dpo/optimizer.h"
@@ -21,6 +27,7 @@
 #include "experiments/evaluate/model_card.h"
 #include "experiments/train/train_output.h"
 #include "experiments/train/train_run.h"
+#include "experiments/train/train_settings.h"
 #include "model/memory.h"
 #include "model/quantised_matrix.h"
 #include "pivotal/training.h"
@@ -28,25 +35,59 @@
 namespace pivotal::cli {
 namespace {
 
+using nlohmann::ordered_json;
+
 struct TrainFlags {
   TrainSettings settings;
   std::string objective = "dpo", loss = "sigmoid", divergence = "reverse_kl", schedule = "cosine",
               order = "shuffled", half_update = "master", optimizer = "adamw", clip_by = "global";
-  std::filesystem::path output, resume;
+  std::filesystem::path output, resume, config;
+  bool json = false;
   std::optional<double> max_oracle_failures;  // with --resume, if it is given
 };
 
-void ParseNames(TrainFlags& flags) {
+// Sets what flags name; what none names stays as --config, or the default, has it.
+void ParseNames(const CLI::App& sub, TrainFlags& flags) {
   TrainSettings& settings = flags.settings;
-  settings.sft = flags.objective == "sft";
-  if (!settings.sft) settings.loss.method = dpo::ParsePreferenceMethod(flags.objective);
-  settings.loss.losses = dpo::ParseLosses(flags.loss);
-  settings.loss.divergence = dpo::ParseFDivergence(flags.divergence);
-  settings.options.order = dpo::ParseDataOrder(flags.order);
-  settings.options.schedule = dpo::ParseSchedule(flags.schedule);
-  settings.options.optimizer.half_update = dpo::ParseHalfUpdate(flags.half_update);
-  settings.options.optimizer.type = dpo::ParseOptimizerType(flags.optimizer);
-  settings.options.optimizer.clip_by = dpo::ParseClipBy(flags.clip_by);
+  const auto set = [&](const char* name, auto& setting, const auto& parse, const std::string& of) {
+    if (IsGiven(sub, name)) setting = parse(of);
+  };
+  if (IsGiven(sub, "--objective")) {
+    settings.sft = flags.objective == "sft";
+    if (!settings.sft) settings.loss.method = dpo::ParsePreferenceMethod(flags.objective);
+  }
+  auto& optimizer = settings.options.optimizer;
+  set("--loss", settings.loss.losses, dpo::ParseLosses, flags.loss);
+  set("--f-divergence", settings.loss.divergence, dpo::ParseFDivergence, flags.divergence);
+  set("--order", settings.options.order, dpo::ParseDataOrder, flags.order);
+  set("--lr-schedule", settings.options.schedule, dpo::ParseSchedule, flags.schedule);
+  set("--bf16-update", optimizer.half_update, dpo::ParseHalfUpdate, flags.half_update);
+  set("--optimizer", optimizer.type, dpo::ParseOptimizerType, flags.optimizer);
+  set("--clip-by", optimizer.clip_by, dpo::ParseClipBy, flags.clip_by);
+}
+
+std::string ResultJson(const TrainResult& result, const TrainSettings& settings,
+                       const std::filesystem::path& output) {
+  const StepLog& last = result.last;
+  ordered_json object = {{"output", output.string()},
+                         {"adapter", settings.WritesAdapter()},
+                         {"steps", last.step},
+                         {"seconds", last.seconds},
+                         {"tokens", last.tokens},
+                         {"examples", last.examples},
+                         {"loss", last.loss},
+                         {"metrics", last.metrics},
+                         {"weight_change", nullptr},
+                         {"peak_bytes", result.peak_bytes},
+                         {"planned_bytes", result.planned_bytes},
+                         {"ended_early", result.early}};
+  if (result.weight_change) object["weight_change"] = *result.weight_change;
+  if (result.best.step > 0)
+    object["best"] = {{"metric", settings.held_out.Metric()},
+                      {"value", result.best.value},
+                      {"step", result.best.step},
+                      {"folder", experiments::BestFolder(output, result.best.step).string()}};
+  return data::JsonLine(object);
 }
 
 void Print(const TrainResult& result, const TrainSettings& settings,
@@ -88,8 +129,8 @@ std::string ShellWord(const std::string& text) {
 std::string CommandText(const CLI::App& sub) {
   std::string text = "pivotal train";
   for (const CLI::Option* option : sub.get_options()) {
-    if (option->count() == 0) continue;
     const std::string name = option->get_name();
+    if (option->empty() || option->get_group() == group::kGeneral || name == "--json") continue;
     text += " " + name;
     if (option->get_items_expected_max() == 0) continue;  // a flag
     std::string value = option->get_delimiter() == '\0'
@@ -98,7 +139,8 @@ std::string CommandText(const CLI::App& sub) {
     if (name == "--model" || name == "--adapter") value = experiments::ModelName(value);
     if (name == "--data" || name == "--eval-data" || name == "--eval-problems")
       value = experiments::DataName(value);
-    if (name == "--output" || name == "--tensorboard") value = experiments::BareName(value);
+    if (name == "--output" || name == "--tensorboard" || name == "--config")
+      value = experiments::BareName(value);
     if (name == "--eval-oracle") value = experiments::OracleName(value);
     text += " " + ShellWord(value);
   }
@@ -106,7 +148,6 @@ std::string CommandText(const CLI::App& sub) {
 }
 
 void RunTrain(TrainFlags& flags) {
-  ParseNames(flags);
   const auto ranks = dpo::JoinRanks();
   if (ranks->size() > 1)
     flags.settings.command = fmt::format("mpirun -n {} {}", ranks->size(), flags.settings.command);
@@ -119,7 +160,11 @@ void RunTrain(TrainFlags& flags) {
         resume ? experiments::ResumeTraining(flags.resume, flags.settings, progress, *ranks,
                                              flags.max_oracle_failures)
                : experiments::RunTraining(flags.settings, flags.output, progress, *ranks);
-    if (first) Print(result, flags.settings, resume ? flags.resume : flags.output);
+    const auto& output = resume ? flags.resume : flags.output;
+    if (first && flags.json)
+      PrintResult(ResultJson(result, flags.settings, output));
+    else if (first)
+      Print(result, flags.settings, output);
   } catch (const Interrupted&) {
     if (first) throw;  // all ranks stop together, and one says so
   } catch (const std::exception& error) {
@@ -139,11 +184,12 @@ CLI::Validator Losses() {
         }
         return std::string();
       },
-      fmt::format("NAME[:WEIGHT],... of {{{}}}", fmt::join(dpo::LossTypeNames(), ",")));
+      fmt::format("NAME[:WEIGHT],... of {}", fmt::join(dpo::LossTypeNames(), ", ")));
 }
 
 void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
   LossOptions& loss = flags.settings.loss;
+  Under(sub, group::kLoss);
   sub.add_option(
          "--loss", flags.loss,
          "loss function, or a sum of several with weights, e.g. "
@@ -155,7 +201,7 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
       ->capture_default_str();
   sub.add_option("--beta", loss.beta,
                  "scale of the log-ratios; a larger one holds the model closer to the reference")
-      ->check(CLI::PositiveNumber)
+      ->check(Interval("(0, inf)"))
       ->capture_default_str();
   sub.add_option("--label-smoothing", loss.label_smoothing,
                  "fraction of pairs that are expected to be the wrong way round (conservative DPO)")
@@ -163,26 +209,26 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
       ->capture_default_str();
   sub.add_option("--rpo-alpha", loss.rpo_alpha,
                  "weight of the chosen side's mean negative log-likelihood, added to the loss")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Interval("[0, inf)"))
       ->capture_default_str();
   sub.add_option("--cpo-alpha", loss.cpo_alpha,
                  "weight that cpo gives to the mean negative log-likelihood of a step's chosen "
                  "tokens")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Interval("[0, inf)"))
       ->capture_default_str();
   sub.add_option("--simpo-gamma", loss.simpo_gamma, "margin that simpo aims at")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Interval("[0, inf)"))
       ->capture_default_str();
   sub.add_option("--discopop-tau", loss.discopop_tau,
                  "temperature at which discopop mixes its two losses")
-      ->check(CLI::PositiveNumber)
+      ->check(Interval("(0, inf)"))
       ->capture_default_str();
   auto* divergence =
       sub.add_option(
              "--f-divergence", flags.divergence,
              "divergence that holds the model to the reference (f-DPO), for sigmoid, hinge, "
              "ipo, robust, exo_pair, discopop and sigmoid_norm")
-          ->check(CLI::IsMember(dpo::FDivergenceNames()))
+          ->check(OneOf(dpo::FDivergenceNames()))
           ->capture_default_str();
   sub.add_option("--f-alpha", loss.f_alpha, "alpha of alpha_divergence; 1 is reverse_kl")
       ->check(CLI::Number)
@@ -200,7 +246,7 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
                      "mix the model into the reference after every N steps (TR-DPO), which "
                      "takes memory for a second copy of what is trained; 0: the reference "
                      "stays as it is")
-          ->check(CLI::Range(0, 1 << 30))
+          ->check(Whole(0, 1 << 30))
           ->capture_default_str();
   sub.add_option("--reference-mixup", loss.reference_mixup,
                  "share of the model in that mix; the rest is the reference before")
@@ -209,20 +255,21 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
       ->needs(sync);
   sub.add_option("--desirable-weight", loss.desirable_weight,
                  "factor of the losses of good completions in kto")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Interval("[0, inf)"))
       ->capture_default_str();
   sub.add_option("--undesirable-weight", loss.undesirable_weight,
                  "factor of the losses of bad completions in kto")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Interval("[0, inf)"))
       ->capture_default_str();
 }
 
 void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
   TrainSettings& settings = flags.settings;
+  Under(sub, group::kWeights);
   auto* rank = sub.add_option("--lora-rank", settings.lora.rank,
                               "train a LoRA adapter of this rank and leave the weights as they "
                               "are; 0: train the weights")
-                   ->check(CLI::Range(0, 1 << 20))
+                   ->check(Whole(0, 1 << 20))
                    ->capture_default_str();
   rank->excludes(sub.get_option("--adapter"));
   sub.get_option("--adapter")
@@ -231,7 +278,7 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
           "it");
   sub.add_option("--lora-alpha", settings.lora.alpha,
                  "scale of the adapter: its update is multiplied by alpha / rank")
-      ->check(CLI::PositiveNumber)
+      ->check(Interval("(0, inf)"))
       ->capture_default_str()
       ->needs(rank);
   sub.add_option("--lora-modules", settings.lora.modules,
@@ -247,7 +294,7 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
          "--base-weights", settings.model.base_weights,
          "how the decoder's linear layers are stored beside an adapter: auto, in --dtype; nf4, "
          "in 4 bits (QLoRA); int8, in 8 bits")
-      ->check(CLI::IsMember(model::BaseWeightsNames()))
+      ->check(OneOf(model::BaseWeightsNames()))
       ->capture_default_str();
   sub.add_flag("--merge", settings.merge,
                "write a whole model with the adapter added to its weights");
@@ -274,7 +321,7 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
          "--optimizer", flags.optimizer,
          "AdamW with moments in float32 (adamw) or in 8 bits with a scale for each block of "
          "256 (adamw8bit): 2 bytes a weight in place of 8")
-      ->check(CLI::IsMember(dpo::OptimizerTypeNames()))
+      ->check(OneOf(dpo::OptimizerTypeNames()))
       ->capture_default_str();
   sub.add_flag(
       "--fused-backward", settings.options.optimizer.fused_backward,
@@ -284,65 +331,70 @@ void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
   sub.add_option("--bf16-update", flags.half_update,
                  "how 16-bit weights are updated: master keeps float32 copies; stochastic rounds "
                  "at random (bfloat16 only)")
-      ->check(CLI::IsMember(dpo::HalfUpdateNames()))
+      ->check(OneOf(dpo::HalfUpdateNames()))
       ->capture_default_str();
 }
 
 void AddHeldOutFlags(CLI::App& sub, HeldOutSettings& held_out) {
+  Under(sub, group::kHeldOut);
   sub.add_option("--eval-data", held_out.data,
-                 "held-out examples to measure the loss on, in the form of --data");
+                 "held-out examples to measure the loss on, in the form of --data")
+      ->type_name("FILE");
   sub.add_option("--eval-problems", held_out.problems.file,
-                 "held-out problems to measure the accuracy on, at temperature 0");
+                 "held-out problems to measure the accuracy on, at temperature 0")
+      ->type_name("FILE");
   sub.add_option("--eval-dataset", held_out.problems.options.dataset,
                  "the well-known data set that --eval-problems holds, as --dataset of pivotal eval")
       ->needs("--eval-problems")
-      ->check(CLI::IsMember(DatasetNames()));
+      ->check(OneOf(DatasetNames()));
   sub.add_option("--eval-oracle", held_out.problems.oracle,
                  "how responses to --eval-problems are judged; pivotal eval --help lists the names")
       ->capture_default_str();
   AddOracleFlags(sub, held_out.problems.oracle_options);
+  Under(sub, group::kHeldOut);
   sub.add_option("--eval-limit", held_out.problems.options.limit,
                  "use only the first N of --eval-problems; 0: all")
       ->capture_default_str();
   sub.add_option("--eval-max-new-tokens", held_out.max_new_tokens,
                  "longest response to a held-out problem, in tokens")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(Whole(1, 1 << 20))
       ->capture_default_str();
   sub.add_option("--eval-steps", held_out.every, "evaluate every N steps; 0: after each epoch")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(Whole(0, 1 << 30))
       ->capture_default_str();
   sub.add_option("--eval-metric", held_out.metric,
                  "metric that decides which evaluation is best; its weights are kept in "
                  "OUTPUT/best-STEP (default: eval_accuracy if it is measured, else eval_loss)")
-      ->check(CLI::IsMember(
-          {"eval_loss", "eval_accuracy", "eval_rewards/accuracies", "eval_rewards/margins"}));
+      ->check(
+          OneOf({"eval_loss", "eval_accuracy", "eval_rewards/accuracies", "eval_rewards/margins"}));
   sub.add_option("--early-stop", held_out.patience,
                  "end after N evaluations without a better one; 0: never")
-      ->check(CLI::Range(0, 1 << 20))
+      ->check(Whole(0, 1 << 20))
       ->capture_default_str();
 }
 
 void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
   TrainOptions& options = flags.settings.options;
+  Under(sub, group::kSteps);
   sub.add_option("--learning-rate", options.optimizer.learning_rate, "peak of the learning rate")
-      ->check(CLI::PositiveNumber)
+      ->check(Interval("(0, inf)"))
       ->capture_default_str();
   sub.add_option("--epochs", options.epochs, "number of passes through the data")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(Whole(1, 1 << 20))
       ->capture_default_str();
   sub.add_option("--batch-size", options.batch_size, "number of examples in a forward pass")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(Whole(1, 1 << 20))
       ->capture_default_str();
   sub.add_option("--gradient-accumulation", options.gradient_accumulation,
                  "number of forward passes in an optimizer step")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(Whole(1, 1 << 20))
       ->capture_default_str();
   sub.add_option("--max-steps", options.max_steps,
                  "end after N optimizer steps; 0: after all epochs")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(Whole(0, 1 << 30))
       ->capture_default_str();
   sub.add_option("--lr-schedule", flags.schedule, "shape of the learning rate after the warm-up")
-      ->check(CLI::IsMember(dpo::ScheduleNames()))
+      ->check(OneOf(dpo::ScheduleNames()))
       ->capture_default_str();
   sub.add_option("--warmup-ratio", options.warmup_ratio,
                  "fraction of the steps in which the learning rate rises to its peak: the first of "
@@ -351,7 +403,7 @@ void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
       ->capture_default_str();
   sub.add_option("--warmup-steps", options.warmup_steps,
                  "number of steps in which the learning rate rises; 0: by --warmup-ratio")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(Whole(0, 1 << 30))
       ->capture_default_str();
   sub.add_option("--min-learning-rate-ratio", options.min_learning_rate_ratio,
                  "fraction of the peak at which a linear or cosine schedule ends")
@@ -367,17 +419,16 @@ void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
       ->capture_default_str();
   sub.add_option("--max-grad-norm", options.optimizer.max_grad_norm,
                  "largest norm of gradients, to which they are clipped; 0: no clipping")
-      ->check(CLI::NonNegativeNumber)
+      ->check(Interval("[0, inf)"))
       ->capture_default_str();
   sub.add_option("--clip-by", flags.clip_by,
                  "which norm is clipped: global, that of all gradients together; tensor, that of "
                  "each weight's gradient by itself; previous, all gradients by the factor that the "
                  "norm of the step before asks for (the first step: tensor)")
-      ->check(CLI::IsMember(dpo::ClipByNames()))
+      ->check(OneOf(dpo::ClipByNames()))
       ->capture_default_str();
-  AddShardSizeFlag(sub, flags.settings.max_shard_bytes);
   sub.add_option("--order", flags.order, "order of the data: shuffled, or as in the file")
-      ->check(CLI::IsMember(dpo::DataOrderNames()))
+      ->check(OneOf(dpo::DataOrderNames()))
       ->capture_default_str();
   sub.add_option("--seed", options.seed,
                  "seed of the shuffled order, of new adapters and of random rounding")
@@ -385,16 +436,19 @@ void AddStepFlags(CLI::App& sub, TrainFlags& flags) {
   sub.add_flag("!--no-reference-cache", flags.settings.reference_cache,
                "score the pairs under the reference again; by default the scores are kept in "
                "DATA.reference.json");
+  Under(sub, group::kOutput);
+  AddShardSizeFlag(sub, flags.settings.max_shard_bytes);
   sub.add_option("--save-steps", flags.settings.save_steps,
                  "write OUTPUT/checkpoint-STEP every N steps; 0: only on Ctrl-C")
-      ->check(CLI::Range(0, 1 << 30))
+      ->check(Whole(0, 1 << 30))
       ->capture_default_str();
   sub.add_option("--keep", flags.settings.keep, "number of newest checkpoints that are kept")
-      ->check(CLI::Range(1, 1 << 20))
+      ->check(Whole(1, 1 << 20))
       ->capture_default_str();
   sub.add_option("--tensorboard", flags.settings.tensorboard,
                  "folder, one for each run, for event files: TensorBoard shows the numbers of "
-                 "log.jsonl under the names that TRL gives them there");
+                 "log.jsonl under the names that TRL gives them there")
+      ->type_name("FOLDER");
 }
 
 }  // namespace
@@ -407,16 +461,20 @@ void AddTrain(CLI::App& app) {
   auto flags = std::make_shared<TrainFlags>();
   AddModelFlags(*sub, flags->settings.model);
   AddSystemFlag(*sub, flags->settings.model);
+  Under(*sub, group::kData);
   sub->add_option("--data", flags->settings.data,
                   "pair file to train on; for --objective sft a file of JSON lines with prompt and "
                   "completion; for kto lines with prompt, completion and label (true: good), or a "
-                  "pair file, each side of which is an example");
-  sub->add_option("--output", flags->output, "model folder to make");
+                  "pair file, each side of which is an example")
+      ->type_name("FILE");
+  Under(*sub, group::kOutput);
+  sub->add_option("--output", flags->output, "model folder to make")->type_name("FOLDER");
+  Under(*sub, group::kLoss);
   sub->add_option("--objective", flags->objective,
                   "what is trained: dpo on pairs; cpo, simpo or orpo on pairs without a reference "
                   "model; kto on completions that are good or bad; sft, next-token prediction of "
                   "completions")
-      ->check(CLI::IsMember({"dpo", "cpo", "simpo", "orpo", "kto", "sft"}))
+      ->check(OneOf({"dpo", "cpo", "simpo", "orpo", "kto", "sft"}))
       ->capture_default_str();
   AddLossFlags(*sub, *flags);
   AddWeightFlags(*sub, *flags);
@@ -425,18 +483,42 @@ void AddTrain(CLI::App& app) {
   sub->get_option("--model")->required(false);
   sub->add_option("--resume", flags->resume,
                   "continue this output folder under the settings of its train.toml; only "
-                  "--max-oracle-failures can be changed");
+                  "--max-oracle-failures can be changed")
+      ->type_name("FOLDER");
+  AddConfigFlag(*sub, flags->config, "train.toml");
+  AddJsonFlag(*sub, flags->json);
+  SetHelp(*sub,
+          {"--model FOLDER --data PAIRS --output FOLDER [OPTIONS]\n"
+           "       pivotal train --resume FOLDER",
+           {"--model", "--data", "--output", "--resume", "--loss", "--beta", "--lora-rank", "--fit",
+            "--learning-rate", "--epochs", "--batch-size", "--eval-data", "--eval-problems"},
+           {{"train all weights on the pairs of a run",
+             "train --model phi-4-mini --data run/pairs.jsonl --output tuned"},
+            {"train an adapter, in what memory there is, and keep the best by held-out accuracy",
+             "train --model phi-4 --data run/pairs.jsonl --lora-rank 16 --fit --eval-problems "
+             "heldout.jsonl --eval-steps 50 --output tuned"}},
+           "docs/training.md"});
   auto* failures = sub->get_option("--max-oracle-failures");
   sub->callback([flags, sub, failures] {
     if (!flags->resume.empty()) RefuseBesideResume(*sub, {"--max-oracle-failures"});
     if (!failures->empty())
       flags->max_oracle_failures = flags->settings.held_out.problems.oracle_options.max_failures;
     if (flags->resume.empty()) {
-      for (const char* name : {"--model", "--data", "--output"})
-        if (sub->get_option(name)->empty()) throw CLI::RequiredError(name);
+      if (!flags->config.empty()) {
+        experiments::ApplyTrainSettings(flags->config, flags->settings);
+        ApplyFlagsAgain(*sub);
+      }
+      ParseNames(*sub, *flags);
+      const std::pair<const char*, const std::filesystem::path&> needed[] = {
+          {"--model", flags->settings.model.folder},
+          {"--data", flags->settings.data},
+          {"--output", flags->output}};
+      for (const auto& [name, path] : needed)
+        if (path.empty()) throw CLI::RequiredError(name);
       flags->settings.command = CommandText(*sub);
       UseDataset(*sub, flags->settings.held_out.problems);
     }
+    UsePatientThreads();
     RunTrain(*flags);
   });
 }

@@ -1,6 +1,5 @@
 // Apache-2.0. pivotal curve, pivotal answers, pivotal show, pivotal report
 #include <fmt/format.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -8,8 +7,10 @@
 #include <string>
 #include <vector>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
 #include "data/base/file_sink.h"
 #include "experiments/report/report.h"
 #include "experiments/report/response_view.h"
@@ -22,24 +23,24 @@ namespace {
 
 namespace fs = std::filesystem;
 
-int32_t TerminalWidth() {
-  winsize size{};
-  return ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col >= 20 ? size.ws_col : 100;
+int32_t ViewWidth() {
+  const std::size_t terminal = TerminalWidth(STDOUT_FILENO);
+  return terminal == 0 ? 100 : static_cast<int32_t>(terminal);
 }
 
-void RunCurve(experiments::CurveSettings settings) {
+void RunCurve(experiments::CurveSettings settings, bool force) {
   if (settings.output.empty())
     settings.output = settings.run / fmt::format("curve-{}.jsonl", settings.granularity);
-  data::RequireAbsent(settings.output);
+  data::RequireOutput(settings.output, force);
   const auto summary = experiments::WriteCurves(settings);
   fmt::print("{} responses, {} {}s, {} with a change of the gap or more; in {}\n",
              summary.responses, summary.units, settings.granularity, summary.reaching,
              settings.output.string());
 }
 
-void RunAnswers(experiments::AnswerSettings settings) {
+void RunAnswers(experiments::AnswerSettings settings, bool force) {
   if (settings.output.empty()) settings.output = settings.run / "answers.jsonl";
-  data::RequireAbsent(settings.output);
+  data::RequireOutput(settings.output, force);
   ConsoleProgress progress;
   const auto summary = experiments::WriteAnswers(settings, progress);
   fmt::print(
@@ -52,11 +53,12 @@ void RunAnswers(experiments::AnswerSettings settings) {
 struct ReportFlags {
   fs::path run, output;
   std::vector<fs::path> trainings;
+  bool force = false;
 };
 
 void RunReport(const ReportFlags& flags) {
   const auto output = flags.output.empty() ? flags.run / "report.html" : flags.output;
-  data::RequireAbsent(output);
+  data::RequireOutput(output, flags.force);
   const auto summary = experiments::WriteReport(flags.run, flags.trainings, output);
   fmt::print("{} problems, {} pivotal tokens, {}; open {}\n", summary.problems, summary.pivotal,
              model::BytesText(summary.bytes), output.string());
@@ -70,15 +72,23 @@ void AddCurve(CLI::App& app) {
       "Write p(success), and the answers of completions, along the responses of a run; needs only "
       "the model's tokenizer");
   auto settings = std::make_shared<experiments::CurveSettings>();
+  auto force = std::make_shared<bool>(false);
   sub->add_option("run", settings->run, "run folder of pivotal search")->required();
   sub->add_option("--granularity", settings->granularity,
                   "write the change of p(success) over each token or over each sentence")
-      ->check(CLI::IsMember({"token", "sentence"}))
+      ->check(OneOf({"token", "sentence"}))
       ->capture_default_str();
   sub->add_option("--output", settings->output,
                   "file to write, one JSON object per token or sentence (default: "
-                  "RUN/curve-GRANULARITY.jsonl)");
-  sub->callback([settings] { RunCurve(*settings); });
+                  "RUN/curve-GRANULARITY.jsonl)")
+      ->type_name("FILE");
+  AddForceFlag(*sub, *force);
+  SetHelp(*sub, {"RUN [OPTIONS]",
+                 {"--granularity", "--output"},
+                 {{"write run/curve-token.jsonl", "curve run"},
+                  {"write a line for each sentence", "curve run --granularity sentence"}},
+                 "docs/search.md"});
+  sub->callback([settings, force] { RunCurve(*settings, *force); });
 }
 
 void AddAnswers(CLI::App& app) {
@@ -88,6 +98,7 @@ void AddAnswers(CLI::App& app) {
       "after every token, change points, and alternatives grouped by what they mean for the "
       "answer; needs only the model's tokenizer");
   auto settings = std::make_shared<experiments::AnswerSettings>();
+  auto force = std::make_shared<bool>(false);
   sub->add_option("run", settings->run, "run folder of pivotal search")->required();
   sub->add_option("--problem", settings->problems,
                   "id of a problem whose responses are written; can be given several times "
@@ -99,8 +110,16 @@ void AddAnswers(CLI::App& app) {
                   "before and after its token (default: the --gap of the search)")
       ->check(Interval("(0, 1)"));
   sub->add_option("--output", settings->output,
-                  "file to write, one JSON object per token (default: RUN/answers.jsonl)");
-  sub->callback([settings] { RunAnswers(*settings); });
+                  "file to write, one JSON object per token (default: RUN/answers.jsonl)")
+      ->type_name("FILE");
+  AddForceFlag(*sub, *force);
+  SetHelp(*sub,
+          {"RUN [OPTIONS]",
+           {"--problem", "--gap", "--output"},
+           {{"write run/answers.jsonl", "answers run"},
+            {"write the answers of one problem", "answers run --problem 17 --output 17.jsonl"}},
+           "docs/search.md"});
+  sub->callback([settings, force] { RunAnswers(*settings, *force); });
 }
 
 void AddShow(CLI::App& app) {
@@ -123,8 +142,13 @@ void AddShow(CLI::App& app) {
                   "change p(success) by less than the gap: shows the most probable ones; 1: any")
       ->check(Interval("(0, 1]"))
       ->capture_default_str();
+  SetHelp(*sub, {"RUN [OPTIONS]",
+                 {"--problem", "--max-false-share"},
+                 {{"list the problems of a run", "show run"},
+                  {"show the responses of one problem", "show run --problem 17"}},
+                 "docs/search.md"});
   sub->callback([flags] {
-    fmt::print("{}", experiments::RunView(flags->run, flags->problems, TerminalWidth(),
+    fmt::print("{}", experiments::RunView(flags->run, flags->problems, ViewWidth(),
                                           UsesColour(STDOUT_FILENO), flags->max_false_share));
   });
 }
@@ -137,13 +161,21 @@ void AddReport(CLI::App& app) {
       "and only the model's tokenizer");
   auto flags = std::make_shared<ReportFlags>();
   sub->add_option("run", flags->run, "run folder of pivotal search")->required();
-  sub->add_option("--output", flags->output, "page to write (default: RUN/report.html)");
+  sub->add_option("--output", flags->output, "page to write (default: RUN/report.html)")
+      ->type_name("FILE");
   sub->add_option("--training", flags->trainings,
                   "output folder of pivotal train, whose curves are added to the page; can be "
                   "given several times")
       ->check(CLI::ExistingDirectory)
       ->allow_extra_args(false)
       ->take_all();
+  AddForceFlag(*sub, flags->force);
+  SetHelp(*sub,
+          {"RUN [OPTIONS]",
+           {"--output", "--training"},
+           {{"write run/report.html", "report run"},
+            {"add the curves of a training", "report run --training tuned --output page.html"}},
+           "docs/search.md"});
   sub->callback([flags] { RunReport(*flags); });
 }
 

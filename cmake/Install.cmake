@@ -27,6 +27,13 @@ install(TARGETS pivotal RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 set_target_properties(pivotal PROPERTIES
   INSTALL_RPATH "\$ORIGIN/../${CMAKE_INSTALL_LIBDIR};\$ORIGIN/../lib/bundled;${PIVOTAL_TORCH_RPATH};/opt/libtorch/lib")
 target_link_options(pivotal PRIVATE -Wl,--disable-new-dtags)  # the path holds for what its libraries need, too
+# Scripts that let a shell complete commands; the program writes them.
+install(CODE "foreach(shell bash zsh fish)
+  execute_process(COMMAND $<TARGET_FILE:pivotal> completion \${shell} OUTPUT_FILE ${PROJECT_BINARY_DIR}/completion.\${shell} COMMAND_ERROR_IS_FATAL ANY)
+endforeach()")
+install(FILES ${PROJECT_BINARY_DIR}/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME pivotal)
+install(FILES ${PROJECT_BINARY_DIR}/completion.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions RENAME _pivotal)
+install(FILES ${PROJECT_BINARY_DIR}/completion.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d RENAME pivotal.fish)
 install(DIRECTORY experiments/tiny/model experiments/tiny/problems DESTINATION ${CMAKE_INSTALL_DATADIR}/pivotal/tiny)
 
 # The .deb names Debian's packages; the tarball brings their libraries along (lib/bundled). LibTorch is in neither.

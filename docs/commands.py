@@ -9,20 +9,21 @@ import sys
 
 HEAD = """# Commands
 
-This page holds the help text of every command, as `pivotal COMMAND --help` prints it. The guides say when to use which:
-[searching](search.md), [judges](oracles.md), [pairs and training](training.md), [models](models.md),
-[recipes](recipes.md). `docs/commands.py build/release/bin/pivotal > docs/commands.md` makes it.
+This page holds the help text of every command, as `pivotal COMMAND --help-all` prints it; `--help` shows
+the usual options alone. The guides say when to use which: [searching](search.md), [judges](oracles.md),
+[pairs and training](training.md), [models](models.md), [recipes](recipes.md). `docs/commands.py build/release/bin/pivotal > docs/commands.md` makes it.
 """
 
 
 def text(command):
-    said = subprocess.run([*command, "--help"], capture_output=True, text=True, check=True).stdout.strip()
-    return re.sub(r"=/\S+", "", said)  # defaults that are paths of this build
+    said = subprocess.run([*command, "--help-all"], capture_output=True, text=True, check=True).stdout.strip()
+    return re.sub(r"\s+\[default\s+/\S+\]", "", said)  # defaults that are paths of this build
 
 
 def subcommands(page):
-    _, _, listed = page.partition("\nSubcommands:\n")
-    return re.findall(r"^  ([a-z][a-z-]*) ", listed, re.MULTILINE)
+    if "COMMAND [OPTIONS]" not in page:
+        return []
+    return re.findall(r"^  ([a-z][a-z-]*)(?: |$)", page.partition("\nOptions:\n")[0], re.MULTILINE)
 
 
 def sections(program, words, page):
@@ -30,7 +31,8 @@ def sections(program, words, page):
     for name in subcommands(page):
         command = [*words, name]
         own = text([program, *command])
-        summary, _, rest = own.partition("\n")
+        summary, _, rest = own.partition("\n\n")
+        rest = rest.partition("\n\n\n====")[0]  # the commands of a command follow as sections
         yield f"## pivotal {' '.join(command)}\n{summary}\n```\n{rest.strip()}\n```\n"
         yield from sections(program, command, own)
 

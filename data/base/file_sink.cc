@@ -217,6 +217,17 @@ void RequireAbsent(const fs::path& path) {
   if (Exists(path)) Fail("{}: exists already; remove it or choose another --output", path.string());
 }
 
+void RequireOutput(const fs::path& path, bool replace, const fs::path& input) {
+  if (!Exists(path)) return;
+  if (!replace)
+    Fail("{}: exists already; choose another --output, or replace it with --force", path.string());
+  std::error_code error;
+  if (!fs::is_regular_file(path, error))
+    Fail("{}: is no file, which --force would replace; choose another --output", path.string());
+  if (!input.empty() && fs::equivalent(path, input, error))
+    Fail("{}: is the input; choose another --output", path.string());
+}
+
 void RequireNoLfsPointer(std::string_view bytes, std::string_view where) {
   if (bytes.starts_with("version https://git-lfs.github.com/spec/"))
     Fail("{}: is a pointer of Git LFS, not the file itself; run git lfs pull in its folder", where);

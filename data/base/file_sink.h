@@ -80,6 +80,10 @@ class OutputFolder {
 
 // Throws Error if `path`, a command's output file, exists.
 void RequireAbsent(const std::filesystem::path& path);
+// Does the same for an output that --force (`replace`) may replace. Then it throws Error if `path`
+// is something else than a file, or is `input`.
+void RequireOutput(const std::filesystem::path& path, bool replace,
+                   const std::filesystem::path& input = {});
 
 // Return a SHA-256 as 64 hex digits. That of a file begins at the byte `begin`.
 std::string Sha256OfText(std::string_view text);

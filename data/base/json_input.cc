@@ -91,6 +91,10 @@ std::unique_ptr<ByteSource> LinesOf(std::unique_ptr<ByteSource> plain,
 
 }  // namespace
 
+std::string JsonLine(const nlohmann::ordered_json& value) {
+  return value.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+}
+
 std::string Quoted(std::string_view text) {
   constexpr std::size_t kMax = 80;
   const std::string cut(text.substr(0, kMax));

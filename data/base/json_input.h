@@ -24,6 +24,9 @@ using KeepKey = std::function<bool(std::string_view key)>;
 nlohmann::json ParseJsonObject(std::string_view text, std::string_view where,
                                const KeepKey& keep = nullptr);
 
+// Returns a value as one line of JSON with its line end. Bytes that are not UTF-8 become U+FFFD.
+std::string JsonLine(const nlohmann::ordered_json& value);
+
 // Returns `text` in quotes for a one-line message: control characters are escaped, and it is cut
 // after 80 bytes.
 std::string Quoted(std::string_view text);

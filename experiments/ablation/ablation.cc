@@ -278,8 +278,8 @@ AblationRun RunAblation(const Recipe& recipe, const fs::path& steps, const fs::p
   run.steps = runner.steps;
   run.reused = runner.reused;
   run.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-  data::WriteFile(output / "results.json",
-                  AblationJson(recipe, run.result, runner.runs, runner.trainings));
+  run.json = AblationJson(recipe, run.result, runner.runs, runner.trainings);
+  data::WriteFile(output / "results.json", run.json);
   data::WriteFile(output / "results.md", AblationTable(recipe, run.result));
   data::WriteFile(output / "report.html", AblationPage(recipe, run.result, runner.trainings));
   return run;

@@ -20,6 +20,7 @@ struct AblationRun {
   double seconds = 0;  // wall time of this call
   int64_t steps = 0;   // steps that this call did
   int64_t reused = 0;  // steps that were done before
+  std::string json;    // what results.json holds
 };
 
 // Does the steps of the plan that are not done, in folders under `steps`; recipes may share that

@@ -305,7 +305,8 @@ data::LineCounts Convert(const TokenizeSettings& settings, std::istream& in,
 }  // namespace
 
 GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
-  if (!settings.output.empty()) data::RequireAbsent(settings.output);
+  if (!settings.output.empty())
+    data::RequireOutput(settings.output, settings.force, settings.input);
   const auto oracle = MakeOracle(settings.oracle, settings.oracle_options);
   const int64_t total = data::CountJsonLines(settings.input);
   if (total == 0) Fail("{}: no line in this file", settings.input.string());
@@ -335,7 +336,7 @@ GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
 }
 
 ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
-  data::RequireAbsent(settings.output);
+  data::RequireOutput(settings.output, settings.force, settings.input);
   // Counting finds bad JSON before the model is loaded.
   const int64_t total = data::CountJsonLines(settings.input);
   if (!settings.served.urls.empty()) return ScoreByServers(settings, total, progress);
@@ -353,7 +354,8 @@ ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
 }
 
 data::LineCounts TokenizeFile(const TokenizeSettings& settings) {
-  if (settings.output != kStandard) data::RequireAbsent(settings.output);
+  if (settings.output != kStandard)
+    data::RequireOutput(settings.output, settings.force, settings.input);
   std::ifstream file;
   if (settings.input != kStandard) {
     if (data::IsFolder(settings.input)) Fail("{}: is a folder", settings.input.string());

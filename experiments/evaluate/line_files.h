@@ -23,6 +23,7 @@ struct GradeSettings {
   std::string question_key = "question", answer_key = "answer", response_key = "response";
   std::string label_key;  // key of a verdict to compare with: true, false, 1 or 0; "": none
   int threads = 1;
+  bool force = false;  // replace `output` if it exists
 };
 
 struct GradeSummary {
@@ -45,6 +46,7 @@ struct ScoreSettings {
   ServedSettings served;  // with addresses, `model` says the tokenizer's folder alone
   std::filesystem::path input, output;
   int64_t batch_tokens = 4096;  // tokens, padding included, of one forward pass
+  bool force = false;           // replace `output` if it exists
 };
 
 struct ScoreSummary {
@@ -63,6 +65,7 @@ struct TokenizeSettings {
   std::filesystem::path input, output;  // "-": standard input, standard output
   bool decode = false;                  // turns arrays of ids into text
   bool add_special = false;             // adds the special tokens that the folder asks for
+  bool force = false;                   // replace `output` if it exists
 };
 
 // Turns lines of text into JSON arrays of token ids, or back (data/tokenizer/token_lines.h). Throws

@@ -5,10 +5,12 @@
 
 #include <array>
 #include <iterator>
+#include <nlohmann/json.hpp>
 
 #include "data/base/disk_room.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "data/base/json_input.h"
 #include "data/weights/safetensors.h"
 #include "experiments/evaluate/model_card.h"
 #include "experiments/settings/loading.h"
@@ -20,6 +22,7 @@ namespace pivotal::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+using nlohmann::ordered_json;
 
 // Writes a count for people: "3.82 billion".
 std::string CountText(int64_t value) {
@@ -56,47 +59,89 @@ bool HasWeights(const fs::path& folder) {
          data::Exists(folder / "model.safetensors.index.json");
 }
 
-// Describes the weights, and reads them once to see that they are numbers.
-std::string FilesText(const data::SafetensorsReader& reader) {
-  int64_t bytes = 0;
+// Adds what is said of the weights, and reads them once to see that they are numbers.
+void DescribeWeights(const data::SafetensorsReader& reader, ModelDescription& description) {
   const auto names = reader.Names();
   for (const std::string& name : names) {
-    bytes += static_cast<int64_t>(reader.SizeOf(name));
+    description.weight_bytes += static_cast<int64_t>(reader.SizeOf(name));
     if (!reader.IsReadable(name)) continue;
     reader.RequireFinite(name);
     reader.Release(name);
   }
-  return fmt::format("weights          {} in {} file{}, {}\n", model::BytesText(bytes),
-                     reader.Files().size(), reader.Files().size() == 1 ? "" : "s",
-                     names.empty() ? "empty" : reader.TypeOf(names[0]));
+  description.weight_files = std::ssize(reader.Files());
+  description.weight_type = names.empty() ? "empty" : reader.TypeOf(names[0]);
 }
 
 }  // namespace
 
-std::string DescribeModel(const fs::path& folder, int64_t lora_rank) {
-  model::PhiConfig config = model::LoadPhiConfig(folder);
-  std::string files = "weights          none in this folder\n";
+ModelDescription DescribeModel(const fs::path& folder, int64_t lora_rank) {
+  ModelDescription description;
+  description.config = model::LoadPhiConfig(folder);
+  description.lora_rank = lora_rank;
   if (HasWeights(folder)) {
     const data::SafetensorsReader reader(folder);
-    if (model::HasOwnHead(reader, config)) config.tie_word_embeddings = false;
-    files = FilesText(reader);
+    if (model::HasOwnHead(reader, description.config))
+      description.config.tie_word_embeddings = false;
+    DescribeWeights(reader, description);
   }
-  const std::array needs = {model::FootprintOf(config, 4, lora_rank),
-                            model::FootprintOf(config, 2, lora_rank)};
-  std::string text = ShapeText(config, needs[0]) + files;
+  description.memory = {model::FootprintOf(description.config, 4, lora_rank),
+                        model::FootprintOf(description.config, 2, lora_rank)};
+  return description;
+}
+
+std::string DescriptionText(const ModelDescription& d) {
+  std::string text = ShapeText(d.config, d.memory[0]);
+  text += d.weight_files == 0 ? "weights          none in this folder\n"
+                              : fmt::format("weights          {} in {} file{}, {}\n",
+                                            model::BytesText(d.weight_bytes), d.weight_files,
+                                            d.weight_files == 1 ? "" : "s", d.weight_type);
   text += fmt::format("\n{:<32} {:>14} {:>22}\n", "memory, without activations", "float32",
                       "bfloat16, float16");
   const auto row = [&](const std::string& name, int64_t model::Footprint::*field) {
-    text += fmt::format("{:<32} {:>14} {:>22}\n", name, model::BytesText(needs[0].*field),
-                        model::BytesText(needs[1].*field));
+    text += fmt::format("{:<32} {:>14} {:>22}\n", name, model::BytesText(d.memory[0].*field),
+                        model::BytesText(d.memory[1].*field));
   };
   row("inference: weights", &model::Footprint::weights);
   row("  linear layers in 4 bits (nf4)", &model::Footprint::nf4_weights);
   row("  keys and values, each token", &model::Footprint::kv_per_token);
   row("full fine-tuning, AdamW", &model::Footprint::full_fine_tuning);
-  row(fmt::format("LoRA of rank {} on all layers", lora_rank), &model::Footprint::lora_fine_tuning);
+  row(fmt::format("LoRA of rank {} on all layers", d.lora_rank),
+      &model::Footprint::lora_fine_tuning);
   row("  on weights in 4 bits (nf4)", &model::Footprint::nf4_lora_fine_tuning);
   return text;
+}
+
+std::string DescriptionJson(const ModelDescription& d) {
+  const auto memory = [](const model::Footprint& f) {
+    return ordered_json{{"weights", f.weights},
+                        {"nf4_weights", f.nf4_weights},
+                        {"kv_per_token", f.kv_per_token},
+                        {"full_fine_tuning", f.full_fine_tuning},
+                        {"lora_fine_tuning", f.lora_fine_tuning},
+                        {"nf4_lora_fine_tuning", f.nf4_lora_fine_tuning}};
+  };
+  const model::PhiConfig& c = d.config;
+  ordered_json object = {{"architecture", model::ArchitectureName(c.architecture)},
+                         {"parameters", d.memory[0].parameters},
+                         {"active_parameters", d.memory[0].active_parameters},
+                         {"layers", c.num_hidden_layers},
+                         {"hidden", c.hidden_size},
+                         {"mlp", c.intermediate_size},
+                         {"experts", c.num_experts},
+                         {"heads", c.num_attention_heads},
+                         {"kv_heads", c.num_key_value_heads},
+                         {"head_dim", c.head_dim},
+                         {"window", c.sliding_window},
+                         {"positions", c.max_position_embeddings},
+                         {"vocabulary", c.vocab_size},
+                         {"tied_embedding", c.tie_word_embeddings},
+                         {"weight_bytes", d.weight_bytes},
+                         {"weight_files", d.weight_files},
+                         {"weight_type", d.weight_type},
+                         {"lora_rank", d.lora_rank},
+                         {"memory_float32", memory(d.memory[0])},
+                         {"memory_16bit", memory(d.memory[1])}};
+  return data::JsonLine(object);
 }
 
 void SaveMergedModel(const ModelSettings& settings, const fs::path& output,

@@ -3,10 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <system_error>
 #include <vector>
 
+#include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "data/base/parquet.h"
@@ -159,10 +164,42 @@ std::string HubCard(const std::vector<HubTable>& tables, const RunConfig& config
   return text + "\n" + MarkdownBlock(SettingsOfCard(config), "toml");
 }
 
+// Throws Error if a folder holds something else than an export.
+void RequireHubDataset(const fs::path& folder) {
+  static constexpr std::array<std::string_view, 4> kParts = {
+      "README.md", "data", "data/pairs.parquet", "data/pivotal_tokens.parquet"};
+  std::error_code error;
+  for (fs::recursive_directory_iterator at(folder, error), end; at != end; at.increment(error)) {
+    const std::string part = at->path().lexically_relative(folder).string();
+    if (std::ranges::find(kParts, part) == kParts.end())
+      Fail("{}: is no export that --force could replace: it holds {}", folder.string(), part);
+  }
+  if (error) Fail("{}: {}", folder.string(), error.message());
+}
+
 }  // namespace
 
 HubDatasetSummary ExportHubDataset(const fs::path& run, const fs::path& output,
-                                   double max_false_share) {
+                                   double max_false_share, bool replace) {
+  if (replace && data::Exists(output)) {
+    RequireHubDataset(output);
+    const fs::path aside = output.string() + ".new", made = aside / BareName(output);
+    std::error_code error;
+    HubDatasetSummary summary;
+    try {
+      summary = ExportHubDataset(run, made, max_false_share);
+    } catch (...) {
+      fs::remove(aside, error);
+      throw;
+    }
+    fs::remove_all(output, error);
+    fs::rename(made, output, error);
+    if (error)
+      Fail("{}: can't be replaced: {}; the export is in {}", output.string(), error.message(),
+           made.string());
+    fs::remove(aside, error);
+    return summary;
+  }
   const RunConfig config = LoadRunConfig(run);
   data::OutputFolder folder(output);
   data::CreateFolders(output / "data");

@@ -177,7 +177,12 @@ void SetGoal(std::string_view goal, RunConfig& config) {
   config.search.min_yield = chosen.min_yield;
 }
 
-void ApplySettings(const SettingsFile& file, RunConfig& config) {
+namespace {
+
+using SettingNames = std::set<std::pair<std::string, std::string>>;
+
+// Reads settings, and throws Error for one that is neither known nor among `others`.
+void ReadInto(const SettingsFile& file, const SettingNames& others, RunConfig& config) {
   if (file.Contains("search", kGoal)) {
     std::string goal;
     file.Get("search", kGoal, goal);
@@ -189,7 +194,22 @@ void ApplySettings(const SettingsFile& file, RunConfig& config) {
   auto known = Read(file, config);
   known.insert(
       {{"model", "folder"}, {"problems", "file"}, {"served", "policy"}, {"search", kGoal}});
+  known.insert(others.begin(), others.end());
   file.RequireKnown(known);
+}
+
+}  // namespace
+
+void ApplySettings(const SettingsFile& file, RunConfig& config) { ReadInto(file, {}, config); }
+
+void ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
+  const SettingsFile file(path, kWriter);
+  RunStart start;
+  start.files = InputFiles(file);
+  SettingNames others = start.files.Keys();
+  ReadFacts(file, start, others);
+  others.insert({{"", "pivotal_version"}, {"model", "weights_sha256"}, {"launch", "id"}});
+  ReadInto(file, others, config);
 }
 
 std::string SettingsText(const RunConfig& config) {

@@ -20,6 +20,9 @@ struct RunConfig {
   ModelSettings model;
   ServedSettings served;  // with addresses, `model` says the tokenizer's folder alone
   ProblemSettings problems;
+  // The problem file will not stay where it is: RunSearch copies it into the run folder. run.toml
+  // has no such setting.
+  bool keep_problems = false;
   SamplingSettings sampling;
   std::string strategy = "anchored";  // see pts::kStrategyNames
   // Returns the name of the served model, or else the folder of the model.
@@ -38,6 +41,11 @@ inline constexpr std::array<const char*, 2> kGoals = {"pairs", "findings"};
 // Sets strategy, samples, responses and min_yield to what suits `goal`, one of kGoals. Throws Error
 // for another.
 void SetGoal(std::string_view goal, RunConfig& config);
+
+// Reads the settings that `file` has, of the form of run.toml or of a recipe's [run], into
+// `config`. What run.toml holds beside settings, such as fingerprints, is left aside. Throws Error
+// that names the file for an unknown setting or a value of another type.
+void ApplyRunSettings(const std::filesystem::path& file, RunConfig& config);
 
 // What a run began with, besides its settings.
 struct RunStart {

@@ -8,6 +8,7 @@
 #include <chrono>
 #include <iterator>
 #include <memory>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <span>
@@ -20,6 +21,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "data/base/json_input.h"
 #include "data/base/run_lock.h"
 #include "data/traces/trace_store.h"
 #include "data/traces/work_queue.h"
@@ -65,6 +67,9 @@ Prepared Prepare(const RunConfig& config, const std::string& device, const Progr
   RolloutModel model(settings, config.served, config.sampling, progress);
   options.stop = MakeStopRule(model.tokenizer(), config.sampling.stop);
   auto queries = MakeQueries(problems, model);
+  spdlog::debug("search: {} problems of {}, oracle {}, strategy {}, up to {} new tokens",
+                queries.size(), config.problems.file.string(), config.problems.oracle,
+                config.strategy, options.max_new_tokens);
   CheckLengths(queries, options.max_new_tokens, model);
   pts::RequireJudgeThreads(options.judge_threads);  // beside the threads that the engine has now
   return {std::move(model), std::move(oracle), std::move(queries), options};
@@ -377,6 +382,11 @@ SearchResult RunSearch(const RunConfig& asked, const fs::path& run, Progress& pr
   {
     const data::RunLock lock(run);
     data::RequireAbsent(run / "run.toml");  // another process may have been quicker
+    if (config.keep_problems) {
+      const fs::path kept = run / "problems";
+      data::CopyFile(config.problems.file, kept);
+      config.problems.file = kept;
+    }
     SaveRunConfig(config, start, run);
     if (!team.shared) return SearchInto(config, prepared, run, lock, progress);
   }
@@ -476,6 +486,37 @@ std::string SummaryText(const SearchResult& result, const fs::path& run) {
         "--max-success)",
         run.string());
   return text;
+}
+
+std::string SummaryJson(const SearchResult& result, const fs::path& run) {
+  const SearchSummary& s = result.summary;
+  const RolloutCounters& c = result.counters;
+  nlohmann::ordered_json object = {{"run", run.string()},
+                                   {"resumed", result.resumed},
+                                   {"problems", s.queries},
+                                   {"in_band", s.searched},
+                                   {"responses", s.responses},
+                                   {"pivotal_tokens", s.pivotal},
+                                   {"candidate_pairs", s.candidates},
+                                   {"confirmed_pairs", s.pairs},
+                                   {"expected_false_share", s.false_share},
+                                   {"cut_short", s.cut_short},
+                                   {"left_undone", s.undone},
+                                   {"failed_verdicts", s.failed_verdicts},
+                                   {"left_to_others", result.left_to_others},
+                                   {"lost_workers", result.lost_workers},
+                                   {"rollouts", c.rollouts},
+                                   {"generated_tokens", c.decoded_tokens},
+                                   {"seconds", s.seconds},
+                                   {"rollout_seconds", c.seconds},
+                                   {"decode_seconds", c.decode_seconds},
+                                   {"prefix_seconds", c.prefill_seconds},
+                                   {"oracle_seconds", s.verdict_seconds}};
+  if (c.requests > 0) {
+    object["requests"] = c.requests;
+    object["requests_sent_again"] = c.failed_requests;
+  }
+  return data::JsonLine(object);
 }
 
 int64_t GeneratedTokens(const fs::path& run) {

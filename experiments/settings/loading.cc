@@ -45,6 +45,12 @@ LoadedModel Load(const ModelSettings& settings, model::WeightUse use, bool merge
     phi.set_adapter(model::LoadAdapter(settings.adapter, phi));
     if (merge) model::MergeAdapter(phi);
   }
+  const model::PhiConfig& config = loaded.phi().config();
+  spdlog::debug("model: {}, {} with {} layers of {}, {} on {}, {} threads{}",
+                settings.folder.string(), model::ArchitectureName(config.architecture),
+                config.num_hidden_layers, config.hidden_size, settings.dtype,
+                loaded.phi().options().device().str(), at::get_num_threads(),
+                settings.adapter.empty() ? "" : ", adapter " + settings.adapter);
   return loaded;
 }
 
@@ -197,6 +203,9 @@ void RolloutModel::MakeEngine(const SamplingSettings& sampling, const OnToken& o
   model::EngineOptions options = EngineOptionsOf(own, *loaded_);
   if (on_token) options.on_token = [on_token](int32_t, int32_t, TokenId token) { on_token(token); };
   batch_ = options.batch;
+  spdlog::debug("rollouts: {} decode at once, temperature {}, top-p {}, seed {}, weights {}",
+                batch_, options.sampling.temperature, options.sampling.top_p, options.seed,
+                sampling.weights);
   policy_ = std::make_unique<model::RolloutEngine>(loaded_->phi(), std::move(options));
 }
 

@@ -1,9 +1,11 @@
 // Apache-2.0.
 #include "experiments/train/train_run.h"
 
+#include <ATen/Parallel.h>
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <exception>
 #include <optional>
 #include <utility>
@@ -473,6 +475,24 @@ class Run {
   bool shows_steps_ = false;  // whether progress_ is in the phase "train"
 };
 
+// While it lives, LibTorch has one thread on the CPU for a model that is so small that threads take
+// longer to wait for each other than to compute (bench/README.md, "Threads on a busy machine").
+// OMP_NUM_THREADS, if it is set, decides instead.
+class ThreadsForModel {
+ public:
+  explicit ThreadsForModel(const LoadedModel& model) {
+    constexpr int64_t kSmall = 192;
+    if (model.phi().config().hidden_size < kSmall && std::getenv("OMP_NUM_THREADS") == nullptr)
+      at::set_num_threads(1);
+  }
+  ~ThreadsForModel() { at::set_num_threads(before_); }
+  ThreadsForModel(const ThreadsForModel&) = delete;
+  ThreadsForModel& operator=(const ThreadsForModel&) = delete;
+
+ private:
+  int before_ = at::get_num_threads();
+};
+
 // Throws Error if model, adapter or data have changed since the run was started.
 void RequireUnchanged(const TrainSettings& settings, const TrainInputs& now,
                       const TrainInputs& then, const fs::path& output) {
@@ -531,6 +551,7 @@ TrainResult RunTraining(const TrainSettings& given, const fs::path& output, Prog
   RequireRanks(given, ranks);
   const TrainSettings settings = given.fit ? Fitted(given, ranks) : given;
   LoadedModel base = LoadBase(settings, ranks);
+  const ThreadsForModel threads(base);
   const TrainInputs inputs = InputsOf(settings);
   RequireSame(inputs, 0, ranks);
   const Job job(settings, std::move(base), inputs, progress, ranks);
@@ -560,7 +581,9 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   RequireUnchanged(settings, InputsOf(settings), inputs, output);
   auto found = FindTrainCheckpoint(output).value_or(TrainCheckpoint{});
   RequireSame(inputs, found.state.step, ranks);
-  const Job job(settings, LoadBase(settings, ranks), inputs, progress, ranks);
+  LoadedModel base = LoadBase(settings, ranks);
+  const ThreadsForModel threads(base);
+  const Job job(settings, std::move(base), inputs, progress, ranks);
   if (ranks.rank() == 0) RequireDiskFits(PlanDisk(job, found.state.step, output), output);
   if (found.state.step > 0) job.Load(found.folder);
   Run run(job, found, output, lock ? &*lock : nullptr, progress, ranks);

@@ -263,6 +263,22 @@ void SaveTrainSettings(const TrainSettings& settings, const TrainInputs& inputs,
   file.Save(run / "train.toml");
 }
 
+namespace {
+
+// Throws Error for what is neither one of `settings` nor what train.toml holds beside them.
+void RequireKnown(const SettingsFile& file, std::set<std::pair<std::string, std::string>> settings,
+                  const InputFiles& files) {
+  settings.merge(files.Keys());
+  settings.insert({{"", "pivotal_version"},
+                   {"model", "weights_sha256"},
+                   {"model", "adapter_sha256"},
+                   {"data", "sha256"},
+                   {"steps", "ranks"}});
+  file.RequireKnown(settings);
+}
+
+}  // namespace
+
 TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
   const SettingsFile file(run / "train.toml", kWriter);
   file.Get("model", "weights_sha256", inputs.weights_sha256);
@@ -272,14 +288,13 @@ TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
   TrainSettings s;
   auto known = Read(file, s);
   file.WarnOfMissing(known);
-  known.merge(inputs.files.Keys());
-  known.insert({{"", "pivotal_version"},
-                {"model", "weights_sha256"},
-                {"model", "adapter_sha256"},
-                {"data", "sha256"},
-                {"steps", "ranks"}});
-  file.RequireKnown(known);
+  RequireKnown(file, known, inputs.files);
   return s;
+}
+
+void ApplyTrainSettings(const fs::path& path, TrainSettings& settings) {
+  const SettingsFile file(path, kWriter);
+  RequireKnown(file, Read(file, settings), InputFiles(file));
 }
 
 }  // namespace pivotal::experiments

@@ -37,6 +37,10 @@ TrainSettings LoadTrainSettings(const std::filesystem::path& run, TrainInputs& i
 void ApplySettings(const SettingsFile& file, TrainSettings& settings);
 std::string SettingsText(const TrainSettings& settings);
 
+// Reads the settings that `file`, of the form of train.toml, has into `settings`. What train.toml
+// holds beside settings, such as fingerprints, is left aside.
+void ApplyTrainSettings(const std::filesystem::path& file, TrainSettings& settings);
+
 // Returns the settings for readers elsewhere: of folders and files, and of the program of an
 // oracle, it has the names alone.
 std::string CardSettings(const TrainSettings& settings);
