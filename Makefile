@@ -23,6 +23,8 @@ demo: program ## search, pairs, DPO and evaluation on the tiny model
 
 test: build ## build, then run all tests
 	@scripts/setup test || echo "no chromium or no h5py: the tests that need it are skipped"
+	@test -x build/axe/bin/python || python3 -m venv build/axe
+	@build/axe/bin/pip install --quiet --no-deps axe-playwright-python==0.1.8 || echo "no axe-core: its test is skipped"
 	@ctest --preset $(PRESET) -j2
 
 test-parity: setup ## compare with transformers, TRL and others, installed into build/parity (5 GB)

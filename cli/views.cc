@@ -50,18 +50,15 @@ void RunAnswers(experiments::AnswerSettings settings, bool force) {
       summary.pivotal, settings.output.string());
 }
 
-struct ReportFlags {
-  fs::path run, output;
-  std::vector<fs::path> trainings;
-  bool force = false;
-};
-
-void RunReport(const ReportFlags& flags) {
-  const auto output = flags.output.empty() ? flags.run / "report.html" : flags.output;
-  data::RequireOutput(output, flags.force);
-  const auto summary = experiments::WriteReport(flags.run, flags.trainings, output);
-  fmt::print("{} problems, {} pivotal tokens, {}; open {}\n", summary.problems, summary.pivotal,
-             model::BytesText(summary.bytes), output.string());
+void RunReport(experiments::ReportSettings settings, bool force) {
+  if (settings.output.empty()) settings.output = settings.run / "report.html";
+  data::RequireOutput(settings.output, force);
+  const auto summary = experiments::WriteReport(settings);
+  const auto both = settings.beside.empty()
+                        ? std::string()
+                        : fmt::format("{} of them in both runs, ", summary.both);
+  fmt::print("{} problems, {}{} pivotal tokens, {}; open {}\n", summary.problems, both,
+             summary.pivotal, model::BytesText(summary.bytes), settings.output.string());
 }
 
 }  // namespace
@@ -157,26 +154,32 @@ void AddReport(CLI::App& app) {
   auto* sub = app.add_subcommand(
       "report",
       "Write a run as one HTML page: p(success) and the answers at every token, the other tokens "
-      "that rollouts took there, what these mean for the answer, and the pairs; needs no network "
-      "and only the model's tokenizer");
-  auto flags = std::make_shared<ReportFlags>();
-  sub->add_option("run", flags->run, "run folder of pivotal search")->required();
-  sub->add_option("--output", flags->output, "page to write (default: RUN/report.html)")
+      "that rollouts took there, what these mean for the answer, and the pairs; with --beside, two "
+      "runs; needs no network and only the model's tokenizer");
+  auto settings = std::make_shared<experiments::ReportSettings>();
+  auto force = std::make_shared<bool>(false);
+  sub->add_option("run", settings->run, "run folder of pivotal search")->required();
+  sub->add_option("--beside", settings->beside,
+                  "run folder of another search of the same problems, such as one with the trained "
+                  "model, which the page shows beside the first")
+      ->check(CLI::ExistingDirectory);
+  sub->add_option("--output", settings->output, "page to write (default: RUN/report.html)")
       ->type_name("FILE");
-  sub->add_option("--training", flags->trainings,
+  sub->add_option("--training", settings->trainings,
                   "output folder of pivotal train, whose curves are added to the page; can be "
                   "given several times")
       ->check(CLI::ExistingDirectory)
       ->allow_extra_args(false)
       ->take_all();
-  AddForceFlag(*sub, flags->force);
+  AddForceFlag(*sub, *force);
   SetHelp(*sub,
           {"RUN [OPTIONS]",
-           {"--output", "--training"},
+           {"--output", "--beside", "--training"},
            {{"write run/report.html", "report run"},
-            {"add the curves of a training", "report run --training tuned --output page.html"}},
+            {"show a run before and one after training, with the curves of the training",
+             "report before --beside after --training tuned --output page.html"}},
            "docs/search.md"});
-  sub->callback([flags] { RunReport(*flags); });
+  sub->callback([settings, force] { RunReport(*settings, *force); });
 }
 
 }  // namespace pivotal::cli

@@ -7,17 +7,23 @@
 
 namespace pivotal::experiments {
 
+struct ReportSettings {
+  std::filesystem::path run;          // folder of pivotal search
+  std::filesystem::path beside = {};  // another run of the same problems, shown beside it; "": none
+  std::vector<std::filesystem::path> trainings = {};  // outputs of pivotal train, for their curves
+  std::filesystem::path output;                       // page to write
+};
+
 struct ReportSummary {
   int64_t problems = 0;
   int64_t pivotal = 0;  // pivotal tokens
+  int64_t both = 0;     // problems that are in both runs; 0 for one run
   int64_t bytes = 0;    // size of the page
 };
 
-// Writes the page of a run, with the training curves of the folders `trainings` (outputs of pivotal
-// train). Needs the tokenizer of the run's model, not its weights. The page needs no network and
-// opens from disk. Writes under a temporary name, then renames the file.
-ReportSummary WriteReport(const std::filesystem::path& run,
-                          const std::vector<std::filesystem::path>& trainings,
-                          const std::filesystem::path& output);
+// Writes the page of a run. Needs the tokenizer of the run's model, not its weights. The page needs
+// no network and opens from disk. Writes under a temporary name, then renames the file. Throws
+// Error if a run cannot be read, or if the one beside it has another tokenizer or other problems.
+ReportSummary WriteReport(const ReportSettings& settings);
 
 }  // namespace pivotal::experiments

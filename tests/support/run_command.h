@@ -49,15 +49,25 @@ inline CommandResult Python(const std::string& arguments) {
 // missing, a test fails instead of being skipped.
 struct OutsideTool {
   const char* name;
-  const char* check;    // a command that succeeds if the tool is installed
-  const char* package;  // its Debian package
+  const char* check;   // a command that succeeds if the tool is installed
+  const char* remedy;  // where it comes from
 };
 
-inline constexpr OutsideTool kChromium = {"chromium", "command -v chromium", "chromium"};
-inline constexpr OutsideTool kH5py = {"h5py", "/usr/bin/python3 -c 'import h5py'", "python3-h5py"};
-
-inline constexpr OutsideTool kMpirun = {"mpirun", "command -v mpirun", "openmpi-bin"};
-inline constexpr OutsideTool kBubblewrap = {"bubblewrap", "bwrap --ro-bind / / true", "bubblewrap"};
+inline constexpr OutsideTool kChromium = {"chromium", "command -v chromium",
+                                          "install Debian's chromium (scripts/setup test does)"};
+inline constexpr OutsideTool kH5py = {"h5py", "/usr/bin/python3 -c 'import h5py'",
+                                      "install Debian's python3-h5py (scripts/setup test does)"};
+inline constexpr OutsideTool kMpirun = {"mpirun", "command -v mpirun",
+                                        "install Debian's openmpi-bin (scripts/setup test does)"};
+inline constexpr OutsideTool kBubblewrap = {
+    "bubblewrap", "bwrap --ro-bind / / true",
+    "install Debian's bubblewrap (scripts/setup test does)"};
+// Looks for what keeps a page from people with a screen reader or without a mouse.
+#define PIVOTAL_AXE \
+  PIVOTAL_SOURCE_DIR "/build/axe/lib/python3*/site-packages/axe_playwright_python/axe.min.js"
+inline constexpr OutsideTool kAxe = {
+    "axe", "ls " PIVOTAL_AXE,
+    "install axe-playwright-python of PyPI into build/axe (make test does)"};
 
 inline bool IsRequired(const OutsideTool& tool) {
   const char* required = std::getenv("PIVOTAL_REQUIRE");
@@ -70,8 +80,7 @@ inline bool IsRequired(const OutsideTool& tool) {
 // return.
 inline bool HasTool(const OutsideTool& tool) {
   if (RunCommand(tool.check).code == 0) return true;
-  const std::string text = "no " + std::string(tool.name) + ": install Debian's " + tool.package +
-                           " (scripts/setup test does)";
+  const std::string text = "no " + std::string(tool.name) + ": " + tool.remedy;
   [&] {
     if (IsRequired(tool)) FAIL() << text << "; PIVOTAL_REQUIRE asks for it";
     GTEST_SKIP() << text;

@@ -28,7 +28,7 @@ const plural = (n, noun) => `${count(n)} ${noun}${n === 1 ? "" : "s"}`;
 // Matches control characters, zero-width characters, and characters that change the direction of
 // writing.
 const kInvisible =
-  /[\u0000-\u001f\u007f-\u00a0\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g;
+  /[\u0000-\u001f\u007f-\u00a0\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ufffe\uffff]/g;
 const kShown = { "\n": "\u21b5", "\r": "\u240d", "\t": "\u21e5", " ": "\u00b7" };
 
 const codePoint = (c) =>
@@ -63,8 +63,8 @@ function onWidth(node, draw) {
 }
 
 // Focuses items[index] and makes it the only item that the Tab key reaches.
-function focusOne(items, index) {
+function focusOne(items, index, options) {
   for (const item of items) if (item.tabIndex === 0) item.tabIndex = -1;
   items[index].tabIndex = 0;
-  items[index].focus();
+  items[index].focus(options);
 }

@@ -1,10 +1,14 @@
 // Draws plots as inline SVG, again whenever the width changes, so that their text keeps its size.
 
+const kFigureHeight = 240;
 const kMargin = { left: 52, right: 14, top: 10, bottom: 40 };
 
 const line = (x1, y1, x2, y2, kind) => svg("line", { x1, y1, x2, y2, class: kind });
 const words = (text, x, y, anchor, more) => svg("text", { x, y, "text-anchor": anchor, ...more }, text);
 const path = (points) => points.map(([x, y], i) => `${i ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`).join("");
+
+// Writes a number of any size in few characters: 2e−4.
+const short = (x) => Number(x.toPrecision(3)).toExponential().replaceAll("-", "\u2212").replace("e+", "e");
 
 // Returns about `wanted` round numbers between low and high, with their texts.
 function ticks(low, high, wanted) {
@@ -14,7 +18,7 @@ function ticks(low, high, wanted) {
   const digits = Math.max(0, -Math.floor(Math.log10(step)));
   const found = [];
   for (let i = Math.ceil(low / step - 1e-9); i * step <= high + step * 1e-9; ++i) {
-    found.push([i * step, digits > 6 || step >= 1e5 ? (i * step).toPrecision(2) : fixed(i * step, digits)]);
+    found.push([i * step, digits > 3 || step >= 1e5 ? i && short(i * step) : fixed(i * step, digits)]);
   }
   return found;
 }
@@ -37,16 +41,19 @@ function frame(width, height, label, x, y) {
 }
 
 // Returns a plot with a title, a note, and a table of its numbers that is filled when it is opened.
-function figure(title, remark, draw, columns, rows, extra) {
-  const canvas = html("div", { class: "canvas" });
+// `about` explains the title, and `extra` stands below the plot.
+function figure(title, remark, draw, columns, rows, { about = kExplained[title], extra, height = kFigureHeight } = {}) {
+  const name = explained(title, about);
+  const canvas = html("div", { class: "canvas", "data-tip": about, style: `height: ${height}px` });
   onWidth(canvas, (width) => canvas.replaceChildren(draw(width)));
   const fill = ({ target }) => {
     if (target.open && target.childElementCount === 1) {
-      target.append(html("div", { class: "scroll", tabindex: 0 }, table(columns, rows())));
+      target.append(html("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": `${title}: numbers` },
+        table(columns, rows())));
     }
   };
   return html("figure", {},
-    html("figcaption", {}, html("h3", {}, title), remark && note(remark)),
+    html("figcaption", {}, html("h3", {}, name), remark && note(remark)),
     canvas, extra, html("details", { toggle: fill }, html("summary", {}, "Numbers")));
 }
 
@@ -55,19 +62,19 @@ function histogramFigure({ edges, counts }, gap, remark) {
   const tall = (n) => (n ? Math.log10(n) + 0.3 : 0);
   const top = Math.max(1, ...counts), low = edges[0], high = edges.at(-1);
   const powers = Array.from({ length: Math.floor(Math.log10(top * 2)) + 1 }, (_, i) => 10 ** i);
-  const short = (n) => n.toLocaleString("en-US", { notation: "compact" });
+  const compact = (n) => n.toLocaleString("en-US", { notation: "compact" });
   const span = (i) => `${signed(edges[i], 2)} to ${signed(edges[i + 1], 2)}`;
   const draw = (width) => {
-    const across = ticks(low, high, Math.min(8, width / 60)), up = powers.map((n) => [tall(n), short(n)]);
+    const across = ticks(low, high, Math.min(8, width / 60)), up = powers.map((n) => [tall(n), compact(n)]);
     const x = { low, high, ticks: across, label: "change of p(success) over a token" };
     const y = { low: 0, high: tall(top) + 0.3, ticks: up, label: "tokens (log scale)" };
-    const { root, toX, toY, bottom } = frame(width, 240, "Histogram of the changes of p(success)", x, y);
+    const { root, toX, toY, bottom } = frame(width, kFigureHeight, "Histogram of the changes of p(success)", x, y);
     counts.forEach((n, i) => {
       if (!n) return;
       const left = toX(edges[i]), over = toY(tall(n)), middle = (edges[i] + edges[i + 1]) / 2;
       const box = { x: left, y: over, width: Math.max(1, toX(edges[i + 1]) - left - 1), height: bottom - over };
-      root.append(svg("rect", { class: Math.abs(middle) < gap ? "even" : side(middle), ...box },
-        svg("title", {}, `${span(i)}: ${plural(n, "token")}`)));
+      root.append(svg("rect", { class: Math.abs(middle) < gap ? "even" : side(middle), ...box,
+        "data-tip": `${span(i)}: ${plural(n, "token")}` }));
     });
     for (const at of [-gap, gap]) {
       root.append(line(toX(at), kMargin.top, toX(at), bottom, "gap"),
@@ -85,15 +92,15 @@ function calibrationFigure(points) {
   const row = (p) => [fixed(p.expected), fixed(p.observed), interval(p.low, p.high), count(p.count)];
   const draw = (width) => {
     const axis = (label) => ({ low: 0, high: 1, ticks: ticks(0, 1, 5), label });
-    const { root, toX, toY } = frame(width, 240, "Calibration of the estimates",
+    const { root, toX, toY } = frame(width, kFigureHeight, "Calibration of the estimates",
       axis("estimate of the search"), axis("fresh rollouts"));
     root.append(line(toX(0), toY(0), toX(1), toY(1), "gap"));
     for (const point of points) {
       const x = toX(point.expected), [expected, observed, around, n] = row(point);
-      root.append(svg("g", { class: "point" },
+      const told = `estimated ${expected}, observed ${observed} ${around}, ${n} rollouts`;
+      root.append(svg("g", { class: "point", "data-tip": told },
         line(x, toY(point.low), x, toY(point.high), "whisker"),
-        svg("circle", { cx: x, cy: toY(point.observed), r: 2.5 + 3.5 * Math.sqrt(point.count / most) }),
-        svg("title", {}, `estimated ${expected}, observed ${observed} ${around}, ${n} rollouts`)));
+        svg("circle", { cx: x, cy: toY(point.observed), r: 2.5 + 3.5 * Math.sqrt(point.count / most) })));
     }
     return root;
   };
@@ -122,7 +129,7 @@ function trainingFigure(name, runs) {
   const draw = (width) => {
     const x = { low: first, high: last, ticks: ticks(first, last, Math.min(8, width / 70)), label: "step" };
     const y = { low: low - pad, high: high + pad, ticks: ticks(low - pad, high + pad, 5), label: name };
-    const { root, toX, toY, bottom, right } = frame(width, 220, `${name} by step`, x, y);
+    const { root, toX, toY, bottom, right } = frame(width, kFigureHeight, `${name} by step`, x, y);
     const cursor = line(0, kMargin.top, 0, bottom, "cursor");
     const point = (step) => {
       cursor.setAttribute("visibility", step === null ? "hidden" : "visible");
@@ -140,5 +147,6 @@ function trainingFigure(name, runs) {
     return root;
   };
   const rows = () => runs.flatMap((run) => run.points.map(([step, value]) => [run.name, step, value.toPrecision(5)]));
-  return figure(name, null, draw, ["run", "step", name], rows, legend);
+  return figure(name, null, draw, ["run", "step", name], rows,
+    { extra: legend, about: kExplained[name] ?? kOtherCurve });
 }

@@ -20,11 +20,12 @@ function alternativesTable({ tokens, logprobs, p, low, high, alternatives }, k) 
   const likelihood = (other) => other.logprob ?? -Infinity;
   const others = alternatives.filter((other) => other.k === k).sort((a, b) => likelihood(b) - likelihood(a) || 0);
   if (!others.length) return note("No alternatives were measured here.");
+  const shown = ({ low: from, high: to }) => interval(from, to, 2);
   const row = (kind, token, logprob, right, estimate) => html("tr", { class: kind },
     rowHead(quoted(token)), cell(known(logprob) ? probability(Math.exp(logprob)) : ""), cell(right),
     cell(estimate && fixed(estimate.mean, 2)),
-    html("td", { class: "plot", title: estimate && interval(estimate.low, estimate.high, 2) },
-      estimate && whiskers(estimate, 0, 1)));
+    html("td", { class: "plot", "data-tip": estimate && shown(estimate) },
+      estimate && [html("span", { class: "aside" }, shown(estimate)), whiskers(estimate, 0, 1)]));
   const own = { mean: p[k], low: low[k] ?? p[k], high: high[k] ?? p[k] };
   return html("table", { class: "alternatives" }, headRow(["token", "probability", "right", "p", "0 to 1"]),
     html("tbody", {}, row("own", tokens[k - 1], logprobs[k - 1], "this one", known(p[k]) && own),
@@ -59,7 +60,7 @@ function groupsTable({ groups, q, q_other: other }, answers) {
     more > 0 && ` and ${more} more`];
   const row = (group, i) => html("tr", { class: i ? "group" : "group own" },
     rowHead(...names(group).filter(Boolean)), cell(probability(group.probability)), cell(count(group.rollouts)),
-    html("td", { title: known(group.p) && interval(group.low, group.high, 2) }, known(group.p) ? fixed(group.p, 2) : ""),
+    known(group.p) ? html("td", { "data-tip": interval(group.low, group.high, 2) }, fixed(group.p, 2)) : cell(),
     group.answers && html("td", { class: "answers" }, answerShares(answers, group.answers)));
   const mean = (name, estimate, text) => known(estimate) && [
     `p(success) with ${text}: `, field(name, fixed(estimate.p)), ` ${interval(estimate.low, estimate.high)}`];
@@ -72,9 +73,17 @@ function groupsTable({ groups, q, q_other: other }, answers) {
     ...means.map((parts) => html("p", { class: "note" }, parts))];
 }
 
-// `answers` are those of the problem; null if none are told.
-function tokenPanel(response, k, token, gap, answers) {
-  const { tokens, logprobs, p, low, high, samples } = response;
+// Returns the first line of the panel.
+function tokenHead({ tokens }, k, token) {
+  return [html("code", { "data-field": "text" }, visible(tokens[k - 1])),
+    html("span", {}, "token ", html("span", { "data-field": "position" }, String(k)), ` of ${tokens.length}`),
+    token && change(token.after - token.before, token.after < token.before ? "pivotal drop" : "pivotal rise"),
+  ].filter(Boolean);
+}
+
+// Returns the rest of it. `answers` are those of the problem; null if none are told.
+function tokenFacts(response, k, token, gap, answers) {
+  const { logprobs, p, low, high, samples } = response;
   const delta = deltaAt(response, k);
   const estimate = (name, at) => term(`p(success) ${name}`, ...(!known(p[at]) ? ["not measured"] : [
     field(name, fixed(p[at])), known(low[at]) && ` ${interval(low[at], high[at])}`,
@@ -91,11 +100,7 @@ function tokenPanel(response, k, token, gap, answers) {
     ...(known(answers) && known(response.answers) ? ["before", "after"].flatMap((name, i) => term(`answers ${name}`,
       html("span", { "data-field": `answers_${name}` }, answerShares(answers, answersAt(response, k - 1 + i))))) : []),
     ...(token ? term(`|change| \u2265 ${gap}`, `with probability ${fixed(token.probability, 2)}`) : [])];
-  return [
-    html("p", { class: "token-head" }, html("code", { "data-field": "text" }, visible(tokens[k - 1])),
-      html("span", {}, "token ", html("span", { "data-field": "position" }, String(k)), ` of ${tokens.length}`),
-      token && change(token.after - token.before, token.after < token.before ? "pivotal drop" : "pivotal rise")),
-    html("div", { class: "token-facts" }, html("dl", {}, facts),
-      html("div", {}, alternativesTable(response, k), token && pairNote(token)),
-      ...(token?.groups?.length ? [html("div", { class: "meanings" }, groupsTable(token, answers))] : []))];
+  return [html("dl", {}, facts),
+    html("div", {}, alternativesTable(response, k), token && pairNote(token)),
+    ...(token?.groups?.length ? [html("div", { class: "meanings" }, groupsTable(token, answers))] : [])];
 }

@@ -1,6 +1,6 @@
 """Opens a report page in headless Chromium and checks what it shows.
 
-usage: report_page.py CHROMIUM PAGE.html EXPECTED.json [--screenshots DIR]
+usage: report_page.py CHROMIUM PAGE.html EXPECTED.json [--screenshots DIR] [--axe FILE]
 EXPECTED.json has these optional keys:
   load_seconds  the most seconds until the list of problems is drawn
   sections      the ids of the visible sections, in order
@@ -14,150 +14,36 @@ EXPECTED.json has these optional keys:
                 "0.500 → 0.100", null or absent where that is "before" and "after". "groups" is the number of groups of
                 alternatives, absent for none. "q", "q_other", "answers_before" and "answers_after" are texts of the
                 panel, null where it has none; they are compared if the key is there.
-Prints the load time and a line for each failed check. The exit code is 0 if no check failed. The script speaks the
-DevTools protocol over --remote-debugging-pipe: JSON messages, each followed by NUL, on the browser's file descriptors 3
-and 4.
+  opened        the id of the problem that is open when the address names none
+  beside        {"both": N, "names": [BEFORE, AFTER], "problem": {"id", "responses": [N, N], "p": [TEXT, TEXT]}}: what
+                the page tells of two runs, and of one of their problems; absent for a page of one run
+With --axe FILE, axe-core of that file looks at the page in its states; a finding that it calls serious or critical
+fails. Prints the load time, the counts of findings, and a line for each failed check. The exit code is 0 if no check
+failed.
 """
 
 import argparse
 import base64
-import fcntl
 import json
-import os
 import pathlib
-import select
-import signal
-import subprocess
+import struct
+import sys
 import tempfile
-import time
+import xml.etree.ElementTree
 
-TIMEOUT = 30
+sys.path.insert(0, str(pathlib.Path(__file__).parents[2]))
+from support.chromium import TIMEOUT, chromium  # noqa: E402
+
 HELPERS = """
-  identity = (row) => new URLSearchParams(row.hash.slice(1)).get("p");
+  identity = (row) => decodeURIComponent(row.hash.slice(1));
+  opened = () => document.getElementById("problem-id")?.textContent;
+  fields = () => [...document.querySelectorAll(`${kPanel} [data-field]`)];
   panel = () => ({
-    ...Object.fromEntries([...document.querySelectorAll(".panel [data-field]")].map((node) => [node.dataset.field, node.textContent])),
-    alternatives: document.querySelectorAll(".panel .alternative").length,
-    groups: document.querySelectorAll(".panel .group").length});
+    ...Object.fromEntries(fields().map((node) => [node.dataset.field, node.textContent])),
+    alternatives: document.querySelectorAll(`${kPanel} .alternative`).length,
+    groups: document.querySelectorAll(`${kPanel} .group`).length});
+  kPanel = ".responses:not(.side-1 *) .panel";  // of the first run
 """
-KEYS = {
-    "Tab": 9,
-    "Enter": 13,
-    "End": 35,
-    "Home": 36,
-    "ArrowLeft": 37,
-    "ArrowUp": 38,
-    "ArrowRight": 39,
-    "ArrowDown": 40,
-}
-
-
-def high_pipe():
-    """Returns a pipe with descriptors of at least 10, so that dup2 to 3 and 4 overwrites neither."""
-    ends = os.pipe()
-    high = [fcntl.fcntl(end, fcntl.F_DUPFD_CLOEXEC, 10) for end in ends]
-    for end in ends:
-        os.close(end)
-    return high
-
-
-class Chromium:
-    def __init__(self, program, profile):
-        command_read, self.command = high_pipe()
-        self.reply, reply_write = high_pipe()
-        self.process = subprocess.Popen(
-            [
-                program,
-                "--headless=new",
-                "--no-sandbox",
-                "--disable-gpu",
-                "--remote-debugging-pipe",
-                "--no-first-run",
-                "--disable-dev-shm-usage",
-                "--disable-background-networking",
-                f"--user-data-dir={profile}",
-                "about:blank",
-            ],
-            close_fds=False,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-            preexec_fn=lambda: (os.dup2(command_read, 3), os.dup2(reply_write, 4)),
-        )
-        os.close(command_read)
-        os.close(reply_write)
-        self.unread, self.last_id, self.session, self.events = b"", 0, None, []
-        target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
-        self.session = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)[
-            "sessionId"
-        ]
-
-    def call(self, method, **params):
-        self.last_id += 1
-        message = {"id": self.last_id, "method": method, "params": params}
-        if self.session:
-            message["sessionId"] = self.session
-        data = json.dumps(message).encode() + b"\0"
-        while data:
-            data = data[os.write(self.command, data) :]
-        deadline = time.monotonic() + TIMEOUT
-        while True:
-            reply = self.read(deadline)
-            if reply.get("id") != self.last_id:
-                self.events.append(reply)
-            elif "error" in reply:
-                raise RuntimeError(f"{method}: {reply['error']['message']}")
-            else:
-                return reply["result"]
-
-    def read(self, deadline):
-        while b"\0" not in self.unread:
-            if not select.select([self.reply], [], [], max(0, deadline - time.monotonic()))[0]:
-                raise TimeoutError(f"Chromium did not answer in {TIMEOUT} s")
-            data = os.read(self.reply, 1 << 20)
-            if not data:
-                raise RuntimeError("Chromium has ended")
-            self.unread += data
-        message, self.unread = self.unread.split(b"\0", 1)
-        return json.loads(message)
-
-    def evaluate(self, expression):
-        result = self.call("Runtime.evaluate", expression=expression, awaitPromise=True, returnByValue=True)
-        if "exceptionDetails" in result:
-            raise RuntimeError(f"{expression}: {result['exceptionDetails']['exception'].get('description')}")
-        return result["result"].get("value")
-
-    def wait(self, expression):
-        """Returns True as soon as `expression` is true, and False if it stays false for TIMEOUT seconds."""
-        deadline = time.monotonic() + TIMEOUT
-        while not self.evaluate(f"!!({expression})"):
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.02)
-        return True
-
-    def press(self, key, times=1):
-        for _ in range(times):
-            code = {"key": key, "code": key, "windowsVirtualKeyCode": KEYS[key]}
-            self.call(
-                "Input.dispatchKeyEvent", type="keyDown", **code, **({"text": "\r"} if key == "Enter" else {})
-            )
-            self.call("Input.dispatchKeyEvent", type="keyUp", **code)
-
-    def mouse(self, kind, x, y):
-        self.call(
-            "Input.dispatchMouseEvent",
-            type=kind,
-            x=x,
-            y=y,
-            **({} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}),
-        )
-
-    def close(self):
-        os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-
 class Check:
     def __init__(self, browser, screenshots):
         self.browser, self.screenshots, self.failures = browser, screenshots, 0
@@ -285,17 +171,19 @@ def check_keys(check, problem):
     """Goes from the list to the tokens by keys alone."""
     browser = check.browser
     index = row_index(browser, problem["id"])
-    browser.evaluate("location.hash = ''")
-    browser.wait("!document.querySelector('.token')")
+    browser.evaluate("document.getElementById('detail').replaceChildren()")
+    browser.evaluate("location.hash = '#elsewhere'")
+    browser.wait("document.querySelector('#detail [role=alert]')")
     browser.evaluate("document.getElementById('sort').focus()")
     browser.press("Tab")
     browser.press("Home")
     browser.press("ArrowDown", index)
     browser.press("Enter")
     check.that(browser.wait("document.querySelector('.token')"), "Enter opens a problem")
-    for _ in range(problem["response"] + 8):
+    for _ in range(problem["response"] + 16):
         browser.press("Tab")
         if browser.evaluate("document.activeElement.role === 'tab'"):
+            browser.press("Home")
             browser.press("ArrowRight", problem["response"] - 1)
         if browser.evaluate("document.activeElement.role === 'option'"):
             break
@@ -309,6 +197,10 @@ def check_keys(check, problem):
         browser.press("ArrowRight", token["k"] - at)
         at = token["k"]
         check_panel(check, token, "keys")
+    browser.press("Escape")
+    check.that(browser.evaluate("document.querySelector('.panel').hidden"), "Escape closes the panel")
+    browser.press("Enter")
+    check.that(not browser.evaluate("document.querySelector('.panel').hidden"), "Enter opens the panel")
 
 
 def check_tap(check, tokens):
@@ -333,10 +225,13 @@ def check_problem(check, problem, url):
     browser = check.browser
     rows(browser)
     browser.evaluate(f"document.querySelectorAll('#rows .row')[{row_index(browser, problem['id'])}].click()")
-    check.that(browser.wait("document.querySelector('.token')"), "a click opens a problem")
+    check.that(
+        browser.wait(f"document.querySelector('.token') && opened() === visible({json.dumps(problem['id'])})"),
+        "a click opens a problem",
+    )
     browser.evaluate(f"document.getElementById('response-{problem['response']}').click()")
     check.equal(
-        browser.evaluate("document.querySelectorAll('.token[data-k]').length"),
+        browser.evaluate("document.querySelector('.tokens').childElementCount"),
         problem["length"],
         "tokens of the response",
     )
@@ -344,24 +239,248 @@ def check_problem(check, problem, url):
     check_keys(check, problem)
     tokens = sorted(problem["tokens"], key=lambda token: token["alternatives"])
     check_tap(check, tokens)
+    check.that(
+        browser.wait(f"location.hash.endsWith('/{problem['response']}/{tokens[-1]['k']}')"),
+        "the address names the token",
+    )
     place = browser.evaluate("location.hash")
     load(browser, url + place)
     check.that(browser.wait("document.querySelector('.token')"), "the address opens the problem again")
     check_panel(check, tokens[-1], f"the address {place}")
 
 
+def check_opening(check, expected):
+    """The page opens with a problem, the sentence, and tiles without gaps."""
+    browser = check.browser
+    if "opened" in expected:
+        check.that(browser.wait("opened()"), "a problem is open")
+        check.equal(browser.evaluate("opened()"), expected["opened"], "the problem that is open at first")
+        check.equal(browser.evaluate("location.hash"), "", "the address at first")
+        check.that(
+            browser.evaluate(
+                "/^A pivotal token is .* by [0-9.]+ or more\\.$/.test(document.getElementById('about').textContent)"
+            ),
+            "one sentence says what a pivotal token is",
+        )
+
+
+def check_tiles(check, name):
+    gaps = check.browser.evaluate("""[...document.querySelectorAll(".tiles")].filter((list) => {
+        const right = list.getBoundingClientRect().right, lines = new Map();
+        for (const tile of list.children) {
+          const box = tile.getBoundingClientRect();
+          lines.set(box.top, Math.max(lines.get(box.top) ?? 0, box.right));
+        }
+        return [...lines.values()].some((end) => Math.abs(end - right) > 2);
+      }).length""")
+    check.equal(gaps, 0, f"{name}: rows of tiles with a gap")
+
+
+def check_explanations(check):
+    """Every tile and plot is explained, to the pointer, the keyboard, a tap, and a screen reader."""
+    browser = check.browser
+    names = browser.evaluate("""[...document.querySelectorAll(".tiles > div, figure, .response-bar")].map((node) => {
+        const button = node.querySelector(".why"), about = button?.getAttribute("aria-describedby");
+        return [node.querySelector("dt, h3, h4").textContent, document.getElementById(about)?.textContent];
+      })""")
+    check.that(names, "the page has tiles or plots")
+    for name, text in names:
+        check.that(text and len(text) > 20, f"{name} is not explained")
+    tip = "(document.getElementById('tip').hidden ? null : document.getElementById('tip').textContent)"
+    find = "document.querySelector('.tiles > div:nth-child(2)')"
+    button = f"{find}.querySelector('.why')"
+    told = browser.evaluate(
+        f"{find}.scrollIntoView({{block: 'center'}}),"
+        f" document.getElementById({button}.getAttribute('aria-describedby')).textContent"
+    )
+    x, y = browser.evaluate(
+        f"(() => {{ const box = {find}.getBoundingClientRect(); return [box.x + 8, box.y + box.height - 4]; }})()"
+    )
+    browser.mouse("mouseMoved", x, y)
+    check.equal(browser.evaluate(tip), told, "hovering explains")
+    browser.mouse("mouseMoved", 1, 1)
+    check.that(browser.wait(f"{tip} === null"), "the text goes with the pointer")
+    browser.evaluate(f"{button}.focus()")
+    check.equal(browser.evaluate(tip), told, "the focus explains")
+    browser.press("Escape")
+    check.equal(browser.evaluate(tip), None, "after Escape")
+    browser.evaluate("document.activeElement.blur()")
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=True)
+    for wanted in (told, None):
+        browser.call("Input.dispatchTouchEvent", type="touchStart", touchPoints=[{"x": x, "y": y}])
+        browser.call("Input.dispatchTouchEvent", type="touchEnd", touchPoints=[])
+        check.that(browser.wait(f"{tip} === {json.dumps(wanted)}"), f"a tap shows or hides: {wanted!r}")
+    browser.call("Emulation.setTouchEmulationEnabled", enabled=False)
+
+
+def encoded(identity):
+    """Returns an id as addresses have it: everything but letters, digits and -_.~ percent-encoded."""
+    return "".join(
+        c if c.isascii() and (c.isalnum() or c in "-_.~") else "".join(f"%{byte:02X}" for byte in c.encode())
+        for c in identity
+    )
+
+
+def check_links(check, problem, url):
+    """The address of a token opens it, in sight; an address of nothing says so in a sentence."""
+    browser = check.browser
+    place = f"#{encoded(problem['id'])}/{problem['response']}"
+    for token in problem["tokens"][:3]:
+        load(browser, f"{url}{place}/{token['k']}")
+        check.that(browser.wait("document.activeElement.matches('.token')"), f"{place}/{token['k']} is opened")
+        check_panel(check, token, f"the address {place}/{token['k']}")
+        check.that(
+            browser.evaluate("""(() => {
+              const box = document.activeElement.getBoundingClientRect();
+              const [x, y] = [box.x + box.width / 2, box.y + box.height / 2];
+              return document.activeElement === document.elementFromPoint(x, y);
+            })()"""),
+            f"token {token['k']} is in sight",
+        )
+    last = problem["tokens"][:3][-1]["k"]
+    allowed = ["clipboardReadWrite", "clipboardSanitizedWrite"]
+    browser.call("Browser.grantPermissions", of_browser=True, permissions=allowed)
+    browser.call("Page.bringToFront")
+    browser.evaluate("document.querySelector('.panel-tools button').click()")
+    check.that(browser.wait("document.querySelector('.panel [role=status]').textContent"), "Copy link says what it did")
+    check.equal(
+        browser.evaluate("navigator.clipboard.readText()"), f"{url}{place}/{last}", "the link that was copied"
+    )
+    for wrong, words in (
+        ("#no such problem/1/2", "There is no problem"),
+        (f"{place.rpartition('/')[0]}/999", "there is no response 999"),
+        (f"{place.rpartition('/')[0]}/x", "names no response"),
+        (f"{place}/{problem['length'] + 1}", f"so there is no token {problem['length'] + 1}."),
+        (f"{place}/0", "so there is no token 0."),
+    ):
+        browser.evaluate(f"location.hash = {json.dumps(wrong)}")
+        alert = "document.querySelector('#detail [role=alert]')?.textContent"
+        check.that(
+            browser.wait(f"{alert}?.includes({json.dumps(words)})"),
+            f"the address {wrong} is answered: {words}",
+        )
+
+
+def check_pictures(check, problem, url):
+    """The pictures of a response are files of their own."""
+    browser = check.browser
+    load(browser, f"{url}#{encoded(problem['id'])}/{problem['response']}")
+    browser.wait("document.querySelector('.tools button')")
+    found = browser.evaluate("document.querySelector('.tokens').querySelectorAll('.pivotal').length")
+    for number, kind in enumerate(("svg", "png")):
+        with tempfile.TemporaryDirectory() as folder:
+            file = browser.download(folder, f"document.querySelectorAll('.tools button')[{number}].click()")
+            check.equal(file.suffix, f".{kind}", "the kind of the picture")
+            data = file.read_bytes()
+        if check.screenshots:
+            (check.screenshots / f"picture.{kind}").write_bytes(data)
+        if kind == "png":
+            check.equal(data[:8], b"\x89PNG\r\n\x1a\n", "the first bytes of the PNG")
+            check.equal(struct.unpack(">I", data[16:20])[0], 2640, "the pixels across the PNG")
+            continue
+        root = xml.etree.ElementTree.fromstring(data)
+        names = [node.tag.rpartition("}")[2] for node in root.iter()]
+        check.equal(names.count("rect") - 1 - 2, problem["length"], "tokens in the picture")
+        check.that(not {"image", "use", "style", "script", "foreignObject"} & set(names), "the picture stands alone")
+        framed = [node for node in root.iter() if node.get("rx") == "4" and node.get("stroke")]
+        check.equal(len(framed), found, "pivotal tokens in the picture")
+
+
+def check_beside(check, beside, url):
+    browser = check.browser
+    load(browser, url)
+    check.equal(
+        browser.evaluate("document.querySelector('#beside .tiles dd').textContent"),
+        str(beside["both"]),
+        "problems in both runs",
+    )
+    one = beside["problem"]
+    browser.evaluate(f"location.hash = {json.dumps('#' + encoded(one['id']))}")
+    check.that(browser.wait(f"opened() === {json.dumps(one['id'])}"), f"{one['id']} is opened")
+    check.equal(
+        browser.evaluate("[...document.querySelectorAll('.run-name')].map((node) => node.textContent)"),
+        beside["names"],
+        "the names of the runs",
+    )
+    check.equal(
+        browser.evaluate(
+            "[...document.querySelectorAll('.sides > section')]"
+            ".map((node) => node.querySelectorAll('[role=tab]').length)"
+        ),
+        one["responses"],
+        "responses in each run",
+    )
+    check.equal(
+        browser.evaluate("document.querySelectorAll('.both').length"), sum(one["responses"]), "curves of both runs"
+    )
+    check.equal(
+        browser.evaluate(
+            "[...document.querySelectorAll('.compared tr:nth-child(1) td')]"
+            ".map((node) => node.textContent.split(' ')[0])"
+        ),
+        one["p"],
+        "p(success) in each run",
+    )
+    load(browser, f"{url}#{encoded(one['id'])}/b1/2")
+    check.that(browser.wait("document.activeElement.matches('.token')"), "a token of the run beside is opened")
+    check.that(
+        browser.evaluate("document.activeElement.closest('.side-1') && document.activeElement.dataset.k === '2'"),
+        "the address b1/2 leads to token 2 of the run beside",
+    )
+
+
+AXE = """(async () => {
+  const found = await axe.run(document, {resultTypes: ["violations"]});
+  const places = (nodes) => nodes.map(({target}) => target.join(" ")).slice(0, 4);
+  return found.violations.map(({id, impact, help, nodes}) => [id, impact, help, places(nodes)]);
+})()"""
+
+
+def check_axe(check, url, script, place):
+    """Looks for barriers in a wide and a narrow window, light and dark: with a problem, its panel and an explanation
+    open, with all tables open, and where the address names nothing."""
+    browser, counts, looks = check.browser, {}, 0
+    opened = {"opened": "document.querySelector('.why')?.focus()"}
+    more = {
+        **opened,
+        "numbers": "document.querySelectorAll('details').forEach((details) => { details.open = true; })",
+        "unknown": "location.hash = '#elsewhere'",
+    }
+    for width, height, scheme, states in (
+        (1280, 900, "light", more),
+        (1280, 900, "dark", opened),
+        (390, 844, "light", opened),
+        (390, 844, "dark", more),
+    ):
+        browser.resize(width, height, scheme)
+        load(browser, url + place)
+        browser.wait("document.querySelector('.token') || !document.querySelector('.row')")
+        browser.evaluate(script)
+        for state, change in states.items():
+            browser.evaluate(change)
+            browser.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
+            looks += 1
+            for rule, impact, text, nodes in browser.evaluate(AXE):
+                counts[impact] = counts.get(impact, 0) + 1
+                check.that(
+                    impact not in ("serious", "critical"),
+                    f"axe, {state}, {width} pixels, {scheme}: {rule} ({impact}): {text}: {nodes}",
+                )
+                if impact not in ("serious", "critical"):
+                    print(f"axe, {state}, {width} pixels, {scheme}: {rule} ({impact}): {text}: {nodes}")
+    print(f"axe: {counts or 'no'} findings in {looks} states")
+
+
 def check_looks(check, name, width, height, scheme):
     browser = check.browser
-    browser.call(
-        "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
-    )
-    browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+    browser.resize(width, height, scheme)
     browser.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     browser.evaluate("new Promise((done) => requestAnimationFrame(() => setTimeout(done, 50)))")
     check.that(
         browser.evaluate("document.documentElement.scrollWidth <= innerWidth"),
         f"{name}: the page is {browser.evaluate('document.documentElement.scrollWidth')} pixels wide, the window {width}",
     )
+    check_tiles(check, name)
     ground = browser.evaluate(
         "getComputedStyle(document.body).backgroundColor.match(/[0-9]+/g).slice(0, 3).map(Number)"
     )
@@ -387,19 +506,17 @@ def complaints(events):
         elif event["method"] == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
             yield "log: " + params["entry"]["text"]
         elif event["method"] == "Network.requestWillBeSent" and not params["request"]["url"].startswith(
-            ("file:", "about:")
+            ("file:", "about:", "blob:", "data:image/svg+xml")
         ):
-            yield "request: " + params["request"]["url"]
+            yield "request: " + params["request"]["url"][:200]
 
 
-def check_page(check, url, expected):
+def check_page(check, url, expected, axe):
     browser = check.browser
     for domain in ("Page", "Runtime", "Log", "Network"):
         browser.call(f"{domain}.enable")
     browser.call("Page.addScriptToEvaluateOnNewDocument", source=HELPERS)
-    browser.call(
-        "Emulation.setDeviceMetricsOverride", width=1280, height=900, deviceScaleFactor=1, mobile=False
-    )
+    browser.resize(1280, 900)
     drawn, loaded = load(browser, url)
     print(f"list drawn after {drawn:.2f} s, page loaded after {loaded:.2f} s")
     check.that(drawn <= expected.get("load_seconds", TIMEOUT), f"the list is drawn after {drawn:.2f} s")
@@ -411,17 +528,28 @@ def check_page(check, url, expected):
             expected["sections"],
             "sections",
         )
+    check_opening(check, expected)
+    check_explanations(check)
     if expected.get("rows"):
         check_lists(check, expected)
     if "problem" in expected:
         check_problem(check, expected["problem"], url)
+        check_links(check, expected["problem"], url)
+        check_pictures(check, expected["problem"], url)
+    if "beside" in expected:
+        check_beside(check, expected["beside"], url)
     for name, width, height, scheme in (
         ("light", 1280, 900, "light"),
         ("dark", 1280, 900, "dark"),
+        ("middle", 800, 900, "light"),
         ("narrow", 360, 740, "light"),
         ("narrow-dark", 360, 740, "dark"),
     ):
         check_looks(check, name, width, height, scheme)
+    if axe:
+        one = expected.get("problem")
+        place = f"#{encoded(one['id'])}/{one['response']}/{one['tokens'][0]['k']}" if one else ""
+        check_axe(check, url, axe.read_text(encoding="utf-8"), place)
     check.that(browser.evaluate("typeof hostile === 'undefined'"), "text of a model was run as a script")
     for text in complaints(browser.events):
         check.that(False, text)
@@ -435,15 +563,12 @@ def main():
     parser.add_argument("page", type=pathlib.Path)
     parser.add_argument("expected", type=pathlib.Path)
     parser.add_argument("--screenshots", type=pathlib.Path)
+    parser.add_argument("--axe", type=pathlib.Path, help="axe.min.js of axe-core")
     arguments = parser.parse_args()
     expected = json.loads(arguments.expected.read_text(encoding="utf-8"))
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
-        browser = Chromium(arguments.chromium, profile)
-        try:
-            check = Check(browser, arguments.screenshots)
-            check_page(check, arguments.page.resolve().as_uri(), expected)
-        finally:
-            browser.close()
+    with chromium(arguments.chromium) as browser:
+        check = Check(browser, arguments.screenshots)
+        check_page(check, arguments.page.resolve().as_uri(), expected, arguments.axe)
     print(f"{arguments.page}: {check.failures or 'no'} failed checks")
     return 1 if check.failures else 0
 

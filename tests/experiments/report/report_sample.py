@@ -1,9 +1,9 @@
 """Writes a report page with random data for report_page.py (experiments/report/report.cc fills the page of a run).
 
-usage: report_sample.py OUT.html EXPECTED.json [--problems N] [--ablation] [--seed S]
+usage: report_sample.py OUT.html EXPECTED.json [--problems N] [--ablation] [--beside] [--seed S]
 Equal arguments give equal bytes. Prints the size of the page. Some texts are hostile: markup, quotes, line ends,
 characters that reverse the direction of writing. --ablation makes a page of comparisons and training curves without
-problems.
+problems, --beside a page of two runs.
 """
 
 import argparse
@@ -13,20 +13,13 @@ import json
 import math
 import pathlib
 import random
+import re
 
 REPORT = pathlib.Path(__file__).parents[3] / "experiments/report/page"
-SCRIPTS = [
-    "dom.js",
-    "plots.js",
-    "intervals.js",
-    "curve.js",
-    "token_panel.js",
-    "response.js",
-    "problems.js",
-    "problem.js",
-    "overview.js",
-    "page.js",
-]
+# The scripts of the page in their order, as CMake joins them.
+SCRIPTS = re.search(
+    r"read_report\(REPORT_JS(.*?)\)", (REPORT.parents[1] / "CMakeLists.txt").read_text(encoding="utf-8"), re.DOTALL
+)[1].split()
 BLOCK = 16  # problems in a block
 GAP = 0.2
 WORDS = (
@@ -341,9 +334,10 @@ def make_summary(random, entries, problems, title):
             ["problems", "oracle", "numeric"],
         ],
         "facts": [
-            ["problems searched", sum(entry["searched"] for entry in entries)],
-            ["responses searched", 2 * sum(entry["searched"] for entry in entries)],
-            ["pivotal tokens", pivotal],
+            ["problems", len(entries), f"{sum(entry['searched'] for entry in entries)} searched"],
+            ["responses", 2 * sum(entry["searched"] for entry in entries), "half of them right"],
+            ["pivotal tokens", pivotal, "0.7% of all tokens"],
+            ["expected false", "1.2%", "of the pivotal tokens"],
             [
                 "pairs",
                 sum(
@@ -352,16 +346,72 @@ def make_summary(random, entries, problems, title):
                     for response in problem["responses"]
                     for token in response["pivotal"]
                 ),
+                "60% of the pivotal tokens",
             ],
-            ["rollouts", 23679],
-            ["generated tokens", 756432],
-            ["time", "3 min 43 s"],
+            ["rollouts", 23679, "32 tokens each"],
+            ["generated tokens", 756432, "13,672 prefix tokens"],
+            ["time", "223 s", "3,392 a second"],
         ],
         "histogram": {"edges": edges, "counts": counts},
         "pivotal_share": {"tokens": len(deltas), "pivotal": pivotal},
         "calibration": calibration,
         "gap": GAP,
         "problems": entries,
+    }
+
+
+def make_beside(random, entries, problems, length):
+    """Adds a second run, which lacks every fifth problem, and returns what the summary tells of it."""
+    both = [i for i in range(len(entries)) if i % 5 != 2]
+    rates, pivotal, better, worse = [], [0, 0], 0, 0
+    for i in set(range(len(entries))) - set(both):
+        entries[i]["beside"] = problems[i]["beside"] = None
+    for i in both:
+        entry, problem = make_problem(random, i, length)
+        problems[i]["beside"] = {**problem, "id": f"after-{i}"}
+        rate = [one["successes"] / one["samples"] for one in (entries[i], entry)]
+        low, high = rate[1] - rate[0] - 0.2, rate[1] - rate[0] + 0.2
+        entries[i]["beside"] = {
+            **{key: value for key, value in entry.items() if key not in ("question", "block", "index")},
+            "limits": [near(p, 0.15) for p in rate],
+            "change": [round(rate[1] - rate[0], 4), round(max(-1, low), 4), round(min(1, high), 4)],
+        }
+        rates.append(rate)
+        better, worse = better + (low > 0), worse + (high < 0)
+        pivotal = [pivotal[0] + entries[i]["pivotal"], pivotal[1] + entry["pivotal"]]
+    mean = [round(sum(rate[side] for rate in rates) / len(rates), 4) for side in (0, 1)]
+    change = mean[1] - mean[0]
+    return {
+        "names": ["before <training>", "after"],
+        "gap": GAP,
+        "confidence": 0.95,
+        "both": len(both),
+        "only": [len(entries) - len(both), 3],
+        "measured": len(both),
+        "mean": mean,
+        "change": [round(change, 4), round(change - 0.05, 4), round(change + 0.05, 4)],
+        "better": better,
+        "worse": worse,
+        "pivotal": pivotal,
+        "settings": [
+            ["model", "folder", "'/models/phi'", "'/models/phi-tuned-on-pairs-of-the-first-run'"],
+            ["model", "weights_sha256", f"'{'d9eda95a' * 8}'", f"'{'ab56f49d' * 8}'"],
+        ],
+    }
+
+
+def expect_beside(beside, entries, problems):
+    both = [i for i, entry in enumerate(entries) if entry["beside"]]
+    one = next(i for i in both if entries[i]["searched"] and entries[i]["beside"]["searched"])
+    pair = [entries[one], entries[one]["beside"]]
+    return {
+        "both": beside["both"],
+        "names": beside["names"],
+        "problem": {
+            "id": entries[one]["id"],
+            "responses": [entry["responses"] for entry in pair],
+            "p": [f"{entry['successes'] / entry['samples']:.2f}" for entry in pair],
+        },
     }
 
 
@@ -400,6 +450,7 @@ def expect(entries, problems):
         )
     return {
         "sections": ["run", "problems"],
+        "opened": next(entry["id"] for entry in entries if entry["pivotal"] > 0),
         "rows": len(entries),
         "lists": filters,
         "first": {
@@ -421,6 +472,7 @@ parser.add_argument("expected", type=pathlib.Path)
 parser.add_argument("--problems", type=int, default=30)
 parser.add_argument("--tokens", type=int, default=200, help="approximate length of a response")
 parser.add_argument("--ablation", action="store_true")
+parser.add_argument("--beside", action="store_true")
 parser.add_argument("--seed", type=int, default=1)
 arguments = parser.parse_args()
 source = random.Random(arguments.seed)
@@ -429,7 +481,7 @@ if arguments.ablation:
         "title": "table9",
         "version": "1.0.0",
         "settings": [["arms", "seeds", "1, 2, 3"]],
-        "facts": [["arms", 4], ["seeds", 3]],
+        "facts": [["arms", 4, "ways of training"], ["seeds", 3], ["comparisons", 12]],
         "gap": GAP,
         "problems": [],
         "training": make_training(source),
@@ -440,7 +492,11 @@ else:
     made = [make_problem(source, number, arguments.tokens) for number in range(arguments.problems)]
     entries, details = [entry for entry, _ in made], [problem for _, problem in made]
     summary = make_summary(source, entries, details, 'Search of train.jsonl <with> "tiny"')
-    expected = {"load_seconds": 2, **expect(entries, details)}
+    expected = {"load_seconds": 20, **expect(entries, details)}
+    if arguments.beside:
+        summary["beside"] = make_beside(source, entries, details, arguments.tokens)
+        expected["beside"] = expect_beside(summary["beside"], entries, details)
+        expected["sections"] = ["run", "beside", "problems"]
 arguments.page.write_text(fill(summary, details), encoding="utf-8", newline="\n")
 arguments.expected.write_text(json.dumps(expected, indent=1), encoding="utf-8")
 print(f"{arguments.page}: {arguments.page.stat().st_size / 1e6:.2f} MB, {len(details)} problems")

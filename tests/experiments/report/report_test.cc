@@ -4,7 +4,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
@@ -58,6 +60,10 @@ ResponseTrace Response(int32_t n, bool success) {
 class ReportTest : public ::testing::Test {
  protected:
   void MakeRun(int32_t problems, int32_t tokens) const {
+    Store(Traces(problems, tokens), "numeric", run_);
+  }
+
+  static std::vector<QueryTrace> Traces(int32_t problems, int32_t tokens) {
     std::vector<QueryTrace> traces;
     for (int32_t i = 0; i < problems; ++i) {
       QueryTrace query;
@@ -65,7 +71,7 @@ class ReportTest : public ::testing::Test {
       query.question = i == 1 ? "</script><script>alert('\"')</script> <!-- \u202e <b>"
                               : fmt::format("What is {}?", i);
       query.answer = std::to_string(i);
-      query.prompt = {1, 5};
+      query.prompt = {1, 5, 40 + i % 500};
       query.samples = 32;
       query.searched = i % 4 != 3;
       query.successes = query.searched ? 16 : 32;
@@ -73,7 +79,30 @@ class ReportTest : public ::testing::Test {
       if (query.searched) query.responses = {Response(tokens, true), Response(tokens + 2, false)};
       traces.push_back(std::move(query));
     }
-    Store(traces, "numeric");
+    return traces;
+  }
+
+  // Makes the run beside that of MakeRun(8, 6): it lacks the first problem and has another one. Its
+  // problems come in another order and under other ids, and are right in 24 of 32 samples.
+  void MakeBeside(const fs::path& model = testing::kTinyModel) const {
+    auto traces = Traces(8, 5);
+    traces[0].prompt = {1, 6};
+    for (QueryTrace& query : traces) {
+      query.id = "line " + query.id.substr(2);
+      if (query.searched) query.successes = 24;
+    }
+    std::ranges::reverse(traces);
+    Store(traces, "numeric", beside_, model);
+  }
+  ReportSummary WriteBoth() const {
+    return WriteReport({.run = run_, .beside = beside_, .output = page_});
+  }
+
+  // Returns SUMMARY of the page.
+  json Summary() const {
+    const std::string page = data::ReadFile(page_), mark = "id=\"summary\">";
+    const auto begin = page.find(mark) + mark.size();
+    return json::parse(page.substr(begin, page.find("</script>", begin) - begin));
   }
 
   // Makes a run of one problem and one response, "1+1" in four tokens, the first of which is a
@@ -113,27 +142,28 @@ class ReportTest : public ::testing::Test {
       query.rollouts.push_back(std::move(rollout));
     }
     query.responses.push_back(std::move(response));
-    Store({query}, oracle);
+    Store({query}, oracle, run_);
   }
 
-  void Store(const std::vector<QueryTrace>& traces, const std::string& oracle) const {
-    fs::create_directory(run_);
+  static void Store(const std::vector<QueryTrace>& traces, const std::string& oracle,
+                    const fs::path& run, const fs::path& model = testing::kTinyModel) {
+    fs::create_directory(run);
     RunConfig config;
-    config.model.folder = testing::kTinyModel;
+    config.model.folder = model;
     config.problems.file = testing::kTiny + "/problems/train.jsonl";
     config.problems.oracle = oracle;
-    SaveRunConfig(config, {.weights_sha256 = "0"}, run_);
-    data::TraceStore store(run_);
+    SaveRunConfig(config, {.weights_sha256 = "0"}, run);
+    data::TraceStore store(run);
     store.Append(traces);
     store.Consolidate();
   }
 
   // Fails with the checks of report_page.py that the page does not pass.
-  void Look(const json& expected) const {
-    const fs::path file = temp_.Write("expected.json", expected.dump());
-    const auto looked = testing::RunCommand(
-        fmt::format("python3 {}/tests/experiments/report/report_page.py chromium {} {}",
-                    PIVOTAL_SOURCE_DIR, page_.string(), file.string()));
+  void Look(const json& expected) const { Look(temp_.Write("expected.json", expected.dump()), ""); }
+  void Look(const fs::path& expected, const std::string& flags) const {
+    const auto looked =
+        testing::RunCommand(fmt::format("python3 {}/report_page.py chromium {} {} {}", kScripts,
+                                        page_.string(), expected.string(), flags));
     EXPECT_EQ(looked.code, 0) << looked.output;
     RecordProperty("page", looked.output);
   }
@@ -164,11 +194,13 @@ class ReportTest : public ::testing::Test {
   static constexpr const char* kMarkup = "</script><img src=x onerror=hostile=1>";
   testing::TempDir temp_;
   fs::path run_ = temp_.path() / "run", page_ = temp_.path() / "report.html";
+  fs::path beside_ = temp_.path() / "after";
+  static constexpr const char* kScripts = PIVOTAL_SOURCE_DIR "/tests/experiments/report";
 };
 
 TEST_F(ReportTest, IsOnePageWithoutTheNetwork) {
   MakeRun(8, 6);
-  const auto summary = WriteReport(run_, {}, page_);
+  const auto summary = WriteReport({.run = run_, .output = page_});
   EXPECT_EQ(summary.problems, 8);
   EXPECT_EQ(summary.pivotal, 24);
   const std::string page = data::ReadFile(page_);
@@ -177,8 +209,8 @@ TEST_F(ReportTest, IsOnePageWithoutTheNetwork) {
   EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
   EXPECT_THAT(page, Not(HasSubstr("@SUMMARY@")));
   EXPECT_THAT(page, HasSubstr("id=\"block-0\""));
-  EXPECT_THAT(page, HasSubstr("[\"pairs\",12]"));
-  WriteReport(run_, {}, temp_.path() / "again.html");
+  EXPECT_THAT(page, HasSubstr("[\"pairs\",12,\"50% of the pivotal tokens\"]"));
+  WriteReport({.run = run_, .output = temp_.path() / "again.html"});
   EXPECT_EQ(data::ReadFile(temp_.path() / "again.html"), page);
 }
 
@@ -186,7 +218,7 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
   if (!testing::HasTool(testing::kChromium)) return;
   MakeRun(8, 6);
   temp_.Write("log.jsonl", "{\"step\": 1, \"loss\": 0.7}\n{\"step\": 2, \"loss\": 0.5}\n");
-  WriteReport(run_, {temp_.path()}, page_);
+  WriteReport({.run = run_, .trainings = {temp_.path()}, .output = page_});
   const auto token = [](int k, double logprob, double before, double after, int alternatives,
                         const char* no_pair = nullptr, const char* found = nullptr) {
     return json{{"k", k},
@@ -198,6 +230,8 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
                 {"found", found != nullptr ? json(found) : json()}};
   };
   Look({{"load_seconds", 20},
+        {"sections", {"run", "problems", "training"}},
+        {"opened", "p-0000"},
         {"rows", 8},
         {"lists",
          {{{"filters", json::array()}, {"search", "p-0002"}, {"rows", 1}},
@@ -217,22 +251,127 @@ TEST_F(ReportTest, ChromiumShowsTheRun) {
 TEST_F(ReportTest, ChromiumShowsWhatAlternativesMeanForTheAnswer) {
   if (!testing::HasTool(testing::kChromium)) return;
   MakeFork("exact");
-  WriteReport(run_, {}, page_);
+  WriteReport({.run = run_, .output = page_});
   Look(Fork("7 75%</script><img\u00b7src=x\u00b7onerror=hostile=1> 25%", "7 100%"));
 }
 
 TEST_F(ReportTest, ChromiumShowsMeaningsWhereAProgramJudges) {
   if (!testing::HasTool(testing::kChromium)) return;
   MakeFork("code");
-  WriteReport(run_, {}, page_);
+  WriteReport({.run = run_, .output = page_});
   Look(Fork(nullptr, nullptr));
 }
+
+// By hand, for 16 and then 24 of 32 samples: Wilson's intervals are [0.3364, 0.6636] and [0.5789,
+// 0.8675], so Newcombe's of the change begins at 0.25 - sqrt(0.1711^2 + 0.1636^2) and ends at 0.25
+// + sqrt(0.1175^2 + 0.1636^2).
+TEST_F(ReportTest, TwoRunsAreComparedByTheirPrompts) {
+  MakeRun(8, 6);
+  MakeBeside();
+  EXPECT_EQ(WriteBoth().both, 7);
+  const json summary = Summary();
+  const json& rows = summary["problems"];
+  EXPECT_TRUE(rows[0]["beside"].is_null());
+  EXPECT_EQ(rows[1]["beside"]["id"], "line 0001");
+  EXPECT_EQ(rows[1]["beside"]["successes"], 24);
+  const json want = {0.25, 0.0133, 0.4514};
+  for (std::size_t i = 0; i < 3; ++i)
+    EXPECT_NEAR(rows[1]["beside"]["change"][i].get<double>(), want[i].get<double>(), 2e-4);
+  EXPECT_EQ(rows[3]["beside"]["change"][0], 0);
+  const json& beside = summary["beside"];
+  EXPECT_EQ(beside["names"], (json{"run", "after"}));
+  EXPECT_EQ(beside["only"], (json{1, 1}));
+  // Five problems go from 1/2 to 3/4, and two stay at 1.
+  EXPECT_EQ(beside["mean"], (json{0.6429, 0.8214}));
+  EXPECT_EQ(beside["better"], 5);
+  EXPECT_EQ(beside["worse"], 0);
+  EXPECT_EQ(beside["pivotal"], (json{20, 20}));
+  EXPECT_EQ(beside["settings"], json::array());
+}
+
+TEST_F(ReportTest, OfProblemsWithOnePromptEqualIdsDecide) {
+  auto traces = Traces(2, 6);
+  traces[1].prompt = traces[0].prompt;
+  traces[1].answer = traces[0].answer;
+  Store(traces, "numeric", run_);
+  std::swap(traces[0], traces[1]);
+  traces.push_back(traces[0]);
+  traces.back().id = "third";
+  Store(traces, "numeric", beside_);
+  WriteBoth();
+  const json summary = Summary();
+  for (const json& row : summary["problems"]) EXPECT_EQ(row["beside"]["id"], row["id"]);
+  EXPECT_EQ(summary["beside"]["only"], (json{0, 1}));
+}
+
+TEST_F(ReportTest, RunsThatCannotBeComparedAreRefused) {
+  MakeRun(2, 6);
+  auto traces = Traces(2, 6);
+  for (QueryTrace& query : traces) query.prompt.push_back(7);
+  Store(traces, "numeric", beside_);
+  const auto refusal = [&]() -> std::string {
+    try {
+      WriteBoth();
+    } catch (const Error& error) {
+      return error.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(refusal(), HasSubstr("none of its 2 problems has the prompt and the answer"));
+  EXPECT_FALSE(fs::exists(page_));
+
+  // Two characters change places in the vocabulary.
+  const fs::path model = temp_.path() / "model";
+  fs::create_directory(model);
+  json tokenizer = json::parse(data::ReadFile(fs::path(testing::kTinyModel) / "tokenizer.json"));
+  json& vocabulary = tokenizer["model"]["vocab"];
+  std::swap(vocabulary["O"], vocabulary["C"]);
+  temp_.Write("model/tokenizer.json", tokenizer.dump());
+  fs::copy(fs::path(testing::kTinyModel) / "tokenizer_config.json", model);
+  fs::remove_all(beside_);
+  MakeBeside(model);
+  EXPECT_THAT(refusal(), HasSubstr("its tokenizer is not that of"));
+  EXPECT_FALSE(fs::exists(page_));
+}
+
+TEST_F(ReportTest, ChromiumShowsTwoRuns) {
+  if (!testing::HasTool(testing::kChromium)) return;
+  MakeRun(8, 6);
+  MakeBeside();
+  WriteBoth();
+  Look({{"sections", {"run", "beside", "problems"}},
+        {"opened", "p-0000"},
+        {"rows", 8},
+        {"beside",
+         {{"both", 7},
+          {"names", {"run", "after"}},
+          {"problem", {{"id", "p-0001"}, {"responses", {2, 2}}, {"p", {"0.50", "0.75"}}}}}}});
+}
+
+// Random pages with hostile texts: all that report_page.py checks, and what axe-core finds.
+class SamplePageTest : public ReportTest, public ::testing::WithParamInterface<const char*> {};
+
+TEST_P(SamplePageTest, HasNoBarriers) {
+  if (!testing::HasTool(testing::kChromium) || !testing::HasTool(testing::kAxe)) return;
+  const fs::path expected = temp_.path() / "expected.json";
+  const auto made = testing::RunCommand(
+      fmt::format("python3 {}/report_sample.py {} {} --problems 12 --tokens 60 {}", kScripts,
+                  page_.string(), expected.string(), GetParam()));
+  ASSERT_EQ(made.code, 0) << made.output;
+  Look(expected, "--axe " PIVOTAL_AXE);
+}
+
+INSTANTIATE_TEST_SUITE_P(Pages, SamplePageTest, ::testing::Values("", "--beside", "--ablation"),
+                         [](const auto& info) {
+                           const std::string flag = info.param;
+                           return flag.empty() ? "OneRun" : flag == "--beside" ? "TwoRuns" : "Arms";
+                         });
 
 // The page of a thousand problems with two responses of 200 tokens is under 20 MB. It lists them
 // within two seconds on an idle machine; the limit here leaves room for busy ones.
 TEST_F(ReportTest, AThousandProblemsStayQuick) {
   MakeRun(1000, 200);
-  EXPECT_LT(WriteReport(run_, {}, page_).bytes, 20'000'000);
+  EXPECT_LT(WriteReport({.run = run_, .output = page_}).bytes, 20'000'000);
   if (!testing::HasTool(testing::kChromium)) return;
   Look({{"load_seconds", 20}, {"rows", 1000}});
 }
