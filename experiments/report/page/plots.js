@@ -53,7 +53,7 @@ function figure(title, remark, draw, columns, rows, { about = kExplained[title],
     }
   };
   return html("figure", {},
-    html("figcaption", {}, html("h3", {}, name), remark && note(remark)),
+    html("figcaption", {}, html("h3", { "aria-label": title }, name), remark && note(remark)),
     canvas, extra, html("details", { toggle: fill }, html("summary", {}, "Numbers")));
 }
 

@@ -4,6 +4,7 @@
 // until a token is selected again.
 
 const kFullDelta = 0.5;  // change of p(success) at which colours are strongest
+const kCurveTitle = "p(success) along the response";
 
 function tokenSpan(response, k, pivotal) {
   const delta = deltaAt(response, k), text = response.tokens[k - 1];
@@ -109,7 +110,7 @@ function responseView({ response, gap, answers, selected, link, onSelect, tools 
   spans[current - 1].tabIndex = 0;
   const root = html("div", { keydown: (event) => event.key === "Escape" && close() },
     html("div", { class: "response-bar" },
-      html("h4", {}, explained("p(success) along the response")), html("span", { class: "tools" }, tools)),
+      html("h4", { "aria-label": kCurveTitle }, explained(kCurveTitle)), html("span", { class: "tools" }, tools)),
     plot, tokenLegend(), html("div", { class: "reading" }, text, panel));
   return {
     root,

@@ -410,6 +410,7 @@ def check_beside(check, beside, url):
         one["responses"],
         "responses in each run",
     )
+    check.that(browser.wait("document.querySelector('.both')"), "the curves of both runs are drawn")
     check.equal(
         browser.evaluate("document.querySelectorAll('.both').length"), sum(one["responses"]), "curves of both runs"
     )
