@@ -86,7 +86,7 @@ function besideTable(entry, names) {
   const around = (i) => (limits ? ` ${interval(...limits[i], 2)}` : "");
   const rate = (one, i) => (one.samples ? `${fixed(rateOf(one), 2)}${around(i)}` : "not measured");
   return html("div", { class: "compared" },
-    table(["", ...names], [
+    table(["this problem", ...names], [
       ["p(success)", ...both.map(rate)],
       ["right samples", ...both.map((one) => `${count(one.successes)} of ${count(one.samples)}`)],
       ["searched responses", ...both.map((one) => count(one.responses))],

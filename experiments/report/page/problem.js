@@ -4,7 +4,7 @@
 const kFinish = { eos: "ended by itself", length: "cut at the length limit", stop: "ended at a stop string" };
 
 // `letter` tells the two runs of a page apart in ids and addresses: "" and "b".
-function responseTabs(responses, letter, chosen, open) {
+function responseTabs(responses, letter, of, chosen, open) {
   const choose = (number) => {
     open(number);
     byId(`response-${letter}${number}`).focus();
@@ -20,7 +20,7 @@ function responseTabs(responses, letter, chosen, open) {
     event.preventDefault();
     choose(to);
   };
-  return html("div", { role: "tablist", "aria-label": "Responses", keydown: move }, tabs);
+  return html("div", { role: "tablist", "aria-label": `Responses${of}`, keydown: move }, tabs);
 }
 
 // Tells why the curve does not begin at the share of right samples, where the two differ.
@@ -50,6 +50,7 @@ function problemHead({ id, samples, successes }, { question, answer }, list) {
 // of the response to begin with, the first with pivotal tokens.
 function responsesOf({ letter, name, entry, problem, gap }, id) {
   const { responses, answers } = problem, body = html("div", { class: "responses" });
+  const of = run.beside ? ` of ${name}` : "";
   let view = null;
   const open = (number, k) => {
     const response = responses[number - 1], place = `${letter}${number}`;
@@ -58,10 +59,10 @@ function responsesOf({ letter, name, entry, problem, gap }, id) {
       writePlace(id, `${letter}${to}`, at);
     };
     const subject = { question: problem.question, run: name, place: address(id, place).slice(1) };
-    view = responseView({ response, gap, answers, selected: k ?? null, link: (to) => linkTo(id, place, to),
+    view = responseView({ response, gap, answers, of, selected: k ?? null, link: (to) => linkTo(id, place, to),
       onSelect: (to) => writePlace(id, place, to),
       tools: pictureButtons(() => pictureOf(response, gap, subject), `${id}-${place}`.replace(/[^\w.-]+/g, "_")) });
-    body.replaceChildren(responseTabs(responses, letter, number, choose),
+    body.replaceChildren(responseTabs(responses, letter, of, number, choose),
       html("div", { id: `responses${letter}`, role: "tabpanel", "aria-labelledby": `response-${place}` },
         note(`${plural(response.tokens.length, "token")}, ${kFinish[response.finish] ?? response.finish}`
           + startNote(entry, response)), view.root));

@@ -30,11 +30,11 @@ function tokenLegend() {
 }
 
 // Shows a response of a problem whose answers are `answers`. `selected` is the token (1..n) to begin
-// with; null: the most pivotal one, or else the one with the largest change. link(k) returns the
-// address of a token, and `tools` stand above the curve. Calls onSelect(k) when the reader selects
-// another token. Returns the node and reveal(), which brings the selected token into view and gives
-// it the focus.
-function responseView({ response, gap, answers, selected, link, onSelect, tools }) {
+// with; null: the most pivotal one, or else the one with the largest change. `of` ends the names that a
+// screen reader hears: " of RUN", or nothing on a page of one run. link(k) returns the address of a
+// token, and `tools` stand above the curve. Calls onSelect(k) when the reader selects another token.
+// Returns the node and reveal(), which brings the selected token into view and gives it the focus.
+function responseView({ response, gap, answers, selected, of, link, onSelect, tools }) {
   const n = response.tokens.length;
   if (n === 0) return { root: note("An empty response."), reveal() {} };
   const pivotal = new Map(response.pivotal.map((token) => [token.k, token]));
@@ -42,7 +42,7 @@ function responseView({ response, gap, answers, selected, link, onSelect, tools 
   const size = (k) => Math.abs(deltaAt(response, k));
   const spans = ks.map((k) => tokenSpan(response, k, pivotal.get(k)));
   const text = html("div", {
-    class: "tokens", role: "listbox", "aria-label": "Tokens", "aria-orientation": "horizontal" }, spans);
+    class: "tokens", role: "listbox", "aria-label": `Tokens${of}`, "aria-orientation": "horizontal" }, spans);
   const plot = html("div", { class: "canvas curve-canvas" });
   const most = pivotal.size ? [...pivotal.keys()] : ks;
   let current = selected ?? most.reduce((best, k) => (size(k) > size(best) ? k : best));
@@ -54,7 +54,7 @@ function responseView({ response, gap, answers, selected, link, onSelect, tools 
     panel.hidden = true;
   };
   const [copy, said] = copyButton(() => link(shown));
-  const panel = html("section", { class: "panel", "aria-label": "Token" },
+  const panel = html("section", { class: "panel", "aria-label": `Token${of}` },
     html("div", { class: "panel-bar" }, head, html("span", { class: "panel-tools" }, copy,
       html("button", { type: "button", class: "small", "aria-label": "Close the panel", click: close }, "\u2715"))),
     said, facts);

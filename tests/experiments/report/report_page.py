@@ -548,8 +548,8 @@ def check_page(check, url, expected, axe):
     ):
         check_looks(check, name, width, height, scheme)
     if axe:
-        one = expected.get("problem")
-        place = f"#{encoded(one['id'])}/{one['response']}/{one['tokens'][0]['k']}" if one else ""
+        one = expected.get("beside", expected).get("problem")
+        place = f"#{encoded(one['id'])}/1/1" if one else ""
         check_axe(check, url, axe.read_text(encoding="utf-8"), place)
     check.that(browser.evaluate("typeof hostile === 'undefined'"), "text of a model was run as a script")
     for text in complaints(browser.events):
