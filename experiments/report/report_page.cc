@@ -67,7 +67,7 @@ std::string ReportPage(std::string_view summary, const std::vector<std::string>&
   }
   page += "</script>";
   at = CopyUpTo("/*@JS@*/", at, page);
-  page += kReportJs;
+  for (const std::string_view script : kReportScripts) page += script;
   at = CopyUpTo("<!--@BLOCKS@-->", at, page);
   for (std::size_t i = 0; i < blocks.size(); ++i)
     page += fmt::format("<script type=\"text/plain\" class=\"block\" id=\"block-{}\">{}</script>\n",

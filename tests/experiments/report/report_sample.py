@@ -18,7 +18,7 @@ import re
 REPORT = pathlib.Path(__file__).parents[3] / "experiments/report/page"
 # The scripts of the page in their order, as CMake joins them.
 SCRIPTS = re.search(
-    r"read_report\(REPORT_JS(.*?)\)", (REPORT.parents[1] / "CMakeLists.txt").read_text(encoding="utf-8"), re.DOTALL
+    r"set\(report_scripts(.*?)\)", (REPORT.parents[1] / "CMakeLists.txt").read_text(encoding="utf-8"), re.DOTALL
 )[1].split()
 BLOCK = 16  # problems in a block
 GAP = 0.2
