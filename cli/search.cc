@@ -33,6 +33,7 @@ experiments::SearchTeam TeamOf(const SearchFlags& flags, const dpo::LaunchedRank
   experiments::SearchTeam team;
   team.shared = flags.shared || rank.size > 1;
   team.first = rank.rank == 0;
+  team.rank = rank.rank;
   team.launch = rank.launch;
   if (rank.size > 1)
     team.device = dpo::RankDevice(flags.config.model.device, rank.local_rank, rank.local_size);

@@ -2,6 +2,7 @@
 #include "pivotal/search.h"
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <deque>
@@ -66,16 +67,21 @@ class Budget {
   Clock::time_point end_;
 };
 
-// Stops a batch when the time is over, as if somebody had asked for it.
+// Stops a batch when the time is over, as if somebody had asked for it. Calls `beat` while it goes
+// on.
 class TimedProgress : public Progress {
  public:
-  TimedProgress(const Progress& progress, const Budget& budget)
-      : progress_(progress), budget_(budget) {}
-  bool StopRequested() const override { return progress_.StopRequested() || budget_.OutOfTime(); }
+  TimedProgress(const Progress& progress, const Budget& budget, std::function<void()> beat)
+      : progress_(progress), budget_(budget), beat_(std::move(beat)) {}
+  bool StopRequested() const override {
+    beat_();
+    return progress_.StopRequested() || budget_.OutOfTime();
+  }
 
  private:
   const Progress& progress_;
   const Budget& budget_;
+  std::function<void()> beat_;
 };
 
 // A group of queries that share batches.
@@ -309,6 +315,47 @@ class Meter {
 
   double Seconds() const { return std::chrono::duration<double>(Clock::now() - begin_).count(); }
 
+  // Tells that a group begins, when `done` problems with so many pairs are stored.
+  void BeginGroup(std::span<const Query> group, int64_t done, int64_t pairs, const Drawn& drawn) {
+    part_ = group.empty() ? "between groups"
+            : group.size() == 1
+                ? fmt::format("problem {}", group.front().id)
+                : fmt::format("problems {} to {}", group.front().id, group.back().id);
+    group_ = {.queries = std::ssize(group), .tokens_before = drawn.tokens};
+    stored_ = done;
+    stored_pairs_ = pairs;
+  }
+  // Keeps what the group has come to, for Tell().
+  void NoteGroup(int64_t done, int64_t pivotal, int64_t pairs) {
+    group_.done = done;
+    group_.pivotal = pivotal;
+    group_.pairs = pairs;
+  }
+
+  // True twice a second: in the middle of a batch, nobody wants to hear more often.
+  bool IsDue() const { return Clock::now() - told_ >= std::chrono::milliseconds(500); }
+  // Tells how far the group and the call are.
+  void Tell(const Drawn& drawn, int64_t failed_verdicts) {
+    told_ = Clock::now();
+    const RolloutCounters now = policy_.counters();  // with the batch that is drawn
+    const int64_t tokens = std::max(drawn.tokens, now.decoded_tokens - start_.decoded_tokens);
+    const auto number = [](auto value) { return static_cast<double>(value); };
+    const std::array numbers = {
+        ProgressNumber{"rollouts",
+                       number(std::max(drawn.rollouts, now.rollouts - start_.rollouts))},
+        ProgressNumber{"tokens", number(tokens)},
+        ProgressNumber{"seconds", Seconds()},
+        ProgressNumber{"failed_verdicts", number(failed_verdicts)},
+        ProgressNumber{"stored", number(stored_)},
+        ProgressNumber{"pairs", number(stored_pairs_)},
+        ProgressNumber{"group_problems", number(group_.queries)},
+        ProgressNumber{"group_done", number(group_.done)},
+        ProgressNumber{"group_pivotal", number(group_.pivotal)},
+        ProgressNumber{"group_pairs", number(group_.pairs)},
+        ProgressNumber{"group_tokens", number(tokens - group_.tokens_before)}};
+    progress_.Tell(part_, numbers);
+  }
+
   // `tokens`: generated so far. `waited`: seconds spent waiting for verdicts after all rollouts of
   // a batch had ended.
   void Update(int64_t done, int64_t pivotal, int64_t pairs, int64_t tokens, double waited) {
@@ -361,12 +408,19 @@ class Meter {
   struct Mark {
     int64_t pairs, tokens;
   };
+  struct GroupCounts {
+    int64_t queries = 0, tokens_before = 0, done = 0, pivotal = 0, pairs = 0;
+  };
   std::deque<Mark> marks_;  // when the numbers of pairs were reached, for the last ones
   const Policy& policy_;
   Progress& progress_;
   int64_t total_;
   RolloutCounters start_;
   Clock::time_point begin_ = Clock::now();
+  std::string part_;  // the problems in hand
+  GroupCounts group_;
+  int64_t stored_ = 0, stored_pairs_ = 0;  // problems of this call, and their pairs
+  Clock::time_point told_ = {};
 };
 
 }  // namespace
@@ -460,15 +514,22 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
     // A search for pairs spends what it needs at min_yield, at which all its tokens are worth the
     // same whichever group spends them. Below that it spends what is left of the group's part.
     bool more = true, free = options.kind == StrategyKind::kPairs;
+    meter.BeginGroup(queries.first(size), done, summary.pairs, drawn);
+    const auto tell = [&] { meter.Tell(drawn, counting.counts().Failed()); };
+    const auto beat = [&] {
+      if (meter.IsDue()) tell();
+    };
     while (more && !budget.Exhausted() && !enough(group.Pairs())) {
       meter.ThrowIfStopped(done);
       meter.Update(done + group.Done(), summary.pivotal + group.Pivotal(),
                    summary.pairs + group.Pairs(), drawn.tokens,
                    summary.verdict_seconds + group.waited_seconds());
+      meter.NoteGroup(group.Done(), group.Pivotal(), group.Pairs());
+      tell();
       std::optional<Group::Allowance> allowance;
       if (budget.limited()) allowance = {budget.Left() - (free ? 0 : keep), budget.Left()};
       try {
-        more = group.Round(allowance, TimedProgress(progress, budget));
+        more = group.Round(allowance, TimedProgress(progress, budget, beat));
         if (!more && budget.Left() > keep && group.LowerYield()) {
           more = true;
           free = false;
@@ -485,6 +546,8 @@ SearchSummary Search(std::span<const Query> queries, Policy& policy, const Judge
     if (!traces.empty()) sink(std::move(traces));
     summary.verdict_seconds += group.waited_seconds();
     meter.Update(done, summary.pivotal, summary.pairs, drawn.tokens, summary.verdict_seconds);
+    meter.BeginGroup({}, done, summary.pairs, drawn);
+    tell();
     queries = queries.subspan(size);
   }
   summary.undone += std::ssize(queries);

@@ -5,6 +5,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <iterator>
 #include <memory>
@@ -23,6 +24,7 @@
 #include "data/base/folders.h"
 #include "data/base/json_input.h"
 #include "data/base/run_lock.h"
+#include "data/base/worker_status.h"
 #include "data/traces/trace_store.h"
 #include "data/traces/work_queue.h"
 #include "experiments/settings/loading.h"
@@ -161,8 +163,23 @@ RunSoFar SoFar(const fs::path& run, const SearchOptions& options) {
   return before;
 }
 
+// Tells those who watch the run how large it is and where it ends.
+void TellSize(int64_t problems, const SearchOptions& options, const RunSoFar& before,
+              Progress& progress) {
+  const std::array numbers = {
+      ProgressNumber{"problems", static_cast<double>(problems)},
+      ProgressNumber{"budget_tokens", static_cast<double>(options.budget_tokens)},
+      ProgressNumber{"budget_seconds", options.budget_seconds},
+      ProgressNumber{"pairs_wanted", static_cast<double>(options.pairs)},
+      ProgressNumber{"tokens_before", static_cast<double>(before.tokens)},
+  };
+  progress.Tell("", numbers);
+}
+
 SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const fs::path& run,
-                        const data::RunLock& lock, Progress& progress) {
+                        const data::RunLock& lock, Progress& shown) {
+  data::RemoveStatus(run);  // of processes that were killed
+  data::RecordedProgress progress(shown, run, "run.toml");
   data::TraceStore store(run);
   const auto finished = store.JudgedIds();  // problems with failed verdicts are searched again
   std::vector<Query> queries;
@@ -171,13 +188,15 @@ SearchResult SearchInto(const RunConfig& config, const Prepared& prepared, const
   Policy& policy = prepared.model.policy();
   SearchResult result;
   result.resumed = static_cast<int64_t>(finished.size());
+  const RunSoFar before = SoFar(run, prepared.options);
+  TellSize(std::ssize(prepared.queries), prepared.options, before, progress);
   result.summary = Judged(run, [&] {
     return Search(
         queries, policy,
         MakeJudge(prepared.model.tokenizer(), *prepared.oracle, config.sampling.stop),
         prepared.options,
         [&](std::vector<QueryTrace> group) { WriteInto(run, lock, [&] { store.Append(group); }); },
-        progress, SoFar(run, prepared.options));
+        progress, before);
   });
   WriteInto(run, lock, [&] {
     store.Consolidate(IdsOf(prepared.queries));
@@ -199,6 +218,22 @@ class TeamProgress : public Progress {
   void Update(int64_t done, std::string_view detail) override {
     shown_.Update(finished + done, detail);
   }
+  // Adds up what the calls of Search() tell; what is about the group in hand stays as it is.
+  void Tell(std::string_view part, std::span<const ProgressNumber> numbers) override {
+    std::vector<ProgressNumber> sums(numbers.begin(), numbers.end());
+    for (ProgressNumber& number : sums) {
+      if (number.name.starts_with("group_")) continue;
+      const std::string name(number.name);
+      call_[name] = number.value;
+      number.value += earlier_[name];
+    }
+    shown_.Tell(part, sums);
+  }
+  // Call it after each call of Search().
+  void EndCall() {
+    for (const auto& [name, value] : call_) earlier_[name] += value;
+    call_.clear();
+  }
   bool StopRequested() const override { return shown_.StopRequested(); }
   void Close() { shown_.End(); }
 
@@ -206,12 +241,13 @@ class TeamProgress : public Progress {
 
  private:
   Progress& shown_;
+  std::unordered_map<std::string, double> call_, earlier_;  // numbers of this call and of others
 };
 
 // Searches problems until this process and the others have done all. The last one joins the shards.
 // `again` also searches the problems anew that are stored with failed verdicts.
 SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const fs::path& run,
-                       const data::RunLock& lock, Progress& progress, bool again) {
+                       const data::RunLock& lock, Progress& console, bool again, int64_t rank) {
   using Clock = std::chrono::steady_clock;
   constexpr auto kPoll = std::chrono::milliseconds(300);  // while other processes hold all problems
   // An idle process waits this long, then repeats problems of other processes, which may hang. It
@@ -225,6 +261,8 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
         "of the problems with a limit of its own");
   const auto start = Clock::now();
   const auto& queries = prepared.queries;
+  data::RecordedProgress progress(console, run, "run.toml", rank);
+  TellSize(std::ssize(queries), limits, {}, progress);
   SearchResult result;
   // Read once the queue is locked, so that nobody stores problems afterwards that it then misses.
   std::optional<std::unordered_set<std::string>> stored;
@@ -260,6 +298,7 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
       if (progress.StopRequested())
         throw Interrupted("search stopped while other processes searched the last problems");
       shown.Update(0, "other processes search the last ones");
+      shown.Tell("waits for other processes, which search the last problems", {});
       std::this_thread::sleep_for(kPoll);
       continue;
     }
@@ -272,13 +311,17 @@ SearchResult ShareInto(const RunConfig& config, const Prepared& prepared, const 
     result.summary.verdict_seconds += Judged(run, [&] {
                                         return Search(own, policy, judge, options, collect, shown);
                                       }).verdict_seconds;
+    shown.EndCall();
     share.Finish(items, [&] { WriteInto(run, lock, [&] { store.Append(traces); }); });
     if (late) continue;  // other processes still hang
     idle_since = Clock::now();
     patience = std::max(patience, 2 * (idle_since - began));
   }
-  const bool last =
-      share.Leave([&] { WriteInto(run, lock, [&] { store.Consolidate(IdsOf(queries)); }); });
+  const bool last = share.Leave([&] {
+    WriteInto(run, lock, [&] { store.Consolidate(IdsOf(queries)); });
+    data::RemoveStatus(run);  // also of processes that were killed
+  });
+  progress.Close();
   result.left_to_others = !last && data::Exists(run / kWorkFolder);
   WriteInto(run, lock, [&] { RequireStored(store, std::ssize(queries), run); });
   shown.Close();
@@ -376,7 +419,7 @@ SearchResult RunSearch(const RunConfig& asked, const fs::path& run, Progress& pr
     if (asked.sampling.batch == 0) config.sampling.batch = other.sampling.batch;
     if (found.weights_sha256 != start.weights_sha256 || SettingsText(other) != SettingsText(config))
       Fail("{}: this run has another model or other settings", run.string());
-    return ShareInto(config, prepared, run, *lock, progress, /*again=*/false);
+    return ShareInto(config, prepared, run, *lock, progress, /*again=*/false, team.rank);
   }
   data::CreateOutputFolder(run);
   {
@@ -391,7 +434,7 @@ SearchResult RunSearch(const RunConfig& asked, const fs::path& run, Progress& pr
     if (!team.shared) return SearchInto(config, prepared, run, lock, progress);
   }
   const data::RunLock lock(run, data::RunLock::Kind::kShared);
-  return ShareInto(config, prepared, run, lock, progress, /*again=*/false);
+  return ShareInto(config, prepared, run, lock, progress, /*again=*/false, team.rank);
 }
 
 SearchResult ResumeSearch(const fs::path& run, const ResumeOptions& options, Progress& progress,
@@ -419,7 +462,7 @@ SearchResult ResumeSearch(const fs::path& run, const ResumeOptions& options, Pro
         config.model.folder.string(), run.string());
   const Prepared prepared = Prepare(config, team.device, progress);
   RequireServed(prepared.model, start, run);
-  return team.shared ? ShareInto(config, prepared, run, lock, progress, /*again=*/true)
+  return team.shared ? ShareInto(config, prepared, run, lock, progress, /*again=*/true, team.rank)
                      : SearchInto(config, prepared, run, lock, progress);
 }
 

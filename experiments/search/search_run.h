@@ -34,6 +34,7 @@ struct SearchResult {
 struct SearchTeam {
   bool shared = false;
   bool first = true;  // this process makes the run folder; the other processes wait for it
+  int64_t rank = 0;   // its number among the processes of its launch, for those who watch
   int wait = 600;     // longest wait for the run folder, in seconds
   // Names the launch that started the processes, so that they do not join a run that another one
   // has made. "": it is not known, and the processes join whatever they find.

@@ -5,6 +5,8 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <array>
+#include <chrono>
 #include <cstdlib>
 #include <exception>
 #include <optional>
@@ -15,6 +17,7 @@
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "data/base/run_lock.h"
+#include "data/base/worker_status.h"
 #include "dpo/owned_tensors.h"
 #include "dpo/sharded_weights.h"
 #include "experiments/settings/loading.h"
@@ -243,7 +246,7 @@ class Run {
         settings_(job.settings()),
         output_(output),
         lock_(lock),
-        progress_(progress),
+        progress_(progress, output, "train.toml", ranks.rank()),
         ranks_(ranks),
         trainer_(job.phi(), job.objective(), OptionsOf(settings_), ranks, job.reference()),
         best_(start.best),
@@ -279,6 +282,7 @@ class Run {
                            [&] { trainer_.Step(); });
       if (log_) Write([&] { log_->Add(trainer_.log()); });
       progress_.Update(trainer_.log().step, Detail());
+      TellStep(device);
     }
     EndSteps();
     const int64_t peak = model::PeakMemory(device);
@@ -291,6 +295,8 @@ class Run {
                  [&](const model::FetchTensor& fetch) { job_.SaveResult(output_, fetch); });
     EndIfInTrouble();
     if (!settings_.Adapts()) change = Change();
+    progress_.Close();
+    if (lock_ != nullptr) data::RemoveStatus(output_);  // of processes that were killed
     return {trainer_.log(), best_, !trainer_.done(), peak, job_.planned_bytes(), change};
   }
 
@@ -382,6 +388,21 @@ class Run {
     shows_steps_ = false;
   }
 
+  // Tells those who watch the run what it takes, once a second.
+  void TellStep(c10::Device device) {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - told_ < std::chrono::seconds(1)) return;
+    told_ = now;
+    const StepLog& log = trainer_.log();
+    const std::array numbers = {
+        ProgressNumber{"examples", static_cast<double>(log.examples)},
+        ProgressNumber{"tokens", static_cast<double>(log.tokens)},
+        ProgressNumber{"seconds", log.seconds},
+        ProgressNumber{"memory", static_cast<double>(model::PeakMemory(device))},
+        ProgressNumber{"planned_memory", static_cast<double>(job_.planned_bytes())}};
+    progress_.Tell("", numbers);
+  }
+
   bool EvaluationDue() const {
     const int64_t step = trainer_.log().step;
     if (job_.held_out() == nullptr || step == 0 || best_.evaluated == step) return false;
@@ -463,7 +484,7 @@ class Run {
   const TrainSettings& settings_;
   fs::path output_;
   const data::RunLock* lock_;
-  Progress& progress_;
+  data::RecordedProgress progress_;  // on other ranks it records where they see the folder
   dpo::Ranks& ranks_;
   dpo::Trainer trainer_;
   std::optional<TrainLog> log_;  // on rank 0 only
@@ -473,6 +494,7 @@ class Run {
   std::string trouble_;       // on rank 0: why the run must end; "": nothing failed
   std::string evaluation_;    // text about the latest evaluation
   bool shows_steps_ = false;  // whether progress_ is in the phase "train"
+  std::chrono::steady_clock::time_point told_ = {};
 };
 
 // While it lives, LibTorch has one thread on the CPU for a model that is so small that threads take
@@ -575,7 +597,10 @@ TrainResult ResumeTraining(const fs::path& output, TrainSettings& settings, Prog
   RequireSameSettings(settings, ranks);
   RequireRanks(settings, ranks);
   std::optional<data::RunLock> lock;
-  if (ranks.rank() == 0) lock.emplace(output);
+  if (ranks.rank() == 0) {
+    lock.emplace(output);
+    data::RemoveStatus(output);  // of processes that were killed
+  }
   if (HoldsResult(output))
     Fail("{}: the run is finished; start a new one for more steps", output.string());
   RequireUnchanged(settings, InputsOf(settings), inputs, output);

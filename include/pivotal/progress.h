@@ -2,9 +2,16 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 #include <string_view>
 
 namespace pivotal {
+
+// A number that work has come to, such as {"tokens", 21300}.
+struct ProgressNumber {
+  std::string_view name;
+  double value = 0;
+};
 
 // Receives reports from long work. The base class shows nothing and never asks to stop. All
 // functions are called from the thread that does the work.
@@ -20,6 +27,12 @@ class Progress {
   // Reports that `done` units of the phase are finished. `detail` is a short text such as
   // "loss 0.31".
   virtual void Update(int64_t done, std::string_view detail) { (void)done, (void)detail; }
+  // Tells those who watch the work from elsewhere which part is in hand, such as "problems 1 to
+  // 64", and what it has come to. A number that was told before stays as it was unless it comes
+  // again; so does the part where `part` is empty.
+  virtual void Tell(std::string_view part, std::span<const ProgressNumber> numbers) {
+    (void)part, (void)numbers;
+  }
   // Ends the phase.
   virtual void End() {}
   // Returns true once work should stop: it then finishes its smallest unit, saves, and throws

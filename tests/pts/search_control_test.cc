@@ -6,7 +6,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <map>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -78,13 +80,43 @@ class Recorder : public Progress {
     counts.push_back(done);
     details.emplace_back(detail);
   }
+  void Tell(std::string_view part, std::span<const ProgressNumber> numbers) override {
+    if (!part.empty()) parts.emplace(part);
+    for (const auto& [name, value] : numbers) told[std::string(name)] = value;
+    most_in_hand = std::max(most_in_hand, told["group_done"]);
+  }
   void End() override { ++ends; }
 
+  std::set<std::string> parts;
+  std::map<std::string, double> told;
+  double most_in_hand = 0;
   std::string begun;
   std::vector<int64_t> counts;
   std::vector<std::string> details;
   int ends = 0;
 };
+
+TEST(Search, TellsWhatItHasComeTo) {
+  SearchOptions options = Published();
+  options.group = 4;
+  MarkovPolicy policy(ForkChain(), 5);
+  Recorder progress;
+  Found found;
+  ExploreInto(found, Queries(10), policy, options, progress);
+  const SearchSummary& summary = found.summary;
+  const auto queries = Queries(10);
+  EXPECT_TRUE(progress.parts.contains("problems " + queries[4].id + " to " + queries[7].id));
+  EXPECT_TRUE(progress.parts.contains("problems " + queries[8].id + " to " + queries[9].id));
+  EXPECT_EQ(progress.told["stored"], 10);
+  EXPECT_EQ(progress.told["pairs"], static_cast<double>(summary.pairs));
+  EXPECT_EQ(progress.told["rollouts"], static_cast<double>(policy.counters().rollouts));
+  EXPECT_EQ(progress.told["tokens"], static_cast<double>(policy.counters().decoded_tokens));
+  EXPECT_EQ(progress.told["failed_verdicts"], 0);
+  EXPECT_EQ(progress.told["group_problems"], 0) << "nothing is in hand at the end";
+  EXPECT_EQ(progress.told["group_tokens"], 0);
+  EXPECT_GT(progress.most_in_hand, 0);
+  EXPECT_LE(progress.most_in_hand, 4);
+}
 
 TEST(Search, ReportsProgress) {
   SearchOptions options = Published();
