@@ -63,6 +63,7 @@ extern const char* const kOracleHelp;
 void AddDemo(CLI::App& app);
 void AddSearch(CLI::App& app);
 void AddMerge(CLI::App& app);
+void AddWatch(CLI::App& app);
 void AddPairs(CLI::App& app);
 void AddCurve(CLI::App& app);
 void AddAnswers(CLI::App& app);

@@ -30,13 +30,14 @@ void AddCommands(CLI::App& app) {
                        *kTune = "Train", *kMeasure = "Measure", *kExchange = "Exchange",
                        *kTools = "Tools";
   for (const auto& [group, add] : std::initializer_list<Command>{
-           {kFirst, AddDemo},        {kFind, AddSearch},     {kFind, AddMerge},
-           {kLook, AddShow},         {kLook, AddReport},     {kLook, AddCurve},
-           {kLook, AddAnswers},      {kTune, AddPairs},      {kTune, AddTrain},
-           {kTune, AddMergeAdapter}, {kMeasure, AddEval},    {kMeasure, AddAblate},
-           {kMeasure, AddGrade},     {kMeasure, AddScore},   {kMeasure, AddBench},
-           {kExchange, AddExport},   {kExchange, AddImport}, {kTools, AddGenerate},
-           {kTools, AddInfo},        {kTools, AddTokenize},  {kTools, AddCompletion}}) {
+           {kFirst, AddDemo},      {kFind, AddSearch},       {kFind, AddMerge},
+           {kLook, AddWatch},      {kLook, AddShow},         {kLook, AddReport},
+           {kLook, AddCurve},      {kLook, AddAnswers},      {kTune, AddPairs},
+           {kTune, AddTrain},      {kTune, AddMergeAdapter}, {kMeasure, AddEval},
+           {kMeasure, AddAblate},  {kMeasure, AddGrade},     {kMeasure, AddScore},
+           {kMeasure, AddBench},   {kExchange, AddExport},   {kExchange, AddImport},
+           {kTools, AddGenerate},  {kTools, AddInfo},        {kTools, AddTokenize},
+           {kTools, AddCompletion}}) {
     const auto known = app.get_subcommands({}).size();
     add(app);
     app.get_subcommands({})[known]->group(group);

@@ -2,7 +2,6 @@
 #include "data/traces/trace_store.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -67,21 +66,8 @@ void RefreshListing(const fs::path& folder) {
   ::unlink(file.c_str());
 }
 
-// A file of traces with its inode and time, which distinguish it from a later file of the same
-// name: after Consolidate(), shards are numbered from 1 again.
-struct TraceFile {
-  fs::path path;
-  ino_t inode = 0;  // 0: the file does not exist
-  timespec changed = {};
+}  // namespace
 
-  bool operator==(const TraceFile& other) const {
-    return path == other.path && inode == other.inode && changed.tv_sec == other.changed.tv_sec &&
-           changed.tv_nsec == other.changed.tv_nsec;
-  }
-};
-
-// Lists all files of traces in reading order. The shards are looked up before traces.h5, so that
-// queries of shards that Consolidate() removes meanwhile are found in traces.h5.
 std::vector<TraceFile> TraceFiles(const fs::path& run) {
   std::vector<Shard> shards = Shards(run);
   std::vector<TraceFile> files = {{run / "traces.h5"}};
@@ -94,6 +80,8 @@ std::vector<TraceFile> TraceFiles(const fs::path& run) {
   }
   return files;
 }
+
+namespace {
 
 // Calls read(files) until no file was replaced or removed during the call, and returns its result.
 // Files that are added meanwhile do not count: a running search adds them all the time.

@@ -1,6 +1,8 @@
 // Apache-2.0. The traces of a run folder.
 #pragma once
 
+#include <sys/stat.h>
+
 #include <cstdint>
 #include <filesystem>
 #include <string>
@@ -41,6 +43,24 @@ class TraceStore {
   int64_t worker_;
   uint64_t number_ = 0;  // of the newest shard that this object has written
 };
+
+// A file of traces with its inode and time, which distinguish it from a later file of the same
+// name: after Consolidate(), shards are numbered from 1 again.
+struct TraceFile {
+  std::filesystem::path path;
+  ino_t inode = 0;  // 0: the file does not exist
+  timespec changed = {};
+
+  bool operator==(const TraceFile& other) const {
+    return path == other.path && inode == other.inode && changed.tv_sec == other.changed.tv_sec &&
+           changed.tv_nsec == other.changed.tv_nsec;
+  }
+};
+
+// Lists all files of traces of a run in reading order, traces.h5 first, whether it exists or not.
+// The shards are looked up before traces.h5, so that queries of shards that Consolidate() removes
+// meanwhile are found in traces.h5. Partial files do not count.
+std::vector<TraceFile> TraceFiles(const std::filesystem::path& run);
 
 // Returns all stored queries of a run folder, for commands that read runs. Throws Error where there
 // is neither traces.h5 nor a shard: nothing has been stored so far, or the files were removed.
