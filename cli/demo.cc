@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <memory>
+#include <string_view>
 
 #include "cli/checks.h"
 #include "cli/console.h"
@@ -37,17 +37,16 @@ std::filesystem::path TinyFolder() {
 
 void RunDemo(experiments::DemoSettings& settings) {
   if (settings.output.empty()) settings.output = FreeFolder();
-  fmt::print("{}", experiments::DemoPlan(settings));
-  std::fflush(stdout);
   ConsoleProgress progress;
-  fmt::print("{}", experiments::RunDemo(settings, UsesColour(STDOUT_FILENO), progress));
+  experiments::RunDemo(
+      settings, UsesColour(STDOUT_FILENO), [](std::string_view text) { PrintNow(text); }, progress);
 }
 
 }  // namespace
 
 void AddDemo(CLI::App& app) {
   auto* sub = app.add_subcommand(
-      "demo", "Improve a small model in a few minutes: search, pairs, DPO and evaluation");
+      "demo", "Improve a small model in a minute or so: search, pairs, DPO and evaluation");
   auto settings = std::make_shared<experiments::DemoSettings>();
   settings->tiny = TinyFolder();
   sub->add_option("--tiny", settings->tiny, "folder of the small model: model/ and problems/")

@@ -21,7 +21,6 @@
 #include "experiments/search/run_pairs.h"
 #include "experiments/search/search_run.h"
 #include "experiments/train/train_run.h"
-#include "kernels/cpu_kernels.h"
 #include "pivotal/pairs.h"
 #include "pivotal/problem.h"
 #include "pivotal/tokenizer.h"
@@ -33,6 +32,13 @@ namespace pivotal::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+
+// What a part costs, in sampled tokens of the small model: measured on a CPU with AVX-512, with the
+// demo's own settings. How fast tokens are is measured on the machine that the demo runs on.
+constexpr double kSearchTokens = 1600;  // for a problem, with what a search does beside sampling
+constexpr double kPairs = 2.4;          // for a problem
+constexpr double kTrainTokens = 50;     // for a pair and an epoch, the reference's scores included
+constexpr std::size_t kProbe = 64;      // problems that tell how fast the machine is
 
 struct DemoResult {
   SearchResult search;
@@ -51,12 +57,14 @@ fs::path HeldOutProblems(const DemoSettings& settings) {
   return settings.tiny / "problems" / "heldout.jsonl";
 }
 
-Accuracy EvaluateFolder(const fs::path& folder, const DemoSettings& settings, Progress& progress) {
+// Evaluates on the first `limit` held-out problems; 0: all.
+Accuracy EvaluateFolder(const fs::path& folder, const DemoSettings& settings, std::size_t limit,
+                        Progress& progress) {
   ModelSettings model = settings.train.model;
   model.folder = folder;
   ProblemSettings problems;
   problems.file = HeldOutProblems(settings);
-  problems.options.limit = settings.heldout_problems;
+  problems.options.limit = limit;
   SamplingSettings sampling = settings.sampling;
   sampling.seed = settings.seed;
   return EvaluateFile(model, problems, sampling, {.samples = settings.eval_samples}, progress);
@@ -153,6 +161,113 @@ std::string Responses(const std::vector<QueryTrace>& traces, const Tokenizer& to
   return text;
 }
 
+// One part of the demo: what it does, and about how many seconds it takes.
+struct DemoPart {
+  std::string name, text;
+  double seconds = 0;
+};
+
+std::string About(double seconds) {
+  if (seconds < 90) return fmt::format("about {:.0f} s", std::max(1.0, seconds));
+  return fmt::format("about {:.0f} minutes", seconds / 60);
+}
+
+std::size_t CountProblems(const fs::path& file, std::size_t limit) {
+  const auto lines = static_cast<std::size_t>(data::CountJsonLines(file));
+  return limit > 0 ? std::min(limit, lines) : lines;
+}
+
+// Samples some responses to see how fast the machine is, and returns the parts.
+std::vector<DemoPart> PlanOf(const DemoSettings& settings, const Progress& progress) {
+  class Quiet : public Progress {
+   public:
+    explicit Quiet(const Progress& outer) : outer_(outer) {}
+    bool StopRequested() const override { return outer_.StopRequested(); }
+
+   private:
+    const Progress& outer_;
+  } quiet(progress);
+  const std::size_t searched = CountProblems(TrainProblems(settings), settings.train_problems);
+  const std::size_t heldout = CountProblems(HeldOutProblems(settings), settings.heldout_problems);
+  const std::size_t probed = std::min(kProbe, heldout);
+  const RolloutCounters look =
+      EvaluateFolder(ModelFolder(settings), settings, probed, quiet).counters;
+  const double second =
+      look.seconds / static_cast<double>(std::max<int64_t>(1, look.decoded_tokens));
+  const double evaluation =
+      look.seconds * static_cast<double>(heldout) / static_cast<double>(probed);
+  const double search = second * kSearchTokens * static_cast<double>(searched);
+  const double training = second * kTrainTokens * kPairs * static_cast<double>(searched) *
+                          static_cast<double>(settings.train.options.epochs);
+  std::vector<DemoPart> parts = {
+      {"measure", fmt::format("how often the model solves {} problems", heldout), evaluation},
+      {"search", fmt::format("for the tokens that decide whether it solves {} others", searched),
+       search},
+      {"train", "it on pairs of these tokens (DPO)", training},
+      {"measure", fmt::format("the {} problems again", heldout), evaluation}};
+  if (settings.control) {
+    parts.push_back({"train", "another one on pairs at random positions", training});
+    parts.push_back({"measure", fmt::format("the {} problems with that one", heldout), evaluation});
+  }
+  return parts;
+}
+
+std::string PlanText(const DemoSettings& settings, const std::vector<DemoPart>& parts) {
+  std::string text = fmt::format(
+      "This demo improves a small model, a Phi-3 of 1.1 million parameters in\n{}.\n"
+      "About how long its parts take on this machine:\n\n",
+      ModelFolder(settings).string());
+  double sum = 0;
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    text += fmt::format("  {}  {:<8} {:<62} {}\n", i + 1, parts[i].name, parts[i].text,
+                        About(parts[i].seconds));
+    sum += parts[i].seconds;
+  }
+  return text + fmt::format("\nThat is {} in all. All files go to the folder {}.\n", About(sum),
+                            settings.output.string());
+}
+
+// Says when parts begin and end.
+class Story {
+ public:
+  Story(const std::vector<DemoPart>& parts, const Say& say) : parts_(parts), say_(say) {}
+
+  // Runs the next part; `run` returns what it came to.
+  template <typename Run>
+  void Part(Run&& run) {
+    const DemoPart& part = parts_.at(next_++);
+    say_(fmt::format("\n[{}/{}] {} {}\n", next_, parts_.size(), part.name, part.text));
+    const auto start = std::chrono::steady_clock::now();
+    const std::string outcome = run();
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    say_(fmt::format("      {}; it took {:.1f} s\n", outcome, took.count()));
+  }
+
+ private:
+  const std::vector<DemoPart>& parts_;
+  const Say& say_;
+  std::size_t next_ = 0;
+};
+
+std::string OutcomeOf(const Accuracy& accuracy) {
+  return fmt::format("{:.1f}% of its sampled responses are right, {:.1f}% at temperature 0",
+                     100 * accuracy.Sampled().mean, 100 * accuracy.Greedy().mean);
+}
+
+std::string OutcomeOf(const StepLog& last) {
+  return fmt::format("{} steps, the last loss is {:.3f}", last.step, last.loss);
+}
+
+// What does the same with a model of the reader's.
+constexpr std::string_view kCommands =
+    "\nThe same with a model of your own:\n\n"
+    "  pivotal search --for pairs --model MODEL --problems PROBLEMS.jsonl --output run\n"
+    "  pivotal pairs run\n"
+    "  pivotal train --model MODEL --data run/pairs.jsonl --rpo-alpha 0.3 --output tuned\n\n"
+    "MODEL is the folder of a Phi model in Hugging Face format, and PROBLEMS.jsonl has lines like\n"
+    "{\"question\": \"What is 6*7?\", \"answer\": \"42\"}. pivotal watch run shows how a search "
+    "gets on.\n";
+
 }  // namespace
 
 DemoSettings::DemoSettings() {
@@ -165,60 +280,57 @@ DemoSettings::DemoSettings() {
   train.options.batch_size = 32;
 }
 
-std::string DemoPlan(const DemoSettings& settings) {
-  const auto count = [](const fs::path& file, std::size_t limit) {
-    const auto lines = static_cast<std::size_t>(data::CountJsonLines(file));
-    return limit > 0 ? std::min(limit, lines) : lines;
-  };
-  const std::size_t searched = count(TrainProblems(settings), settings.train_problems);
-  const std::size_t heldout = count(HeldOutProblems(settings), settings.heldout_problems);
-  // Measured on two cores for 150 problems searched and 500 held-out ones: 1 minute with AVX-512, 4
-  // minutes without. Search and training take three quarters of it, the two evaluations the rest.
-  // The control adds an evaluation.
-  const bool fast = kernels::Kernels().isa == kernels::Isa::kAvx512;
-  const double work = 0.75 * static_cast<double>(searched) / 150 +
-                      0.25 * static_cast<double>(heldout) / 500 * (settings.control ? 1.5 : 1.0);
-  const double minutes = (fast ? 1 : 4) * work;
-  const std::string time = minutes < 0.75  ? "less than a minute"
-                           : minutes < 1.5 ? "about 1 minute"
-                                           : fmt::format("about {:.0f} minutes", minutes);
-  return fmt::format(
-      "This demo improves the small model in {}.\n"
-      "It searches {} problems for pivotal tokens, trains on pairs of them (DPO), and measures "
-      "the\n"
-      "accuracy on {} other problems before and after: {} on two cores.\n"
-      "All files go to the folder {}.\n",
-      ModelFolder(settings).string(), searched, heldout, time, settings.output.string());
-}
-
-std::string RunDemo(const DemoSettings& settings, bool colour, Progress& progress) {
+void RunDemo(const DemoSettings& settings, bool colour, const Say& say, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   const fs::path run = settings.output / "run", pairs = run / "pairs.jsonl";
   data::CreateOutputFolder(settings.output);
+  const auto parts = PlanOf(settings, progress);
+  say(PlanText(settings, parts));
+  Story story(parts, say);
   DemoResult result;
-  result.before = EvaluateFolder(ModelFolder(settings), settings, progress);
-  result.search = RunSearch(SearchConfig(settings), run, progress);
-  const auto pivotal_pairs = PairsOfRun(run, PairOptions{.gap = settings.search.gap});
-  if (pivotal_pairs.empty())
-    Fail("{}: the search found no pair; search more problems", run.string());
-  result.pairs = std::ssize(pivotal_pairs);
-  SavePairs(pairs, pivotal_pairs);
-  result.training = TrainOn(pairs, settings.output / "model", settings, progress);
-  result.after = EvaluateFolder(settings.output / "model", settings, progress);
+  const auto measure = [&](const fs::path& model) {
+    Accuracy accuracy;
+    story.Part([&] {
+      accuracy = EvaluateFolder(model, settings, settings.heldout_problems, progress);
+      return OutcomeOf(accuracy);
+    });
+    return accuracy;
+  };
+  result.before = measure(ModelFolder(settings));
+  story.Part([&] {
+    result.search = RunSearch(SearchConfig(settings), run, progress);
+    const auto pivotal_pairs = PairsOfRun(run, PairOptions{.gap = settings.search.gap});
+    if (pivotal_pairs.empty())
+      Fail("{}: the search found no pair; search more problems", run.string());
+    result.pairs = std::ssize(pivotal_pairs);
+    SavePairs(pairs, pivotal_pairs);
+    return fmt::format("{} pivotal tokens, {} pairs of them", result.search.summary.pivotal,
+                       result.pairs);
+  });
+  story.Part([&] {
+    result.training = TrainOn(pairs, settings.output / "model", settings, progress);
+    return OutcomeOf(result.training);
+  });
+  result.after = measure(settings.output / "model");
   if (settings.control) {
     const fs::path random = settings.output / "random-pairs.jsonl";
-    OtherPairs options;
-    options.source = "random";
-    options.count = static_cast<int32_t>(result.pairs);
-    options.seed = settings.seed;
-    SavePairs(random, OtherPairsOfRun(run, options));
-    TrainOn(random, settings.output / "control-model", settings, progress);
-    result.control = EvaluateFolder(settings.output / "control-model", settings, progress);
+    story.Part([&] {
+      OtherPairs options;
+      options.source = "random";
+      options.count = static_cast<int32_t>(result.pairs);
+      options.seed = settings.seed;
+      SavePairs(random, OtherPairsOfRun(run, options));
+      return OutcomeOf(TrainOn(random, settings.output / "control-model", settings, progress));
+    });
+    result.control = measure(settings.output / "control-model");
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const auto tokenizer = LoadTokenizer(ModelFolder(settings));
-  return Responses(data::TraceStore(run).ReadAll(), *tokenizer, settings.search.gap, 3, colour) +
-         Table(result);
+  say(fmt::format("\nThree of the responses that were searched, with their pivotal tokens {}:\n",
+                  colour ? "in colour" : "in brackets"));
+  say(Responses(data::TraceStore(run).ReadAll(), *tokenizer, settings.search.gap, 3, colour));
+  say(Table(result));
+  say(kCommands);
 }
 
 }  // namespace pivotal::experiments

@@ -4,7 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <string>
+#include <string_view>
 
 #include "pivotal/model.h"
 #include "pivotal/progress.h"
@@ -30,13 +32,15 @@ struct DemoSettings {
   TrainSettings train;
 };
 
-// Returns lines of text for people: what the demo will do and about how long it takes.
-std::string DemoPlan(const DemoSettings& settings);
+// Shows a text to people at once.
+using Say = std::function<void(std::string_view text)>;
 
-// Runs the demo. Writes OUTPUT/run (the search and pairs.jsonl), OUTPUT/model (the trained model)
-// and, for the control, OUTPUT/random-pairs.jsonl and OUTPUT/control-model. Returns some searched
-// responses, coloured or with [brackets], and a table of accuracies and costs. Throws Error as the
-// steps do.
-std::string RunDemo(const DemoSettings& settings, bool colour, Progress& progress);
+// Runs the demo and says what it does: first its parts and about how long each takes, by a short
+// look at how fast this machine is; then each part as it begins and ends; some searched responses,
+// coloured or with [brackets]; a table of accuracies and costs; and the commands that do the same
+// with another model. Writes OUTPUT/run (the search and pairs.jsonl), OUTPUT/model (the trained
+// model) and, for the control, OUTPUT/random-pairs.jsonl and OUTPUT/control-model. Throws Error as
+// the steps do.
+void RunDemo(const DemoSettings& settings, bool colour, const Say& say, Progress& progress);
 
 }  // namespace pivotal::experiments
