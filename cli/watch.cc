@@ -197,10 +197,10 @@ void AddWatch(CLI::App& app) {
           ->check(Interval("[0.1, 86400]"))
           ->excludes(once)
           ->excludes(json);
-  sub->add_option("--serve", flags->port,
-                  "show the state as a page of curves, for browsers on this machine: at "
-                  "http://127.0.0.1:PORT/, until Ctrl-C; 0: any free port, which is printed")
-      ->type_name("PORT")
+  sub->add_option(
+         "--serve", flags->port,
+         "show the state as a page of curves, for browsers on this machine: on this port of "
+         "127.0.0.1, until Ctrl-C; 0: any free port, which is printed")
       ->check(CLI::Range(0, 65535))
       ->excludes(once)
       ->excludes(json)

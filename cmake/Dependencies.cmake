@@ -4,7 +4,7 @@ include(Need)
 include(SearchDependencies)
 # Headers alone, which an install does not need.
 pivotal_need(nlohmann_json)
-pivotal_need(Boost 1.74)  # Boost.Multiprecision, Boost.CRC
+pivotal_need(Boost 1.74)  # Boost.Multiprecision, Boost.CRC, Boost.Beast
 pivotal_need(Eigen3)
 if(PIVOTAL_FUZZ OR PIVOTAL_SEARCH_ONLY)
   return()  # what is without LibTorch needs no more, and clang finds no OpenMP

@@ -79,7 +79,10 @@ void Judge(RunState& state, bool ended, const std::string& resume, const std::st
     state.condition = RunCondition::kWorking;
     const auto gone =
         std::ranges::count(state.workers, data::WorkerLife::kGone, &WorkerState::life);
-    if (gone > 0) state.message = fmt::format("{} workers are gone; the others go on", gone);
+    if (gone > 0)
+      state.message =
+          fmt::format("{}; the others go on",
+                      gone == 1 ? "1 worker is gone" : fmt::format("{} workers are gone", gone));
   } else if (ended) {
     state.condition = RunCondition::kFinished;
     state.message = finished;

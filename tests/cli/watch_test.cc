@@ -253,8 +253,8 @@ TEST_F(Watch, FoldersThatAreNoRuns) {
       fmt::format("timeout -s INT 1 {} watch {}; echo code $?", PIVOTAL_BINARY, Path("empty")));
   EXPECT_THAT(waits.output, HasSubstr("waits for a search or a training to begin"));
   EXPECT_THAT(waits.output, Not(HasSubstr("pivotal: "))) << "Ctrl-C ends it quietly";
-  for (const char* flags :
-       {"--once --interval 2", "--json --serve 0", "--interval 0", "--serve 70000", "--serve -1"})
+  for (const char* flags : {"--once --interval 2", "--json --serve 0", "--interval 0",
+                            "--serve 70000", "--serve -1", "--serve 010"})
     EXPECT_EQ(Pivotal("watch " + Path("empty") + " " + flags).code, 2) << flags;
 }
 
@@ -313,21 +313,33 @@ TEST_F(Watch, TheServerAnswersThisMachineAlone) {
 // What a browser shows.
 TEST_F(Watch, ThePageDrawsTheState) {
   if (!testing::HasTool(testing::kChromium)) return;
-  const std::string run = Path("run");
+  const auto page_of = [&](const std::string& run) {
+    const testing::ServerProcess server(PIVOTAL_BINARY " watch " + run + " --serve 0");
+    const std::string& line = server.address();
+    const std::size_t begin = line.find("http://127.0.0.1:");
+    EXPECT_NE(begin, std::string::npos) << line;
+    const std::string address = line.substr(begin, line.find(" on this") - begin);
+    return RunCommand(
+               fmt::format("chromium --headless --no-sandbox --disable-gpu --user-data-dir={} "
+                           "--virtual-time-budget=5000 --dump-dom {} 2>/dev/null",
+                           Path("profile"), address))
+        .output;
+  };
+  const std::string run = Path("run"), model = Path("model");
   ASSERT_EQ(Pivotal(testing::SearchArguments(12, 8, 2) + run).code, 0);
-  const testing::ServerProcess server(PIVOTAL_BINARY " watch " + run + " --serve 0");
-  const std::string line = server.address();
-  const std::size_t begin = line.find("http://127.0.0.1:");
-  ASSERT_NE(begin, std::string::npos) << line;
-  const auto dom = RunCommand(fmt::format(
-      "chromium --headless --no-sandbox --disable-gpu --user-data-dir={} "
-      "--virtual-time-budget=5000 "
-      "--dump-dom {} 2>/dev/null",
-      Path("profile"),
-      line.substr(begin, line.find(';') - begin).substr(0, line.find(" on this") - begin)));
-  EXPECT_THAT(dom.output, AllOf(HasSubstr("<h1 id=\"title\">run</h1>"), HasSubstr("12 of 12"),
-                                HasSubstr("class=\"finished\""), HasSubstr("Pairs so far"),
-                                HasSubstr("class=\"run run-0\"")));
+  EXPECT_THAT(page_of(run), AllOf(HasSubstr("<h1 id=\"title\">run</h1>"), HasSubstr("12 of 12"),
+                                  HasSubstr("class=\"finished\""), HasSubstr("Pairs so far"),
+                                  HasSubstr("class=\"run run-0\"")));
+  const auto pairs = temp_.Write("pairs.jsonl", testing::ProductPairs(40));
+  ASSERT_EQ(Pivotal(fmt::format("train --model {} --data {} --batch-size 8 --max-steps 3 "
+                                "--output {}",
+                                testing::kTinyModel, pairs.string(), model))
+                .code,
+            0);
+  EXPECT_THAT(page_of(model),
+              AllOf(HasSubstr("<h1 id=\"title\">model</h1>"), HasSubstr("3 of 3"),
+                    HasSubstr("class=\"finished\""), HasSubstr("<h3>rewards/margins</h3>"),
+                    HasSubstr("class=\"run run-0")));
 }
 
 }  // namespace
