@@ -172,13 +172,12 @@ void AddReport(CLI::App& app) {
       ->allow_extra_args(false)
       ->take_all();
   AddForceFlag(*sub, *force);
-  SetHelp(*sub,
-          {"RUN [OPTIONS]",
-           {"--output", "--beside", "--training"},
-           {{"write run/report.html", "report run"},
-            {"show a run before and one after training, with the curves of the training",
-             "report before --beside after --training tuned --output page.html"}},
-           "docs/search.md"});
+  SetHelp(*sub, {"RUN [OPTIONS]",
+                 {"--output", "--beside", "--training"},
+                 {{"write run/report.html", "report run"},
+                  {"show a run before and one after training, with the curves of the training",
+                   "report before --beside after --training tuned --output page.html"}},
+                 "docs/search.md"});
   sub->callback([settings, force] { RunReport(*settings, *force); });
 }
 

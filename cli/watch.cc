@@ -18,9 +18,12 @@
 #include <utility>
 #include <vector>
 
+#include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
+#include "cli/help.h"
 #include "data/base/error.h"
+#include "data/base/json_input.h"
 #include "experiments/watch/run_state.h"
 #include "experiments/watch/state_text.h"
 #include "experiments/watch/watch_server.h"
@@ -39,10 +42,7 @@ struct WatchFlags {
   std::optional<uint16_t> port;
 };
 
-std::string JsonText(const RunState& state) {
-  using nlohmann::ordered_json;
-  return StateJson(state).dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
+std::string JsonText(const RunState& state) { return data::JsonLine(StateJson(state)); }
 
 // Returns true if the locale writes UTF-8, by the variables that decide it, in their order.
 bool WritesUtf8() {
@@ -58,12 +58,6 @@ bool WritesUtf8() {
   return false;
 }
 
-// A terminal on stdout whose cursor can be moved.
-bool CanRedraw() {
-  const char* term = std::getenv("TERM");
-  return isatty(STDOUT_FILENO) != 0 && term != nullptr && std::string_view(term) != "dumb";
-}
-
 winsize WindowSize() {
   winsize size{};
   if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) != 0) size = {};
@@ -71,9 +65,9 @@ winsize WindowSize() {
 }
 
 experiments::StateStyle StyleOfStdout() {
-  const winsize size = WindowSize();
-  const std::size_t width = size.ws_col >= 20 ? size.ws_col : 100;
-  return {.width = width, .colour = CanRedraw() && UsesColour(STDOUT_FILENO), .utf8 = WritesUtf8()};
+  const std::size_t width = TerminalWidth(STDOUT_FILENO);
+  return {
+      .width = width == 0 ? 100 : width, .colour = UsesColour(STDOUT_FILENO), .utf8 = WritesUtf8()};
 }
 
 std::string Joined(const std::vector<std::string>& lines) {
@@ -116,7 +110,7 @@ bool SleepUntil(Clock::time_point end, const Progress& stop) {
 
 // Shows the run until it is finished or stopped, or somebody presses Ctrl-C.
 void Follow(experiments::RunFollower& follower, const WatchFlags& flags, const Progress& stop) {
-  const bool redraws = CanRedraw();
+  const bool redraws = IsTerminal(STDOUT_FILENO);
   const auto every = std::chrono::duration_cast<Clock::duration>(
       std::chrono::duration<double>(flags.interval > 0 ? flags.interval
                                     : redraws          ? 1
@@ -201,10 +195,16 @@ void AddWatch(CLI::App& app) {
          "--serve", flags->port,
          "show the state as a page of curves, for browsers on this machine: on this port of "
          "127.0.0.1, until Ctrl-C; 0: any free port, which is printed")
-      ->check(CLI::Range(0, 65535))
+      ->check(Whole(0, 65535))
+      ->type_name("PORT")
       ->excludes(once)
       ->excludes(json)
       ->excludes(interval);
+  SetHelp(*sub, {"RUN [OPTIONS]",
+                 {"--once", "--json", "--interval", "--serve"},
+                 {{"follow a search or a training in this terminal", "watch run"},
+                  {"show its curves in a browser", "watch run --serve 8080"}},
+                 "docs/search.md"});
   sub->callback([flags] { RunWatch(*flags); });
 }
 

@@ -181,7 +181,9 @@ TEST_F(Answers, OfResponsesThatStateNoneAreNone) {
     EXPECT_LT(line["answers"][0]["p"], 0.02);
     EXPECT_EQ(line["answers"][1]["answer"], "");
     EXPECT_GT(line["answers"][1]["p"], 0.98);
-    if (line.contains("change")) EXPECT_LT(line["change"]["probability"], 0.5);
+    if (line.contains("change")) {
+      EXPECT_LT(line["change"]["probability"], 0.5);
+    }
   }
 }
 

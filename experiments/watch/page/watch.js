@@ -167,4 +167,5 @@ async function look() {
   }
   setTimeout(look, document.hidden ? 5 * kEvery : kEvery);
 }
+explainOnDemand();
 look();
