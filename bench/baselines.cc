@@ -81,6 +81,7 @@ RolloutSource::RolloutSource(const QueryTrace& trace, Policy& policy, const Judg
   query_.id = trace.id;
   query_.question = trace.question;
   query_.answer = trace.answer;
+  query_.other_answers = trace.other_answers;
   query_.prompt = trace.prompt;
   for (const RolloutTrace& rollout : trace.rollouts)
     if (rollout.finish == FinishReason::kEos) ends_.insert(rollout.tokens.back());

@@ -261,6 +261,7 @@ struct Tiny {
     trace.id = response.query.id;
     trace.question = response.query.question;
     trace.answer = response.query.answer;
+    trace.other_answers = response.query.other_answers;
     trace.prompt = response.query.prompt;
     trace.rollouts.push_back({RolloutKind::kQuery, -1, 0, -1, response.tokens, response.logprobs,
                               finish, response.success});

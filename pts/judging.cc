@@ -54,7 +54,8 @@ Judge MakeJudge(const Tokenizer& tokenizer, const Oracle& oracle,
                 const std::vector<std::string>& stop) {
   return [&, text = pts::MakeResponseText(tokenizer, stop)](const Query& query,
                                                             std::span<const TokenId> response) {
-    return oracle.Judge({query.question, query.answer, text(response)});
+    const std::string said = text(response);
+    return JudgeAny(oracle, {query.question, query.answer, said}, query.other_answers);
   };
 }
 

@@ -74,6 +74,7 @@ QuerySearch::QuerySearch(const Query& query, const SearchOptions& options, Count
   trace_.id = query.id;
   trace_.question = query.question;
   trace_.answer = query.answer;
+  trace_.other_answers = query.other_answers;
   trace_.prompt = query.prompt;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
@@ -218,9 +219,12 @@ Problem ReadProblem(const Dataset& set, const ProblemSetOptions& options, const 
                                    "choose another with --question-key");
   const std::string answer_key = KeyOf(chosen.answer_key, set.answer, line);
   switch (set.form) {
-    case Form::kText:
-      problem.answer = StringOrNumber(line, answer_key, where, kAnswerRemedy);
+    case Form::kText: {
+      RightAnswers answers = ReadAnswers(line, answer_key, where, kAnswerRemedy);
+      problem.answer = std::move(answers.first);
+      problem.other_answers = std::move(answers.others);
       break;
+    }
     case Form::kHumanEval:
       problem.answer = answer_key.empty() ? HumanEvalAnswer(line, where)
                                           : StringOrNumber(line, answer_key, where, kAnswerRemedy);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
@@ -71,7 +72,9 @@ void SaveProblems(const std::filesystem::path& path, const std::vector<Problem>&
   data::FileSink sink(path);
   for (const Problem& problem : problems) {
     const ordered_json line = {
-        {"id", problem.id}, {"question", problem.question}, {"answer", problem.answer}};
+        {"id", problem.id},
+        {"question", problem.question},
+        {"answer", data::AnswersJson(problem.answer, problem.other_answers)}};
     try {
       sink.Write(line.dump() + "\n");
     } catch (const json::exception&) {

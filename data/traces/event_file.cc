@@ -4,7 +4,9 @@
 #include <cmath>
 #include <limits>
 #include <nlohmann/json.hpp>
+#include <utility>
 
+#include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
@@ -27,9 +29,10 @@ std::string ToLine(const PivotalEvent& event, double gap, const std::string& tim
   const PivotalToken& token = event.pivotal;
   const double delta = event.after - event.before;
   ordered_json metadata = {{"prob_threshold", gap},      {"prompt_tokens", event.prompt_tokens},
-                           {"prefix_ids", event.prefix}, {"answer", event.answer},
+                           {"prefix_ids", event.prefix}, {"answer", nullptr},
                            {"logprob", event.logprob},   {"low", token.low},
                            {"high", token.high},         {"probability", token.probability}};
+  metadata["answer"] = AnswersJson(event.answer, event.other_answers);
   if (token.chosen >= 0)
     metadata["pair"] = {{"chosen_id", token.chosen},
                         {"chosen_samples", token.chosen_samples},
@@ -135,7 +138,11 @@ void ReadMetadata(const json& metadata, PivotalEvent& event, const std::string& 
   if (event.prompt_tokens > std::ssize(event.prefix))
     Fail("{}: metadata.prompt_tokens is {}, but prefix_ids has {}", where, event.prompt_tokens,
          event.prefix.size());
-  event.answer = TextOr(metadata, "answer", where);
+  if (const auto answer = metadata.find("answer"); answer != metadata.end() && !answer->is_null()) {
+    RightAnswers answers = ReadAnswers(metadata, "answer", where, "leave it out");
+    event.answer = std::move(answers.first);
+    event.other_answers = std::move(answers.others);
+  }
   event.logprob = static_cast<float>(NumberOr(metadata, "logprob", 0, where));
   token.low = NumberOr(metadata, "low", -1, where);
   token.high = NumberOr(metadata, "high", 1, where);

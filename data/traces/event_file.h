@@ -29,8 +29,9 @@ struct PivotalEvent {
   std::vector<TokenId> prefix;  // ids of prompt and response before the token ("prefix_ids")
   int64_t prompt_tokens = -1;   // how many ids of `prefix` are the prompt; -1: unknown
   std::string answer;           // the problem's reference answer
-  float logprob = 0;            // of the token
-  PivotalToken pivotal;         // its interval ("low", "high") and candidate pair ("pair")
+  std::vector<std::string> other_answers;  // right ones too
+  float logprob = 0;                       // of the token
+  PivotalToken pivotal;  // its interval ("low", "high") and candidate pair ("pair")
 };
 
 // Writes the events aside and renames the file. `timestamp` (ISO 8601) is stored in every event;

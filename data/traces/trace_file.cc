@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <nlohmann/json.hpp>
 #include <string_view>
 #include <type_traits>
 #include <utility>
@@ -162,6 +163,8 @@ void PushQuery(const QueryTrace& query, TraceTables& to) {
   to.queries.id.Push(query.id);
   to.queries.question.Push(query.question);
   to.queries.answer.Push(query.answer);
+  to.queries.other_answers.Push(
+      query.other_answers.empty() ? std::string() : nlohmann::json(query.other_answers).dump());
   to.queries.prompt.Push(query.prompt);
   to.queries.samples.push_back(query.samples);
   to.queries.successes.push_back(query.successes);
@@ -192,12 +195,26 @@ struct ResponseSlot {
   int32_t index;  // in QueryTrace::responses
 };
 
-std::vector<QueryTrace> PullQueries(const QueryTable& from) {
+// Returns the texts of a JSON list; none for "".
+std::vector<std::string> TextsOfList(const std::string& list, const std::string& file) {
+  std::vector<std::string> texts;
+  if (list.empty()) return texts;
+  const auto values = nlohmann::json::parse(list, nullptr, /*allow_exceptions=*/false);
+  for (const auto& value : values.is_array() ? values : nlohmann::json::array({0})) {
+    if (!value.is_string())
+      Fail("{}: dataset /queries/other_answers holds {}, not a list of texts", file, Quoted(list));
+    texts.push_back(value.get<std::string>());
+  }
+  return texts;
+}
+
+std::vector<QueryTrace> PullQueries(const QueryTable& from, const std::string& file) {
   std::vector<QueryTrace> queries(from.samples.size());
   for (std::size_t i = 0; i < queries.size(); ++i) {
     queries[i].id = ToText(from.id.Row(i));
     queries[i].question = ToText(from.question.Row(i));
     queries[i].answer = ToText(from.answer.Row(i));
+    queries[i].other_answers = TextsOfList(ToText(from.other_answers.Row(i)), file);
     queries[i].prompt = ToVector(from.prompt.Row(i));
     queries[i].samples = from.samples[i];
     queries[i].successes = from.successes[i];
@@ -286,9 +303,11 @@ void CheckSchema(const Hdf5ColumnReader& reader) {
   }
 }
 
-// Columns that files of older versions lack; zeros stand for them.
-constexpr std::array<std::string_view, 4> kLaterColumns = {
-    "/queries/failed_verdicts", "/pivotal/evidence", "/pivotal/gap_evidence",
+// Columns that a file may lack, as those of older versions do; zeros and empty texts stand for
+// them.
+constexpr const char* kOtherAnswers = "/queries/other_answers";
+constexpr std::array<std::string_view, 5> kLaterColumns = {
+    "/queries/failed_verdicts", kOtherAnswers, "/pivotal/evidence", "/pivotal/gap_evidence",
     "/pivotal/sequential"};
 
 bool IsLacking(const Hdf5ColumnReader& reader, const std::string& path) {
@@ -303,13 +322,12 @@ TraceTables ReadTables(const Hdf5ColumnReader& reader) {
     table.Visit([&](const char* column, auto& values) {
       const std::string path = name + "/" + column;
       std::size_t found = rows;
-      if constexpr (requires { values.assign(rows, 0); }) {
-        if (IsLacking(reader, path))
-          values.assign(rows, 0);
-        else
-          found = reader.Read(path, values);
-      } else {
+      if (!IsLacking(reader, path)) {
         found = reader.Read(path, values);
+      } else if constexpr (requires { values.assign(rows, 0); }) {
+        values.assign(rows, 0);
+      } else {
+        values.offsets.assign(rows + 1, 0);
       }
       if (!std::exchange(first, false) && found != rows) {
         Fail("{}: dataset {} has {} rows, but other datasets of {} have {}", reader.file(), path,
@@ -327,7 +345,7 @@ std::vector<QueryTrace> LoadTraceFile(const fs::path& path) {
   const Hdf5ColumnReader reader(path);
   CheckSchema(reader);
   const TraceTables tables = ReadTables(reader);
-  std::vector<QueryTrace> queries = PullQueries(tables.queries);
+  std::vector<QueryTrace> queries = PullQueries(tables.queries, reader.file());
   const auto slots = PullResponses(tables.responses, reader.file(), queries);
   PullEstimates(tables, slots, reader.file(), queries);
   PullRollouts(tables.rollouts, slots, reader.file(), queries);
@@ -367,7 +385,11 @@ void SaveTraces(const std::filesystem::path& path, const std::vector<QueryTrace>
   writer.SetAttribute("pivotal_version", PIVOTAL_VERSION_STRING);
   tables.VisitTables([&](const std::string& name, auto& table) {
     writer.AddGroup(name);
-    table.Visit([&](const char* column, auto& values) { writer.Add(name + "/" + column, values); });
+    table.Visit([&](const char* column, auto& values) {
+      const std::string path = name + "/" + column;
+      if (path == data::kOtherAnswers && tables.queries.other_answers.values.empty()) return;
+      writer.Add(path, values);
+    });
   });
   data::WriteFile(path, writer.Finish());
 }

@@ -18,6 +18,7 @@ inline constexpr int32_t kTraceSchema = 2;
 
 struct QueryTable {
   Ragged<char> id, question, answer;
+  Ragged<char> other_answers;  // a JSON list of each row's; "": none. No column if none has any.
   Ragged<int32_t> prompt;
   std::vector<int32_t> samples, successes;
   std::vector<uint8_t> searched, complete;
@@ -30,6 +31,7 @@ struct QueryTable {
     visit("id", id);
     visit("question", question);
     visit("answer", answer);
+    visit("other_answers", other_answers);
     visit("prompt", prompt);
     visit("samples", samples);
     visit("successes", successes);

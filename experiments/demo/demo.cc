@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
@@ -153,7 +154,8 @@ std::string Responses(const std::vector<QueryTrace>& traces, const Tokenizer& to
         query.responses[static_cast<std::size_t>(shown - no_pairs.begin())];
     text +=
         fmt::format("\n{}: {}  (answer {})\n  {} response:{}\n", data::Visible(query.id, ""),
-                    data::Visible(query.question), data::Visible(query.answer),
+                    data::Visible(query.question),
+                    data::Visible(data::AnswersText(query.answer, query.other_answers)),
                     response.success ? "right" : "wrong", MarkedText(response, tokenizer, colour));
     text += PivotalLines(response, tokenizer, gap, *shown);
     if (--count == 0) break;

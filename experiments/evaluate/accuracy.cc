@@ -140,12 +140,13 @@ MeanInterval Accuracy::RightOfAnswered() const {
 }
 
 Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problems,
-                  const Oracle& oracle, const SamplingSettings& sampling,
-                  const EvalOptions& options, Progress& progress) {
+                  const Oracle& oracle, const SamplingSettings& asked, const EvalOptions& options,
+                  Progress& progress) {
   const int32_t samples = options.samples;
   if (samples < 0) Fail("--samples must be at least 0, got {}", samples);
   const auto queries = MakeQueries(problems, model);
-  CheckLengths(queries, sampling.max_new_tokens, model);
+  SamplingSettings sampling = asked;
+  sampling.max_new_tokens = FitNewTokens(queries, asked.max_new_tokens, model.max_positions());
   const auto text = pts::MakeResponseText(model.tokenizer(), sampling.stop);
   const auto judge = MakeJudge(model.tokenizer(), oracle, sampling.stop);
   const auto is_refusal = [&](std::span<const TokenId> response) {

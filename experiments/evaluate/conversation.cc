@@ -150,7 +150,17 @@ void AnswerQuestion(const ModelSettings& model, const ServedSettings& served,
   Answerer answerer(model, served, sampling, io, progress);
   const auto prompt =
       answerer.model().Prompt(data::QuestionMessages(answerer.model().system(), question));
-  if (answerer.Run(prompt, sampling.max_new_tokens, 0).stopped) throw Interrupted("stopped");
+  const int64_t room = answerer.positions() - std::ssize(prompt);
+  if (room < 1)
+    Fail(
+        "a prompt of {} tokens fills the model's {} positions, without room for an answer; "
+        "shorten it",
+        prompt.size(), answerer.positions());
+  const auto longest = static_cast<int32_t>(std::min<int64_t>(sampling.max_new_tokens, room));
+  const auto answer = answerer.Run(prompt, longest, 0);
+  if (answer.stopped) throw Interrupted("stopped");
+  if (!answer.finished && longest < sampling.max_new_tokens)
+    io.note(fmt::format("the answer ends here: the model has {} positions", answerer.positions()));
 }
 
 void HoldConversation(const ModelSettings& model, const ServedSettings& served,

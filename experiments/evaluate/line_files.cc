@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
@@ -112,31 +113,11 @@ void RunJob(const LineJob& job, Progress& progress, Read&& read, Finish&& finish
 struct GradedLine {
   json object;  // the line as `output` repeats it
   std::string where, question, response;
-  std::vector<std::string> answers;
+  data::RightAnswers answers;
   std::optional<bool> label;
   bool success = false;
   bool failed = false;  // the oracle gave no verdict
 };
-
-std::string Answer(const json& value, const std::string& key, const std::string& where) {
-  if (value.is_string()) return value.get<std::string>();
-  if (value.is_number()) return value.dump();
-  Fail(
-      "{}: key {} must be a string, a number or a list of them, not {}; choose another with "
-      "--answer-key",
-      where, data::Quoted(key), value.type_name());
-}
-
-std::vector<std::string> Answers(const json& object, const std::string& key,
-                                 const std::string& where) {
-  const json& value = data::RequireKey(object, key, where, "choose another with --answer-key");
-  if (!value.is_array()) return {Answer(value, key, where)};
-  std::vector<std::string> answers;
-  for (const json& item : value) answers.push_back(Answer(item, key, where));
-  if (answers.empty())
-    Fail("{}: key {} is an empty list; no response could be right", where, data::Quoted(key));
-  return answers;
-}
 
 bool Label(const json& object, const std::string& key, const std::string& where) {
   const json& value = data::RequireKey(object, key, where, "choose another with --label-key");
@@ -149,7 +130,8 @@ bool Label(const json& object, const std::string& key, const std::string& where)
 GradedLine ReadGradedLine(json object, const GradeSettings& settings, const std::string& where) {
   GradedLine line;
   line.where = where;
-  line.answers = Answers(object, settings.answer_key, where);
+  line.answers =
+      data::ReadAnswers(object, settings.answer_key, where, "choose another with --answer-key");
   line.response = data::RequireString(object, settings.response_key, where,
                                       "choose another with --response-key");
   // A question may be absent under the default key, not under a key that the user chose.
@@ -163,22 +145,20 @@ GradedLine ReadGradedLine(json object, const GradeSettings& settings, const std:
 }
 
 void CheckReadable(const Oracle& oracle, const GradeSettings& settings, const GradedLine& line) {
-  const auto readable = [&](const std::string& answer) { return oracle.CanRead(answer); };
-  if (std::ranges::any_of(line.answers, readable)) return;
+  if (CanReadAny(oracle, line.answers.first, line.answers.others)) return;
   Fail(
       "{}: oracle {} finds nothing to compare in the answer {}; choose another with --oracle or "
       "--answer-key",
-      line.where, settings.oracle, data::Quoted(line.answers[0]));
+      line.where, settings.oracle, data::Quoted(line.answers.first));
 }
 
 void JudgeLine(const Oracle& oracle, const GradeSettings& settings, pts::VerdictTally& tally,
                GradedLine& line) {
   CheckReadable(oracle, settings, line);
-  const auto is_right = [&](const std::string& answer) {
-    return oracle.Judge({.question = line.question, .answer = answer, .response = line.response});
-  };
+  const Attempt attempt = {
+      .question = line.question, .answer = line.answers.first, .response = line.response};
   try {
-    const auto right = tally.Ask([&] { return std::ranges::any_of(line.answers, is_right); });
+    const auto right = tally.Ask([&] { return JudgeAny(oracle, attempt, line.answers.others); });
     line.success = right.value_or(false);
     line.failed = !right;
   } catch (const Error& error) {

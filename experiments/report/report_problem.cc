@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstddef>
 
+#include "data/base/answers.h"
 #include "data/base/names.h"
 #include "experiments/report/report_numbers.h"
 #include "pts/pair_builder.h"
@@ -105,7 +106,7 @@ ordered_json ReportProblem(const QueryTrace& query, const Tokenizer& tokenizer,
         ResponseOf(query, static_cast<int32_t>(r), tokenizer, no_pairs[r], answers));
   return {{"id", query.id},
           {"question", query.question},
-          {"answer", query.answer},
+          {"answer", data::AnswersText(query.answer, query.other_answers)},
           {"answers", answers.Names()},
           {"responses", responses}};
 }

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string_view>
 
+#include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/text.h"
 #include "experiments/search/run_answers.h"
@@ -287,8 +288,9 @@ class GroupLines {
 
 std::string ProblemView(const QueryTrace& query, const Tokenizer& tokenizer,
                         const AnswersOfRun& answers, const ViewOptions& options) {
-  std::string text = fmt::format("{}: {}\nanswer {}\n", data::Visible(query.id, ""),
-                                 data::Visible(query.question), data::Visible(query.answer));
+  std::string text =
+      fmt::format("{}: {}\nanswer {}\n", data::Visible(query.id, ""), data::Visible(query.question),
+                  data::Visible(data::AnswersText(query.answer, query.other_answers)));
   if (query.samples > 0)
     text += fmt::format("p(success) {:.2f}: {} of {} rollouts{}\n",
                         pts::Estimate{query.samples, query.successes}.Mean(), query.successes,

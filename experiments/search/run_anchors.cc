@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/parallel.h"
@@ -280,7 +281,7 @@ class AnchorWriter {
         {"success", query_.responses[static_cast<std::size_t>(response_)].success},
         {"begin", effect.begin},
         {"end", effect.end},
-        {"answer", query_.answer},
+        {"answer", data::AnswersJson(query_.answer, query_.other_answers)},
         {"prob_threshold", context_.gap},
         {"resampling",
          {{"before", effect.before},

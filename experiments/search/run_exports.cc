@@ -71,6 +71,7 @@ class EventQuery {
     if (trace_.question.empty()) {
       trace_.question = event.query;
       trace_.answer = event.answer;
+      trace_.other_answers = event.other_answers;
     }
     if (!shared_) shared_ = event.prefix;
     const auto differ = std::ranges::mismatch(*shared_, event.prefix).in1;
@@ -255,6 +256,7 @@ std::vector<data::PivotalEvent> EventsOfRun(const std::filesystem::path& run,
         event.item_id = query.id;
         event.query = query.question;
         event.answer = query.answer;
+        event.other_answers = query.other_answers;
         event.prefix = PrefixOf(query, r, token.position - 1);
         event.prompt_tokens = std::ssize(query.prompt);
         event.context = TextOf(*tokenizer, event.prefix);

@@ -53,6 +53,17 @@ struct Prepared {
   SearchOptions options;
 };
 
+// Returns how many tokens a response may have. All shards of a file have the same limit.
+int32_t NewTokensOf(const RunConfig& config, const RolloutModel& model,
+                    const std::vector<Query>& queries) {
+  const int32_t asked = config.sampling.max_new_tokens;
+  ProblemSetOptions all = config.problems.options;
+  if (all.shard.empty()) return FitNewTokens(queries, asked, model.max_positions());
+  all.shard.clear();
+  return FitNewTokens(MakeQueries(LoadProblems(config.problems.file, all), model), asked,
+                      model.max_positions());
+}
+
 // A `device` that is not empty takes the place of the setting.
 Prepared Prepare(const RunConfig& config, const std::string& device, const Progress& progress) {
   SearchOptions options = config.search;
@@ -69,10 +80,10 @@ Prepared Prepare(const RunConfig& config, const std::string& device, const Progr
   RolloutModel model(settings, config.served, config.sampling, progress);
   options.stop = MakeStopRule(model.tokenizer(), config.sampling.stop);
   auto queries = MakeQueries(problems, model);
+  options.max_new_tokens = NewTokensOf(config, model, queries);
   spdlog::debug("search: {} problems of {}, oracle {}, strategy {}, up to {} new tokens",
                 queries.size(), config.problems.file.string(), config.problems.oracle,
                 config.strategy, options.max_new_tokens);
-  CheckLengths(queries, options.max_new_tokens, model);
   pts::RequireJudgeThreads(options.judge_threads);  // beside the threads that the engine has now
   return {std::move(model), std::move(oracle), std::move(queries), options};
 }
@@ -407,6 +418,7 @@ SearchResult RunSearch(const RunConfig& asked, const fs::path& run, Progress& pr
   const Prepared prepared = Prepare(asked, team.device, progress);
   RunConfig config = asked;
   if (prepared.model.batch() != 0) config.sampling.batch = prepared.model.batch();
+  config.sampling.max_new_tokens = prepared.options.max_new_tokens;
   FillServed(prepared.model, config);
   const RunStart start = StartOf(config, prepared.model, team.launch);
   if (team.shared && !team.first) {

@@ -1,9 +1,12 @@
 // Apache-2.0.
 #include "experiments/settings/dataset_settings.h"
 
+#include <spdlog/spdlog.h>
+
 #include <utility>
 
 #include "data/base/error.h"
+#include "data/problems/guess.h"
 #include "pivotal/problem.h"
 
 namespace pivotal::experiments {
@@ -26,6 +29,15 @@ void UseDataset(const SettingsFile& file, std::string_view section, ProblemSetti
   } catch (const Error& error) {
     Fail("{}.{}: {}", section, kKey, error.what());
   }
+}
+
+void GuessDataset(ProblemSettings& problems) {
+  const auto guess = data::GuessProblems(problems.file, problems.options);
+  if (!guess) return;
+  if (!guess->dataset.empty()) UseDataset(guess->dataset, problems);
+  problems.oracle = guess->oracle;
+  spdlog::info("{} {}: the oracle is {} (--oracle chooses another)", problems.file.string(),
+               guess->why, guess->oracle);
 }
 
 }  // namespace pivotal::experiments

@@ -17,4 +17,9 @@ void UseDataset(const std::string& name, ProblemSettings& problems);
 // section are read, which win. Throws Error that names section and key.
 void UseDataset(const SettingsFile& file, std::string_view section, ProblemSettings& problems);
 
+// Sets data set and oracle, which nobody has chosen, by what the problem file plainly holds
+// (GuessProblems), and says so in a note. Leaves the settings as they are where nothing is plain,
+// and for a file that cannot be read: whoever loads it says why.
+void GuessDataset(ProblemSettings& problems);
+
 }  // namespace pivotal::experiments

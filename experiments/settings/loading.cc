@@ -13,6 +13,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/pairs/pair_file.h"
+#include "data/problems/guess.h"
 #include "kernels/packed_matrix.h"
 #include "kernels/thread_team.h"
 #include "model/lora.h"
@@ -219,15 +220,6 @@ int64_t RolloutModel::max_positions() const {
                             : served_->facts().max_positions;
 }
 
-void RolloutModel::CheckLength(int64_t prompt, int32_t max_new_tokens,
-                               std::string_view what) const {
-  if (loaded_ != nullptr)
-    return loaded_->phi().config().CheckLength(prompt, max_new_tokens, std::string(what));
-  if (max_positions() > 0 && prompt + max_new_tokens > max_positions())
-    Fail("{} has {} tokens, and {} may follow: the server reads {} in all; lower --max-new-tokens",
-         what, prompt, max_new_tokens, max_positions());
-}
-
 bool RolloutModel::Ends(TokenId token) const {
   if (loaded_ == nullptr) return token == tokenizer_->eos();
   const auto& ends = loaded_->phi().config().eos_token_ids;
@@ -246,18 +238,17 @@ std::vector<Query> QueriesOf(const std::vector<Problem>& problems, const AnyMode
   std::vector<Query> queries;
   for (const Problem& problem : problems) {
     const auto messages = data::QuestionMessages(system, problem.question);
-    queries.push_back({problem.id, problem.question, problem.answer, model.Prompt(messages)});
+    queries.push_back({problem.id, problem.question, problem.answer, model.Prompt(messages),
+                       problem.other_answers});
   }
   return queries;
 }
 
-// Calls check(length of the longest prompt, what it is).
-template <typename Check>
-void CheckLongest(const std::vector<Query>& queries, const Check& check) {
+// Returns the query with the longest prompt; null if there is none.
+const Query* Longest(const std::vector<Query>& queries) {
   const auto longest =
       std::ranges::max_element(queries, {}, [](const Query& query) { return query.prompt.size(); });
-  if (longest == queries.end()) return;
-  check(std::ssize(longest->prompt), fmt::format("problem {}: a prompt", longest->id));
+  return longest == queries.end() ? nullptr : &*longest;
 }
 
 }  // namespace
@@ -270,29 +261,53 @@ std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const Rollo
   return QueriesOf(problems, model, model.system());
 }
 
+namespace {
+
+// Returns the oracle that reads all of the answers, in brackets; "" where none plainly does.
+std::string OracleHint(const std::vector<Problem>& problems, const std::string& chosen) {
+  const std::string fits = data::OracleOfAnswers(problems);
+  return fits.empty() || fits == chosen ? "" : fmt::format(" ({} reads them)", fits);
+}
+
+}  // namespace
+
 void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
                   const ProblemSettings& settings) {
   for (const Problem& problem : problems) {
-    if (!oracle.CanRead(problem.answer))
+    if (settings.oracle == "code" && !problem.other_answers.empty())
+      Fail(
+          "{}: problem {}: has a list of answers, but the code oracle runs all tests of one; give "
+          "one answer with all tests",
+          settings.file.string(), problem.id);
+    if (!CanReadAny(oracle, problem.answer, problem.other_answers))
       Fail(
           "{}: problem {}: the oracle {} finds nothing to compare in the answer \"{}\"; choose "
-          "another --oracle or --answer-key",
-          settings.file.string(), problem.id, settings.oracle, problem.answer);
+          "another --oracle{} or --answer-key",
+          settings.file.string(), problem.id, settings.oracle, problem.answer,
+          OracleHint(problems, settings.oracle));
   }
 }
 
-void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
-                  const model::PhiConfig& config) {
-  CheckLongest(queries, [&](int64_t length, const std::string& what) {
-    config.CheckLength(length, max_new_tokens, what);
-  });
-}
-
-void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
-                  const RolloutModel& model) {
-  CheckLongest(queries, [&](int64_t length, const std::string& what) {
-    model.CheckLength(length, max_new_tokens, what);
-  });
+int32_t FitNewTokens(const std::vector<Query>& queries, int32_t asked, int64_t positions) {
+  const Query* longest = Longest(queries);
+  if (longest == nullptr || positions == 0) return asked;
+  const int64_t length = std::ssize(longest->prompt), room = positions - length;
+  if (asked <= room) return asked;
+  if (room < 1)
+    Fail(
+        "problem {}: a prompt of {} tokens fills the model's {} positions, without room for an "
+        "answer; shorten it or leave the problem out",
+        longest->id, length, positions);
+  if (room < kLeastRoom)
+    Fail(
+        "problem {}: a prompt of {} tokens leaves {} of the model's {} positions, too few to cut "
+        "every response to; shorten it, leave the problem out, or ask for --max-new-tokens {}",
+        longest->id, length, room, positions, room);
+  spdlog::info(
+      "problem {}: its prompt of {} tokens, the longest, leaves {} of the model's {} positions: "
+      "--max-new-tokens is {}, not {}",
+      longest->id, length, room, positions, room, asked);
+  return static_cast<int32_t>(room);
 }
 
 }  // namespace pivotal::experiments
@@ -324,7 +339,9 @@ std::vector<Query> Model::Queries(const std::vector<Problem>& problems,
                                   int32_t max_new_tokens) const {
   experiments::RequireNewTokens(max_new_tokens);
   auto queries = experiments::MakeQueries(problems, *loaded_);
-  experiments::CheckLengths(queries, max_new_tokens, loaded_->phi().config());
+  if (const Query* longest = experiments::Longest(queries))
+    loaded_->phi().config().CheckLength(std::ssize(longest->prompt), max_new_tokens,
+                                        fmt::format("problem {}: a prompt", longest->id));
   return queries;
 }
 

@@ -67,9 +67,6 @@ class RolloutModel {
   std::vector<TokenId> Prompt(std::span<const ChatMessage> messages) const;
   // Returns the length of the longest sequence, in tokens; 0: a server does not say it.
   int64_t max_positions() const;
-  // Throws Error that begins with `what` if a prompt of this length and the longest response are
-  // too long.
-  void CheckLength(int64_t prompt, int32_t max_new_tokens, std::string_view what) const;
   // Returns true if the token is known to end a sequence.
   bool Ends(TokenId token) const;
   int32_t batch() const { return batch_; }  // of the rollout engine; 0 for servers
@@ -109,12 +106,12 @@ std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const Rollo
 void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
                   const ProblemSettings& settings);
 
-// Throws Error that names the problem with the longest prompt if that and the longest response
-// exceed the model's positions. Callers check before they start, so that work does not fail
-// halfway.
-void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
-                  const model::PhiConfig& config);
-void CheckLengths(const std::vector<Query>& queries, int32_t max_new_tokens,
-                  const RolloutModel& model);
+// Returns how many tokens a response to any of the queries may have: `asked`, or else what the
+// longest prompt leaves of the model's `positions` (0: they are not known), which a note says.
+// Callers ask before they start, so that work does not fail halfway. Throws Error that names the
+// problem if less is left than `asked` and than kLeastRoom: all responses would be cut for the sake
+// of one prompt.
+int32_t FitNewTokens(const std::vector<Query>& queries, int32_t asked, int64_t positions);
+inline constexpr int32_t kLeastRoom = 64;
 
 }  // namespace pivotal::experiments

@@ -225,7 +225,8 @@ HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
     const auto all = LoadProblems(held_out.problems.file, held_out.problems.options);
     if (all.empty()) Fail("{}: has no problems", held_out.problems.file.string());
     CheckAnswers(*oracle_, all, held_out.problems);
-    CheckLengths(MakeQueries(all, model), held_out.max_new_tokens, model.phi().config());
+    max_new_tokens_ = FitNewTokens(MakeQueries(all, model), held_out.max_new_tokens,
+                                   model.phi().config().max_position_embeddings);
     problem_count_ = std::ssize(all);
     for (int64_t i = ranks.rank(); i < problem_count_; i += ranks.size())
       problems_.push_back(all[i]);
@@ -258,7 +259,7 @@ std::map<std::string, double> HeldOut::Measure(Progress& progress) const {
   }
   if (problem_count_ > 0) {
     SamplingSettings sampling;
-    sampling.max_new_tokens = settings_.held_out.max_new_tokens;
+    sampling.max_new_tokens = max_new_tokens_;
     int64_t solved = 0;
     ranks_.Together([&] {  // fails on all ranks, so that all write the checkpoint together
       const double failures = settings_.held_out.problems.oracle_options.max_failures;

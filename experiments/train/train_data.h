@@ -76,6 +76,7 @@ class HeldOut {
   std::unique_ptr<const TrainTask> task_;
   std::vector<Problem> problems_;  // the problems that this rank solves
   int64_t problem_count_ = 0;      // number of problems of all ranks
+  int32_t max_new_tokens_ = 0;     // of a response
   std::unique_ptr<const Oracle> oracle_;
 };
 

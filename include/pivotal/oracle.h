@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 
@@ -91,6 +92,12 @@ class Oracle {
   // That need not carry over: "3" is the same as "3 hours" and as "3 minutes".
   virtual bool SameAnswer(std::string_view a, std::string_view b) const { return a == b; }
 };
+
+// Returns true if the response solves the problem by `attempt.answer` or by one of `others`. Throws
+// the first NoVerdict of the oracle if none of them is given for certain.
+bool JudgeAny(const Oracle& oracle, Attempt attempt, std::span<const std::string> others);
+// Returns true if the oracle can read one of the answers.
+bool CanReadAny(const Oracle& oracle, std::string_view answer, std::span<const std::string> others);
 
 // Makes an oracle by name.
 //

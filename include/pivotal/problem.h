@@ -13,7 +13,8 @@ namespace pivotal {
 struct Problem {
   std::string id;  // unique in its file; the number of the line (from 1) if the file gives none
   std::string question;
-  std::string answer;  // the reference answer, which an Oracle reads
+  std::string answer;                           // the reference answer, which an Oracle reads
+  std::vector<std::string> other_answers = {};  // right ones too: a response needs to give one
 };
 
 struct ProblemSetOptions {
@@ -38,15 +39,16 @@ std::string DatasetOracle(std::string_view name);
 // Reads problems from this project's JSONL, GSM8K's (the same keys without id), HumanEval's and
 // MBPP's (if the options name no other keys), any JSONL with other keys, or a well-known data set.
 // JSONL and CSV (by the name, *.csv) may be compressed by gzip or Zstandard. Parquet is read by
-// Python's pyarrow. Numbers are accepted as id and answer, nested values are not. Blank lines are
-// skipped. Throws Error with file, line (or row) and remedy for: a line that is no JSON, a missing
-// key (the keys present are listed), a value of the wrong type, a repeated id, invalid UTF-8, a
-// file without problems, a malformed shard, a damaged file, Parquet without pyarrow.
+// Python's pyarrow. Numbers are accepted as id and answer, and as answer a list of right ones;
+// other nested values are not. Blank lines are skipped. Throws Error with file, line (or row) and
+// remedy for: a line that is no JSON, a missing key (the keys present are listed), a value of the
+// wrong type, a repeated id, invalid UTF-8, a file without problems, a malformed shard, a damaged
+// file, Parquet without pyarrow.
 std::vector<Problem> LoadProblems(const std::filesystem::path& path,
                                   const ProblemSetOptions& options = {});
 
-// Writes one {"id", "question", "answer"} object per line, under a temporary name first. Throws
-// Error if the disk is full.
+// Writes one {"id", "question", "answer"} object per line, under a temporary name first; several
+// right answers are a list. Throws Error if the disk is full.
 void SaveProblems(const std::filesystem::path& path, const std::vector<Problem>& problems);
 
 }  // namespace pivotal

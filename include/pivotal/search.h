@@ -73,7 +73,8 @@ struct SearchOptions : StrategyOptions {
 struct Query {
   std::string id;  // unique; it keys the random draws
   std::string question, answer;
-  std::vector<TokenId> prompt;  // not empty
+  std::vector<TokenId> prompt;                  // not empty
+  std::vector<std::string> other_answers = {};  // see Problem
 };
 
 // Returns true if the response (token ids, EOS included) solves the query. Throws NoVerdict if it
@@ -82,8 +83,8 @@ struct Query {
 using Judge = std::function<bool(const Query& query, std::span<const TokenId> response)>;
 
 // Returns a judge that decodes a response, cuts it at the first of the texts `stop`, and asks
-// `oracle`. <think> and </think> stay readable if they are control tokens. Tokenizer and oracle
-// must outlive the judge.
+// `oracle`, for each right answer until one is given (JudgeAny). <think> and </think> stay readable
+// if they are control tokens. Tokenizer and oracle must outlive the judge.
 Judge MakeJudge(const Tokenizer& tokenizer, const Oracle& oracle,
                 const std::vector<std::string>& stop = {});
 

@@ -96,9 +96,10 @@ struct ResponseTrace {
 // A finished query: a prompt, its rollouts and its searched responses.
 struct QueryTrace {
   std::string id, question, answer;
-  std::vector<TokenId> prompt;   // x
-  int32_t samples = 0;           // rollouts from the prompt
-  int32_t successes = 0;         // number of these rollouts that succeeded
+  std::vector<std::string> other_answers;  // see Problem
+  std::vector<TokenId> prompt;             // x
+  int32_t samples = 0;                     // rollouts from the prompt
+  int32_t successes = 0;                   // number of these rollouts that succeeded
   bool searched = false;         // true if p_0 lies in the band [min_success, max_success]
   bool complete = true;          // false if a budget ended the search early
   int32_t failed_verdicts = 0;   // responses whose judge gave no verdict; they count as not right

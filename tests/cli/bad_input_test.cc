@@ -219,9 +219,22 @@ TEST_F(BadInput, TooLittleMemory) {
               ::testing::MatchesRegex("pivotal: memory ran out while [^\n]*; [^\n]*\n"));
 }
 
+std::string Repeated(const std::string& text, int count) {
+  std::string all;
+  for (int i = 0; i < count; ++i) all += text;
+  return all;
+}
+
 TEST_F(BadInput, PromptsThatAreTooLong) {
-  ExpectFailure("eval --model " + model_ + " --problems " + train_,
-                "new ones is longer than the model's 256 positions; lower --max-new-tokens to ");
+  const auto long_question = temp_.Write(
+      "p.jsonl", R"({"question": ")" + Repeated("7 ", 110) + R"(", "answer": "7"})" + "\n");
+  ExpectFailure("eval --model " + model_ + " --problems " + long_question.string(),
+                "of the model's 256 positions, too few to cut every response to; shorten it, leave "
+                "the problem out, or ask for --max-new-tokens ");
+  temp_.Write("p.jsonl", R"({"question": ")" + Repeated("7 ", 300) + R"(", "answer": "7"})" + "\n");
+  ExpectFailure("eval --model " + model_ + " --problems " + long_question.string(),
+                "fills the model's 256 positions, without room for an answer; shorten it or leave "
+                "the problem out");
   ExpectFailure("generate --model " + model_ + " \"$(printf '7 %.0s' $(seq 3000))\"",
                 "fills the model's 256 positions, without room for an answer; shorten it");
 }
@@ -253,7 +266,6 @@ TEST_F(BadInput, Problems) {
   ExpectFailure(Search(model_, train_, "--question-key prompt"), "--question-key");
   ExpectFailure(Search(model_, train_, "--oracle wise"), "wise");
   ExpectFailure(Search(model_, train_, "--oracle 'regex:('"), "regex");
-  ExpectFailure(Search(model_, train_, "--max-new-tokens 5000"), "positions");
 }
 
 TEST_F(BadInput, AnswersThatTheOracleCannotRead) {
@@ -262,7 +274,11 @@ TEST_F(BadInput, AnswersThatTheOracleCannotRead) {
   ExpectFailure(Search(model_, file.string()),
                 "problem 1: the oracle hash finds nothing to compare");
   ExpectFailure("eval --model " + model_ + " --problems " + file.string(),
-                "choose another --oracle");
+                "choose another --oracle or --answer-key");
+  temp_.Write("p.jsonl", R"({"question": "Which?\nA) x\nB) y", "answer": "B"})"
+                         "\n");
+  ExpectFailure("eval --oracle hash --model " + model_ + " --problems " + file.string(),
+                "choose another --oracle (choice reads them) or --answer-key");
 }
 
 TEST_F(BadInput, ExistingOutput) {

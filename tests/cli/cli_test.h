@@ -40,6 +40,16 @@ inline std::string SearchArguments(int problems, int samples, int group) {
       kTinyModel, kTiny, problems, samples, group);
 }
 
+// Returns a setting of a run or of a training, as TOML; "" if there is none.
+inline std::string SettingOf(const std::filesystem::path& run, const std::string& key) {
+  const auto file = run / (std::filesystem::exists(run / "run.toml") ? "run.toml" : "train.toml");
+  const std::string text = data::ReadFile(file), name = "\n" + key + " = ";
+  const auto begin = text.find(name);
+  if (begin == std::string::npos) return "";
+  const auto value = begin + name.size();
+  return text.substr(value, text.find('\n', value) - value);
+}
+
 // A search of a few seconds that stores each of its six problems in a shard of its own.
 inline const std::string kTinySearch = SearchArguments(6, 8, 1);
 

@@ -73,8 +73,8 @@ inline void ExpectSame(const std::vector<QueryTrace>& got, const std::vector<Que
   for (std::size_t i = 0; i < got.size(); ++i) {
     SCOPED_TRACE(want[i].id);
     const auto fields = [](const QueryTrace& q) {
-      return std::tie(q.id, q.question, q.answer, q.prompt, q.samples, q.successes, q.searched,
-                      q.complete, q.failed_verdicts, q.prefilled_tokens, q.seconds);
+      return std::tie(q.id, q.question, q.answer, q.other_answers, q.prompt, q.samples, q.successes,
+                      q.searched, q.complete, q.failed_verdicts, q.prefilled_tokens, q.seconds);
     };
     EXPECT_TRUE(fields(got[i]) == fields(want[i]));
     ExpectSameFields(got[i].rollouts, want[i].rollouts);

@@ -61,9 +61,11 @@ TEST_F(ProblemSet, FaultsNameFileLineAndRemedy) {
   EXPECT_EQ(LoadError("{\"id\": 1, \"prompt\": \"x\"}"),
             "f.jsonl:1: no key \"question\" (keys: id, prompt); "
             "choose another with --question-key");
-  EXPECT_EQ(LoadError("{\"question\": \"x\", \"answer\": [1]}"),
-            "f.jsonl:1: key \"answer\" must be a string or a number, not array; "
+  EXPECT_EQ(LoadError("{\"question\": \"x\", \"answer\": {}}"),
+            "f.jsonl:1: key \"answer\" must be a string, a number or a list of them, not object; "
             "choose another with --answer-key");
+  EXPECT_THAT(LoadError("{\"question\": \"x\", \"answer\": [[1]]}"), HasSubstr("not array"));
+  EXPECT_THAT(LoadError("{\"question\": \"x\", \"answer\": []}"), HasSubstr("is an empty list"));
   EXPECT_THAT(LoadError("{\"question\": 7, \"answer\": 1}"), HasSubstr("must be a string"));
   EXPECT_THAT(LoadError("{\"id\": true, \"question\": \"\", \"answer\": 1}"),
               HasSubstr("key \"id\" must be a string or a number, not boolean"));
@@ -118,8 +120,21 @@ TEST_F(ProblemSet, MbppLinesShowTheirTestsAndGiveThemToTheCodeOracle) {
               HasSubstr("\"task_id\" must be a string or a number, not array"));
 }
 
+TEST_F(ProblemSet, AListHoldsAnswersThatAreAllRight) {
+  const auto problems = Load(R"({"question": "x", "answer": ["72", 3.5, "a"]})"
+                             "\n"
+                             R"({"question": "y", "answer": ["1"]})");
+  EXPECT_EQ(problems[0].answer, "72");
+  EXPECT_EQ(problems[0].other_answers, (std::vector<std::string>{"3.5", "a"}));
+  EXPECT_EQ(problems[1].answer, "1");
+  EXPECT_TRUE(problems[1].other_answers.empty());
+  ProblemSetOptions math = DatasetOptions("math-500");
+  EXPECT_EQ(Load(R"({"problem": "x", "answer": ["1", "2"]})", math)[0].other_answers.size(), 1u);
+}
+
 TEST_F(ProblemSet, SavedProblemsLoadAgain) {
-  const std::vector<Problem> problems = {{"a", "line\nbreak \"日\" 😀", "4"}, {"b", "", ""}};
+  const std::vector<Problem> problems = {{"a", "line\nbreak \"日\" 😀", "4", {"four", "4.0"}},
+                                         {"b", "", ""}};
   const fs::path path = folder_.path() / "saved.jsonl";
   SaveProblems(path, problems);
   const auto loaded = LoadProblems(path);
@@ -128,6 +143,7 @@ TEST_F(ProblemSet, SavedProblemsLoadAgain) {
     EXPECT_EQ(loaded[i].id, problems[i].id);
     EXPECT_EQ(loaded[i].question, problems[i].question);
     EXPECT_EQ(loaded[i].answer, problems[i].answer);
+    EXPECT_EQ(loaded[i].other_answers, problems[i].other_answers);
   }
   EXPECT_THAT(ErrorText([&] {
                 SaveProblems(path, {{"c", "\xFF", ""}});

@@ -51,6 +51,19 @@ TEST_F(EventFileTest, ReadsTheDocumentedEvent) {
   EXPECT_EQ(event.pivotal.chosen, -1);
 }
 
+TEST_F(EventFileTest, KeepsAnswers) {
+  PivotalEvent one = Load(std::string(kDocumented) + "\n").events[0], several = one;
+  one.answer = "408";
+  several.answer = "408";
+  several.other_answers = {"four hundred"};
+  SaveEvents(temp_.path() / "saved.jsonl", {one, several}, 0.2, "2025-01-01T00:00:00");
+  const auto read = LoadEvents(temp_.path() / "saved.jsonl").events;
+  EXPECT_EQ(read[0].answer, "408");
+  EXPECT_TRUE(read[0].other_answers.empty());
+  EXPECT_EQ(read[1].answer, "408");
+  EXPECT_THAT(read[1].other_answers, ElementsAre("four hundred"));
+}
+
 TEST_F(EventFileTest, ReadsFilesFromBeforeTheSchemaAndSkipsOtherEvents) {
   const auto file = Load(
       R"({"model_id": "m", "query": "q", "pivot_context": "c", "pivot_token": "t", "pivot_token_id": 5, )"

@@ -66,7 +66,8 @@ TraceTables OnePivotalToken() {
   TraceTables tables;
   QueryTable& queries = tables.queries;
   queries.id.Push(std::string("a"));
-  for (auto* text : {&queries.question, &queries.answer}) text->Push(std::string());
+  for (auto* text : {&queries.question, &queries.answer, &queries.other_answers})
+    text->Push(std::string());
   queries.prompt.Push(std::vector<int32_t>{1});
   for (auto* counts : {&queries.samples, &queries.successes}) counts->push_back(0);
   for (auto* flags : {&queries.searched, &queries.complete}) flags->push_back(1);
@@ -120,6 +121,25 @@ TEST_F(TraceFile, FilesOfOlderVersionsHaveZerosInLaterColumns) {
   // Such a file is written again with the columns.
   SaveTraces(path_, {query});
   testing::ExpectSame(LoadTraces(path_), {query});
+}
+
+TEST_F(TraceFile, ListsOfAnswersAreKeptWhereThereAreSome) {
+  std::vector<QueryTrace> queries = {ExampleTrace("a"), EmptyTrace("b")};
+  SaveTraces(path_, queries);
+  EXPECT_FALSE(Hdf5ColumnReader(path_).Has("/queries/other_answers"));
+  queries[1].other_answers = {"two", "2 \"units\"\n"};
+  SaveTraces(path_, queries);
+  EXPECT_TRUE(Hdf5ColumnReader(path_).Has("/queries/other_answers"));
+  EXPECT_TRUE(LoadTraces(path_).at(0).other_answers.empty());
+  EXPECT_EQ(LoadTraces(path_).at(1).other_answers, queries[1].other_answers);
+  for (const std::string bad : {"[1]", "{}", "[\"a\""}) {
+    TraceTables tables = OnePivotalToken();
+    tables.queries.other_answers = {};
+    tables.queries.other_answers.Push(bad);
+    WriteWithout(path_, tables, {});
+    EXPECT_THAT(ErrorText([&] { LoadTraces(path_); }),
+                HasSubstr("dataset /queries/other_answers holds"));
+  }
 }
 
 TEST_F(TraceFile, OtherColumnsMustBeThere) {
@@ -191,6 +211,7 @@ void WriteTables(const fs::path& path, int32_t schema,
   tables.queries.id.Push(std::span("a", 1));
   tables.queries.question.Push({});
   tables.queries.answer.Push({});
+  tables.queries.other_answers.Push({});
   tables.queries.prompt.Push({});
   tables.queries.samples = tables.queries.successes = {0};
   tables.queries.searched = tables.queries.complete = {0};

@@ -236,6 +236,33 @@ TEST(ReasoningModels, RegexThatNamesTheMarksIsRefused) {
               HasSubstr("leave <think> and </think> out"));
 }
 
+// Says right for the response "r" beside the answer "r", and gives no verdict on the answer "?".
+class Doubtful : public Oracle {
+ public:
+  bool Judge(const Attempt& attempt) const override {
+    if (attempt.answer == "?") throw NoVerdict(NoVerdictCause::kCrash, "no verdict");
+    return attempt.answer == attempt.response;
+  }
+  bool CanRead(std::string_view answer) const override { return answer != "?"; }
+};
+
+TEST(SeveralAnswers, OneThatIsGivenIsEnough) {
+  const Doubtful oracle;
+  const auto judge = [&](const char* first, std::vector<std::string> others) {
+    return JudgeAny(oracle, {"", first, "r"}, others);
+  };
+  EXPECT_TRUE(judge("r", {}));
+  EXPECT_FALSE(judge("a", {}));
+  EXPECT_TRUE(judge("a", {"b", "r"}));
+  EXPECT_FALSE(judge("a", {"b"}));
+  EXPECT_TRUE(judge("?", {"r"})) << "one certain answer outweighs one without a verdict";
+  EXPECT_THROW(judge("?", {"a"}), NoVerdict);
+  EXPECT_THROW(judge("a", {"?"}), NoVerdict);
+  const std::vector<std::string> others = {"?", "a"};
+  EXPECT_TRUE(CanReadAny(oracle, "?", others));
+  EXPECT_FALSE(CanReadAny(oracle, "?", {}));
+}
+
 // The solutions of GSM8K's test split (Cobbe et al. 2021), 1,319 of them.
 class Gsm8kTest : public ::testing::TestWithParam<const char*> {
  protected:
