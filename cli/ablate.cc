@@ -24,8 +24,7 @@ struct AblateFlags {
 };
 
 void RunAblate(const AblateFlags& flags) {
-  experiments::Recipe recipe = experiments::LoadRecipe(flags.recipe);
-  if (!flags.model.empty()) recipe.model.folder = flags.model;
+  experiments::Recipe recipe = experiments::LoadRecipe(flags.recipe, flags.model);
   if (!flags.seeds.empty()) recipe.seeds = flags.seeds;
   const auto steps = flags.steps.empty() ? flags.output / "steps" : flags.steps;
   ConsoleProgress progress;
@@ -58,9 +57,11 @@ void AddAblate(CLI::App& app) {
                   "folder for steps; recipes that name the same folder do their common steps once "
                   "(default: OUTPUT/steps)")
       ->type_name("FOLDER");
-  sub->add_option("--model", flags->model,
-                  "folder of a Phi model, in place of the one that the recipe names")
-      ->check(CLI::ExistingDirectory);
+  auto* model = sub->add_option("--model", flags->model,
+                                "folder of a Phi model or its name on the Hub, in place of the one "
+                                "that the recipe names");
+  model->type_name("FOLDER")->check(CLI::ExistingDirectory);
+  FindOnHub(model, *sub, experiments::ModelPart::kWhole);
   sub->add_option("--seeds", flags->seeds,
                   "seeds, in place of those that the recipe names, e.g. --seeds 1 2 3")
       ->take_all();

@@ -132,15 +132,17 @@ void AddEval(CLI::App& app) {
              "eval --model phi-4-mini --adapter tuned --problems test.jsonl --samples 8"}},
            "docs/training.md"});
   sub->callback([flags, sub] {
+    bool knows_oracle = false;
     if (!flags->settings.empty()) {
-      experiments::ApplyRunSettings(flags->settings, flags->config);
+      knows_oracle = experiments::ApplyRunSettings(flags->settings, flags->config);
       ApplyFlagsAgain(*sub);
+      FindModels(flags->config.model, !flags->config.served.urls.empty());
     }
     if (flags->config.problems.file.empty()) throw CLI::RequiredError("--problems");
     CheckServedFlags(*sub, flags->config.served, flags->config.model);
     UsePatientThreads();
     const auto input = KeepStandardInput(flags->config.problems.file);
-    UseDataset(*sub, flags->config.problems);
+    UseDataset(*sub, flags->config.problems, "test", knows_oracle);
     RunEval(*flags);
   });
 }

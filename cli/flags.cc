@@ -13,9 +13,14 @@
 #include "cli/help.h"
 #include "data/template/prompt_format.h"
 #include "experiments/settings/dataset_settings.h"
+#include "experiments/settings/hub_names.h"
 #include "kernels/packed_matrix.h"
 
 namespace pivotal::cli {
+
+const char* const kModelHelp =
+    "folder of a Phi model in Hugging Face format, or its name on the Hub (NAME@REVISION for a "
+    "branch, tag or commit), which is looked for in the cache of the Hub's tools";
 
 const char* const kOracleHelp =
     "how responses are judged: numeric (the last numbers, with units), math (\\boxed{} and LaTeX), "
@@ -39,6 +44,17 @@ void RefuseBesideResume(const CLI::App& app, const std::set<std::string>& allowe
   }
 }
 
+void FindOnHub(CLI::Option* option, const CLI::App& app, experiments::ModelPart part) {
+  option->type_name("FOLDER")->transform(CLI::Validator(
+      [&app, part](std::string& text) {
+        const CLI::Option* help = app.get_help_ptr();
+        if (help == nullptr || help->count() == 0)  // else nothing is done
+          text = experiments::FindModel(text, part).string();
+        return std::string();
+      },
+      ""));
+}
+
 void AddServedFlags(CLI::App& app, ServedSettings& served, ModelSettings& model) {
   Under(app, group::kServers);
   app.get_option("--model")->required(false);
@@ -52,10 +68,11 @@ void AddServedFlags(CLI::App& app, ServedSettings& served, ModelSettings& model)
       ->take_all();
   app.add_option("--served-model", served.model,
                  "name of the model on the servers (default: the only one that they have)");
-  app.add_option("--tokenizer", model.folder,
-                 "folder with the tokenizer and the chat template of the served model, in Hugging "
-                 "Face format")
-      ->type_name("FOLDER");
+  FindOnHub(
+      app.add_option("--tokenizer", model.folder,
+                     "folder with the tokenizer and the chat template of the served model, in "
+                     "Hugging Face format, or a name as of --model"),
+      app, experiments::ModelPart::kTokenizer);
   std::vector<std::string> servers(kServers.begin(), kServers.end());
   servers.insert(servers.begin(), "auto");
   app.add_option("--server", served.server, "kind of the servers; auto: asks them")
@@ -96,13 +113,15 @@ void CheckServedFlags(const CLI::App& app, const ServedSettings& served,
 
 void AddModelFlags(CLI::App& app, ModelSettings& model) {
   Under(app, group::kModel);
-  auto* folder =
-      app.add_option("--model", model.folder, "folder of a Phi model in Hugging Face format")
-          ->type_name("FOLDER");
+  auto* folder = app.add_option("--model", model.folder, kModelHelp);
+  FindOnHub(folder, app, experiments::ModelPart::kWhole);
   if (model.folder.empty()) folder->required();
-  app.add_option("--adapter", model.adapter,
-                 "folder of a LoRA adapter (PEFT), which is merged into the model's weights")
-      ->check(CLI::ExistingDirectory);
+  auto* adapter = app.add_option(
+      "--adapter", model.adapter,
+      "folder of a LoRA adapter (PEFT), which is merged into the model's weights, or its name on "
+      "the Hub");
+  adapter->check(CLI::ExistingDirectory);
+  FindOnHub(adapter, app, experiments::ModelPart::kAdapter);
   app.add_option("--device", model.device,
                  "device to run on: auto (a GPU if there is one), cpu, cuda or cuda:N")
       ->capture_default_str();
@@ -127,7 +146,9 @@ void AddProblemFlags(CLI::App& app, ProblemSettings& problems) {
   app.add_option(
          "--problems", problems.file,
          "problem file: one JSON object per line, CSV (*.csv), both also compressed by gzip "
-         "or zstd; Parquet, which Python's pyarrow reads; or -, standard input")
+         "or zstd; Parquet, which Python's pyarrow reads; -, standard input; or a data set of the "
+         "Hub by its name, NAME[@REVISION][:[CONFIG/]SPLIT], which is looked for in the cache of "
+         "the Hub's tools")
       ->type_name("FILE")
       ->required();
   app.add_option("--dataset", problems.options.dataset,
@@ -145,16 +166,36 @@ void AddProblemFlags(CLI::App& app, ProblemSettings& problems) {
   app.add_option("--limit", problems.options.limit, "use only the first N problems; 0: all")
       ->capture_default_str();
   Under(app, group::kOracle);
-  app.add_option("--oracle", problems.oracle, kOracleHelp)->capture_default_str();
+  app.add_option(
+         "--oracle", problems.oracle,
+         std::string(kOracleHelp) +
+             "; where neither it nor --dataset is given, a file that is plainly of a "
+             "well-known data set, or has choices, \\boxed{} or tests as answers, chooses it")
+      ->capture_default_str();
   AddOracleFlags(app, problems.oracle_options);
 }
 
-void UseDataset(const CLI::App& app, ProblemSettings& problems) {
+void FindModels(ModelSettings& model, bool is_served) {
+  using experiments::ModelPart;
+  const auto part = is_served ? ModelPart::kTokenizer : ModelPart::kWhole;
+  if (!model.folder.empty()) model.folder = experiments::FindModel(model.folder.string(), part);
+  if (!model.adapter.empty())
+    model.adapter = experiments::FindModel(model.adapter, ModelPart::kAdapter).string();
+}
+
+void UseDataset(const CLI::App& app, ProblemSettings& problems, const std::string& split,
+                bool knows_oracle) {
   const auto given = [&](const char* name) { return IsGiven(app, name); };
-  if (!given("--dataset") && !given("--eval-dataset")) return;
+  const std::string before = problems.options.dataset;
+  experiments::FindProblems(problems, split);
+  const bool has_oracle = given("--oracle") || given("--eval-oracle");
+  if (problems.options.dataset.empty() && !has_oracle && !knows_oracle)
+    experiments::GuessDataset(problems);
+  const bool asks = given("--dataset") || given("--eval-dataset");
+  if (problems.options.dataset.empty() || (!asks && problems.options.dataset == before)) return;
   const ProblemSettings asked = problems;
   experiments::UseDataset(asked.options.dataset, problems);
-  if (given("--oracle") || given("--eval-oracle")) problems.oracle = asked.oracle;
+  if (has_oracle || (knows_oracle && !asks)) problems.oracle = asked.oracle;
   if (given("--id-key")) problems.options.id_key = asked.options.id_key;
   if (given("--question-key")) problems.options.question_key = asked.options.question_key;
   if (given("--answer-key")) problems.options.answer_key = asked.options.answer_key;

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include "experiments/settings/hub_names.h"
 #include "pivotal/model.h"
 #include "pivotal/oracle.h"
 #include "pivotal/served.h"
@@ -27,9 +28,16 @@ void AddSystemFlag(CLI::App& app, ModelSettings& model);
 // Adds --problems (required), --dataset, --oracle, --id-key, --question-key, --answer-key, --limit,
 // and AddOracleFlags().
 void AddProblemFlags(CLI::App& app, ProblemSettings& problems);
-// Sets what the data set that --dataset or --eval-dataset named needs, where --oracle,
-// --eval-oracle and the flags of keys were not given. Call it once all flags are read.
-void UseDataset(const CLI::App& app, ProblemSettings& problems);
+// Finds the problem file if its name is one of the Hub, where `split` is taken if the name says
+// none ("train", "test"). Sets what the data set that --dataset or --eval-dataset named needs,
+// where
+// --oracle, --eval-oracle and the flags of keys were not given; without a data set and an oracle,
+// sets what the file plainly holds, unless a settings file `knows_oracle`. Call it once all flags
+// are read.
+void UseDataset(const CLI::App& app, ProblemSettings& problems, const std::string& split,
+                bool knows_oracle = false);
+// Finds a model and an adapter that a settings file names by their names on the Hub.
+void FindModels(ModelSettings& model, bool is_served);
 // Adds --oracle-timeout, --oracle-memory, --max-oracle-failures, --allow-unsandboxed.
 void AddOracleFlags(CLI::App& app, OracleOptions& options);
 // Adds --temperature, --top-k, --top-p, --min-p, --max-new-tokens, --batch, --kv-memory, --stop,
@@ -56,8 +64,13 @@ bool IsGiven(const CLI::App& app, const std::string& name);
 // its own settings. What every command has is always allowed, and --json.
 void RefuseBesideResume(const CLI::App& app, const std::set<std::string>& allowed);
 
-// The help text of --oracle, which lists the names.
+// The help text of --oracle, which lists the names, and that of --model.
 extern const char* const kOracleHelp;
+extern const char* const kModelHelp;
+
+// Makes an option of `app` for a model or an adapter take its name on the Hub, too, which becomes
+// the folder in the cache of the Hub's tools.
+void FindOnHub(CLI::Option* option, const CLI::App& app, experiments::ModelPart part);
 
 // One function per command: registers its flags and the function that they are passed to.
 void AddDemo(CLI::App& app);

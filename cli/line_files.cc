@@ -172,10 +172,12 @@ void AddGrade(CLI::App& app) {
 void AddTokenize(CLI::App& app) {
   auto* sub = app.add_subcommand("tokenize", "Turn lines of text into token ids, or back");
   auto settings = std::make_shared<TokenizeSettings>();
-  sub->add_option("--model", settings->model,
-                  "folder with a tokenizer in Hugging Face format; weights are not needed")
-      ->type_name("FOLDER")
-      ->required();
+  auto* model =
+      sub->add_option("--model", settings->model,
+                      "folder with a tokenizer in Hugging Face format, or its name on the "
+                      "Hub; weights are not needed");
+  model->required();
+  FindOnHub(model, *sub, experiments::ModelPart::kTokenizer);
   sub->add_option("--input", settings->input,
                   "text file; each line is encoded without its line end; - reads standard input")
       ->type_name("FILE")

@@ -24,10 +24,11 @@ void AddInfo(CLI::App& app) {
       "Describe a model folder and the memory that it needs; weights, if there are any, are only "
       "checked for numbers that are not finite");
   auto flags = std::make_shared<Flags>();
-  sub->add_option("--model", flags->folder,
-                  "folder of a Phi model in Hugging Face format; config.json is enough")
-      ->type_name("FOLDER")
-      ->required();
+  auto* model = sub->add_option("--model", flags->folder,
+                                "folder of a Phi model in Hugging Face format, or its name on the "
+                                "Hub; config.json is enough");
+  model->required();
+  FindOnHub(model, *sub, experiments::ModelPart::kConfig);
   sub->add_option("--lora-rank", flags->lora_rank,
                   "rank of the LoRA adapters whose memory is shown")
       ->check(Whole(1, 4096))

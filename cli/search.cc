@@ -211,10 +211,12 @@ void AddSearch(CLI::App& app) {
     if (!sub->get_option("--max-oracle-failures")->empty())
       flags->resume_options.max_oracle_failures =
           flags->config.problems.oracle_options.max_failures;
+    bool knows_oracle = false;
     if (flags->resume.empty()) {
       if (!flags->settings.empty()) {
-        experiments::ApplyRunSettings(flags->settings, flags->config);
+        knows_oracle = experiments::ApplyRunSettings(flags->settings, flags->config);
         ApplyFlagsAgain(*sub);
+        FindModels(flags->config.model, !flags->config.served.urls.empty());
       }
       if (flags->config.problems.file.empty()) throw CLI::RequiredError("--problems");
       if (flags->output.empty()) throw CLI::RequiredError("--output");
@@ -235,7 +237,7 @@ void AddSearch(CLI::App& app) {
     const auto input = KeepStandardInput(flags->config.problems.file);
     flags->config.keep_problems = input != nullptr;
     UseGoal(*sub, *flags);
-    UseDataset(*sub, flags->config.problems);
+    UseDataset(*sub, flags->config.problems, "train", knows_oracle);
     RunSearch(*flags);
   });
 }

@@ -340,8 +340,10 @@ void AddHeldOutFlags(CLI::App& sub, HeldOutSettings& held_out) {
   sub.add_option("--eval-data", held_out.data,
                  "held-out examples to measure the loss on, in the form of --data")
       ->type_name("FILE");
-  sub.add_option("--eval-problems", held_out.problems.file,
-                 "held-out problems to measure the accuracy on, at temperature 0")
+  sub.add_option(
+         "--eval-problems", held_out.problems.file,
+         "held-out problems to measure the accuracy on, at temperature 0: a file or a name, "
+         "as --problems of pivotal eval")
       ->type_name("FILE");
   sub.add_option("--eval-dataset", held_out.problems.options.dataset,
                  "the well-known data set that --eval-problems holds, as --dataset of pivotal eval")
@@ -504,9 +506,11 @@ void AddTrain(CLI::App& app) {
     if (!failures->empty())
       flags->max_oracle_failures = flags->settings.held_out.problems.oracle_options.max_failures;
     if (flags->resume.empty()) {
+      bool knows_oracle = false;
       if (!flags->config.empty()) {
-        experiments::ApplyTrainSettings(flags->config, flags->settings);
+        knows_oracle = experiments::ApplyTrainSettings(flags->config, flags->settings);
         ApplyFlagsAgain(*sub);
+        FindModels(flags->settings.model, /*is_served=*/false);
       }
       ParseNames(*sub, *flags);
       const std::pair<const char*, const std::filesystem::path&> needed[] = {
@@ -516,7 +520,7 @@ void AddTrain(CLI::App& app) {
       for (const auto& [name, path] : needed)
         if (path.empty()) throw CLI::RequiredError(name);
       flags->settings.command = CommandText(*sub);
-      UseDataset(*sub, flags->settings.held_out.problems);
+      UseDataset(*sub, flags->settings.held_out.problems, "test", knows_oracle);
     }
     UsePatientThreads();
     RunTrain(*flags);

@@ -1,6 +1,7 @@
 # What the libraries on LibTorch need beside it. Part of an install too.
 pivotal_need(tomlplusplus)
 pivotal_need(spdlog)
+pivotal_need_module(YAML_CPP yaml-cpp)
 pivotal_need(OpenMP COMPONENTS CXX)
 set(MPI_CXX_SKIP_MPICXX ON)  # MPI's functions in C; those in C++ are gone from the standard
 if(PIVOTAL_MPI STREQUAL "ON")

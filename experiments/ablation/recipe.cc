@@ -7,12 +7,15 @@
 #include <algorithm>
 #include <initializer_list>
 #include <limits>
+#include <map>
 #include <set>
+#include <utility>
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "experiments/settings/dataset_settings.h"
+#include "experiments/settings/hub_names.h"
 #include "experiments/settings/settings_file.h"
 #include "experiments/train/train_settings.h"
 #include "kernels/packed_matrix.h"
@@ -25,7 +28,7 @@ namespace fs = std::filesystem;
 // Reads one recipe; every Error names the file and, if known, the line.
 class Reader {
  public:
-  explicit Reader(const fs::path& path) : path_(path) {
+  Reader(const fs::path& path, const fs::path& model) : path_(path), model_(model) {
     try {
       root_ = toml::parse(data::ReadFile(path), path.string());
     } catch (const toml::parse_error& error) {
@@ -46,7 +49,7 @@ class Reader {
     const Stage base = StageOf({}, "the recipe");
     recipe.model = base.run.model;
     recipe.sampling = base.run.sampling;
-    ReadSets(recipe, base.run.problems);
+    ReadSets(recipe, base.run.problems, Chooses({&root_}));
     ReadArms(recipe, base.run.sampling.weights);
     recipe.baseline = Text(root_, "baseline", recipe.arms.front().name);
     if (std::ranges::find(recipe.arms, recipe.baseline, &Arm::name) == recipe.arms.end())
@@ -135,7 +138,7 @@ class Reader {
     }
   }
 
-  Stage StageOf(const std::vector<const toml::table*>& own, const std::string& where) const {
+  Stage StageOf(const std::vector<const toml::table*>& own, const std::string& where) {
     std::vector<const toml::table*> tables = {&root_};
     tables.insert(tables.end(), own.begin(), own.end());
     Stage stage;
@@ -145,8 +148,8 @@ class Reader {
         CheckKeys(*model, "train.model.", {"dtype"});
     stage.train.model.dtype = stage.run.model.dtype;
     Apply("train", tables, stage.train);
-    Absolute(stage.run.model.folder);
-    Absolute(stage.run.problems.file);
+    FindModelOf(stage.run);
+    FindProblemsOf(stage.run.problems, "train", Chooses(tables));
     const auto parts =
         own.empty() ? std::vector<const toml::table*>() : Tables(*own.back(), "pairs");
     for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage.train.sft));
@@ -200,14 +203,21 @@ class Reader {
     return part;
   }
 
-  void ReadSets(Recipe& recipe, const ProblemSettings& usual) {
+  // `chosen`: the recipe says how the problems of `usual` are read and judged.
+  void ReadSets(Recipe& recipe, const ProblemSettings& usual, bool chosen) {
     for (const toml::table* table : Tables(root_, "eval")) {
       CheckKeys(*table, "eval.", {"name", "file", "dataset", "limit"});
       EvalSet set;
       set.problems = usual;
+      if (!chosen) {
+        const ProblemSettings plain;
+        set.problems.options.dataset = plain.options.dataset;
+        set.problems.oracle = plain.oracle;
+      }
       set.problems.file = Text(*table, "file", "");
       if (set.problems.file.empty()) FailAt(*table, "[[eval]] needs a problem file");
-      Absolute(set.problems.file);
+      const std::string file = set.problems.file;
+      FindProblemsOf(set.problems, "test", chosen || table->contains("dataset"));
       if (const std::string dataset = Text(*table, "dataset", ""); !dataset.empty()) {
         try {
           UseDataset(dataset, set.problems);
@@ -216,7 +226,7 @@ class Reader {
         }
       }
       set.problems.options.limit = static_cast<std::size_t>(Integer(*table, "limit", 0, 0));
-      set.name = Text(*table, "name", set.problems.file.stem().string());
+      set.name = Text(*table, "name", fs::path(file).stem().string());
       recipe.sets.push_back(std::move(set));
     }
     if (recipe.sets.empty())
@@ -252,12 +262,61 @@ class Reader {
       path = (data::Absolute(path_).parent_path() / path).lexically_normal();
   }
 
-  fs::path path_;
+  // A path begins at the recipe's folder. What is not there may be a name on the Hub.
+  void FindModelOf(RunConfig& run) const {
+    if (!model_.empty()) run.model.folder = model_;
+    const std::string text = run.model.folder.string();
+    Absolute(run.model.folder);
+    if (text.empty() || data::Exists(run.model.folder)) return;
+    const auto part = run.served.urls.empty() ? ModelPart::kWhole : ModelPart::kTokenizer;
+    if (const fs::path found = FindModel(text, part); found != text) run.model.folder = found;
+  }
+  // Sets data set and oracle by the name or by what the file plainly holds, unless they are
+  // `chosen`.
+  void FindProblemsOf(ProblemSettings& problems, std::string_view split, bool chosen) {
+    if (problems.file.empty()) return;
+    const std::string text = problems.file.string();
+    Absolute(problems.file);
+    const auto [known, is_new] = found_.try_emplace({text, std::string(split)}, problems);
+    ProblemSettings& found = known->second;
+    if (is_new) {  // one note for all stages
+      if (!data::Exists(problems.file)) {
+        found.file = text;
+        FindProblems(found, split);
+        if (found.file == text) found.file = problems.file;
+      }
+      if (const std::string set = found.options.dataset; !chosen && !set.empty())
+        UseDataset(set, found);
+      else if (!chosen)
+        GuessDataset(found);
+    }
+    problems.file = found.file;
+    if (chosen) return;
+    const ProblemSetOptions own = problems.options;
+    problems.options = found.options;
+    problems.options.limit = own.limit;
+    problems.options.shard = own.shard;
+    problems.oracle = found.oracle;
+  }
+
+  // Returns whether the tables say how the problems to search are read or judged.
+  static bool Chooses(const std::vector<const toml::table*>& tables) {
+    return std::ranges::any_of(tables, [](const toml::table* table) {
+      const auto problems = (*table)["run"]["problems"];
+      return problems["oracle"] || problems["dataset"] || problems["id_key"] ||
+             problems["question_key"] || problems["answer_key"];
+    });
+  }
+
+  fs::path path_, model_;
   toml::table root_;
+  std::map<std::pair<std::string, std::string>, ProblemSettings> found_;  // by file and split
 };
 
 }  // namespace
 
-Recipe LoadRecipe(const fs::path& path) { return Reader(path).Read(); }
+Recipe LoadRecipe(const fs::path& path, const fs::path& model) {
+  return Reader(path, model).Read();
+}
 
 }  // namespace pivotal::experiments

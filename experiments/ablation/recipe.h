@@ -60,8 +60,10 @@ struct Recipe {
 
 // Reads a recipe. Its tables [run] and [train] hold settings of run.toml and train.toml under the
 // same sections and keys; they apply to all stages, and a stage overrides them by its own tables.
-// Paths are relative to the recipe's folder. Throws Error that names the file and the line, or the
-// unknown key, or the arm whose training would refuse its settings.
-Recipe LoadRecipe(const std::filesystem::path& path);
+// Paths are relative to the recipe's folder; what is not there may be a name on the Hub (FindModel,
+// FindProblems). `model` takes the place of the recipe's. Where neither oracle nor data set nor
+// keys are set, the problem file chooses them (GuessDataset). Throws Error that names the file and
+// the line, or the unknown key, or the arm whose training would refuse its settings.
+Recipe LoadRecipe(const std::filesystem::path& path, const std::filesystem::path& model = {});
 
 }  // namespace pivotal::experiments

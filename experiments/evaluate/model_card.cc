@@ -13,6 +13,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "data/base/hub_cache.h"
 #include "data/base/text.h"
 
 namespace pivotal::experiments {
@@ -39,19 +40,6 @@ std::size_t LongestRun(std::string_view text, char mark) {
   std::size_t longest = 0, run = 0;
   for (const char c : text) longest = std::max(longest, run = c == mark ? run + 1 : 0);
   return longest;
-}
-
-// Returns the name on the Hub of a path in the Hub's cache, where a folder is called
-// models--microsoft--phi-4 or datasets--openai--gsm8k; "" elsewhere.
-std::string NameInCache(const fs::path& path, std::string_view kind) {
-  for (const fs::path& part : data::Absolute(path).lexically_normal()) {
-    std::string name = part.string();
-    if (!name.starts_with(kind) || name.size() == kind.size()) continue;
-    name.erase(0, kind.size());
-    data::ReplaceAll(name, "--", "/");
-    return name;
-  }
-  return "";
 }
 
 // Returns a scalar of one line of YAML as its text; "" if it is none.
@@ -102,7 +90,8 @@ std::string BareName(const fs::path& path) {
 }
 
 std::string ModelName(const fs::path& folder) {
-  if (const std::string name = NameInCache(folder, "models--"); !name.empty()) return name;
+  if (const std::string name = data::HubIdOf(data::HubKind::kModel, folder); !name.empty())
+    return name;
   try {
     const auto config = nlohmann::json::parse(data::ReadFile(folder / "config.json"), nullptr,
                                               /*allow_exceptions=*/false);
@@ -118,8 +107,11 @@ std::string ModelName(const fs::path& folder) {
 }
 
 std::string DataName(const fs::path& file) {
-  const std::string name = NameInCache(file, "datasets--");
-  return name.empty() ? BareName(file) : name;
+  const std::string name = data::HubIdOf(data::HubKind::kDataset, file);
+  if (!name.empty()) return name;
+  // A name that was given in place of a path, such as openai/gsm8k:test.
+  const auto given = data::ParseHubName(file.string().substr(0, file.string().find(':')));
+  return given && !data::Exists(file) ? given->id : BareName(file);
 }
 
 std::string CardHeadText(const CardHead& head) {

@@ -11,6 +11,7 @@
 #include <system_error>
 #include <vector>
 
+#include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
@@ -75,21 +76,22 @@ const Columns& TokenColumns() {
 }
 
 std::string TokenLine(const data::PivotalEvent& event) {
-  const nlohmann::ordered_json line = {{"problem_id", event.item_id},
-                                       {"question", event.query},
-                                       {"answer", event.answer},
-                                       {"context", event.context},
-                                       {"token", event.label},
-                                       {"context_ids", event.prefix},
-                                       {"prompt_tokens", event.prompt_tokens},
-                                       {"token_id", event.token},
-                                       {"logprob", event.logprob},
-                                       {"p_before", event.before},
-                                       {"p_after", event.after},
-                                       {"delta", event.after - event.before},
-                                       {"delta_low", event.pivotal.low},
-                                       {"delta_high", event.pivotal.high},
-                                       {"probability", event.pivotal.probability}};
+  const nlohmann::ordered_json line = {
+      {"problem_id", event.item_id},
+      {"question", event.query},
+      {"answer", data::AnswersText(event.answer, event.other_answers)},
+      {"context", event.context},
+      {"token", event.label},
+      {"context_ids", event.prefix},
+      {"prompt_tokens", event.prompt_tokens},
+      {"token_id", event.token},
+      {"logprob", event.logprob},
+      {"p_before", event.before},
+      {"p_after", event.after},
+      {"delta", event.after - event.before},
+      {"delta_low", event.pivotal.low},
+      {"delta_high", event.pivotal.high},
+      {"probability", event.pivotal.probability}};
   // Text may end inside a character, which U+FFFD replaces; the ids are exact.
   return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
@@ -136,7 +138,8 @@ std::string SettingsOfCard(RunConfig config) {
 
 std::string HubCard(const std::vector<HubTable>& tables, const RunConfig& config,
                     const std::string& name) {
-  const std::string model = ModelName(config.ModelName()),
+  const std::string model = ModelName(config.served.urls.empty() ? config.model.folder
+                                                                 : fs::path(config.served.model)),
                     problems = DataName(config.problems.file);
   std::string text = HubHead(tables) + fmt::format("\n# {}\n", MarkdownCode(name));
   text += fmt::format(

@@ -6,6 +6,7 @@
 
 #include "data/base/error.h"
 #include "data/base/folders.h"
+#include "data/base/hub_cache.h"
 #include "data/base/names.h"
 #include "experiments/settings/dataset_settings.h"
 #include "pts/strategy.h"
@@ -108,6 +109,12 @@ void ReadFacts(const SettingsFile& file, RunStart& start,
 
 }  // namespace
 
+std::string RunConfig::ModelName() const {
+  if (!served.urls.empty()) return served.model;
+  const std::string id = data::HubIdOf(data::HubKind::kModel, model.folder);
+  return id.empty() ? model.folder.string() : id;
+}
+
 InputFiles InputFilesOf(const RunConfig& config) {
   InputFiles files(config.model);
   files.Add("problems", config.problems);
@@ -202,7 +209,7 @@ void ReadInto(const SettingsFile& file, const SettingNames& others, RunConfig& c
 
 void ApplySettings(const SettingsFile& file, RunConfig& config) { ReadInto(file, {}, config); }
 
-void ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
+bool ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
   const SettingsFile file(path, kWriter);
   RunStart start;
   start.files = InputFiles(file);
@@ -210,6 +217,7 @@ void ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
   ReadFacts(file, start, others);
   others.insert({{"", "pivotal_version"}, {"model", "weights_sha256"}, {"launch", "id"}});
   ReadInto(file, others, config);
+  return file.Contains("problems", "oracle") || !config.problems.options.dataset.empty();
 }
 
 std::string SettingsText(const RunConfig& config) {

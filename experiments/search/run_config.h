@@ -25,10 +25,9 @@ struct RunConfig {
   bool keep_problems = false;
   SamplingSettings sampling;
   std::string strategy = "anchored";  // see pts::kStrategyNames
-  // Returns the name of the served model, or else the folder of the model.
-  std::string ModelName() const {
-    return served.urls.empty() ? model.folder.string() : served.model;
-  }
+  // Returns the name of the served model, or else the model's name on the Hub if its folder lies in
+  // the Hub's cache, or else the folder.
+  std::string ModelName() const;
   // `kind`, `max_new_tokens` and `max_oracle_failures` are unused: `strategy`, `sampling` and
   // `problems` stand for them.
   SearchOptions search;
@@ -44,8 +43,9 @@ void SetGoal(std::string_view goal, RunConfig& config);
 
 // Reads the settings that `file` has, of the form of run.toml or of a recipe's [run], into
 // `config`. What run.toml holds beside settings, such as fingerprints, is left aside. Throws Error
-// that names the file for an unknown setting or a value of another type.
-void ApplyRunSettings(const std::filesystem::path& file, RunConfig& config);
+// that names the file for an unknown setting or a value of another type. Returns true if the file
+// names an oracle or a data set, which has one.
+bool ApplyRunSettings(const std::filesystem::path& file, RunConfig& config);
 
 // What a run began with, besides its settings.
 struct RunStart {

@@ -292,9 +292,10 @@ TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
   return s;
 }
 
-void ApplyTrainSettings(const fs::path& path, TrainSettings& settings) {
+bool ApplyTrainSettings(const fs::path& path, TrainSettings& settings) {
   const SettingsFile file(path, kWriter);
   RequireKnown(file, Read(file, settings), InputFiles(file));
+  return file.Contains("held_out", "oracle") || file.Contains("held_out", "dataset");
 }
 
 }  // namespace pivotal::experiments

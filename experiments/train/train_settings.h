@@ -38,8 +38,9 @@ void ApplySettings(const SettingsFile& file, TrainSettings& settings);
 std::string SettingsText(const TrainSettings& settings);
 
 // Reads the settings that `file`, of the form of train.toml, has into `settings`. What train.toml
-// holds beside settings, such as fingerprints, is left aside.
-void ApplyTrainSettings(const std::filesystem::path& file, TrainSettings& settings);
+// holds beside settings, such as fingerprints, is left aside. Returns true if the file names an
+// oracle or a data set, which has one.
+bool ApplyTrainSettings(const std::filesystem::path& file, TrainSettings& settings);
 
 // Returns the settings for readers elsewhere: of folders and files, and of the program of an
 // oracle, it has the names alone.
