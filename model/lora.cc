@@ -17,6 +17,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "data/base/hub_cache.h"
 #include "data/base/json_input.h"
 #include "data/base/text.h"
 #include "data/weights/safetensors.h"
@@ -352,20 +353,24 @@ void SaveAdapter(const Adapter& adapter, const fs::path& base, const fs::path& f
   TensorViews views(tensors);
   data::WriteSafetensors(folder / kWeightsFile, views.get(),
                          [&](const std::string& name) { return views.Read(name); });
-  const Json config = {
-      {"peft_type", "LORA"},
-      {"task_type", "CAUSAL_LM"},
-      {"base_model_name_or_path", data::Absolute(base).lexically_normal().string()},
-      {"r", adapter.options.rank},
-      {"lora_alpha", adapter.options.alpha},
-      {"use_rslora", adapter.options.rslora},
-      {"target_modules", modules},
-      {"lora_dropout", 0.0},
-      {"bias", "none"},
-      {"fan_in_fan_out", false},
-      {"init_lora_weights", true},
-      {"modules_to_save", nullptr},
-      {"inference_mode", true}};
+  // PEFT finds a model of the Hub by its name, on any machine.
+  const data::HubName on_hub = data::HubNameOf(data::HubKind::kModel, base);
+  const std::string base_name =
+      on_hub.id.empty() ? data::Absolute(base).lexically_normal().string() : on_hub.id;
+  Json config = {{"peft_type", "LORA"},
+                 {"task_type", "CAUSAL_LM"},
+                 {"base_model_name_or_path", base_name},
+                 {"r", adapter.options.rank},
+                 {"lora_alpha", adapter.options.alpha},
+                 {"use_rslora", adapter.options.rslora},
+                 {"target_modules", modules},
+                 {"lora_dropout", 0.0},
+                 {"bias", "none"},
+                 {"fan_in_fan_out", false},
+                 {"init_lora_weights", true},
+                 {"modules_to_save", nullptr},
+                 {"inference_mode", true}};
+  if (!on_hub.revision.empty()) config["revision"] = on_hub.revision;
   // A path may be no UTF-8, which JSON has no place for.
   data::WriteFile(folder / kConfigFile,
                   config.dump(2, ' ', false, Json::error_handler_t::replace) + "\n");

@@ -149,16 +149,24 @@ fs::path HubSnapshot(HubKind kind, const HubName& name) {
   return snapshot;
 }
 
-std::string HubIdOf(HubKind kind, const fs::path& path) {
+HubName HubNameOf(HubKind kind, const fs::path& path) {
   const std::string_view prefix = Prefix(kind);
+  HubName name;
+  bool at_commit = false;  // the part before was "snapshots"
   for (const fs::path& part : Absolute(path).lexically_normal()) {
-    std::string name = part.string();
-    if (!name.starts_with(prefix) || name.size() == prefix.size()) continue;
-    name.erase(0, prefix.size());
-    ReplaceAll(name, "--", "/");
-    return name;
+    const std::string text = part.string();
+    if (name.id.empty()) {
+      if (!text.starts_with(prefix) || text.size() == prefix.size()) continue;
+      name.id = text.substr(prefix.size());
+      ReplaceAll(name.id, "--", "/");
+    } else if (at_commit) {
+      name.revision = text;
+      break;
+    } else {
+      at_commit = text == "snapshots";
+    }
   }
-  return "";
+  return name;
 }
 
 }  // namespace pivotal::data

@@ -35,7 +35,8 @@ std::string HubDownloadCommand(HubKind kind, const HubName& name);
 // looked for and by which command it comes there.
 std::filesystem::path HubSnapshot(HubKind kind, const HubName& name);
 
-// Returns the id of what lies at `path` in a cache, wherever that is; "" if it lies in none.
-std::string HubIdOf(HubKind kind, const std::filesystem::path& path);
+// Returns the name of what lies at `path` in a cache, wherever that is, with the commit of its
+// snapshot; an id of "" if it lies in none.
+HubName HubNameOf(HubKind kind, const std::filesystem::path& path);
 
 }  // namespace pivotal::data

@@ -90,7 +90,7 @@ std::string BareName(const fs::path& path) {
 }
 
 std::string ModelName(const fs::path& folder) {
-  if (const std::string name = data::HubIdOf(data::HubKind::kModel, folder); !name.empty())
+  if (const std::string name = data::HubNameOf(data::HubKind::kModel, folder).id; !name.empty())
     return name;
   try {
     const auto config = nlohmann::json::parse(data::ReadFile(folder / "config.json"), nullptr,
@@ -107,7 +107,7 @@ std::string ModelName(const fs::path& folder) {
 }
 
 std::string DataName(const fs::path& file) {
-  const std::string name = data::HubIdOf(data::HubKind::kDataset, file);
+  const std::string name = data::HubNameOf(data::HubKind::kDataset, file).id;
   if (!name.empty()) return name;
   // A name that was given in place of a path, such as openai/gsm8k:test.
   const auto given = data::ParseHubName(file.string().substr(0, file.string().find(':')));

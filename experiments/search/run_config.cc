@@ -111,7 +111,7 @@ void ReadFacts(const SettingsFile& file, RunStart& start,
 
 std::string RunConfig::ModelName() const {
   if (!served.urls.empty()) return served.model;
-  const std::string id = data::HubIdOf(data::HubKind::kModel, model.folder);
+  const std::string id = data::HubNameOf(data::HubKind::kModel, model.folder).id;
   return id.empty() ? model.folder.string() : id;
 }
 

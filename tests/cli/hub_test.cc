@@ -96,6 +96,21 @@ TEST_F(Hub, AnEvaluationTakesTheTestSplit) {
               HasSubstr("download it: hf download microsoft/large\n"));
 }
 
+TEST_F(Hub, WhatIsTrainedTellsTheNameOfItsBase) {
+  AddModel("models--microsoft--tiny");
+  temp_.Write("pairs.jsonl", testing::ProductPairs(4));
+  const auto result =
+      Run("train --model microsoft/tiny@c0ffee --data pairs.jsonl --lora-rank 2 --max-steps 1 "
+          "--no-reference-cache --output tuned");
+  ASSERT_EQ(result.code, 0) << result.output;
+  const auto adapter = nlohmann::json::parse(data::ReadFile(Path("tuned/adapter_config.json")));
+  EXPECT_EQ(adapter["base_model_name_or_path"], "microsoft/tiny");
+  EXPECT_EQ(adapter["revision"], "c0ffee");
+  EXPECT_THAT(data::ReadFile(Path("tuned/README.md")),
+              AllOf(HasSubstr("base_model: microsoft/tiny\n"),
+                    HasSubstr("pivotal train --model microsoft/tiny --data pairs.jsonl")));
+}
+
 TEST_F(Hub, RecipesMayNameTheHub) {
   temp_.Write("recipe.toml", R"(
 [run.model]

@@ -31,7 +31,7 @@ program=$packages/pivotal_pts/bin/pivotal
 ldd "$program" > out
 if grep 'not found' out; then fail "libraries are missing"; fi
 if grep -E 'libmpi' out; then fail "it needs MPI"; fi
-for library in curl hdf5 tcmalloc spdlog fmt sentencepiece pcre2 crypto zstd seccomp tomlplusplus; do
+for library in curl hdf5 tcmalloc spdlog fmt sentencepiece pcre2 crypto zstd seccomp tomlplusplus yaml-cpp; do
   grep -q "=> $packages/.*pivotal_pts.libs/lib$library" out || fail "lib$library does not come with the wheel"
 done
 tiny=$packages/pivotal_pts/share/pivotal/tiny

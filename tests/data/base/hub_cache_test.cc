@@ -142,11 +142,17 @@ TEST_F(HubCache, WhatIsNotThereHasACommand) {
   EXPECT_THAT(Fault("openai/gsm8k", HubKind::kDataset), HasSubstr("not a commit"));
 }
 
-TEST(HubIds, AreReadFromPaths) {
-  EXPECT_EQ(HubIdOf(HubKind::kModel, "/x/models--a--b-c/snapshots/1/config.json"), "a/b-c");
-  EXPECT_EQ(HubIdOf(HubKind::kModel, "/x/datasets--a--b/snapshots/1"), "");
-  EXPECT_EQ(HubIdOf(HubKind::kDataset, "/x/datasets--a--b/snapshots/1"), "a/b");
-  EXPECT_EQ(HubIdOf(HubKind::kModel, "/x/models--"), "");
+TEST(HubNames, AreReadFromPaths) {
+  const auto name = [](HubKind kind, const char* path) {
+    const HubName found = HubNameOf(kind, path);
+    return found.id + "@" + found.revision;
+  };
+  EXPECT_EQ(name(HubKind::kModel, "/x/models--a--b-c/snapshots/1/config.json"), "a/b-c@1");
+  EXPECT_EQ(name(HubKind::kModel, "/x/models--a--b-c"), "a/b-c@");
+  EXPECT_EQ(name(HubKind::kModel, "/x/datasets--a--b/snapshots/1"), "@");
+  EXPECT_EQ(name(HubKind::kDataset, "/x/datasets--a--b/snapshots/1"), "a/b@1");
+  EXPECT_EQ(name(HubKind::kModel, "/x/models--"), "@");
+  EXPECT_EQ(name(HubKind::kModel, "/x/snapshots/1"), "@");
 }
 
 }  // namespace
