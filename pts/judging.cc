@@ -3,10 +3,13 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <exception>
+#include <string>
 #include <string_view>
 
 #include "data/base/text.h"
 #include "data/tokenizer/response_text.h"
+#include "pivotal/oracle.h"
 #include "pivotal/policy.h"
 #include "pivotal/search.h"
 
@@ -49,6 +52,32 @@ std::function<std::string(std::span<const TokenId>)> MakeResponseText(
 }  // namespace pivotal::pts
 
 namespace pivotal {
+
+bool JudgeAny(const Oracle& oracle, Attempt attempt, std::span<const std::string> others) {
+  std::exception_ptr unknown;
+  const auto is_right = [&] {
+    try {
+      return oracle.Judge(attempt);
+    } catch (const NoVerdict&) {
+      if (!unknown) unknown = std::current_exception();
+      return false;
+    }
+  };
+  if (is_right()) return true;
+  for (const std::string& other : others) {
+    attempt.answer = other;
+    if (is_right()) return true;
+  }
+  if (unknown) std::rethrow_exception(unknown);
+  return false;
+}
+
+bool CanReadAny(const Oracle& oracle, std::string_view answer,
+                std::span<const std::string> others) {
+  return oracle.CanRead(answer) || std::ranges::any_of(others, [&](const std::string& other) {
+           return oracle.CanRead(other);
+         });
+}
 
 Judge MakeJudge(const Tokenizer& tokenizer, const Oracle& oracle,
                 const std::vector<std::string>& stop) {

@@ -1,10 +1,6 @@
 // Apache-2.0.
 #include "pivotal/oracle.h"
 
-#include <algorithm>
-#include <exception>
-#include <string>
-
 #include "data/base/error.h"
 #include "data/base/text.h"
 #include "pts/oracles/code/code_oracle.h"
@@ -15,32 +11,6 @@
 namespace pivotal {
 
 std::optional<std::string> Oracle::Answer(std::string_view) const { return std::nullopt; }
-
-bool JudgeAny(const Oracle& oracle, Attempt attempt, std::span<const std::string> others) {
-  std::exception_ptr unknown;
-  const auto is_right = [&] {
-    try {
-      return oracle.Judge(attempt);
-    } catch (const NoVerdict&) {
-      if (!unknown) unknown = std::current_exception();
-      return false;
-    }
-  };
-  if (is_right()) return true;
-  for (const std::string& other : others) {
-    attempt.answer = other;
-    if (is_right()) return true;
-  }
-  if (unknown) std::rethrow_exception(unknown);
-  return false;
-}
-
-bool CanReadAny(const Oracle& oracle, std::string_view answer,
-                std::span<const std::string> others) {
-  return oracle.CanRead(answer) || std::ranges::any_of(others, [&](const std::string& other) {
-           return oracle.CanRead(other);
-         });
-}
 
 std::unique_ptr<const Oracle> MakeOracle(std::string_view name, const OracleOptions& options) {
   constexpr std::string_view kCommand = "command:", kRegex = "regex:";
