@@ -124,6 +124,7 @@ void AddShow(CLI::App& app) {
     fs::path run;
     std::vector<std::string> problems;
     double max_false_share = 1;
+    bool json = false;
   };
   auto* sub = app.add_subcommand(
       "show",
@@ -139,12 +140,15 @@ void AddShow(CLI::App& app) {
                   "change p(success) by less than the gap: shows the most probable ones; 1: any")
       ->check(Interval("(0, 1]"))
       ->capture_default_str();
+  AddJsonFlag(*sub, flags->json);
   SetHelp(*sub, {"RUN [OPTIONS]",
-                 {"--problem", "--max-false-share"},
+                 {"--problem", "--max-false-share", "--json"},
                  {{"list the problems of a run", "show run"},
                   {"show the responses of one problem", "show run --problem 17"}},
                  "docs/search.md"});
   sub->callback([flags] {
+    if (flags->json)
+      return PrintResult(experiments::RunJson(flags->run, flags->problems, flags->max_false_share));
     fmt::print("{}", experiments::RunView(flags->run, flags->problems, ViewWidth(),
                                           UsesColour(STDOUT_FILENO), flags->max_false_share));
   });

@@ -10,7 +10,10 @@
 
 #include "data/base/answers.h"
 #include "data/base/error.h"
+#include "data/base/json_input.h"
 #include "data/base/text.h"
+#include "experiments/report/report_problem.h"
+#include "experiments/report/report_run.h"
 #include "experiments/search/run_answers.h"
 #include "experiments/search/run_config.h"
 #include "experiments/search/run_findings.h"
@@ -308,6 +311,21 @@ std::string ProblemView(const QueryTrace& query, const Tokenizer& tokenizer,
   return text;
 }
 
+// Returns the queries with these ids, each once, in this order. Throws Error for an unknown id.
+std::vector<const QueryTrace*> Chosen(const std::vector<QueryTrace>& traces,
+                                      const std::vector<std::string>& ids,
+                                      const std::filesystem::path& run) {
+  std::vector<const QueryTrace*> chosen;
+  for (auto at = ids.begin(); at != ids.end(); ++at) {
+    if (std::find(ids.begin(), at, *at) != at) continue;  // given twice
+    const auto found = std::ranges::find(traces, *at, &QueryTrace::id);
+    if (found == traces.end())
+      Fail("{}: holds no problem {}; pivotal show {} lists them", run.string(), *at, run.string());
+    chosen.push_back(&*found);
+  }
+  return chosen;
+}
+
 }  // namespace
 
 std::string RunView(const std::filesystem::path& run, const std::vector<std::string>& problems,
@@ -322,15 +340,25 @@ std::string RunView(const std::filesystem::path& run, const std::vector<std::str
   const auto tokenizer = LoadTokenizer(config.model.folder);
   const AnswersOfRun answers(config, *tokenizer);
   std::string text;
-  for (auto at = problems.begin(); at != problems.end(); ++at) {
-    const std::string& id = *at;
-    if (std::find(problems.begin(), at, id) != at) continue;  // given twice
-    const auto found = std::ranges::find(traces, id, &QueryTrace::id);
-    if (found == traces.end())
-      Fail("{}: holds no problem {}; pivotal show {} lists them", run.string(), id, run.string());
-    text += (text.empty() ? "" : "\n") + ProblemView(*found, *tokenizer, answers, options);
-  }
+  for (const QueryTrace* query : Chosen(traces, problems, run))
+    text += (text.empty() ? "" : "\n") + ProblemView(*query, *tokenizer, answers, options);
   return text + kept;
+}
+
+std::string RunJson(const std::filesystem::path& run, const std::vector<std::string>& problems,
+                    double max_false_share) {
+  using nlohmann::ordered_json;
+  const double gap = LoadRunConfig(run).search.gap;
+  const Findings findings = LoadFindings(run, gap, max_false_share);
+  ordered_json list = ordered_json::array();
+  if (problems.empty()) {
+    for (const QueryTrace& query : findings.traces) list.push_back(ReportRow(query));
+  } else {
+    const ReportRun report(run);
+    for (const QueryTrace* query : Chosen(findings.traces, problems, run))
+      list.push_back(report.Problem(*query, NoPairTextsOf(*query, gap)));
+  }
+  return data::JsonLine({{"run", run.string()}, {"gap", gap}, {"problems", std::move(list)}});
 }
 
 }  // namespace pivotal::experiments

@@ -23,6 +23,11 @@ namespace pivotal::experiments {
 std::string RunView(const std::filesystem::path& run, const std::vector<std::string>& problems,
                     int32_t width, bool colour, double max_false_share = 1);
 
+// Returns the same as one JSON object (data/FORMATS.md): without `problems` an entry for each
+// problem, with them what the page of a run holds of each.
+std::string RunJson(const std::filesystem::path& run, const std::vector<std::string>& problems,
+                    double max_false_share = 1);
+
 // Returns the text of a response with its pivotal tokens marked by colour or [brackets].
 std::string MarkedText(const ResponseTrace& response, const Tokenizer& tokenizer, bool colour);
 

@@ -190,6 +190,13 @@ TEST_F(Settings, ResultsAsJson) {
   const json pairs = Json("pairs --min-confidence 0 " + Path("run"));
   EXPECT_EQ(pairs["pairs"], testing::JsonLines(Path("run/pairs.jsonl")).size());
   EXPECT_EQ(pairs["output"], Path("run/pairs.jsonl"));
+  const json shown = Json("show " + Path("run"));
+  ASSERT_EQ(shown["problems"].size(), 3u);
+  EXPECT_EQ(shown["gap"], 0.2);
+  const json one = Json("show --problem train-0001 " + Path("run"))["problems"];
+  ASSERT_EQ(one.size(), 1u);
+  EXPECT_EQ(one[0]["id"], "train-0001");
+  EXPECT_EQ(one[0]["responses"].size(), shown["problems"][0]["responses"]);
   temp_.Write("pairs.jsonl", testing::ProductPairs(9));
   const json trained =
       Json(fmt::format("train --model {} --data {} --eval-data {} --output {}", testing::kTinyModel,
