@@ -1,11 +1,14 @@
 """Compares speed and memory of training by `pivotal train` and by TRL's DPOTrainer on the same pairs.
 
 usage: train_vs_trl.py PIVOTAL PYTHON [--models tiny random] [--shapes pivotal full] [--steps N] [--repeats N]
-                       [--threads N] [--reference precomputed|each-step] [--json FILE]
+                       [--threads N] [--busy N] [--reference precomputed|each-step] [--json FILE]
 PIVOTAL is the program. PYTHON is an interpreter with trl, which runs bench/peers/trl_train.py; `make test-parity` makes
 build/parity/bin/python. The two take turns. Prints a Markdown table: medians of pairs per second over the steps after
 the warm-up, and of the peak of the resident memory of the process. Both train in float32 with batches of 8 pairs and
 the same number of threads. Scoring by the reference is not timed, unless TRL does it in each step.
+
+With --threads 0 both choose their threads, as a user has it who sets nothing. --busy N lets N other processes want a core
+meanwhile.
 
 The model `tiny` is experiments/tiny, and `random` is a Phi-3 of 91M random weights. Pairs are random ids:
   pivotal  1 to 8 pairs of single tokens on each trunk of 64 to 512 tokens; prompts are prefixes of trunks, as search
@@ -15,6 +18,7 @@ The model `tiny` is experiments/tiny, and `random` is a Phi-3 of 91M random weig
 (for tiny, whose positions end at 256, trunks end at 248).
 """
 import argparse
+import contextlib
 import json
 import os
 import pathlib
@@ -104,10 +108,27 @@ def run(command, **more):
         return out.read(), usage.ru_maxrss / 1024
 
 
+@contextlib.contextmanager
+def busy(count):
+    """Processes that compute until the block ends."""
+    others = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(count)]
+    try:
+        yield
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()
+
+
+def environment_of(threads):
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("OMP_", "GOMP_"))}
+    return kept | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+
+
 def run_pivotal(a, folder, pairs, output):
-    environment = os.environ | {"OMP_NUM_THREADS": str(a.threads)}
     _, peak = run([a.pivotal, "train", "--model", folder, "--data", pairs, "--output", output,
-                   "--batch-size", str(BATCH), "--max-steps", str(a.steps), "--learning-rate", "1e-5"], env=environment)
+                   "--batch-size", str(BATCH), "--max-steps", str(a.steps), "--learning-rate", "1e-5"],
+                  env=environment_of(a.threads))
     seconds = [json.loads(line)["seconds"] for line in open(output / "log.jsonl", encoding="utf-8")]
     assert len(seconds) == a.steps
     shutil.rmtree(output)
@@ -115,10 +136,9 @@ def run_pivotal(a, folder, pairs, output):
 
 
 def run_trl(a, folder, pairs):
-    environment = os.environ | {"OMP_NUM_THREADS": str(a.threads), "TQDM_DISABLE": "1"}
     out, peak = run([a.python, ROOT / "bench/peers/trl_train.py", folder, pairs, str(a.steps),
-                     "--warm-up", str(WARM_UP), "--batch-size", str(BATCH), "--threads", str(a.threads),
-                     "--reference", a.reference], env=environment)
+                     "--warm-up", str(WARM_UP), "--batch-size", str(BATCH), "--threads", str(a.threads or os.cpu_count()),
+                     "--reference", a.reference], env=environment_of(a.threads) | {"TQDM_DISABLE": "1"})
     return json.loads(out.splitlines()[-1]) | {"peak_mb": peak}
 
 
@@ -134,8 +154,9 @@ def compare(a, model, folder, shape, scratch):
     write_pairs(pairs, shape_of(shape)(random.Random(7), a.steps * BATCH, longest))
     ours, theirs = [], []
     for _ in range(a.repeats):
-        ours.append(run_pivotal(a, folder, pairs, scratch / "out"))
-        theirs.append(run_trl(a, folder, pairs))
+        with busy(a.busy):
+            ours.append(run_pivotal(a, folder, pairs, scratch / "out"))
+            theirs.append(run_trl(a, folder, pairs))
         print(f"{model} {shape}: {ours[-1]} {theirs[-1]}", file=sys.stderr, flush=True)
     return {"model": model, "shape": shape, "pivotal": summary(ours), "trl": summary(theirs)}
 
@@ -161,6 +182,7 @@ def main():
     parser.add_argument("--steps", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--busy", type=int, default=0, metavar="N")
     parser.add_argument("--reference", choices=["precomputed", "each-step"], default="precomputed",
                         help="when TRL scores pairs by the reference")
     parser.add_argument("--json", type=pathlib.Path)
@@ -178,7 +200,7 @@ def main():
                 shutil.copy(file, folders["random"] / file.name)
         for model in a.models:
             results += [compare(a, model, folders[model], shape, scratch) for shape in a.shapes]
-    print(f"{platform.machine()}, {os.cpu_count()} cores, {a.threads} threads, batches of {BATCH}, "
+    print(f"{platform.machine()}, {os.cpu_count()} cores, {a.threads or 'unset'} threads, {a.busy} busy processes beside, batches of {BATCH}, "
           f"{a.steps} steps of which {WARM_UP} warm up, medians of {a.repeats} [slowest, fastest]; "
           f"TRL's reference: {a.reference}\n")
     print("| model | pairs | Pivotal, pairs/s | TRL, pairs/s | ratio | Pivotal, peak MB | TRL, peak MB | ratio |\n"
@@ -186,7 +208,7 @@ def main():
     for result in results:
         print(row(result))
     if a.json:
-        setting = {"machine": platform.platform(), "cores": os.cpu_count(), "threads": a.threads, "batch": BATCH,
+        setting = {"machine": platform.platform(), "cores": os.cpu_count(), "threads": a.threads, "busy": a.busy, "batch": BATCH,
                    "steps": a.steps, "repeats": a.repeats, "reference": a.reference}
         a.json.write_text(json.dumps(setting | {"results": results}, indent=2) + "\n")
 

@@ -227,6 +227,25 @@ TEST_F(Settings, QuietSaysNothingBesideResults) {
   EXPECT_EQ(Pivotal(Search("both", "-q -v")).code, 2);
 }
 
+// The program has started itself again, and standard input is still unread.
+TEST_F(Settings, ThreadsSleepWhileTheyWait) {
+  const auto policy = [&](const std::string& environment) {
+    return RunCommand(fmt::format(
+        "mkfifo {0}/in; env {1} {2} eval --model {3} --problems - --max-new-tokens 64 --json -q "
+        "< {0}/in > {0}/out 2>&1 & exec 3> {0}/in; for i in $(seq 100); do "
+        "grep -qz -e OMP_WAIT -e NEVER /proc/$!/environ 2>/dev/null && break; sleep 0.05; done; "
+        "tr '\\0' '\\n' < /proc/$!/environ | grep OMP_WAIT_POLICY; "
+        "head -1 {4}/problems/train.jsonl >&3; exec 3>&-; wait $!; cat {0}/out; rm {0}/in",
+        temp_.path().string(), environment, PIVOTAL_BINARY, testing::kTinyModel, testing::kTiny));
+  };
+  const auto passive = policy("-u OMP_NUM_THREADS -u OMP_WAIT_POLICY");
+  EXPECT_THAT(passive.output,
+              AllOf(StartsWith("OMP_WAIT_POLICY=passive\n"), HasSubstr("\"problems\":1")));
+  EXPECT_THAT(policy("-u OMP_NUM_THREADS OMP_WAIT_POLICY=active").output,
+              StartsWith("OMP_WAIT_POLICY=active\n"));
+  EXPECT_THAT(policy("-u OMP_WAIT_POLICY OMP_NUM_THREADS=1").output, StartsWith("{"));
+}
+
 TEST_F(Settings, ADumbTerminalGetsNoEscapes) {
   Out(Search("run"));
   const std::string show =
