@@ -63,7 +63,9 @@ void AddBench(CLI::App& app) {
                  {"--model", "--device", "--dtype", "--sequences", "--prompt-tokens",
                   "--new-tokens", "--repeats", "--threads", "--batch", "--weights", "--json"},
                  {{"time 256 rollouts with weights in 8 bits",
-                   "bench rollouts --model phi-4-mini --sequences 256 --weights int8"}},
+                   "bench rollouts --model phi-4-mini --sequences 256 --weights int8"},
+                  {"time rollouts that leave 8 responses at many places, as a search has them",
+                   "bench rollouts --model phi-4-mini --trunks 8 --json"}},
                  "docs/scaling.md"});
   SetProgramHelp(*bench);
   sub->callback([flags] {

@@ -122,15 +122,15 @@ void AddEval(CLI::App& app) {
   AddJsonFlag(*sub, flags->json);
   AddConfigFlag(*sub, flags->settings, "run.toml, whose section [search] means nothing here");
   sub->get_option("--problems")->required(false);  // a settings file may say it
-  SetHelp(*sub,
-          {"--model FOLDER --problems FILE [OPTIONS]",
-           {"--model", "--adapter", "--policy", "--problems", "--dataset", "--limit", "--oracle",
-            "--samples", "--temperature", "--max-new-tokens", "--output"},
-           {{"accuracy on the test set of GSM8K, with the score of each problem in a file",
-             "eval --model phi-4-mini --problems test.jsonl --dataset gsm8k --output scores.jsonl"},
-            {"accuracy of an adapter at temperature 0 and over 8 sampled responses",
-             "eval --model phi-4-mini --adapter tuned --problems test.jsonl --samples 8"}},
-           "docs/training.md"});
+  SetHelp(*sub, {"--model FOLDER --problems FILE [OPTIONS]",
+                 {"--model", "--adapter", "--policy", "--problems", "--dataset", "--limit",
+                  "--oracle", "--samples", "--temperature", "--max-new-tokens", "--output"},
+                 {{"accuracy on the test set of GSM8K, with the score of each problem in a file",
+                   "eval --model microsoft/Phi-4-mini-instruct --problems openai/gsm8k --output "
+                   "scores.jsonl"},
+                  {"accuracy of an adapter at temperature 0 and over 8 sampled responses",
+                   "eval --model phi-4-mini --adapter tuned --problems test.jsonl --samples 8"}},
+                 "docs/training.md"});
   sub->callback([flags, sub] {
     bool knows_oracle = false;
     if (!flags->settings.empty()) {

@@ -199,7 +199,9 @@ void AddImport(CLI::App& app) {
   SetHelp(*sub, {"EVENTS --output RUN --model FOLDER",
                  {"--output", "--model"},
                  {{"make a run of what codelion/pts found",
-                   "import pivotal_tokens.jsonl --model phi-4-mini --output run"}},
+                   "import pivotal_tokens.jsonl --model phi-4-mini --output run"},
+                  {"make a run of events that pivotal export has written",
+                   "import run/pts.jsonl --model phi-4-mini --output copy"}},
                  "docs/from-codelion-pts.md"});
   sub->callback([flags] { RunImport(*flags); });
 }

@@ -47,8 +47,8 @@ void RefuseBesideResume(const CLI::App& app, const std::set<std::string>& allowe
 void FindOnHub(CLI::Option* option, const CLI::App& app, experiments::ModelPart part) {
   option->type_name("FOLDER")->transform(CLI::Validator(
       [&app, part](std::string& text) {
-        const CLI::Option* help = app.get_help_ptr();
-        if (help == nullptr || help->count() == 0)  // else nothing is done
+        const bool helps = app.get_help_ptr()->count() + app.get_help_all_ptr()->count() > 0;
+        if (!helps)  // else nothing is done
           text = experiments::FindModel(text, part).string();
         return std::string();
       },

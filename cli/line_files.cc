@@ -118,7 +118,10 @@ void AddScore(CLI::App& app) {
                  {"--model", "--adapter", "--policy", "--input", "--output", "--device", "--dtype",
                   "--batch-tokens"},
                  {{"score the completions of a file",
-                   "score --model phi-4-mini --input lines.jsonl --output scored.jsonl"}},
+                   "score --model phi-4-mini --input lines.jsonl --output scored.jsonl"},
+                  {"score them by a trained adapter, and replace the scores that are there",
+                   "score --model phi-4-mini --adapter tuned --input lines.jsonl --output "
+                   "scored.jsonl --force"}},
                  "docs/models.md"});
   sub->callback([settings, sub] {
     CheckServedFlags(*sub, settings->served, settings->model);
@@ -195,7 +198,10 @@ void AddTokenize(CLI::App& app) {
   AddForceFlag(*sub, settings->force);
   SetHelp(*sub, {"--model FOLDER --input FILE --output FILE [OPTIONS]",
                  {"--model", "--input", "--output", "--decode", "--add-special"},
-                 {{"see the tokens of a line", "tokenize --model phi-4-mini --input - --output -"}},
+                 {{"see the tokens of lines that you type",
+                   "tokenize --model phi-4-mini --input - --output -"},
+                  {"turn token ids into text",
+                   "tokenize --model phi-4-mini --decode --input ids.jsonl --output text"}},
                  "docs/models.md"});
   sub->callback([settings] { RunTokenize(*settings); });
 }

@@ -37,7 +37,9 @@ void AddInfo(CLI::App& app) {
   SetHelp(*sub,
           {"--model FOLDER [OPTIONS]",
            {"--model", "--lora-rank", "--json"},
-           {{"describe a model and the memory that training it takes", "info --model phi-4-mini"}},
+           {{"describe a model and the memory that training it takes", "info --model phi-4-mini"},
+            {"the same of a model in the Hub's cache, for programs",
+             "info --model microsoft/phi-4 --json"}},
            "docs/models.md"});
   sub->callback([flags] {
     const auto description = experiments::DescribeModel(flags->folder, flags->lora_rank);
@@ -67,7 +69,10 @@ void AddMergeAdapter(CLI::App& app) {
   SetHelp(*sub, {"--model FOLDER --adapter FOLDER --output FOLDER",
                  {"--model", "--adapter", "--output", "--dtype", "--max-shard-size"},
                  {{"write a whole model that other programs load",
-                   "merge-adapter --model phi-4-mini --adapter tuned --output merged"}},
+                   "merge-adapter --model phi-4-mini --adapter tuned --output merged"},
+                  {"write it in 16 bits, in files of at most 2 GB",
+                   "merge-adapter --model phi-4-mini --adapter tuned --dtype bfloat16 "
+                   "--max-shard-size 2GB --output merged"}},
                  "docs/models.md"});
   sub->callback([flags] {
     experiments::SaveMergedModel(flags->model, flags->output, flags->max_shard_bytes);

@@ -187,18 +187,18 @@ void AddSearch(CLI::App& app) {
       ->capture_default_str();
   AddStrategyFlags(*sub, flags->config);
   AddSamplingFlags(*sub, flags->config.sampling);
-  SetHelp(*sub, {"--model FOLDER --problems FILE --output RUN [OPTIONS]\n"
-                 "       pivotal search --resume RUN",
-                 {"--model", "--policy", "--problems", "--oracle", "--output", "--resume", "--for",
-                  "--gap", "--budget-tokens", "--pairs", "--temperature", "--max-new-tokens"},
-                 {{"search 100 problems of GSM8K with at most 5 million generated tokens",
-                   "search --model phi-4-mini --problems gsm8k.jsonl --dataset gsm8k --limit 100 "
-                   "--budget-tokens 5000000 --output run"},
-                  {"find 500 pairs to train on",
-                   "search --model phi-4-mini --problems "
-                   "gsm8k.jsonl --for pairs --pairs 500 --output "
-                   "run"}},
-                 "docs/search.md"});
+  SetHelp(*sub,
+          {"--model FOLDER --problems FILE --output RUN [OPTIONS]\n"
+           "       pivotal search --resume RUN",
+           {"--model", "--policy", "--problems", "--oracle", "--output", "--resume", "--for",
+            "--gap", "--budget-tokens", "--pairs", "--temperature", "--max-new-tokens"},
+           {{"search 100 problems of GSM8K with at most 5 million generated tokens",
+             "search --model microsoft/Phi-4-mini-instruct --problems openai/gsm8k --limit 100 "
+             "--budget-tokens 5000000 --output run"},
+            {"find 500 pairs to train on, on problems of your own",
+             "search --model phi-4-mini --problems mine.jsonl --oracle numeric --for pairs "
+             "--pairs 500 --output run"}},
+           "docs/search.md"});
   // With --resume and --config, all settings come from a file.
   sub->get_option("--problems")->required(false);
   sub->callback([flags, sub] {
@@ -253,12 +253,13 @@ void AddMerge(CLI::App& app) {
       ->required()
       ->check(CLI::ExistingDirectory);
   sub->add_option("--output", flags->output, "run folder to make")->type_name("FOLDER")->required();
-  SetHelp(*sub, {"RUNS... --output RUN",
-                 {"--output"},
-                 {{"join the four parts of a job array",
-                   "merge part-1 part-2 part-3 part-4 "
-                   "--output run"}},
-                 "docs/scaling.md"});
+  SetHelp(
+      *sub,
+      {"RUNS... --output RUN",
+       {"--output"},
+       {{"join the four parts of a job array", "merge part-1 part-2 part-3 part-4 --output run"},
+        {"join all of its parts", "merge part-* --output run"}},
+       "docs/scaling.md"});
   sub->callback([flags] {
     const auto merged = experiments::MergeRuns(flags->runs, flags->output);
     const std::string output = flags->output.string();
