@@ -1,13 +1,14 @@
 #!/usr/bin/env python3
 """Runs every command of docs/tutorial.md in a new home folder, and compares what they print with what the page shows.
 
-usage: tutorial_test.py SOURCE_FOLDER PIVOTAL [--page FILE] [--print]
+usage: tutorial_test.py SOURCE_FOLDER PIVOTAL [--home FOLDER] [--page FILE] [--print]
 
 A block ```sh holds commands; one shell runs all of them, in order, and stops at the first that fails. A block ```text
 behind it is what they print to standard output; without one they must print nothing. There a line "..." stands for any
 lines, and times, speeds and sizes may differ. "<!-- numbers within 5% -->" before such a block allows its numbers to
 differ by that: LibTorch rounds by CPU, so a trained model differs a little from CPU to CPU. "<!-- not run -->" before
-commands leaves them out. --print prints what each block printed, to write the page anew.
+commands leaves them out. --home makes that folder and keeps it. --print prints what each block printed, to write the
+page anew.
 """
 import argparse
 import dataclasses
@@ -103,6 +104,7 @@ def main():
     parser = argparse.ArgumentParser(usage=__doc__)
     parser.add_argument("source", type=pathlib.Path)
     parser.add_argument("pivotal")
+    parser.add_argument("--home", type=pathlib.Path)
     parser.add_argument("--page", type=pathlib.Path)
     parser.add_argument("--print", action="store_true")
     arguments = parser.parse_args()
@@ -112,7 +114,9 @@ def main():
         sys.exit(f"{path}: only {len(steps)} blocks of commands were found")
 
     with tempfile.TemporaryDirectory() as folder:
-        printed, error = run(steps, arguments.source, arguments.pivotal, pathlib.Path(folder))
+        home = (arguments.home or pathlib.Path(folder)).resolve()
+        home.mkdir(exist_ok=home == pathlib.Path(folder))
+        printed, error = run(steps, arguments.source, arguments.pivotal, home)
     faults = []
     for step, text in zip(steps, printed):
         lines = text.splitlines()
