@@ -12,7 +12,8 @@ import subprocess
 import sys
 
 BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
-COMMAND = re.compile(r"(?:^|[|;&(]|\s)(?:\S*/)?(?:pivotal|\$P) ([a-z][a-z-]*)(?![\w/.-])((?: [^|;&)\n]*)?)", re.MULTILINE)
+PROGRAM = r"(?:^|[|;&(]|\s)(?:\S*/)?(?:pivotal|\$P)"
+COMMAND = re.compile(PROGRAM + r" ([a-z][a-z-]*)(?![\w/.-])((?: [^|;&)\n]*)?)", re.MULTILINE)
 OPTION = re.compile(r"(?<=\s)(--[a-z][a-z0-9-]*)")
 
 

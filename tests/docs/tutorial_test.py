@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """Runs every command of docs/tutorial.md in a new home folder, and compares what they print with what the page shows.
+What docs/numbers.md quotes of it is compared, too.
 
 usage: tutorial_test.py SOURCE_FOLDER PIVOTAL [--home FOLDER] [--page FILE] [--print]
 
@@ -64,7 +65,7 @@ def run(steps, source, pivotal, home):
     for i in range(len(steps)):
         if not (home / f".done-{i}").exists():
             return printed, (home / f".err-{i}").read_text("utf-8")
-        printed.append((home / f".out-{i}").read_text("utf-8").replace(str(home), "/home/you"))
+        printed.append((home / f".out-{i}").read_text("utf-8"))
     return printed, None
 
 
@@ -85,6 +86,15 @@ def same(shown, lines, tolerance):
     if shown[0].strip() == "...":
         return any(same(shown[1:], lines[i:], tolerance) for i in range(len(lines) + 1))
     return bool(lines) and same_line(shown[0], lines[0], tolerance) and same(shown[1:], lines[1:], tolerance)
+
+
+def misquoted(page, printed):
+    """The lines in blocks ```text of another page that no step printed."""
+    known = {MEASURED.sub("#", " ".join(line.split())) for text in printed for line in text.splitlines()}
+    for match in BLOCK.finditer(page):
+        if match["kind"] == "text":
+            yield from (line for line in match["text"].splitlines()
+                        if line.strip() and MEASURED.sub("#", " ".join(line.split())) not in known)
 
 
 def unnoticed(step, lines):
@@ -125,9 +135,15 @@ def main():
         if not same(step.shown.splitlines(), lines, step.tolerance):
             faults.append(f"{path}:{step.line}: the page shows\n{step.shown}\nbut these commands printed\n{text}")
         elif not step.tolerance:
-            faults += [f"{path}:{step.line}: the test does not notice the planted line: {line}" for line in unnoticed(step, lines)]
+            for line in unnoticed(step, lines):
+                faults.append(f"{path}:{step.line}: the test does not notice the planted line: {line}")
     if error is not None:
-        faults.append(f"{path}:{steps[len(printed)].line}: these commands failed:\n{steps[len(printed)].commands}\n{error}")
+        failed = steps[len(printed)]
+        faults.append(f"{path}:{failed.line}: these commands failed:\n{failed.commands}\n{error}")
+    else:
+        quoting = arguments.source / "docs/numbers.md"
+        for line in misquoted(quoting.read_text("utf-8"), printed):
+            faults.append(f"{quoting}: no command of the tutorial printed: {line}")
     print("\n".join(faults) or f"{len(steps)} blocks of commands print what the page shows")
     sys.exit(bool(faults))
 
