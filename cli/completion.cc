@@ -33,7 +33,7 @@ ValueKind KindOf(const CLI::Option& option) {
 
 // Returns the beginning of a description, for one line of a list.
 std::string Short(const CLI::Option& option) {
-  const std::string text = option.get_description();
+  const std::string& text = option.get_description();
   std::string line = text.substr(0, text.find_first_of(";:"));
   constexpr std::size_t kMost = 70;
   if (line.size() > kMost) line = line.substr(0, line.rfind(' ', kMost)) + " ...";

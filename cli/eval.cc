@@ -83,7 +83,7 @@ void Save(const experiments::Accuracy& accuracy, data::FileSink& file) {
 void RunEval(const EvalFlags& flags) {
   std::optional<data::FileSink> file;
   if (!flags.output.empty()) {
-    data::RequireOutput(flags.output, flags.force);
+    data::RequireOutput(flags.output, flags.force, {flags.config.problems.file, flags.settings});
     file.emplace(flags.output);
   }
   ConsoleProgress progress;

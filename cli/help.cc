@@ -250,6 +250,13 @@ std::string UsageFault(const CLI::App& app, const CLI::ParseError& error) {
     }
   } else if (missing && !commands.empty()) {
     what = "a command is missing";
+  } else if (missing) {
+    for (const CLI::Option* option : command->get_options())
+      if (option->get_positional() && what.starts_with(option->get_name() + " is"))
+        what = NameOf(*option) + what.substr(option->get_name().size());
+  } else if (error.get_exit_code() == static_cast<int>(CLI::ExitCodes::ArgumentMismatch)) {
+    const std::string option = what.substr(0, what.find(':'));
+    if (what.find(" missing") != std::string::npos) what = option + ": its value is missing";
   }
   return fmt::format("pivotal: {}\n{} --help says more\n", data::Visible(what), name);
 }

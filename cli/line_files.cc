@@ -82,6 +82,7 @@ void RunGrade(const GradeSettings& settings, bool json) {
 }
 
 void RunTokenize(const TokenizeSettings& settings) {
+  ReleaseStopHandler();  // nobody looks for stop requests
   const auto counts = experiments::TokenizeFile(settings);
   if (counts.broken > 0)
     fmt::print(stderr, "{} texts hold line ends and take several lines\n", counts.broken);

@@ -180,7 +180,7 @@ void AddSearch(CLI::App& app) {
          "--for", flags->goal,
          "what the search is for: findings (the defaults below: as exact as can be); pairs "
          "to train on (as many confirmed pairs for each generated token as can be: "
-         "--strategy pairs --samples 32 --responses 32 --min-yield 0.06, where these are "
+         "--strategy pairs --samples 32 --responses 32 --min-yield 0.06, where these flags are "
          "not given)")
       ->check(
           OneOf(std::vector<std::string>(experiments::kGoals.begin(), experiments::kGoals.end())))

@@ -17,6 +17,7 @@
 #include "cli/help.h"
 #include "cli/patient_threads.h"
 #include "data/base/error.h"
+#include "data/base/folders.h"
 #include "data/base/json_input.h"
 #include "data/base/text.h"
 #include "dpo/loss.h"
@@ -520,7 +521,12 @@ void AddTrain(CLI::App& app) {
       for (const auto& [name, path] : needed)
         if (path.empty()) throw CLI::RequiredError(name);
       flags->settings.command = CommandText(*sub);
-      UseDataset(*sub, flags->settings.held_out.problems, "test", knows_oracle);
+      auto& held_out = flags->settings.held_out;
+      UseDataset(*sub, held_out.problems, "test", knows_oracle);
+      for (const auto& file : {held_out.problems.file, held_out.data})
+        if (!file.empty() && !data::Exists(file))
+          Fail("{}: there is no such file; --eval-problems and --eval-data need files",
+               file.string());
     }
     UsePatientThreads();
     RunTrain(*flags);

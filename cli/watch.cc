@@ -196,7 +196,6 @@ void AddWatch(CLI::App& app) {
          "show the state as a page of curves, for browsers on this machine: on this port of "
          "127.0.0.1, until Ctrl-C; 0: any free port, which is printed")
       ->check(Whole(0, 65535))
-      ->type_name("PORT")
       ->excludes(once)
       ->excludes(json)
       ->excludes(interval);

@@ -217,15 +217,48 @@ void RequireAbsent(const fs::path& path) {
   if (Exists(path)) Fail("{}: exists already; remove it or choose another --output", path.string());
 }
 
-void RequireOutput(const fs::path& path, bool replace, const fs::path& input) {
+namespace {
+
+// Returns true for the names of files that runs and models are made of, which no command makes
+// again.
+bool IsPartOfRunOrModel(const fs::path& path) {
+  static constexpr std::array<std::string_view, 14> kNames = {"lock",
+                                                              "problems",
+                                                              "log.jsonl",
+                                                              "config.json",
+                                                              "generation_config.json",
+                                                              "adapter_config.json",
+                                                              "tokenizer.json",
+                                                              "tokenizer_config.json",
+                                                              "special_tokens_map.json",
+                                                              "added_tokens.json",
+                                                              "vocab.json",
+                                                              "merges.txt",
+                                                              "preprocessor_config.json",
+                                                              "model.safetensors.index.json"};
+  static constexpr std::array<std::string_view, 7> kEndings = {
+      ".toml", ".h5", ".safetensors", ".bin", ".model", ".jinja", ".gguf"};
+  return std::ranges::find(kNames, path.filename().string()) != kNames.end() ||
+         std::ranges::find(kEndings, path.extension().string()) != kEndings.end();
+}
+
+}  // namespace
+
+void RequireOutput(const fs::path& path, bool replace, std::initializer_list<fs::path> inputs) {
   if (!Exists(path)) return;
   if (!replace)
     Fail("{}: exists already; choose another --output, or replace it with --force", path.string());
   std::error_code error;
   if (!fs::is_regular_file(path, error))
     Fail("{}: is no file, which --force would replace; choose another --output", path.string());
-  if (!input.empty() && fs::equivalent(path, input, error))
-    Fail("{}: is the input; choose another --output", path.string());
+  for (const fs::path& input : inputs)
+    if (!input.empty() && fs::equivalent(path, input, error))
+      Fail("{}: is an input of this command; choose another --output", path.string());
+  if (IsPartOfRunOrModel(path))
+    Fail(
+        "{}: has the name of a part of a run or a model, which --force does not replace; choose "
+        "another --output",
+        path.string());
 }
 
 void RequireNoLfsPointer(std::string_view bytes, std::string_view where) {

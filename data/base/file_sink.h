@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
@@ -81,9 +82,10 @@ class OutputFolder {
 // Throws Error if `path`, a command's output file, exists.
 void RequireAbsent(const std::filesystem::path& path);
 // Does the same for an output that --force (`replace`) may replace. Then it throws Error if `path`
-// is something else than a file, or is `input`.
+// is something else than a file, is one of `inputs`, or has the name of a file that runs and models
+// are made of ("traces.h5", "config.json").
 void RequireOutput(const std::filesystem::path& path, bool replace,
-                   const std::filesystem::path& input = {});
+                   std::initializer_list<std::filesystem::path> inputs = {});
 
 // Return a SHA-256 as 64 hex digits. That of a file begins at the byte `begin`.
 std::string Sha256OfText(std::string_view text);

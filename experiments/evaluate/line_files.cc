@@ -286,7 +286,7 @@ data::LineCounts Convert(const TokenizeSettings& settings, std::istream& in,
 
 GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
   if (!settings.output.empty())
-    data::RequireOutput(settings.output, settings.force, settings.input);
+    data::RequireOutput(settings.output, settings.force, {settings.input});
   const auto oracle = MakeOracle(settings.oracle, settings.oracle_options);
   const int64_t total = data::CountJsonLines(settings.input);
   if (total == 0) Fail("{}: no line in this file", settings.input.string());
@@ -316,7 +316,7 @@ GradeSummary GradeFile(const GradeSettings& settings, Progress& progress) {
 }
 
 ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
-  data::RequireOutput(settings.output, settings.force, settings.input);
+  data::RequireOutput(settings.output, settings.force, {settings.input});
   // Counting finds bad JSON before the model is loaded.
   const int64_t total = data::CountJsonLines(settings.input);
   if (!settings.served.urls.empty()) return ScoreByServers(settings, total, progress);
@@ -335,7 +335,7 @@ ScoreSummary ScoreFile(const ScoreSettings& settings, Progress& progress) {
 
 data::LineCounts TokenizeFile(const TokenizeSettings& settings) {
   if (settings.output != kStandard)
-    data::RequireOutput(settings.output, settings.force, settings.input);
+    data::RequireOutput(settings.output, settings.force, {settings.input});
   std::ifstream file;
   if (settings.input != kStandard) {
     if (data::IsFolder(settings.input)) Fail("{}: is a folder", settings.input.string());

@@ -1,10 +1,14 @@
 // Apache-2.0.
 #include "experiments/report/hub_dataset.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
@@ -180,28 +184,40 @@ void RequireHubDataset(const fs::path& folder) {
   if (error) Fail("{}: {}", folder.string(), error.message());
 }
 
+// Makes the new export in a folder beside the old one, exchanges the two, and removes the old one:
+// at each moment one of them is in its place.
+HubDatasetSummary ReplaceHubDataset(const fs::path& run, const fs::path& output,
+                                    double max_false_share) {
+  const fs::path place = data::Absolute(output / ".").lexically_normal().parent_path();
+  std::string pattern = (place.parent_path() / ("." + place.filename().string() + ".XXXXXX"));
+  if (::mkdtemp(pattern.data()) == nullptr)
+    Fail("{}: can't make a folder beside it: {}", output.string(), data::ErrnoText(errno));
+  const fs::path aside = pattern, made = aside / place.filename();
+  const auto remove_aside = [&] {
+    std::error_code error;
+    fs::remove_all(aside, error);
+  };
+  HubDatasetSummary summary;
+  try {
+    summary = ExportHubDataset(run, made, max_false_share);
+    if (::renameat2(AT_FDCWD, made.c_str(), AT_FDCWD, place.c_str(), RENAME_EXCHANGE) != 0)
+      Fail("{}: can't be exchanged for the new export: {}; remove it, and export without --force",
+           output.string(), data::ErrnoText(errno));
+  } catch (...) {
+    remove_aside();
+    throw;
+  }
+  remove_aside();
+  return summary;
+}
+
 }  // namespace
 
 HubDatasetSummary ExportHubDataset(const fs::path& run, const fs::path& output,
                                    double max_false_share, bool replace) {
   if (replace && data::Exists(output)) {
     RequireHubDataset(output);
-    const fs::path aside = output.string() + ".new", made = aside / BareName(output);
-    std::error_code error;
-    HubDatasetSummary summary;
-    try {
-      summary = ExportHubDataset(run, made, max_false_share);
-    } catch (...) {
-      fs::remove(aside, error);
-      throw;
-    }
-    fs::remove_all(output, error);
-    fs::rename(made, output, error);
-    if (error)
-      Fail("{}: can't be replaced: {}; the export is in {}", output.string(), error.message(),
-           made.string());
-    fs::remove(aside, error);
-    return summary;
+    return ReplaceHubDataset(run, output, max_false_share);
   }
   const RunConfig config = LoadRunConfig(run);
   data::OutputFolder folder(output);

@@ -9,6 +9,7 @@
 #include "data/base/hub_cache.h"
 #include "data/base/names.h"
 #include "experiments/settings/dataset_settings.h"
+#include "experiments/settings/loading.h"
 #include "pts/strategy.h"
 
 namespace pivotal::experiments {
@@ -62,6 +63,7 @@ void ForEachSetting(Config& config, F&& f) {
 }
 
 constexpr const char* kWriter = "pivotal search";
+constexpr const char* kKeptProblems = "problems";  // in the run folder; see keep_problems
 constexpr const char* kGoal = "for";  // key of recipes; run.toml has what it stands for
 
 // Reads the settings that the file has into `config`. Returns section and key of all that there can
@@ -77,9 +79,10 @@ std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file, Run
 }
 
 // Reads where model and problems are, which every run.toml says, and the servers if there are any.
-void ReadPlaces(const SettingsFile& file, RunConfig& config) {
+void ReadPlaces(const SettingsFile& file, const std::filesystem::path& run, RunConfig& config) {
   file.Get("model", "folder", config.model.folder);
   file.Get("problems", "file", config.problems.file);
+  if (config.problems.file == kKeptProblems) config.problems.file = run / kKeptProblems;
   if (file.Contains("served", "policy")) file.Get("served", "policy", config.served.urls);
 }
 
@@ -115,6 +118,8 @@ std::string RunConfig::ModelName() const {
   return id.empty() ? model.folder.string() : id;
 }
 
+std::filesystem::path KeptProblems(const std::filesystem::path& run) { return run / kKeptProblems; }
+
 InputFiles InputFilesOf(const RunConfig& config) {
   InputFiles files(config.model);
   files.Add("problems", config.problems);
@@ -132,7 +137,9 @@ void SaveRunConfig(const RunConfig& config, const RunStart& start,
   SettingsFile file(kWriter);
   file.Set("model", "folder", data::Absolute(config.model.folder));
   file.Set("model", "weights_sha256", start.weights_sha256);
-  file.Set("problems", "file", data::Absolute(config.problems.file));
+  file.Set("problems", "file",
+           config.keep_problems ? std::filesystem::path(kKeptProblems)
+                                : data::Absolute(config.problems.file));
   if (!config.served.urls.empty()) {
     file.Set("served", "policy", config.served.urls);
     SaveFacts(start.served, file);
@@ -148,7 +155,7 @@ void SaveRunConfig(const RunConfig& config, const RunStart& start,
 RunConfig LoadRunConfig(const std::filesystem::path& run) {
   const SettingsFile file(run / "run.toml", kWriter);
   RunConfig config;
-  ReadPlaces(file, config);
+  ReadPlaces(file, run, config);
   Read(file, config);
   return config;
 }
@@ -156,7 +163,7 @@ RunConfig LoadRunConfig(const std::filesystem::path& run) {
 RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start) {
   const SettingsFile file(run / "run.toml", kWriter);
   RunConfig config;
-  ReadPlaces(file, config);
+  ReadPlaces(file, run, config);
   auto settings = Read(file, config);
   file.Get("model", "weights_sha256", start.weights_sha256);
   start.files = InputFiles(file);
@@ -202,6 +209,8 @@ void ReadInto(const SettingsFile& file, const SettingNames& others, RunConfig& c
   known.insert(
       {{"model", "folder"}, {"problems", "file"}, {"served", "policy"}, {"search", kGoal}});
   known.insert(others.begin(), others.end());
+  for (const char* key : {"model", "server", "concurrency", "timeout", "give_up"})
+    known.emplace("served", key);  // they mean nothing without addresses
   file.RequireKnown(known);
 }
 
@@ -217,6 +226,19 @@ bool ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
   ReadFacts(file, start, others);
   others.insert({{"", "pivotal_version"}, {"model", "weights_sha256"}, {"launch", "id"}});
   ReadInto(file, others, config);
+  // The run's own copy of its problems has no path of its own.
+  if (config.problems.file == kKeptProblems && path.has_parent_path() &&
+      data::Exists(path.parent_path() / kKeptProblems))
+    config.problems.file = path.parent_path() / kKeptProblems;
+  try {
+    SearchOptions options = config.search;
+    options.max_new_tokens = config.sampling.max_new_tokens;
+    options.Validate();
+    EngineOptionsOf(config.sampling);
+    config.problems.oracle_options.Validate();
+  } catch (const Error& error) {
+    Fail("{}: {}", path.string(), error.what());
+  }
   return file.Contains("problems", "oracle") || !config.problems.options.dataset.empty();
 }
 

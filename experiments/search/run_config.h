@@ -20,8 +20,8 @@ struct RunConfig {
   ModelSettings model;
   ServedSettings served;  // with addresses, `model` says the tokenizer's folder alone
   ProblemSettings problems;
-  // The problem file will not stay where it is: RunSearch copies it into the run folder. run.toml
-  // has no such setting.
+  // The problem file will not stay where it is: RunSearch copies it into the run folder, as
+  // "problems", which is what run.toml says then.
   bool keep_problems = false;
   SamplingSettings sampling;
   std::string strategy = "anchored";  // see pts::kStrategyNames
@@ -56,6 +56,9 @@ struct RunStart {
   // known. See SearchTeam.
   std::string launch = {};
 };
+// Returns where a run folder keeps the problems that RunConfig::keep_problems speaks of.
+std::filesystem::path KeptProblems(const std::filesystem::path& run);
+
 // Returns the fingerprints of the files that `config` names. Throws Error if one can't be read.
 InputFiles InputFilesOf(const RunConfig& config);
 

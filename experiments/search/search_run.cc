@@ -438,7 +438,7 @@ SearchResult RunSearch(const RunConfig& asked, const fs::path& run, Progress& pr
     const data::RunLock lock(run);
     data::RequireAbsent(run / "run.toml");  // another process may have been quicker
     if (config.keep_problems) {
-      const fs::path kept = run / "problems";
+      const fs::path kept = KeptProblems(run);
       data::CopyFile(config.problems.file, kept);
       config.problems.file = kept;
     }

@@ -14,6 +14,7 @@
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "data/base/text.h"
+#include "data/base/utf8.h"
 #include "pivotal/version.h"
 
 namespace pivotal::experiments {
@@ -59,8 +60,12 @@ std::string KeyText(std::string_view key) {
 std::string NearestSetting(std::string_view section, std::string_view key,
                            const std::set<std::pair<std::string, std::string>>& known) {
   std::vector<std::string> names;
-  for (const auto& [other, name] : known) names.push_back(other + "." + name);
-  return data::DidYouMean(fmt::format("{}.{}", section, key), names);
+  for (const auto& [other, name] : known) {
+    if (name == key) return fmt::format("; did you mean {}.{}?", other, name);
+    if (other == section) names.push_back(name);
+  }
+  const std::string nearest = data::Nearest(key, names);
+  return nearest.empty() ? "" : fmt::format("; did you mean {}.{}?", section, nearest);
 }
 
 }  // namespace
@@ -156,6 +161,10 @@ std::vector<std::array<std::string, 3>> SettingsFile::All() const {
 }
 
 void SettingsFile::SetValue(std::string_view section, std::string_view key, const Value& value) {
+  if (const auto* text = std::get_if<std::string>(&value);
+      text != nullptr && data::FindInvalidUtf8(*text) != std::string::npos)
+    Fail("{}.{}: {} is not UTF-8, which a settings file has to be; rename it", section, key,
+         data::Visible(*text));
   toml::table& table = *table_->root.insert(section, toml::table{}).first->second.as_table();
   if (const auto* texts = std::get_if<std::vector<std::string>>(&value)) {
     toml::array array;

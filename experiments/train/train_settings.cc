@@ -295,6 +295,12 @@ TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
 bool ApplyTrainSettings(const fs::path& path, TrainSettings& settings) {
   const SettingsFile file(path, kWriter);
   RequireKnown(file, Read(file, settings), InputFiles(file));
+  try {
+    settings.held_out.problems.oracle_options.Validate();
+    settings.options.Validate();
+  } catch (const Error& error) {
+    Fail("{}: {}", path.string(), error.what());
+  }
   return file.Contains("held_out", "oracle") || file.Contains("held_out", "dataset");
 }
 

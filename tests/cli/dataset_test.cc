@@ -46,7 +46,7 @@ TEST_F(DatasetFlag, StandsForOracleAndKeysThatAreNotGiven) {
       << "the oracle that was given cannot read the answers";
   const auto unknown = Pivotal(eval + file + " --dataset gsm9k");
   EXPECT_NE(unknown.code, 0);
-  EXPECT_THAT(unknown.output, HasSubstr("gsm9k not in {gsm8k,math,math-500"));
+  EXPECT_THAT(unknown.output, HasSubstr("gsm9k is none of gsm8k, math, math-500"));
 }
 
 // A run goes on, and shards join, under the data set that they began with.

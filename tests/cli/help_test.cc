@@ -107,7 +107,8 @@ TEST(Help, WhatWasProbablyMeant) {
   says("train --modle x", "did you mean --model?");
   says("search --model m --problems p --output o --strategy anchord", "did you mean anchored?");
   says("train --model m --data d --output o --objective dop", "did you mean dpo?");
-  says("show", "run is required");
+  says("show", "RUN is required");
+  says("search --gap", "--gap: its value is missing");
   says("show a b", "b: nothing is expected here");
   says("qqqqq", "qqqqq is no command of pivotal\n");
   says("", "a command is missing");

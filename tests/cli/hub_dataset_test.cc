@@ -3,6 +3,7 @@
 // test-parity` installs them.
 #include <cstdlib>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -53,6 +54,29 @@ class HubDataset : public ::testing::Test {
   static inline testing::TempDir* temp_ = nullptr;
   static inline fs::path run_;
 };
+
+// However the folder is written, the new export takes the place of the old one and nothing else is
+// left.
+TEST_F(HubDataset, ForceReplacesAnExport) {
+  if (!Has("pyarrow")) return;
+  fs::create_directory(Path("force"));
+  ASSERT_EQ(Export("force/it").code, 0);
+  const std::string card = data::ReadFile(Path("force/it/README.md"));
+  const std::string again = "export " + run_.string() + " --format parquet --force --output ";
+  for (const char* name : {"force/it", "force/it/", "force/it/.", "force/../force/it//"}) {
+    const auto made = Pivotal(again + Path(name).string());
+    EXPECT_EQ(made.code, 0) << made.output;
+    EXPECT_EQ(data::ReadFile(Path("force/it/README.md")), card) << name;
+    EXPECT_EQ(std::distance(fs::directory_iterator(Path("force")), {}), 1) << name;
+  }
+  const auto here = testing::RunCommand("cd " + Path("force/it").string() +
+                                        " && " PIVOTAL_BINARY " " + again + ".");
+  EXPECT_EQ(here.code, 0) << here.output;
+  EXPECT_TRUE(fs::exists(Path("force/it/data/pairs.parquet")));
+  temp_->Write("force/it/mine", "mine");
+  EXPECT_THAT(Pivotal(again + Path("force/it").string()).output, HasSubstr("it holds mine"));
+  EXPECT_EQ(data::ReadFile(Path("force/it/mine")), "mine");
+}
 
 TEST_F(HubDataset, ParityWithPandas) {
   if (!Has("pyarrow, pandas")) return;

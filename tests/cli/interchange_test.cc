@@ -279,7 +279,7 @@ TEST_F(Interchange, FlagsThatAFormatDoesNotHaveAreRefused) {
   refused(" --format critical --max-false-share 1", "--format critical writes everything");
   refused(" --format pts --label-threshold 0.5", "--label-threshold is for --format prm");
   refused(" --format prm --label-threshold 0", "0 is not above 0 and at most 1");
-  refused(" --format xyz", "xyz not in");
+  refused(" --format xyz", "xyz is none of");
 }
 
 // The model has six layers of width 128. Each token has a line for each layer; pairs add means.

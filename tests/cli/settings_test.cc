@@ -115,10 +115,12 @@ TEST_F(Settings, FilesThatAreNoSettings) {
   temp_.Write("empty.toml", "");
   fails("search --config " + Path("empty.toml"), "--problems is required", 2);
   fails("train --config " + Path("empty.toml"), "--model is required", 2);
+  temp_.Write("near.toml", "[sampling]\nsamples = 3\n");
+  fails("search --config " + Path("near.toml"), "did you mean search.samples?");
   temp_.Write("range.toml", "[search]\ngap = 2.0\n");
   fails(fmt::format("search --config {} --model {} --problems {}/problems/train.jsonl",
                     Path("range.toml"), testing::kTinyModel, testing::kTiny),
-        "gap");
+        "range.toml: search: gap is 2");
   const auto both = Pivotal("search --resume " + Path("run") + " --config " + Path("empty.toml"));
   EXPECT_EQ(both.code, 2);
   EXPECT_THAT(both.output, HasSubstr("can't be changed with --resume"));
@@ -133,7 +135,10 @@ TEST_F(Settings, ProblemsOfStandardInputStayInTheRun) {
   EXPECT_EQ(searched.code, 0) << searched.output;
   EXPECT_EQ(testing::PairsOf(Path("piped")), testing::PairsOf(Path("file")));
   EXPECT_EQ(testing::JsonLines(Path("piped/problems")).size(), 3u);
-  EXPECT_EQ(Pivotal("search --resume " + Path("piped")).code, 0);
+  std::filesystem::rename(Path("piped"), Path("moved"));
+  EXPECT_EQ(Pivotal("search --resume " + Path("moved")).code, 0);
+  Out("search --config " + Path("moved/run.toml") + " --output " + Path("same"));
+  EXPECT_EQ(testing::PairsOf(Path("same")), testing::PairsOf(Path("file")));
   const auto zipped =
       RunCommand(fmt::format("head -3 {}/problems/train.jsonl | gzip | {} eval --model {} "
                              "--problems - --max-new-tokens 64 --json -q",
@@ -178,8 +183,40 @@ TEST_F(Settings, ForceReplacesWhatCanBeMadeAgain) {
   EXPECT_THAT(Pivotal("grade --oracle exact --input " + Path("graded.jsonl") +
                       " --force --output " + Path("graded.jsonl"))
                   .output,
-              HasSubstr("graded.jsonl: is the input"));
+              HasSubstr("graded.jsonl: is an input of this command"));
   EXPECT_THAT(File("graded.jsonl"), HasSubstr("response"));
+}
+
+// A run and its inputs are what most work went into.
+TEST_F(Settings, ForceReplacesNoInput) {
+  Out(Search("run"));
+  const std::string run = Path("run"), traces = File("run/traces.h5");
+  for (const std::string& command :
+       {"pairs " + run, "curve " + run, "report " + run, "export --format pts " + run})
+    for (const char* name : {"run/traces.h5", "run/run.toml"})
+      EXPECT_THAT(Pivotal(command + " --force --output " + Path(name)).output,
+                  HasSubstr("has the name of a part of a run or a model"));
+  EXPECT_EQ(File("run/traces.h5"), traces);
+  std::filesystem::copy_file(testing::kTiny + "/problems/train.jsonl", Path("p.jsonl"));
+  std::filesystem::create_symlink(Path("p.jsonl"), Path("link.jsonl"));
+  const std::string eval =
+      fmt::format("eval --limit 1 --model {} --problems {} --max-new-tokens 64 --force --output ",
+                  testing::kTinyModel, Path("p.jsonl"));
+  for (const char* name : {"p.jsonl", "link.jsonl"})
+    EXPECT_THAT(Pivotal(eval + Path(name)).output, HasSubstr("is an input of this command"));
+  EXPECT_EQ(File("p.jsonl"), data::ReadFile(testing::kTiny + "/problems/train.jsonl"));
+}
+
+// Ctrl-C while standard input is read ends the program and makes no run of what had come.
+TEST_F(Settings, StandardInputThatIsBrokenOff) {
+  const auto stopped = RunCommand(fmt::format(
+      "mkfifo {0}/in; {1} search --model {2} --problems - --output {0}/run < {0}/in 2>&1 & exec 3> "
+      "{0}/in; "
+      "head -2 {3}/problems/train.jsonl >&3; sleep 1; kill -INT $!; wait $!; echo code $?",
+      temp_.path().string(), PIVOTAL_BINARY, testing::kTinyModel, testing::kTiny));
+  EXPECT_THAT(stopped.output,
+              AllOf(HasSubstr("stopped while reading standard input"), HasSubstr("code 130")));
+  EXPECT_FALSE(std::filesystem::exists(Path("run")));
 }
 
 TEST_F(Settings, ResultsAsJson) {

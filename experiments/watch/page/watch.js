@@ -3,7 +3,7 @@
 const kEvery = 2000;  // milliseconds between two looks
 
 const whole = (x) => (known(x) ? count(Math.round(x)) : "\u2013");
-const short = (x) => (known(x) ? Number(x).toPrecision(4).replace("-", "\u2212") : "\u2013");
+const brief = (x) => (known(x) ? Number(x).toPrecision(4).replace("-", "\u2212") : "\u2013");
 const rate = (x) => (x >= 100 ? whole(x) : x.toFixed(x < 1 ? 2 : 1));
 const twoDigits = (n) => String(n).padStart(2, "0");
 function duration(seconds) {
@@ -105,16 +105,16 @@ function showTraining(t) {
   showFacts([
     ["step", `${whole(t.step)} of ${whole(t.steps)}`],
     ["time left, about", known(t.seconds_left) ? duration(t.seconds_left) : null],
-    ["loss", known(t.loss) ? short(t.loss) : null],
-    ["margin", known(t.margin) ? short(t.margin) : null],
-    ["accuracy", known(t.accuracy) ? short(t.accuracy) : null],
-    ["gradient norm", known(t.grad_norm) ? short(t.grad_norm) : null],
-    ["learning rate", known(t.learning_rate) ? short(t.learning_rate) : null],
+    ["loss", known(t.loss) ? brief(t.loss) : null],
+    ["margin", known(t.margin) ? brief(t.margin) : null],
+    ["accuracy", known(t.accuracy) ? brief(t.accuracy) : null],
+    ["gradient norm", known(t.grad_norm) ? brief(t.grad_norm) : null],
+    ["learning rate", known(t.learning_rate) ? brief(t.learning_rate) : null],
     ["steps a second", t.steps_per_second ? rate(t.steps_per_second) : null],
     ["examples a second", t.examples_per_second ? rate(t.examples_per_second) : null],
     ["tokens a second", t.tokens_per_second ? rate(t.tokens_per_second) : null],
-    [t.metric, known(t.held_out) ? short(t.held_out) : null],
-    [`best, at step ${t.best_step}`, known(t.best) ? short(t.best) : null],
+    [t.metric, known(t.held_out) ? brief(t.held_out) : null],
+    [`best, at step ${t.best_step}`, known(t.best) ? brief(t.best) : null],
     ["memory", t.memory ? `${size(t.memory)} of ${size(t.planned_memory)} planned` : null],
   ]);
   showFigures(t.series
