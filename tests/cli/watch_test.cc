@@ -336,10 +336,9 @@ TEST_F(Watch, ThePageDrawsTheState) {
                                 testing::kTinyModel, pairs.string(), model))
                 .code,
             0);
-  EXPECT_THAT(page_of(model),
-              AllOf(HasSubstr("<h1 id=\"title\">model</h1>"), HasSubstr("3 of 3"),
-                    HasSubstr("class=\"finished\""), HasSubstr("rewards/margins"),
-                    HasSubstr("class=\"run run-0")));
+  EXPECT_THAT(page_of(model), AllOf(HasSubstr("<h1 id=\"title\">model</h1>"), HasSubstr("3 of 3"),
+                                    HasSubstr("class=\"finished\""), HasSubstr("rewards/margins"),
+                                    HasSubstr("class=\"run run-0")));
 }
 
 }  // namespace
