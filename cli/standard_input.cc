@@ -21,7 +21,7 @@ std::size_t ReadSome(char* bytes, std::size_t size) {
     if (stop.StopRequested())
       throw Interrupted("stopped while reading standard input; nothing was begun");
     pollfd waiting{STDIN_FILENO, POLLIN, 0};
-    if (::poll(&waiting, 1, /*milliseconds=*/100) == 0) continue;
+    if (::poll(&waiting, 1, /*milliseconds=*/100) <= 0) continue;  // nothing there, or a signal
     const ssize_t got = ::read(STDIN_FILENO, bytes, size);
     if (got >= 0) return static_cast<std::size_t>(got);
     if (errno != EINTR && errno != EAGAIN) Fail("standard input: {}", data::ErrnoText(errno));
