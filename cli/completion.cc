@@ -40,7 +40,7 @@ std::string Short(const CLI::Option& option) {
   return line;
 }
 
-// A command with its name, "search" or "bench rollouts", and the options that have a value.
+// Takes a command and its name, such as "search" or "bench rollouts".
 using Visit = std::function<void(const std::string& name, const CLI::App& command)>;
 
 void ForEachCommand(const CLI::App& app, const std::string& before, const Visit& visit) {
@@ -165,9 +165,8 @@ std::string ZshScript(const CLI::App& app) {
   const auto list = [&](const CLI::App& of) {
     std::string lines;
     for (const CLI::App* command : of.get_subcommands({}))
-      lines += fmt::format(
-          "      '{}:{}'\n", command->get_name(),
-          ZshText(command->get_description().substr(0, command->get_description().find(';'))));
+      lines +=
+          fmt::format("      '{}:{}'\n", command->get_name(), ZshText(BriefDescription(*command)));
     return lines;
   };
   text +=
@@ -211,9 +210,8 @@ std::string FishScript(const CLI::App& app) {
       "# Completion of pivotal for fish: pivotal completion fish | source\n"
       "complete -c pivotal -f\n";
   const auto add = [&](const std::string& condition, const CLI::App& command) {
-    text += fmt::format(
-        "complete -c pivotal -n {} -a {} -d {}\n", FishText(condition), command.get_name(),
-        FishText(command.get_description().substr(0, command.get_description().find(';'))));
+    text += fmt::format("complete -c pivotal -n {} -a {} -d {}\n", FishText(condition),
+                        command.get_name(), FishText(BriefDescription(command)));
   };
   for (const CLI::App* command : app.get_subcommands({})) add("__fish_use_subcommand", *command);
   for (const CLI::App* parent : Parents(app))

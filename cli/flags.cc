@@ -3,11 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdint>
 #include <string>
-#include <system_error>
-#include <type_traits>
+#include <vector>
 
 #include "cli/checks.h"
 #include "cli/help.h"

@@ -5,9 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
-#include <cctype>
 #include <memory>
-#include <set>
 #include <stdexcept>
 #include <utility>
 
@@ -33,7 +31,7 @@ std::string Bounds(const CLI::Option& option) {
   std::vector<std::string> parts;
   const auto choices = ChoicesOf(option);
   const std::string word = ValueWord(option);
-  auto [type, accepted] = SplitType(option);
+  const std::string accepted = SplitType(option).second;
   if (!choices.empty())
     parts.push_back(fmt::format("one of {}", fmt::join(choices, ", ")));
   else if (!accepted.empty() && word != "SIZE" && accepted != word && accepted != "DIR")
@@ -67,6 +65,12 @@ std::string Wrapped(std::string_view text, std::size_t column, std::size_t inden
     text = end == std::string_view::npos ? "" : text.substr(end + 1);
   }
   return lines + "\n";
+}
+
+// Returns how a command is called: "pivotal bench rollouts".
+std::string CommandName(const CLI::App& app) {
+  const CLI::App* parent = app.get_parent();
+  return parent == nullptr ? app.get_name() : CommandName(*parent) + " " + app.get_name();
 }
 
 // Returns one entry of a list: a name and, from a column on, its description.
@@ -147,18 +151,9 @@ class PageFormatter : public CLI::Formatter {
     if (option.get_positional()) return kArguments;
     return option.get_group();
   }
-  static std::string CommandName(const CLI::App& app) {
-    const CLI::App* parent = app.get_parent();
-    return parent == nullptr ? app.get_name() : CommandName(*parent) + " " + app.get_name();
-  }
 
   HelpPage page_;
 };
-
-// Returns a description up to its first semicolon.
-std::string Brief(const std::string& description) {
-  return description.substr(0, description.find(';'));
-}
 
 // The program's own help, and that of a command that has commands: the commands by group.
 class ListFormatter : public CLI::Formatter {
@@ -166,8 +161,7 @@ class ListFormatter : public CLI::Formatter {
   std::string make_help(const CLI::App* app, std::string, CLI::AppFormatMode mode) const override {
     const std::size_t width = HelpWidth();
     const CLI::App* parent = app->get_parent();
-    const std::string name =
-        parent == nullptr ? app->get_name() : parent->get_name() + " " + app->get_name();
+    const std::string name = CommandName(*app);
     std::string text = Wrapped(app->get_description() + ".", 0, 0, width);
     text += fmt::format("\nUsage: {} COMMAND [OPTIONS]\n", name);
     const auto commands = app->get_subcommands({});
@@ -179,7 +173,7 @@ class ListFormatter : public CLI::Formatter {
       text += "\n" + (group == "Subcommands" ? "Commands" : group) + ":\n";
       for (const CLI::App* command : commands)
         if (command->get_group() == group)
-          text += Entry(command->get_name(), Brief(command->get_description()), width);
+          text += Entry(command->get_name(), BriefDescription(*command), width);
     }
     text += "\nOptions:\n";
     for (const CLI::Option* option : app->get_options()) text += OptionEntry(*option, width);
@@ -197,6 +191,11 @@ class ListFormatter : public CLI::Formatter {
 }  // namespace
 
 void Under(CLI::App& app, const char* group) { app.option_defaults()->group(group); }
+
+std::string BriefDescription(const CLI::App& command) {
+  const std::string text = command.get_description();
+  return text.substr(0, text.find(';'));
+}
 
 std::string ValueWord(const CLI::Option& option) {
   if (option.get_items_expected_max() == 0) return "";
@@ -221,11 +220,8 @@ void SetProgramHelp(CLI::App& app) { app.formatter(std::make_shared<ListFormatte
 
 std::string UsageFault(const CLI::App& app, const CLI::ParseError& error) {
   const CLI::App* command = &app;
-  std::string name = app.get_name();
-  while (!command->get_subcommands().empty()) {
-    command = command->get_subcommands().back();
-    name += " " + command->get_name();
-  }
+  while (!command->get_subcommands().empty()) command = command->get_subcommands().back();
+  const std::string name = CommandName(*command);
   const auto commands = command->get_subcommands({});
   std::string what = error.what();
   // A name that was mistyped is the cause where something else seems to be missing.

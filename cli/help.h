@@ -49,6 +49,9 @@ void SetHelp(CLI::App& command, HelpPage page);
 // Gives the program its help, which lists the commands by group.
 void SetProgramHelp(CLI::App& app);
 
+// Returns the description of a command up to its first semicolon.
+std::string BriefDescription(const CLI::App& command);
+
 // Returns the word that stands for an option's value in help, e.g. "FILE" or "N"; "" for a flag.
 std::string ValueWord(const CLI::Option& option);
 

@@ -202,13 +202,12 @@ void AddSearch(CLI::App& app) {
   // With --resume and --config, all settings come from a file.
   sub->get_option("--problems")->required(false);
   sub->callback([flags, sub] {
-    if (!sub->get_option("--budget-tokens")->empty())
+    if (IsGiven(*sub, "--budget-tokens"))
       flags->resume_options.budget_tokens = flags->config.search.budget_tokens;
-    if (!sub->get_option("--pairs")->empty())
-      flags->resume_options.pairs = flags->config.search.pairs;
-    if (!sub->get_option("--budget-seconds")->empty())
+    if (IsGiven(*sub, "--pairs")) flags->resume_options.pairs = flags->config.search.pairs;
+    if (IsGiven(*sub, "--budget-seconds"))
       flags->resume_options.budget_seconds = flags->config.search.budget_seconds;
-    if (!sub->get_option("--max-oracle-failures")->empty())
+    if (IsGiven(*sub, "--max-oracle-failures"))
       flags->resume_options.max_oracle_failures =
           flags->config.problems.oracle_options.max_failures;
     bool knows_oracle = false;
@@ -225,7 +224,7 @@ void AddSearch(CLI::App& app) {
       RefuseBesideResume(*sub, {"--shared", "--budget-tokens", "--budget-seconds", "--pairs",
                                 "--max-oracle-failures", "--policy", "--concurrency"});
       flags->resume_options.served_urls = flags->config.served.urls;
-      if (!sub->get_option("--concurrency")->empty())
+      if (IsGiven(*sub, "--concurrency"))
         flags->resume_options.concurrency = flags->config.served.concurrency;
     }
     UsePatientThreads();
