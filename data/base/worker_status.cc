@@ -74,7 +74,7 @@ std::string StatusText(const WorkerStatus& status) {
                                        {"part", status.part},
                                        {"detail", status.detail},
                                        {"numbers", status.numbers}};
-  return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace) + "\n";
+  return JsonLine(json);
 }
 
 WorkerStatus ParseStatus(const std::string& text, const std::string& where) {

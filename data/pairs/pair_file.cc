@@ -279,7 +279,7 @@ std::string ToLine(const PreferencePair& pair) {
   if (!pair.chosen_weights.empty()) line["chosen_weights"] = pair.chosen_weights;
   if (!pair.rejected_weights.empty()) line["rejected_weights"] = pair.rejected_weights;
   // Text may end inside a character, which U+FFFD replaces; training reads the ids.
-  return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return JsonLine(line);
 }
 
 }  // namespace pivotal::data
@@ -305,7 +305,7 @@ void SavePairTexts(const std::filesystem::path& path, const std::vector<Preferen
   for (const PreferencePair& pair : pairs) {
     const nlohmann::ordered_json line = {
         {"prompt", pair.prompt}, {"chosen", pair.chosen}, {"rejected", pair.rejected}};
-    sink.Write(line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
+    sink.Write(data::JsonLine(line));
   }
   sink.Commit();
 }

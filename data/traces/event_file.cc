@@ -65,7 +65,7 @@ std::string ToLine(const PivotalEvent& event, double gap, const std::string& tim
                              {"search_method", "token_pts"},
                              {"intervention_type", "append_token"},
                              {"metadata", metadata}};
-  return line.dump(-1, ' ', false, json::error_handler_t::replace) + "\n";
+  return JsonLine(line);
 }
 
 double Probability(const json& object, const char* key, const std::string& where) {

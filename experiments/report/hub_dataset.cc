@@ -19,6 +19,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "data/base/json_input.h"
 #include "data/base/parquet.h"
 #include "data/base/temp_folder.h"
 #include "data/traces/event_file.h"
@@ -97,7 +98,7 @@ std::string TokenLine(const data::PivotalEvent& event) {
       {"delta_high", event.pivotal.high},
       {"probability", event.pivotal.probability}};
   // Text may end inside a character, which U+FFFD replaces; the ids are exact.
-  return line.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+  return data::JsonLine(line);
 }
 
 // Returns the type of a column as the Hub's cards write it.

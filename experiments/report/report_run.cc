@@ -1,6 +1,8 @@
 // Apache-2.0.
 #include "experiments/report/report_run.h"
 
+#include <utility>
+
 #include "data/base/folders.h"
 #include "data/traces/trace_store.h"
 #include "experiments/report/report_answers.h"
@@ -14,13 +16,15 @@ std::string NameOf(const std::filesystem::path& folder) {
                                  : path.filename().string();
 }
 
-ReportRun::ReportRun(const std::filesystem::path& run)
+ReportRun::ReportRun(const std::filesystem::path& run) : ReportRun(run, data::LoadRun(run)) {}
+
+ReportRun::ReportRun(const std::filesystem::path& run, std::vector<QueryTrace> stored)
     : folder(run),
       name(NameOf(run)),
       config(LoadRunConfig(run)),
       tokenizer(LoadTokenizer(config.model.folder)),
       answers(config, *tokenizer),
-      traces(data::LoadRun(run)) {}
+      traces(std::move(stored)) {}
 
 double ReportRun::z() const { return pts::NormalQuantile(0.5 + config.search.confidence / 2); }
 

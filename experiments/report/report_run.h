@@ -21,6 +21,8 @@ std::string NameOf(const std::filesystem::path& folder);
 struct ReportRun {
   // Reads a run folder and the tokenizer of its model. Throws Error if either cannot be read.
   explicit ReportRun(const std::filesystem::path& run);
+  // Takes `stored`, what the run folder has stored or a part of it, in place of reading it.
+  ReportRun(const std::filesystem::path& run, std::vector<QueryTrace> stored);
 
   double gap() const { return config.search.gap; }
   // Returns the two-sided normal quantile of the run's confidence.

@@ -349,13 +349,13 @@ std::string RunJson(const std::filesystem::path& run, const std::vector<std::str
                     double max_false_share) {
   using nlohmann::ordered_json;
   const double gap = LoadRunConfig(run).search.gap;
-  const Findings findings = LoadFindings(run, gap, max_false_share);
+  Findings findings = LoadFindings(run, gap, max_false_share);
   ordered_json list = ordered_json::array();
   if (problems.empty()) {
     for (const QueryTrace& query : findings.traces) list.push_back(ReportRow(query));
   } else {
-    const ReportRun report(run);
-    for (const QueryTrace* query : Chosen(findings.traces, problems, run))
+    const ReportRun report(run, std::move(findings.traces));
+    for (const QueryTrace* query : Chosen(report.traces, problems, run))
       list.push_back(report.Problem(*query, NoPairTextsOf(*query, gap)));
   }
   return data::JsonLine({{"run", run.string()}, {"gap", gap}, {"problems", std::move(list)}});

@@ -18,6 +18,7 @@
 #include "data/base/answers.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/json_input.h"
 #include "data/base/parallel.h"
 #include "data/base/text.h"
 #include "data/traces/event_file.h"
@@ -189,7 +190,7 @@ class AnchorWriter {
 
   void Write(data::FileSink& sink, AnchorSummary& summary) const {
     for (std::size_t i = 0; i < effects_.size(); ++i) {
-      sink.Write(Event(i).dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+      sink.Write(data::JsonLine(Event(i)));
       ++summary.sentences;
       summary.anchors += std::abs(DeltaOf(effects_[i])) >= context_.gap ? 1 : 0;
       summary.unmeasured += effects_[i].success ? 0 : 1;

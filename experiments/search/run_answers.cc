@@ -9,6 +9,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/json_input.h"
 #include "data/base/text.h"
 #include "data/traces/trace_store.h"
 #include "kernels/philox.h"
@@ -69,7 +70,7 @@ class AnswerWriter {
         AddForks(forks, line);
         summary.paraphrased += is_pivotal && forks.HasParaphrases();
       }
-      sink.Write(line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+      sink.Write(data::JsonLine(line));
     }
     ++summary.responses;
   }

@@ -8,6 +8,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/json_input.h"
 #include "data/tokenizer/response_text.h"
 #include "data/traces/trace_store.h"
 #include "experiments/search/run_answers.h"
@@ -106,7 +107,7 @@ class CurveWriter {
                            {"answers", nullptr}};
       if (answers.Known())
         line["answers"] = AnswerShares(answers.table(), answers.After(response, end));
-      sink_.Write(line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n");
+      sink_.Write(data::JsonLine(line));
       ++summary.units;
       summary.reaching += pts::ReachesGap(std::abs(change.Mean()), gap_);
       begin = end;

@@ -13,6 +13,7 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/json_input.h"
 #include "data/base/text.h"
 #include "data/tokenizer/response_text.h"
 #include "data/traces/trace_store.h"
@@ -31,9 +32,7 @@ namespace {
 
 using nlohmann::ordered_json;
 
-std::string LineOfJson(const ordered_json& line) {
-  return line.dump(-1, ' ', false, ordered_json::error_handler_t::replace) + "\n";
-}
+std::string LineOfJson(const ordered_json& line) { return data::JsonLine(line); }
 
 // A run whose responses all have p_0..p_n.
 struct MeasuredRun {
