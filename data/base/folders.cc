@@ -52,6 +52,11 @@ bool IsFolder(const fs::path& path) {
   return fs::is_directory(status);
 }
 
+bool IsThere(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
 uint64_t FileSize(const fs::path& file) {
   std::error_code error;
   const uint64_t size = fs::file_size(file, error);

@@ -15,6 +15,8 @@ namespace pivotal::data {
 // enter is an Error: nobody knows what is there.
 bool Exists(const std::filesystem::path& path);
 bool IsFolder(const std::filesystem::path& path);
+// Returns true if the path exists; false, too, where the system does not tell.
+bool IsThere(const std::filesystem::path& path);
 
 // Returns the size of a file in bytes.
 uint64_t FileSize(const std::filesystem::path& file);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdlib>
-#include <system_error>
 #include <vector>
 
 #include "data/base/error.h"
@@ -69,11 +68,6 @@ std::string Expanded(std::string text) {
     at += std::string_view(value).size();
   }
   return text;
-}
-
-bool IsThere(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
 }
 
 std::vector<std::string> Commits(const fs::path& repository) {

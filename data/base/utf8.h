@@ -25,6 +25,13 @@ inline Utf8Char ReadUtf8(std::string_view text, std::size_t offset) {
   return {(lead & 0x07) << 18 | tail(1) << 12 | tail(2) << 6 | tail(3), 4};
 }
 
+// Returns the number of characters of a valid text.
+inline std::size_t CountCharacters(std::string_view text) {
+  std::size_t count = 0;
+  for (const char c : text) count += (c & 0xC0) != 0x80;
+  return count;
+}
+
 // Returns the offset of the first byte that is not part of a valid character, or npos.
 std::size_t FindInvalidUtf8(std::string_view text);
 

@@ -12,6 +12,7 @@
 #include "data/base/error.h"
 #include "data/base/json_input.h"
 #include "data/base/text.h"
+#include "data/base/utf8.h"
 #include "experiments/report/report_problem.h"
 #include "experiments/report/report_run.h"
 #include "experiments/search/run_answers.h"
@@ -31,10 +32,7 @@ struct ViewOptions {
 };
 
 // Returns the columns of a text in a terminal, one for each character.
-int32_t Columns(std::string_view text) {
-  return static_cast<int32_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
-}
+int32_t Columns(std::string_view text) { return static_cast<int32_t>(data::CountCharacters(text)); }
 
 const PivotalToken* PivotalAt(const ResponseTrace& response, std::size_t k) {
   const auto it =

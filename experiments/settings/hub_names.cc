@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <system_error>
 #include <vector>
 
 #include "data/base/error.h"
@@ -26,22 +25,17 @@ using data::HubName;
 
 constexpr std::size_t kListed = 12;  // configurations or splits in an Error
 
-bool IsHere(const fs::path& path) {
-  std::error_code ignored;
-  return fs::exists(path, ignored);
-}
-
 // Returns a file of the weights that the snapshot lacks; "" if it has all.
 std::string MissingWeights(const fs::path& snapshot) {
-  if (IsHere(snapshot / "model.safetensors")) return "";
+  if (data::IsThere(snapshot / "model.safetensors")) return "";
   const fs::path index = snapshot / "model.safetensors.index.json";
-  if (!IsHere(index)) return "model.safetensors";
+  if (!data::IsThere(index)) return "model.safetensors";
   const auto json = nlohmann::json::parse(data::ReadFile(index), nullptr,
                                           /*allow_exceptions=*/false);
   if (!json.is_object() || !json.contains("weight_map") || !json["weight_map"].is_object())
     return "";  // whoever loads it says what is wrong
   for (const auto& [tensor, file] : json["weight_map"].items())
-    if (file.is_string() && !IsHere(snapshot / file.get<std::string>()))
+    if (file.is_string() && !data::IsThere(snapshot / file.get<std::string>()))
       return file.get<std::string>();
   return "";
 }
@@ -50,18 +44,18 @@ std::string MissingWeights(const fs::path& snapshot) {
 std::string MissingFile(const fs::path& snapshot, ModelPart part) {
   if (part == ModelPart::kAdapter) {
     for (const char* name : {"adapter_config.json", "adapter_model.safetensors"})
-      if (!IsHere(snapshot / name)) return name;
+      if (!data::IsThere(snapshot / name)) return name;
     return "";
   }
   if (part == ModelPart::kTokenizer) {
     for (const fs::path& path : data::PathsIn(snapshot)) {
       const std::string name = path.filename().string();
       if (name == "tokenizer.json" || name == "tokenizer.model" || name.ends_with(".tiktoken"))
-        return IsHere(path) ? "" : name;
+        return data::IsThere(path) ? "" : name;
     }
     return "tokenizer.json";
   }
-  if (!IsHere(snapshot / "config.json")) return "config.json";
+  if (!data::IsThere(snapshot / "config.json")) return "config.json";
   return part == ModelPart::kWhole ? MissingWeights(snapshot) : "";
 }
 
@@ -133,7 +127,7 @@ const DataPart& Chosen(const DataParts& found, const std::string& id, const Want
 
 fs::path FindModel(const std::string& text, ModelPart part) {
   const auto name = data::ParseHubName(text);
-  if (!name || IsHere(text)) return text;
+  if (!name || data::IsThere(text)) return text;
   fs::path snapshot = data::HubSnapshot(HubKind::kModel, *name);
   if (const std::string missing = MissingFile(snapshot, part); !missing.empty())
     Fail("{}: {} lacks {}; download it: {}", name->id, snapshot.string(), missing,
@@ -145,7 +139,7 @@ void FindProblems(ProblemSettings& problems, std::string_view split) {
   const std::string text = problems.file.string();
   const auto colon = text.find(':');
   const auto name = data::ParseHubName(text.substr(0, colon));
-  if (!name || IsHere(problems.file)) return;
+  if (!name || data::IsThere(problems.file)) return;
   const fs::path snapshot = data::HubSnapshot(HubKind::kDataset, *name);
   const DataParts found = DataPartsOf(snapshot);
   const std::string remedy = "download it: " + data::HubDownloadCommand(HubKind::kDataset, *name);
@@ -155,7 +149,7 @@ void FindProblems(ProblemSettings& problems, std::string_view split) {
   const Wanted wanted =
       colon == std::string::npos ? Wanted() : WantedBy(text.substr(colon + 1), found);
   const DataPart& part = Chosen(found, name->id, wanted, split);
-  const auto missing = std::ranges::find_if_not(part.files, IsHere);
+  const auto missing = std::ranges::find_if_not(part.files, data::IsThere);
   if (part.files.empty() || missing != part.files.end())
     Fail("{}: {} lacks the files of {}/{}; {}", name->id, snapshot.string(), part.config,
          part.split, remedy);

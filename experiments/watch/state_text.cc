@@ -10,6 +10,7 @@
 #include <string_view>
 
 #include "data/base/text.h"
+#include "data/base/utf8.h"
 #include "model/memory.h"
 
 namespace pivotal::experiments {
@@ -38,12 +39,6 @@ std::string Rate(double value) {
   return value >= 100 ? Count(value) : fmt::format("{:.{}f}", value, value < 1 ? 2 : 1);
 }
 
-// Returns the number of characters of UTF-8.
-std::size_t Characters(std::string_view text) {
-  return static_cast<std::size_t>(
-      std::ranges::count_if(text, [](char c) { return (c & 0xC0) != 0x80; }));
-}
-
 // Returns the bytes of the first `most` characters.
 std::size_t BytesOf(std::string_view text, std::size_t most) {
   std::size_t at = 0;
@@ -67,7 +62,7 @@ class Page {
     for (std::string_view rest = text; !rest.empty();) {
       const std::size_t blank = std::min(rest.find(' '), rest.size());
       std::string_view word = rest.substr(0, blank);
-      const std::size_t needed = Characters(word) + (fresh ? 0 : 1);
+      const std::size_t needed = data::CountCharacters(word) + (fresh ? 0 : 1);
       if (used + needed > width && !fresh) {
         Push(line);
         line = std::string(kLabel, ' ');
@@ -78,7 +73,7 @@ class Page {
       word = word.substr(0, BytesOf(word, width - used - (fresh ? 0 : 1)));
       if (!fresh) line += ' ';
       line += word;
-      used += Characters(word) + (fresh ? 0 : 1);
+      used += data::CountCharacters(word) + (fresh ? 0 : 1);
       fresh = false;
       rest.remove_prefix(std::min(word.size() + (word.size() == blank ? 1 : 0), rest.size()));
     }
@@ -92,7 +87,7 @@ class Page {
     return Sparkline(values, std::min<std::size_t>(60, room), style_.utf8);
   }
   void Push(std::string line) {
-    if (Characters(line) > style_.width) line.resize(BytesOf(line, style_.width));
+    if (data::CountCharacters(line) > style_.width) line.resize(BytesOf(line, style_.width));
     while (line.ends_with(' ')) line.pop_back();
     lines_.push_back(std::move(line));
   }
