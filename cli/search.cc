@@ -14,6 +14,7 @@
 #include "dpo/ranks.h"
 #include "experiments/search/run_config.h"
 #include "experiments/search/search_run.h"
+#include "experiments/search/search_summary.h"
 #include "pts/strategy.h"
 
 namespace pivotal::cli {

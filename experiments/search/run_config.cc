@@ -66,11 +66,13 @@ constexpr const char* kWriter = "pivotal search";
 constexpr const char* kKeptProblems = "problems";  // in the run folder; see keep_problems
 constexpr const char* kGoal = "for";  // key of recipes; run.toml has what it stands for
 
+using SettingNames = std::set<std::pair<std::string, std::string>>;
+
 // Reads the settings that the file has into `config`. Returns section and key of all that there can
 // be.
-std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file, RunConfig& config) {
+SettingNames Read(const SettingsFile& file, RunConfig& config) {
   UseDataset(file, "problems", config.problems);
-  std::set<std::pair<std::string, std::string>> settings;
+  SettingNames settings;
   ForEachSetting(config, [&](const char* section, const char* key, auto& value) {
     settings.emplace(section, key);
     if (file.Contains(section, key)) file.Get(section, key, value);
@@ -98,16 +100,26 @@ void SaveFacts(const ServedFacts& facts, SettingsFile& file) {
   file.Set("served", "seeds_honoured", facts.seeds);
 }
 
-void ReadFacts(const SettingsFile& file, RunStart& start,
-               std::set<std::pair<std::string, std::string>>& known) {
-  for (const char* key : {"policy", "version", "logprobs", "seeds_honoured"})
-    known.emplace("served", key);
+void ReadFacts(const SettingsFile& file, ServedFacts& facts) {
   if (!file.Contains("served", "logprobs")) return;
-  file.Get("served", "version", start.served.version);
-  file.Get("served", "seeds_honoured", start.served.seeds);
-  start.served.logprobs = kLogprobNames.Parse(file.Get<std::string>("served", "logprobs"));
-  file.Get("served", "model", start.served.model);
-  file.Get("served", "server", start.served.server);
+  file.Get("served", "version", facts.version);
+  file.Get("served", "seeds_honoured", facts.seeds);
+  facts.logprobs = kLogprobNames.Parse(file.Get<std::string>("served", "logprobs"));
+  file.Get("served", "model", facts.model);
+  file.Get("served", "server", facts.server);
+}
+
+// Reads what run.toml holds beside settings, except for the fingerprint of the weights. Returns
+// section and key of all that.
+SettingNames ReadBesides(const SettingsFile& file, RunStart& start) {
+  start.files = InputFiles(file);
+  if (file.Contains("launch", "id")) file.Get("launch", "id", start.launch);
+  ReadFacts(file, start.served);
+  SettingNames names = start.files.Keys();
+  for (const char* key : {"policy", "version", "logprobs", "seeds_honoured"})
+    names.emplace("served", key);
+  names.insert({{"", "pivotal_version"}, {"model", "weights_sha256"}, {"launch", "id"}});
+  return names;
 }
 
 }  // namespace
@@ -166,16 +178,9 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start) {
   ReadPlaces(file, run, config);
   auto settings = Read(file, config);
   file.Get("model", "weights_sha256", start.weights_sha256);
-  start.files = InputFiles(file);
-  if (file.Contains("launch", "id")) file.Get("launch", "id", start.launch);
   file.WarnOfMissing(settings);
-  settings.merge(start.files.Keys());
-  ReadFacts(file, start, settings);
-  settings.insert({{"", "pivotal_version"},
-                   {"model", "folder"},
-                   {"model", "weights_sha256"},
-                   {"problems", "file"},
-                   {"launch", "id"}});
+  settings.merge(ReadBesides(file, start));
+  settings.insert({{"model", "folder"}, {"problems", "file"}});
   file.RequireKnown(settings);
   return config;
 }
@@ -192,8 +197,6 @@ void SetGoal(std::string_view goal, RunConfig& config) {
 }
 
 namespace {
-
-using SettingNames = std::set<std::pair<std::string, std::string>>;
 
 // Reads settings, and throws Error for one that is neither known nor among `others`.
 void ReadInto(const SettingsFile& file, const SettingNames& others, RunConfig& config) {
@@ -221,11 +224,7 @@ void ApplySettings(const SettingsFile& file, RunConfig& config) { ReadInto(file,
 bool ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
   const SettingsFile file(path, kWriter);
   RunStart start;
-  start.files = InputFiles(file);
-  SettingNames others = start.files.Keys();
-  ReadFacts(file, start, others);
-  others.insert({{"", "pivotal_version"}, {"model", "weights_sha256"}, {"launch", "id"}});
-  ReadInto(file, others, config);
+  ReadInto(file, ReadBesides(file, start), config);
   // The run's own copy of its problems has no path of its own.
   if (config.problems.file == kKeptProblems && path.has_parent_path() &&
       data::Exists(path.parent_path() / kKeptProblems))

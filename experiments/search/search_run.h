@@ -67,12 +67,6 @@ struct ResumeOptions {
 SearchResult ResumeSearch(const std::filesystem::path& run, const ResumeOptions& options,
                           Progress& progress, const SearchTeam& team = {});
 
-// Returns the counts of a search as lines of text, for people; names the command that comes next.
-std::string SummaryText(const SearchResult& result, const std::filesystem::path& run);
-
-// Returns them as one JSON object (data/FORMATS.md).
-std::string SummaryJson(const SearchResult& result, const std::filesystem::path& run);
-
 // Returns the number of tokens in all rollouts that a run has stored.
 int64_t GeneratedTokens(const std::filesystem::path& run);
 

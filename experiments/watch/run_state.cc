@@ -37,22 +37,17 @@ constexpr auto kLifeNames =
                                                      {data::WorkerLife::kSilent, "silent"},
                                                      {data::WorkerLife::kGone, "gone"}});
 
-double NumberOf(const WorkerState& worker, const std::string& name) {
-  const auto found = worker.status.numbers.find(name);
-  return found == worker.status.numbers.end() ? 0 : found->second;
-}
-
 // Returns the sum or the largest of a number of the workers that are not gone.
 double Sum(const std::vector<WorkerState>& workers, const std::string& name) {
   double sum = 0;
   for (const WorkerState& worker : workers)
-    if (worker.life != data::WorkerLife::kGone) sum += NumberOf(worker, name);
+    if (worker.life != data::WorkerLife::kGone) sum += worker.Number(name);
   return sum;
 }
 double Most(const std::vector<WorkerState>& workers, const std::string& name) {
   double most = 0;
   for (const WorkerState& worker : workers)
-    if (worker.life != data::WorkerLife::kGone) most = std::max(most, NumberOf(worker, name));
+    if (worker.life != data::WorkerLife::kGone) most = std::max(most, worker.Number(name));
   return most;
 }
 int64_t Whole(double value) { return std::isfinite(value) ? std::llround(value) : 0; }
@@ -305,11 +300,10 @@ void RunFollower::LookAtSearch(RunState& state) {
     const double seconds = worker.status.written - worker.status.began;
     if (worker.life == data::WorkerLife::kGone || !(seconds > 0)) continue;
     elapsed = std::max(elapsed, seconds);
-    s.problems_per_second +=
-        (NumberOf(worker, "stored") + NumberOf(worker, "group_done")) / seconds;
-    if (const double searching = NumberOf(worker, "seconds"); searching > 0)
-      s.tokens_per_second += NumberOf(worker, "tokens") / searching;
-    pairs_per_second += (NumberOf(worker, "pairs") + NumberOf(worker, "group_pairs")) / seconds;
+    s.problems_per_second += (worker.Number("stored") + worker.Number("group_done")) / seconds;
+    if (const double searching = worker.Number("seconds"); searching > 0)
+      s.tokens_per_second += worker.Number("tokens") / searching;
+    pairs_per_second += (worker.Number("pairs") + worker.Number("group_pairs")) / seconds;
   }
   if (working) {
     const auto left = [](int64_t all, int64_t some) { return static_cast<double>(all - some); };
@@ -379,8 +373,8 @@ void RunFollower::LookAtTraining(RunState& state) {
     t.tokens_per_second = log_.Last("tokens", 0) / seconds;
   }
   for (const WorkerState& worker : state.workers)
-    if (const double time = NumberOf(worker, "seconds"); time > 0)
-      t.examples_per_second = std::max(t.examples_per_second, NumberOf(worker, "examples") / time);
+    if (const double time = worker.Number("seconds"); time > 0)
+      t.examples_per_second = std::max(t.examples_per_second, worker.Number("examples") / time);
   t.memory = Whole(Most(state.workers, "memory"));
   t.planned_memory = Whole(Most(state.workers, "planned_memory"));
   if (Any(state.workers, data::WorkerLife::kWorks) && t.steps > 0 && t.steps_per_second > 0)

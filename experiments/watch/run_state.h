@@ -29,6 +29,12 @@ struct WorkerState {
   data::WorkerStatus status;
   data::WorkerLife life = data::WorkerLife::kWorks;
   double age = 0;  // seconds since the last sign of life
+
+  // Returns a number that the worker has told (Progress::Tell); 0 if it has not.
+  double Number(const std::string& name) const {
+    const auto found = status.numbers.find(name);
+    return found == status.numbers.end() ? 0 : found->second;
+  }
 };
 
 struct SearchState {

@@ -216,10 +216,7 @@ std::string WorkerText(const WorkerState& worker, bool ranks) {
   text += ": ";
   if (worker.life == data::WorkerLife::kGone)
     return text + fmt::format("gone, its last sign of life was {} ago", Duration(worker.age));
-  const auto number = [&](const char* name) {
-    const auto found = status.numbers.find(name);
-    return found == status.numbers.end() ? 0.0 : found->second;
-  };
+  const auto number = [&](const char* name) { return worker.Number(name); };
   text += status.part.empty() ? (status.phase.empty() ? "begins" : status.phase) : status.part;
   if (number("group_problems") > 0)
     text += fmt::format(", {:.0f} of {:.0f} done", number("group_done"), number("group_problems"));
