@@ -296,6 +296,11 @@ CompletionAnswer Dialect::ReadLlamaCpp(const CompletionCall& call, const json& a
   if (answer.contains("timings")) read.cached_tokens = OptionalCount(answer["timings"], "cache_n");
   for (const json& token : NeedArray(answer, "tokens"))
     completion.tokens.push_back(ReadToken(token));
+  // Log-probabilities may be missing, so they do not tell that a token is one too many. With a
+  // draft model the server counts tokens that it throws away.
+  const int64_t predicted = OptionalCount(answer, "tokens_predicted");
+  if (predicted != 0 && std::ssize(completion.tokens) > predicted)
+    Bad("{} tokens came where the server predicted {}", completion.tokens.size(), predicted);
   const auto rate = [&](const json& entry) {
     if (!entry.contains("prob")) return ReadLogprob(Need(entry, "logprob"));
     const json& prob = entry["prob"];

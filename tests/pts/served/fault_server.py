@@ -155,7 +155,8 @@ class Answers:
         params = self.params(body, body["n_predict"], body.get("logit_bias", []))
         mode = "policy" if body.get("post_sampling_probs") else "raw"
         tokens, rates, first, end = complete(prompt, params, self.seed(body, "seed"), mode)
-        answer = {"tokens": tokens, "tokens_evaluated": len(prompt), "truncated": False, "timings": {"cache_n": 1},
+        answer = {"tokens": tokens, "tokens_evaluated": len(prompt), "tokens_predicted": len(tokens),
+                  "truncated": False, "timings": {"cache_n": 1},
                   "stop_type": {"eos": "eos", "length": "limit"}.get(end, "word")}
         if "n_probs" in body:
             entry = (lambda p, t: {"id": t, "prob": math.exp(p)}) if mode == "policy" else \
