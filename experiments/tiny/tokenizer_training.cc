@@ -29,6 +29,15 @@ class Texts : public sentencepiece::SentenceIterator {
 };
 
 using nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+// The template of Phi-4-mini-instruct (MIT licence).
+constexpr std::string_view kChatTemplate =
+    "{% for message in messages %}{% if message['role'] == 'system' and 'tools' in message and "
+    "message['tools'] is not none %}{{ '<|' + message['role'] + '|>' + message['content'] + "
+    "'<|tool|>' + message['tools'] + '<|/tool|>' + '<|end|>' }}{% else %}{{ '<|' + message['role'] "
+    "+ '|>' + message['content'] + '<|end|>' }}{% endif %}{% endfor %}{% if add_generation_prompt "
+    "%}{{ '<|assistant|>' }}{% else %}{{ eos_token }}{% endif %}";
 
 // Returns every pair of pieces that join to a third, best result first: SentencePiece merges by the
 // score of the result.
@@ -52,9 +61,28 @@ ordered_json Merges(const sentencepiece::SentencePieceProcessor& model) {
   return merges;
 }
 
-// Returns the tokenizer as tokenizer.json in the form of Phi-3-mini's. transformers reads it
-// without sentencepiece, and Pivotal prefers it.
-ordered_json TokenizerJson(const std::string& serialized) {
+using Options = std::unordered_map<std::string, std::string>;
+
+std::string Train(const std::vector<std::string>& texts, int vocab_size, const Options& more) {
+  Options options = {{"model_type", "bpe"},
+                     {"vocab_size", std::to_string(vocab_size)},
+                     {"byte_fallback", "true"},
+                     {"split_digits", "true"},
+                     {"normalization_rule_name", "identity"},
+                     {"remove_extra_whitespaces", "false"},
+                     {"num_threads", "1"},
+                     {"minloglevel", "1"}};
+  options.insert(more.begin(), more.end());
+  std::string model;
+  Texts iterator(texts);
+  const auto status = sentencepiece::SentencePieceTrainer::Train(options, &iterator, &model);
+  if (!status.ok()) Fail("sentencepiece: {}", status.ToString());
+  return model;
+}
+
+// Returns the tokenizer as tokenizer.json in the form of Phi-3-mini's, or without the blank and the
+// BOS before a text. transformers reads it without sentencepiece, and Pivotal prefers it.
+ordered_json TokenizerJson(const std::string& serialized, bool begins) {
   sentencepiece::SentencePieceProcessor model;
   if (const auto status = model.LoadFromSerializedProto(serialized); !status.ok())
     Fail("sentencepiece: {}", status.ToString());
@@ -71,35 +99,37 @@ ordered_json TokenizerJson(const std::string& serialized) {
                        {"special", true}});
   }
   const std::string blank = "\u2581";
+  ordered_json normalizer = {
+      {"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", blank}};
+  ordered_json decoders = ordered_json::array(
+      {{{"type", "Replace"}, {"pattern", {{"String", blank}}}, {"content", " "}},
+       {{"type", "ByteFallback"}},
+       {{"type", "Fuse"}}});
+  if (begins) {
+    normalizer = {{"type", "Sequence"},
+                  {"normalizers",
+                   ordered_json::array({{{"type", "Prepend"}, {"prepend", blank}}, normalizer})}};
+    decoders.push_back({{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}});
+  }
   const ordered_json a = {{"Sequence", {{"id", "A"}, {"type_id", 0}}}};
   const ordered_json b = {{"Sequence", {{"id", "B"}, {"type_id", 1}}}};
   const ordered_json bos = {{"SpecialToken", {{"id", "<s>"}, {"type_id", 0}}}};
+  const ordered_json post_processor = {{"type", "TemplateProcessing"},
+                                       {"single", ordered_json::array({bos, a})},
+                                       {"pair", ordered_json::array({bos, a, b})},
+                                       {"special_tokens",
+                                        {{"<s>",
+                                          {{"id", "<s>"},
+                                           {"ids", ordered_json::array({1})},
+                                           {"tokens", ordered_json::array({"<s>"})}}}}}};
   return {{"version", "1.0"},
           {"truncation", nullptr},
           {"padding", nullptr},
           {"added_tokens", added},
-          {"normalizer",
-           {{"type", "Sequence"},
-            {"normalizers",
-             {{{"type", "Prepend"}, {"prepend", blank}},
-              {{"type", "Replace"}, {"pattern", {{"String", " "}}}, {"content", blank}}}}}},
+          {"normalizer", normalizer},
           {"pre_tokenizer", nullptr},
-          {"post_processor",
-           {{"type", "TemplateProcessing"},
-            {"single", ordered_json::array({bos, a})},
-            {"pair", ordered_json::array({bos, a, b})},
-            {"special_tokens",
-             {{"<s>",
-               {{"id", "<s>"},
-                {"ids", ordered_json::array({1})},
-                {"tokens", ordered_json::array({"<s>"})}}}}}}},
-          {"decoder",
-           {{"type", "Sequence"},
-            {"decoders",
-             {{{"type", "Replace"}, {"pattern", {{"String", blank}}}, {"content", " "}},
-              {{"type", "ByteFallback"}},
-              {{"type", "Fuse"}},
-              {{"type", "Strip"}, {"content", " "}, {"start", 1}, {"stop", 0}}}}}},
+          {"post_processor", begins ? post_processor : ordered_json()},
+          {"decoder", {{"type", "Sequence"}, {"decoders", decoders}}},
           {"model",
            {{"type", "BPE"},
             {"dropout", nullptr},
@@ -114,25 +144,10 @@ ordered_json TokenizerJson(const std::string& serialized) {
 
 }  // namespace
 
-void TrainTokenizer(const std::vector<std::string>& texts, int vocab_size,
-                    const std::filesystem::path& folder) {
-  const std::unordered_map<std::string, std::string> options = {
-      {"model_type", "bpe"},
-      {"vocab_size", std::to_string(vocab_size)},
-      {"byte_fallback", "true"},
-      {"split_digits", "true"},
-      {"normalization_rule_name", "identity"},
-      {"remove_extra_whitespaces", "false"},
-      {"pad_id", "3"},
-      {"pad_piece", "<pad>"},
-      {"num_threads", "1"},
-      {"minloglevel", "1"}};
-  std::string model;
-  Texts iterator(texts);
-  const auto status = sentencepiece::SentencePieceTrainer::Train(options, &iterator, &model);
-  if (!status.ok()) Fail("sentencepiece: {}", status.ToString());
+void TrainTokenizer(const std::vector<std::string>& texts, int vocab_size, const fs::path& folder) {
+  const std::string model = Train(texts, vocab_size, {{"pad_id", "3"}, {"pad_piece", "<pad>"}});
   data::WriteFile(folder / "tokenizer.model", model);
-  data::WriteFile(folder / "tokenizer.json", TokenizerJson(model).dump(1) + "\n");
+  data::WriteFile(folder / "tokenizer.json", TokenizerJson(model, true).dump(1) + "\n");
   const ordered_json tokenizer = {{"tokenizer_class", "LlamaTokenizer"},
                                   {"add_bos_token", true},
                                   {"add_eos_token", false},
@@ -145,6 +160,34 @@ void TrainTokenizer(const std::vector<std::string>& texts, int vocab_size,
   data::WriteFile(folder / "tokenizer_config.json", tokenizer.dump(2) + "\n");
   const ordered_json generation = {
       {"bos_token_id", 1}, {"eos_token_id", 2}, {"pad_token_id", 3}, {"do_sample", true}};
+  data::WriteFile(folder / "generation_config.json", generation.dump(2) + "\n");
+}
+
+void TrainChatTokenizer(const std::vector<std::string>& texts, int vocab_size,
+                        const fs::path& folder) {
+  const std::string model =
+      Train(texts, vocab_size,
+            {{"add_dummy_prefix", "false"},
+             {"bos_id", "-1"},
+             {"eos_id", "1"},
+             {"eos_piece", "<|endoftext|>"},
+             {"control_symbols", "<|system|>,<|user|>,<|assistant|>,<|end|>"}});
+  data::WriteFile(folder / "tokenizer.json", TokenizerJson(model, false).dump(1) + "\n");
+  const ordered_json tokenizer = {{"tokenizer_class", "PreTrainedTokenizerFast"},
+                                  {"add_bos_token", false},
+                                  {"add_eos_token", false},
+                                  {"bos_token", "<|endoftext|>"},
+                                  {"eos_token", "<|endoftext|>"},
+                                  {"pad_token", "<|endoftext|>"},
+                                  {"unk_token", "<unk>"},
+                                  {"clean_up_tokenization_spaces", false},
+                                  {"model_max_length", 512}};
+  data::WriteFile(folder / "tokenizer_config.json", tokenizer.dump(2) + "\n");
+  data::WriteFile(folder / "chat_template.jinja", kChatTemplate);
+  const ordered_json generation = {{"bos_token_id", 1},
+                                   {"eos_token_id", ordered_json::array({5, 1})},
+                                   {"pad_token_id", 1},
+                                   {"do_sample", true}};
   data::WriteFile(folder / "generation_config.json", generation.dump(2) + "\n");
 }
 
