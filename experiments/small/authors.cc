@@ -153,8 +153,7 @@ const Way& Choose(const std::vector<Way>& ways, Manner manner, RandomStream& ran
 }
 
 std::string Lead(RandomStream& random) {
-  constexpr std::array<const char*, 6> kLeads = {"",       "", "", "Let's see. ", "I work it out. ",
-                                                 "First, "};
+  constexpr std::array<const char*, 6> kLeads = {"", "", "", "", "Let's see. ", "I work it out. "};
   return kLeads[static_cast<std::size_t>(random.Below(6))];
 }
 

@@ -133,7 +133,11 @@ std::string KeyOf(std::string_view kind, std::initializer_list<int> numbers) {
 SmallProblem Story(const Dice& dice) {
   SmallProblem problem{.kind = Kind::kStory};
   const double length = dice.random.Uniform();
-  const int changes = dice.longer() ? dice.Between(4, 5) : length < 0.3 ? 1 : length < 0.75 ? 2 : 3;
+  const int changes = dice.longer()   ? 5
+                      : length < 0.3  ? 1
+                      : length < 0.65 ? 2
+                      : length < 0.9  ? 3
+                                      : 4;
   Values values;
   const auto name = dice.Pick(kNames);
   auto other = dice.Pick(kNames);
@@ -157,23 +161,30 @@ SmallProblem Story(const Dice& dice) {
   if (dice.missing()) {
     total = dice.Amount();
     now = Number(total);
-    sentence({"{n} has some {i}.", "{n} has a few {i}.", "{n} owns some {i}."}, {}, 0, 0);
+    sentence({"{n} has some {i}.", "{n} has a few {i}.", "{n} owns some {i}.",
+              "There are some {i} in the bag of {n}."},
+             {}, 0, 0);
     problem.missing = "the number at the start";
   } else if (dice.Chance(0.3)) {
-    const int count = dice.Digit(), size = dice.large ? dice.Amount() : dice.Between(11, 30);
+    const int count = dice.Digit(), size = dice.large ? dice.Between(31, 60) : dice.Between(11, 30);
     now = pack(count, size);
     total = count * size;
     sentence({"{n} has {a} boxes with {b} {i} in each.", "There are {a} rows of {b} {i}.",
-              "{n} fills {a} jars. Every jar holds {b} {i}."},
-             {"{n} keeps {i} in {a} bowls, {b} in each bowl.",
-              "{n} puts {b} {i} on each of {a} plates."},
+              "{n} fills {a} jars. Every jar holds {b} {i}.", "{n} has {a} bags of {b} {i}.",
+              "In each of {a} boxes are {b} {i}.", "{n} buys {a} packs. Each pack holds {b} {i}."},
+             {"{n} has {a} jars with {b} {i} in each.",
+              "There are {a} packs, and in every pack are {b} {i}.",
+              "{n} owns {a} boxes. Each holds {b} {i}."},
              count, size);
   } else {
     total = dice.Amount();
     now = Number(total);
     sentence({"{n} has {a} {i}.", "{n} owns {a} {i}.", "There are {a} {i} in a box of {n}.",
-              "{n} starts with {a} {i}."},
-             {"{n} counts {a} {i} at home.", "In the morning {n} has {a} {i}."}, total, 0);
+              "{n} starts with {a} {i}.", "In the bag of {n} are {a} {i}.", "{n} counts {a} {i}.",
+              "At first {n} has {a} {i}."},
+             {"There are {a} {i} in the bag of {n}.", "At the start {n} owns {a} {i}.",
+              "In a box {n} counts {a} {i}."},
+             total, 0);
   }
   for (int c = 0; c < changes; ++c) {
     const double kind = dice.random.Uniform();
@@ -182,31 +193,40 @@ SmallProblem Story(const Dice& dice) {
       const Operand product = pack(count, size);
       steps.push_back({'+', *now, product});
       total += count * size;
-      sentence({"{n} buys {a} packs of {b} {i}.", "{n} gets {a} bags with {b} {i} in each.",
-                "{f} brings {a} boxes of {b} {i}."},
-               {"{n} picks up {a} crates, each with {b} {i}.", "Then {a} sacks of {b} {i} arrive."},
-               count, size);
+      sentence(
+          {"{n} buys {a} packs of {b} {i}.", "{n} gets {a} bags with {b} {i} in each.",
+           "{f} brings {a} boxes of {b} {i}.", "Then {n} finds {a} bags of {b} {i}.",
+           "{f} gives {n} {a} packs of {b} {i}.", "{n} gets {a} boxes. Each box holds {b} {i}."},
+          {"{f} brings {a} bags with {b} {i} in each.", "Then {n} buys {a} boxes of {b} {i}.",
+           "{n} finds {a} packs. Each pack holds {b} {i}."},
+          count, size);
     } else if (kind < 0.6 || total < 20) {
       const int more = dice.Amount();
       steps.push_back({'+', *now, Number(more)});
       total += more;
       sentence({"{n} buys {a} more.", "{n} finds {a} {i}.", "{f} gives {n} {a} {i}.",
-                "{n} gets {a} more from {f}."},
-               {"{f} adds {a} {i}.", "{n} wins {a} {i} in a game."}, more, 1);
+                "{n} gets {a} more from {f}.", "Then {f} brings {a} {i}.", "{n} wins {a} {i}.",
+                "{n} gets {a} {i} from {f}.", "Then {n} buys {a} {i}."},
+               {"{f} brings {n} {a} more.", "{n} wins {a} more from {f}.",
+                "Then {n} finds {a} more {i}."},
+               more, 1);
     } else {
       const int less = dice.Between(5, std::min(total - 5, dice.large ? 399 : 70));
       steps.push_back({'-', *now, Number(less)});
       total -= less;
-      sentence({"{n} gives {a} to {f}.", "{n} loses {a} of them.", "{n} sells {a} {i}.",
-                "{n} gives away {a} {i}."},
-               {"{a} of the {i} break.", "{f} takes {a} {i} away."}, less, 2);
+      sentence(
+          {"{n} gives {a} to {f}.", "{n} loses {a} of them.", "{n} sells {a} {i}.",
+           "{n} gives away {a} {i}.", "{f} takes {a} {i}.", "Then {n} sells {a} of the {i}.",
+           "{n} loses {a} {i}.", "{f} gets {a} {i} from {n}."},
+          {"Then {f} takes {a} of them.", "{n} gives {f} {a} of the {i}.", "{n} sells {a} to {f}."},
+          less, 2);
     }
     now = Result(steps.size() - 1);
   }
-  sentence({"How many {i} does {n} have now?", "How many {i} are there in the end?",
-            "How many {i} has {n} then?"},
-           {"What number of {i} does {n} end up with?", "Say how many {i} {n} owns after that."}, 0,
-           0);
+  sentence(
+      {"How many {i} does {n} have now?", "How many {i} are there in the end?",
+       "How many {i} has {n} then?", "How many {i} are left?", "What is the number of {i} now?"},
+      {"How many {i} does {n} own in the end?", "What number of {i} has {n} now?"}, 0, 0);
   AddUsualWays(problem, steps, 0.55, dice);
   // The misreading: a pack counts as its number and its size, or the first change has another sign.
   problem.trap = steps;
@@ -249,22 +269,28 @@ SmallProblem Percent(const Dice& dice) {
   } else if (part) {
     problem.question =
         values.Fill(dice.Word({"What is {p}% of {w}?", "{p}% of {w} {i} are red. How many are red?",
-                               "{n} takes {p}% of {w} {i}. How many {i} does {n} take?"},
-                              {"Find {p}% of the number {w}.", "How much is {p}% of {w} {i}?"}));
+                               "{n} takes {p}% of {w} {i}. How many {i} does {n} take?",
+                               "There are {w} {i}. {p}% are red. How many red {i} are there?"},
+                              {"{n} has {w} {i}. {p}% of them are red. How many are red?",
+                               "How many are {p}% of {w} {i}?"}));
   } else if (up) {
     problem.question = values.Fill(
         dice.Word({"A coat costs {w} coins. The price rises by {p}%. What is the new price?",
                    "{n} has {w} {i} and gets {p}% more. How many {i} is that?",
-                   "A town has {w} trees. It plants {p}% more. How many trees are there?"},
-                  {"Last year {n} sold {w} {i}, this year {p}% more. How many this year?",
-                   "The {w} {i} of {n} become {p}% more. How many are they?"}));
+                   "A town has {w} trees. Then there are {p}% more. How many trees are there?",
+                   "The price of a coat is {w} coins. It rises by {p}%. What is it then?",
+                   "{n} had {w} {i} and now has {p}% more. How many {i} is that?"},
+                  {"A coat costs {w} coins, then {p}% more. What does it cost?",
+                   "There are {w} {i}. The number rises by {p}%. How many {i} are there?"}));
   } else {
     problem.question = values.Fill(
         dice.Word({"A coat costs {w} coins. The price falls by {p}%. What is the new price?",
                    "{n} has {w} {i} and sells {p}% of them. How many {i} are left?",
-                   "Of {w} people {p}% are children. How many are adults?"},
-                  {"A shop takes {p}% off a bag of {w} coins. What does it cost now?",
-                   "{n} eats {p}% of {w} {i}. How many {i} remain?"}));
+                   "Of {w} people {p}% are children. How many are adults?",
+                   "The price of a coat is {w} coins. It falls by {p}%. What is it then?",
+                   "{n} loses {p}% of {w} {i}. How many {i} are left?"},
+                  {"A coat costs {w} coins, then {p}% less. What does it cost?",
+                   "There are {w} {i}. {n} takes {p}% of them. How many {i} are left?"}));
   }
   std::vector<Step> steps = {{'%', Number(10), Number(whole)}};
   const int tens = share / 10;
@@ -322,19 +348,22 @@ SmallProblem Units(const Dice& dice) {
   values.Set("w", unit.what).Set("B", unit.big).Set("S", unit.small).Set("a", big).Set("b", rest);
   values.Set("c", change).Set("n", dice.Pick(kNames));
   problem.question = values.Fill(
-      dice.missing()
-          ? dice.Pick(Texts{"{w} some {B} and {b} {S}."})
-          : dice.Word({"{w} {a} {B} and {b} {S}.", "{n} hears: {w} {a} {B} and {b} {S}."},
-                      {"{w} {a} {B}, and then {b} {S} on top of it."}));
+      dice.missing() ? dice.Pick(Texts{"{w} some {B} and {b} {S}."})
+                     : dice.Word({"{w} {a} {B} and {b} {S}.", "{n} says: {w} {a} {B} and {b} {S}.",
+                                  "{w} {a} {B}, and {b} {S} more."},
+                                 {"{n} says: {w} {a} {B}, and {b} {S} more."}));
   if (dice.missing()) problem.missing = fmt::format("the number of {}", unit.big);
   if (change > 0)
-    problem.question +=
-        values.Fill(more ? dice.Word({" Then {c} {S} are added.", " {n} adds {c} {S}."},
-                                     {" It grows by {c} {S}."})
-                         : dice.Word({" Then {c} {S} are taken off.", " {n} takes off {c} {S}."},
-                                     {" It shrinks by {c} {S}."}));
-  problem.question += values.Fill(dice.Word({" How many {S} is that?", " What is that in {S}?"},
-                                            {" Say it in {S}.", " Count the {S}."}));
+    problem.question += values.Fill(
+        more
+            ? dice.Word({" Then {c} {S} are added.", " {n} adds {c} {S}.", " It grows by {c} {S}."},
+                        {" Then it grows by {c} {S}."})
+            : dice.Word(
+                  {" Then {c} {S} are taken off.", " {n} takes off {c} {S}.", " It loses {c} {S}."},
+                  {" Then it loses {c} {S}."}));
+  problem.question += values.Fill(
+      dice.Word({" How many {S} is that?", " What is that in {S}?", " How many {S} are there?"},
+                {" What is the number of {S}?"}));
   std::vector<Step> steps = {{'*', Number(big), Number(unit.factor)},
                              {'+', Result(0), Number(rest)}};
   if (change > 0) steps.push_back({more ? '+' : '-', Result(1), Number(change)});
@@ -349,7 +378,7 @@ SmallProblem Units(const Dice& dice) {
 // People who own different numbers of things.
 SmallProblem Compare(const Dice& dice) {
   SmallProblem problem{.kind = Kind::kCompare};
-  const int people = dice.longer() ? dice.Between(4, 5) : dice.Chance(0.75) ? 2 : 3;
+  const int people = dice.longer() ? 5 : dice.Chance(0.7) ? 2 : dice.Chance(0.75) ? 3 : 4;
   std::vector<std::string_view> names;
   while (std::ssize(names) < people)
     if (const std::string_view name = dice.Pick(kNames);
@@ -366,8 +395,9 @@ SmallProblem Compare(const Dice& dice) {
                 .Set("a", first)
                 .Set("i", things)
                 .Fill(dice.Word(
-                    {"{n} has {a} {i}.", "{n} owns {a} {i}.", "{n} counts {a} {i}."},
-                    {"There are {a} {i} on the desk of {n}.", "In the bag of {n} are {a} {i}."}));
+                    {"{n} has {a} {i}.", "{n} owns {a} {i}.", "{n} counts {a} {i}.",
+                     "There are {a} {i} in a box of {n}."},
+                    {"There are {a} {i} in the bag of {n}.", "In a box of {n} are {a} {i}."}));
   if (dice.missing()) problem.missing = fmt::format("the number of {}", names[0]);
   std::vector<Step> steps;
   std::vector<Operand> owned = {Number(first)};
@@ -383,7 +413,7 @@ SmallProblem Compare(const Dice& dice) {
       problem.question +=
           " " + values.Fill(dice.Word(
                     {"{n} has {a} times as many {i} as {m}.", "{n} has {a} times as many as {m}."},
-                    {"For each of the {i} of {m}, {n} has {a}."}));
+                    {"{n} owns {a} times as many {i} as {m} has."}));
       steps.push_back({'*', owned.back(), Number(times)});
       now *= times;
       problem.key += fmt::format(" *{}", times);
@@ -396,12 +426,15 @@ SmallProblem Compare(const Dice& dice) {
       const char* word = more != turned ? "more" : "fewer";
       values.Set("w", word);
       problem.question +=
-          " " + values.Fill(
-                    turned
-                        ? dice.Word({"{m} has {a} {w} than {n}.", "{m} has {a} {w} {i} than {n}."},
-                                    {"Next to {n}, {m} has {a} {w}."})
-                        : dice.Word({"{n} has {a} {w} than {m}.", "{n} has {a} {w} {i} than {m}."},
-                                    {"Next to {m}, {n} has {a} {w}."}));
+          " " +
+          values.Fill(
+              turned
+                  ? dice.Word({"{m} has {a} {w} than {n}.", "{m} has {a} {w} {i} than {n}.",
+                               "{m} owns {a} {w} {i} than {n} does."},
+                              {"{m} owns {a} {w} than {n} has.", "{m} counts {a} {w} than {n}."})
+                  : dice.Word({"{n} has {a} {w} than {m}.", "{n} has {a} {w} {i} than {m}.",
+                               "{n} owns {a} {w} {i} than {m} does."},
+                              {"{n} owns {a} {w} than {m} has.", "{n} counts {a} {w} than {m}."}));
       if (turned && !inverse) {
         inverse = steps.size();
         problem.reread = fmt::format("{} has {}", names[p], more ? "more" : "fewer");
@@ -426,10 +459,12 @@ SmallProblem Compare(const Dice& dice) {
   problem.question +=
       " " + values.Fill(together
                             ? dice.Word({"How many {i} do they have together?",
-                                         "How many {i} do they have in all?"},
-                                        {"What is the sum of their {i}?"})
-                            : dice.Word({"How many {i} does {n} have?", "How many {i} has {n}?"},
-                                        {"Say how many {i} {n} owns."}));
+                                         "How many {i} do they have in all?",
+                                         "How many {i} are there together?"},
+                                        {"How many {i} are there in all?"})
+                            : dice.Word({"How many {i} does {n} have?", "How many {i} has {n}?",
+                                         "What is the number of {i} of {n}?"},
+                                        {"How many {i} does {n} own?"}));
   AddUsualWays(problem, steps, 0.6, dice);
   if (inverse) {
     problem.trap = steps;
@@ -460,17 +495,19 @@ SmallProblem Row(const Dice& dice) {
     problem.question = values.Fill(
         dice.Word({"A row starts {a}, {b}, {c}, {d}. What is number {k} of the row?",
                    "{n} writes {a}, {b}, {c}, {d} and so on. What is number {k}?",
-                   "A row starts with {a} and grows by {s} each time. What is number {k}?"},
-                  {"Look at {a}, {b}, {c}, {d}. Which number stands at place {k}?",
-                   "{n} saves {a} coins in week 1 and {s} more each week. How many in week {k}?"}));
+                   "A row starts with {a} and grows by {s} each time. What is number {k}?",
+                   "The first numbers are {a}, {b}, {c}, {d}. What is number {k}?",
+                   "{n} starts with {a} and adds {s} each time. What is number {k}?"},
+                  {"The row of {n} is {a}, {b}, {c}, {d} and so on. What is number {k} of it?",
+                   "{n} writes a row that starts with {a} and grows by {s}. What is number {k}?"}));
   }
   const std::vector<Step> formula = {{'*', Number(place - 1), Number(step)},
                                      {'+', Number(start), Result(0)}};
   AddUsualWays(problem, formula, 0.4, dice);
   Way list{.weight = 0.4, .name = "list"};
   for (int n = 5; n <= place; ++n)
-    list.steps.push_back(
-        {'+', n == 5 ? Number(term(4)) : Result(list.steps.size() - 1), Number(step)});
+    list.steps.push_back({'+', n == 5 ? Number(term(4)) : Result(list.steps.size() - 1),
+                          Number(step), fmt::format("{}: ", n)});
   problem.ways.push_back(std::move(list));
   problem.trap = formula;
   problem.trap[0].left = Number(place);
@@ -498,9 +535,11 @@ SmallProblem Equation(const Dice& dice) {
   } else {
     problem.question = values.Fill(dice.Word(
         {"{a}*x{o}{b}={c}. What is x?", "Solve {a}*x{o}{b}={c} for x.",
-         "I think of a number, multiply it by {a} and {w} {b}. I get {c}. What is the number?"},
-        {"For which x is {a}*x{o}{b} equal to {c}?",
-         "{n} takes a number {a} times, then {w} {b}: the result is {c}. Which number?"}));
+         "I think of a number, multiply it by {a} and {w} {b}. I get {c}. What is the number?",
+         "What is x if {a}*x{o}{b}={c}?", "{c}={a}*x{o}{b}. What is x?"},
+        {"Find x: {a}*x{o}{b}={c}.",
+         "{n} says: I think of a number, multiply it by {a} and {w} {b}. I get {c}. What is it?",
+         "Multiply a number by {a} and {w} {b}. You get {c}. What is the number?"}));
   }
   const char undo = minus ? '+' : '-';
   const std::vector<Step> steps = {{undo, Number(total), Number(term)},
@@ -550,15 +589,15 @@ SmallProblem Program(const Dice& dice) {
     AddUsualWays(problem, steps, 0.4, dice);
     Way list{.weight = 0.45, .name = "list"};
     for (int i = 0; i < times; ++i)
-      list.steps.push_back(
-          {'+', i == 0 ? Number(start) : Result(list.steps.size() - 1), Number(by), x + "="});
+      list.steps.push_back({'+', i == 0 ? Number(start) : Result(list.steps.size() - 1), Number(by),
+                            fmt::format("{}: {}=", i + 1, x)});
     problem.ways.push_back(std::move(list));
     problem.trap = steps;
     problem.trap[0].left = Number(times - 1);
     problem.trap_rate = 0.35;
     problem.reread = fmt::format("it runs {} times", times);
   } else {
-    const int lines = dice.longer() ? dice.Between(4, 5) : dice.Between(2, 3);
+    const int lines = dice.longer() ? 5 : dice.Chance(0.45) ? 2 : dice.Chance(0.75) ? 3 : 4;
     const int first = dice.Amount(), second = dice.Between(3, 40);
     problem.key = KeyOf("program", {first, second});
     if (dice.missing())
@@ -620,11 +659,11 @@ SmallProblem Program(const Dice& dice) {
   }
   Values values;
   values.Set("t", text).Set("v", last).Set("n", dice.Pick(kNames));
-  problem.question =
-      values.Fill(dice.Word({"A program: {t}. What is {v} at the end?", "Run {t}. What is {v}?",
-                             "{n} runs this: {t}. What is {v} then?"},
-                            {"After the lines {t}, which value has {v}?",
-                             "Follow the code {t} and say what {v} holds."}));
+  problem.question = values.Fill(dice.Word(
+      {"A program: {t}. What is {v} at the end?", "Run {t}. What is {v}?",
+       "{n} runs this: {t}. What is {v} then?", "Run this program: {t}. What is {v} at the end?",
+       "What is {v} after this program? {t}."},
+      {"What is {v} at the end of this program? {t}.", "Run the program {t}. What is {v} then?"}));
   return problem;
 }
 
@@ -636,9 +675,8 @@ SmallProblem Combination(const Dice& dice) {
   while (other == name) other = dice.Pick(kNames);
   const std::string_view things = dice.Pick(kThings);
   const double kind = dice.random.Uniform();
-  const int whole = 20 * dice.Between(2, 8);
-  const int share = 10 * dice.Between(1, 5);
-  if (kind < 0.34) {  // comparing by percent
+  const int whole = 20 * dice.Between(2, 8), share = 10 * dice.Between(1, 5);
+  if (kind < 0.25) {  // comparing by percent
     problem.kind = Kind::kCompare;
     const bool more = dice.Chance(0.5);
     problem.question =
@@ -646,21 +684,33 @@ SmallProblem Combination(const Dice& dice) {
                     things, other, share, more ? "more" : "fewer", name, things, other);
     problem.answer = whole + (more ? 1 : -1) * whole * share / 100;
     problem.key = KeyOf("compare percent", {whole, share, more});
-  } else if (kind < 0.67) {  // a story in units
+  } else if (kind < 0.5) {  // a story in units
     problem.kind = Kind::kStory;
-    const int meters = dice.Digit(), rest = dice.Between(5, 95), size = dice.Between(11, 60);
+    const int dozens = dice.Digit(), rest = dice.Between(2, 11), more = dice.Between(11, 60);
     problem.question = fmt::format(
-        "{} has a rope of {} meters and {} centimeters. {} gives {} {} centimeters. How many "
-        "centimeters does {} have now?",
-        name, meters, rest, other, name, size, name);
-    problem.answer = 100 * meters + rest + size;
-    problem.key = KeyOf("story units", {meters, rest, size});
-  } else {  // a program with percent
-    problem.kind = Kind::kProgram;
-    problem.question =
-        fmt::format("A program: x={}; y={}% of x; x=x-y. What is x at the end?", whole, share);
-    problem.answer = whole - whole * share / 100;
-    problem.key = KeyOf("program percent", {whole, share});
+        "{} has {} dozens and {} eggs. {} gives {} {} eggs. How many eggs does {} have now?", name,
+        dozens, rest, other, name, more, name);
+    problem.answer = 12 * dozens + rest + more;
+    problem.key = KeyOf("story units", {dozens, rest, more});
+  } else if (kind < 0.75) {  // comparing in units
+    problem.kind = Kind::kCompare;
+    const int hours = dice.Digit(), rest = dice.Between(2, 59), more = dice.Between(3, 50);
+    problem.question = fmt::format(
+        "A film lasts {} hours and {} minutes. Another film lasts {} minutes more. How many "
+        "minutes "
+        "does it last?",
+        hours, rest, more);
+    problem.answer = 60 * hours + rest + more;
+    problem.key = KeyOf("compare units", {hours, rest, more});
+  } else {  // a story with percent
+    problem.kind = Kind::kStory;
+    const int boxes = dice.Digit(), size = 10 * dice.Between(1, 4), total = boxes * size;
+    const int sold = 10 * dice.Between(1, 5);
+    problem.question = fmt::format(
+        "{} has {} boxes with {} {} in each. {} sells {}% of them. How many {} are left?", name,
+        boxes, size, things, name, sold, things);
+    problem.answer = total - total * sold / 100;
+    problem.key = KeyOf("story percent", {boxes, size, sold});
   }
   return problem;
 }
@@ -669,7 +719,7 @@ SmallProblem Combination(const Dice& dice) {
 
 SmallProblem RandomProblem(Draw draw, RandomStream& random) {
   Dice dice{random, draw,
-            draw == Draw::kLarger || (draw == Draw::kUsual && random.Uniform() < 0.08)};
+            draw == Draw::kLarger || (draw == Draw::kUsual && random.Uniform() < 0.15)};
   if (draw == Draw::kCombination) return Combination(dice);
   if (draw == Draw::kLonger) {
     switch (random.Below(4)) {
