@@ -36,7 +36,7 @@ Scores OverSeeds(const Runs& runs) {
       sum += problem.Mean();
       scores.sampled[i] += problem.Mean() / seeds;
       scores.greedy[i] += (problem.greedy ? 1.0 : 0.0) / seeds;
-      scores.right[i] += problem.successes;
+      scores.right[i] += problem.RightAnswers();
       scores.answered[i] += problem.samples - problem.refusals;
     }
     scores.by_seed.push_back(problems > 0 ? sum / static_cast<double>(problems) : 0);

@@ -77,17 +77,22 @@ MeanInterval OverProblems(const std::vector<ProblemScore>& problems, Score score
 
 // Returns the line of a problem in a file of scores.
 std::string LineOf(const ProblemScore& p) {
-  const nlohmann::ordered_json line = {
+  nlohmann::ordered_json line = {
       {"id", p.id},         {"samples", p.samples},   {"successes", p.successes},
       {"greedy", p.greedy}, {"refusals", p.refusals}, {"greedy_refused", p.greedy_refused}};
+  if (p.unanswerable) line["unanswerable"] = true;
   return line.dump() + "\n";
+}
+
+bool HoldsRefusal(const std::string& text, const std::string& refusal) {
+  return !refusal.empty() && text.find(refusal) != std::string::npos;
 }
 
 // Returns the size that a file of scores of these problems may have.
 int64_t MostBytes(const std::vector<Problem>& problems) {
   int64_t bytes = 0;
   for (const Problem& problem : problems)
-    bytes += std::ssize(LineOf({problem.id, INT32_MAX, INT32_MAX, false, INT32_MAX, false}));
+    bytes += std::ssize(LineOf({problem.id, INT32_MAX, INT32_MAX, false, INT32_MAX, false, true}));
   return bytes;
 }
 
@@ -133,7 +138,7 @@ MeanInterval Accuracy::Answered() const {
 MeanInterval Accuracy::RightOfAnswered() const {
   std::vector<double> right, answered;
   for (const ProblemScore& problem : problems) {
-    right.push_back(problem.successes);
+    right.push_back(problem.RightAnswers());
     answered.push_back(problem.samples - problem.refusals);
   }
   return BootstrapRatio(right, answered);
@@ -150,7 +155,7 @@ Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problem
   const auto text = pts::MakeResponseText(model.tokenizer(), sampling.stop);
   const auto judge = MakeJudge(model.tokenizer(), oracle, sampling.stop);
   const auto is_refusal = [&](std::span<const TokenId> response) {
-    return !options.refusal.empty() && text(response).find(options.refusal) != std::string::npos;
+    return HoldsRefusal(text(response), options.refusal);
   };
   pts::CountingJudge counting(judge, options.max_oracle_failures);
   const auto stop = MakeStopRule(model.tokenizer(), sampling.stop);
@@ -164,22 +169,30 @@ Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problem
     for (const RolloutRequest& request : requests)
       verdicts.emplace_back(static_cast<std::size_t>(request.count));
     std::vector<int32_t> refusals(requests.size());
+    const auto unanswerable = [&](std::size_t i) {
+      return HoldsRefusal(problems[first + i].answer, options.refusal);
+    };
     pts::JudgePool pool(counting, kJudgeThreads);
     model.policy().Sample(
         requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
-          if (is_refusal(ended.tokens)) {
+          if (is_refusal(ended.tokens))
             ++refusals[i];
-          } else {
+          else if (!unanswerable(i / 2))
             pool.Submit(group[i / 2], ended.tokens, verdicts[i][static_cast<std::size_t>(rollout)]);
-          }
         });
     pool.Wait(progress);
     for (std::size_t i = 0; i < group.size(); ++i) {
-      const auto right = std::ranges::count(verdicts[2 * i], pts::Verdict::kRight);
-      accuracy.problems.push_back({group[i].id, samples, static_cast<int32_t>(right),
-                                   verdicts[2 * i + 1][0] == pts::Verdict::kRight, refusals[2 * i],
-                                   refusals[2 * i + 1] > 0});
-      const ProblemScore& score = accuracy.problems.back();
+      ProblemScore score{.id = group[i].id, .samples = samples};
+      score.refusals = refusals[2 * i];
+      score.greedy_refused = refusals[2 * i + 1] > 0;
+      score.unanswerable = unanswerable(i);
+      score.successes =
+          score.unanswerable
+              ? score.refusals
+              : static_cast<int32_t>(std::ranges::count(verdicts[2 * i], pts::Verdict::kRight));
+      score.greedy = score.unanswerable ? score.greedy_refused
+                                        : verdicts[2 * i + 1][0] == pts::Verdict::kRight;
+      accuracy.problems.push_back(score);
       solved += samples > 0 ? score.Mean() : static_cast<double>(score.greedy);
     }
     const auto done = static_cast<int64_t>(accuracy.problems.size());
@@ -197,7 +210,11 @@ Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problem
                       Progress& progress, data::FileSink* scores, const ServedSettings& served) {
   const auto oracle = MakeOracle(problems.oracle, problems.oracle_options);
   const auto loaded = LoadProblems(problems.file, problems.options);
-  CheckAnswers(*oracle, loaded, problems);
+  std::vector<Problem> answered = loaded;
+  std::erase_if(answered, [&](const Problem& problem) {
+    return HoldsRefusal(problem.answer, options.refusal);
+  });
+  CheckAnswers(*oracle, answered, problems);
   if (scores != nullptr) scores->Reserve(MostBytes(loaded));
   EvalOptions own = options;
   own.max_oracle_failures = problems.oracle_options.max_failures;
@@ -242,6 +259,7 @@ Accuracy LoadScores(const std::filesystem::path& path) {
     if (!line.contains("refusals")) continue;
     accuracy.problems.back().refusals = count("refusals");
     accuracy.problems.back().greedy_refused = line.value("greedy_refused", false);
+    accuracy.problems.back().unanswerable = line.value("unanswerable", false);
   }
   return accuracy;
 }

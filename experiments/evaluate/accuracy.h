@@ -46,9 +46,12 @@ struct ProblemScore {
   int32_t samples = 0;          // sampled responses
   int32_t successes = 0;        // sampled responses that are right
   bool greedy = false;          // true if the response at temperature 0 is right
-  int32_t refusals = 0;         // sampled responses that are refusals; a refusal is never right
+  int32_t refusals = 0;         // sampled responses that are refusals
   bool greedy_refused = false;  // true if the response at temperature 0 is a refusal
+  bool unanswerable = false;    // true if a refusal is the right answer, otherwise it is wrong
   double Mean() const { return samples > 0 ? static_cast<double>(successes) / samples : 0.0; }
+  // Returns the number of sampled responses that answer, and are right.
+  int32_t RightAnswers() const { return unanswerable ? 0 : successes; }
 };
 
 struct Accuracy {
@@ -71,7 +74,9 @@ struct EvalOptions {
   int32_t samples = 4;
   // Largest share of verdicts that may fail (OracleOptions::max_failures).
   double max_oracle_failures = OracleOptions().max_failures;
-  std::string refusal = {};  // a response that holds this text is a refusal; "": none is
+  // A response that holds this text is a refusal; "": none is. A problem whose answer holds it has no
+  // other answer: refusals are right there, and the oracle is not asked.
+  std::string refusal = {};
 };
 
 // Samples responses to all problems and judges them. Throws Error for bad options, or if the oracle
@@ -95,8 +100,8 @@ struct AccuracyChange {
 };
 AccuracyChange Compare(const Accuracy& before, const Accuracy& after);
 
-// Writes one JSON object per problem: id, samples, successes, greedy, refusals, greedy_refused.
-// Then commits the file.
+// Writes one JSON object per problem: id, samples, successes, greedy, refusals, greedy_refused,
+// and unanswerable where it is true. Then commits the file.
 void SaveScores(const Accuracy& accuracy, data::FileSink& file);
 // Reads the problems of such a file; refusals and greedy_refused may be absent. Throws Error that
 // names the file and the line.
