@@ -19,6 +19,7 @@
 #include "data/base/json_input.h"
 #include "data/base/run_lock.h"
 #include "data/base/temp_folder.h"
+#include "experiments/ablation/plan_power.h"
 #include "experiments/search/run_pairs.h"
 #include "experiments/search/search_run.h"
 #include "experiments/train/train_run.h"
@@ -69,6 +70,15 @@ void SaveCompletions(const fs::path& path, const std::vector<PreferencePair>& pa
   file.Commit();
 }
 
+// Returns the tokens that a training read, each epoch counted.
+int64_t TrainedTokens(const fs::path& model) {
+  int64_t tokens = 0;
+  data::JsonLineReader log(model / "log.jsonl");
+  nlohmann::json line;
+  while (log.Next(line)) tokens = std::max(tokens, line.value("tokens", tokens));
+  return tokens;
+}
+
 // Does the steps that are not done and collects the scores.
 class Runner : public StepVisitor {
  public:
@@ -79,7 +89,7 @@ class Runner : public StepVisitor {
     arm_ = arm.name;
     seed_ = seed;
     stage_ = 0;
-    pairs_ = tokens_ = 0;
+    cost_ = {};
   }
 
   void Search(const Step& step, const RunConfig& config) override {
@@ -94,7 +104,8 @@ class Runner : public StepVisitor {
       }
       WarnOfFailures(step, result.summary.verdicts);
     });
-    tokens_ += Remembered(step.key, [&] { return GeneratedTokens(run); });
+    cost_.seconds += finished_.at(step.key);
+    cost_.generated_tokens += Remembered(step.key, [&] { return GeneratedTokens(run); });
   }
 
   void Pairs(const Step& step, const fs::path& run, const Stage& stage, uint64_t seed) override {
@@ -116,7 +127,8 @@ class Runner : public StepVisitor {
     stage_pairs_ = Remembered(step.key, [&] { return data::CountJsonLines(file); });
     if (stage_pairs_ == 0)
       spdlog::warn("{}: the search found no pairs; the model stays as it is", step.what);
-    pairs_ += stage_pairs_;
+    cost_.seconds += finished_.at(step.key);
+    cost_.pairs += stage_pairs_;
   }
 
   bool Train(const Step& step, const TrainSettings& settings) override {
@@ -134,6 +146,8 @@ class Runner : public StepVisitor {
         RunTraining(settings, output, progress_);
       }
     });
+    cost_.seconds += finished_.at(step.key);
+    cost_.trained_tokens += Remembered(step.key, [&] { return TrainedTokens(output); });
     if (seed_ == recipe_.seeds.front())
       trainings.push_back({stage_ > 1 ? fmt::format("{}, stage {}", arm_, stage_) : arm_, output});
     return true;
@@ -150,7 +164,7 @@ class Runner : public StepVisitor {
       WarnOfFailures(step, accuracy.verdicts);
       SaveScores(accuracy, scores);
     });
-    runs.push_back({arm_, set.name, seed_, LoadScores(file), pairs_, tokens_});
+    runs.push_back({arm_, set.name, seed_, LoadScores(file), cost_});
   }
 
   std::vector<ArmRun> runs;
@@ -167,38 +181,41 @@ class Runner : public StepVisitor {
   template <typename F>
   void Do(const Step& step, F&& work) {
     if (finished_.contains(step.key)) return;
+    double seconds = step.seconds;
     if (step.done) {
       ++reused;
     } else {
       spdlog::info("step {} of {}: {}", steps + reused + 1, total_, step.what);
       const auto start = std::chrono::steady_clock::now();
       work();
-      const double seconds =
-          std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+      const auto took = std::chrono::steady_clock::now() - start;
+      // Whole milliseconds: the number that later calls read from the file.
+      seconds = std::round(std::chrono::duration<double, std::milli>(took).count()) / 1000;
       data::WriteFile(walk_.FolderOf(step) / "done", fmt::format("{:.3f}\n", seconds));
       ++steps;
     }
-    finished_.insert(step.key);
+    finished_[step.key] = seconds;
   }
 
   // Returns count(), which is called once for each key.
   template <typename F>
-  int64_t Remembered(const std::string& key, F&& count) {
+  double Remembered(const std::string& key, F&& count) {
     const auto found = counts_.find(key);
-    return found != counts_.end() ? found->second : counts_[key] = count();
+    return found != counts_.end() ? found->second : counts_[key] = static_cast<double>(count());
   }
 
   const Recipe& recipe_;
   const AblationWalk& walk_;
   std::size_t total_;
   Progress& progress_;
-  std::set<std::string> finished_;
-  std::map<std::string, int64_t> counts_;
+  std::map<std::string, double> finished_;  // the seconds that each step took
+  std::map<std::string, double> counts_;
   // State of the current arm and seed.
   std::string arm_;
   uint64_t seed_ = 0;
   int stage_ = 0;
-  int64_t pairs_ = 0, tokens_ = 0, stage_pairs_ = 0;
+  double stage_pairs_ = 0;
+  ArmCost cost_;
 };
 
 // Returns a recipe with one arm for each strategy of `recipe`: one stage on `problems` problems
@@ -309,7 +326,7 @@ std::string PlanText(const Recipe& recipe, const fs::path& steps, int problems,
     text += fmt::format(", about {} for {} of them", TimeText(left), open - unknown);
   if (unknown > 0)
     text += fmt::format("; how long {} take is known once one of their kind is done", unknown);
-  return text + "\n";
+  return text + "\n" + PowerText(recipe, steps);
 }
 
 std::string TimeText(double seconds) {

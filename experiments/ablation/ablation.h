@@ -34,6 +34,7 @@ AblationRun RunAblation(const Recipe& recipe, const std::filesystem::path& steps
 // The time of kinds of steps that have not been done is measured on a small copy of the recipe:
 // `problems` problems of each file, in a temporary folder (TMPDIR) that is removed. With 0 problems
 // nothing is measured. Some times may stay unknown, if the small copy finds nothing to train on.
+// PowerText() follows.
 std::string PlanText(const Recipe& recipe, const std::filesystem::path& steps, int problems,
                      Progress& progress);
 

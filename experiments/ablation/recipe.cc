@@ -45,7 +45,10 @@ class Reader {
     recipe.question = Text(root_, "question", "");
     recipe.eval.samples = static_cast<int32_t>(Integer(root_, "samples", recipe.eval.samples, 0));
     recipe.eval.refusal = Text(root_, "refusal", "");
-    if (root_.contains("seeds")) recipe.seeds = Seeds();
+    if (const toml::node* seeds = root_.get("seeds")) {
+      const auto values = Integers(*seeds, "seeds", 0);
+      recipe.seeds.assign(values.begin(), values.end());
+    }
     const Stage base = StageOf({}, "the recipe");
     recipe.model = base.run.model;
     recipe.sampling = base.run.sampling;
@@ -108,19 +111,19 @@ class Reader {
     return tables;
   }
 
-  std::vector<uint64_t> Seeds() const {
-    std::vector<uint64_t> seeds;
-    const toml::node& node = *root_.get("seeds");
+  // Returns the integers of an array that has at least one and none twice.
+  std::vector<int64_t> Integers(const toml::node& node, std::string_view key, int64_t least) const {
     if (!node.is_array() || node.as_array()->empty())
-      FailAt(node, "seeds must be an array of integers");
-    for (const toml::node& seed : *node.as_array()) {
-      if (!seed.is_integer() || *seed.value<int64_t>() < 0)
-        FailAt(seed, "seeds must be integers, at least 0");
-      seeds.push_back(static_cast<uint64_t>(*seed.value<int64_t>()));
+      FailAt(node, fmt::format("{} must be an array of integers", key));
+    std::vector<int64_t> values;
+    for (const toml::node& item : *node.as_array()) {
+      if (!item.is_integer() || *item.value<int64_t>() < least)
+        FailAt(item, fmt::format("{} must be integers, at least {}", key, least));
+      values.push_back(*item.value<int64_t>());
     }
-    if (std::set<uint64_t>(seeds.begin(), seeds.end()).size() < seeds.size())
-      FailAt(node, "seeds must differ from one another");
-    return seeds;
+    if (std::set<int64_t>(values.begin(), values.end()).size() < values.size())
+      FailAt(node, fmt::format("{} must differ from one another", key));
+    return values;
   }
 
   // Changes the settings that the tables hold under `key`; later tables override earlier ones.
@@ -236,12 +239,10 @@ class Reader {
   void ReadArms(Recipe& recipe, const std::string& weights) {
     std::set<std::string> names;
     for (const toml::table* table : Tables(root_, "arm")) {
-      CheckKeys(*table, "arm.", {"name", "stage", "weights"});
+      CheckKeys(*table, "arm.", {"name", "stage", "weights", "curve", "problems"});
       Arm arm;
       arm.name = Text(*table, "name", "");
       if (arm.name.empty()) FailAt(*table, "an arm needs a name");
-      if (!names.insert(arm.name).second)
-        FailAt(*table, fmt::format("two arms are named \"{}\"", arm.name));
       arm.weights = Text(*table, "weights", weights);
       if (arm.weights != "auto" && !kernels::FindWeightType(arm.weights))
         FailAt(*table, fmt::format("weights \"{}\" are unknown: take auto or one of {}",
@@ -252,9 +253,30 @@ class Reader {
           FailAt(*stage, "a stage has the model of its arm; set run.model for the whole recipe");
         arm.stages.push_back(StageOf({stage}, fmt::format("arm \"{}\"", arm.name)));
       }
-      recipe.arms.push_back(std::move(arm));
+      for (Arm& point : PointsOf(std::move(arm), *table)) {
+        if (!names.insert(point.name).second)
+          FailAt(*table, fmt::format("two arms are named \"{}\"", point.name));
+        recipe.arms.push_back(std::move(point));
+      }
     }
     if (recipe.arms.size() < 2) Fail("{}: a comparison needs two [[arm]]s or more", path_.string());
+  }
+
+  // Returns the arm for each number of `problems`, or the arm itself if the table has no such key.
+  std::vector<Arm> PointsOf(Arm arm, const toml::table& table) const {
+    arm.curve = Text(table, "curve", "");
+    const toml::node* problems = table.get("problems");
+    if (problems == nullptr) return {std::move(arm)};
+    if (arm.stages.empty()) FailAt(*problems, "an arm without stages searches no problems");
+    if (arm.curve.empty()) arm.curve = arm.name;
+    std::vector<Arm> points;
+    for (const int64_t count : Integers(*problems, "problems", 1)) {
+      points.push_back(arm);
+      points.back().name = fmt::format("{} ({})", arm.name, count);
+      for (Stage& stage : points.back().stages)
+        stage.run.problems.options.limit = static_cast<std::size_t>(count);
+    }
+    return points;
   }
 
   void Absolute(fs::path& path) const {

@@ -40,6 +40,8 @@ struct Arm {
   std::string name;
   std::vector<Stage> stages;     // empty: the untrained model
   std::string weights = "auto";  // as SamplingSettings::weights, for this arm's evaluations
+  // Arms with the same curve differ by what they cost alone; pictures of cost join them. "": none.
+  std::string curve = {};
 };
 
 struct EvalSet {
@@ -61,9 +63,11 @@ struct Recipe {
 // Reads a recipe. Its tables [run] and [train] hold settings of run.toml and train.toml under the
 // same sections and keys; they apply to all stages, and a stage overrides them by its own tables.
 // Paths are relative to the recipe's folder; what is not there may be a name on the Hub (FindModel,
-// FindProblems). `model` takes the place of the recipe's. Where neither oracle nor data set nor
-// keys are set, the problem file chooses them (GuessDataset). Throws Error that names the file and
-// the line, or the unknown key, or the arm whose training would refuse its settings.
+// FindProblems). An arm with `problems = [n, ...]` becomes an arm "NAME (n)" for each n, whose
+// stages search n problems, on a curve of its name. `model` takes the place of the recipe's. Where
+// neither oracle nor data set nor keys are set, the problem file chooses them (GuessDataset).
+// Throws Error that names the file and the line, or the unknown key, or the arm whose training
+// would refuse its settings.
 Recipe LoadRecipe(const std::filesystem::path& path, const std::filesystem::path& model = {});
 
 }  // namespace pivotal::experiments

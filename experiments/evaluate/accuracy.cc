@@ -111,16 +111,6 @@ MeanInterval BootstrapRatio(std::span<const double> numerators,
   });
 }
 
-MeanInterval BootstrapRatioChange(std::span<const double> a_numerators,
-                                  std::span<const double> a_denominators,
-                                  std::span<const double> b_numerators,
-                                  std::span<const double> b_denominators, uint64_t seed) {
-  return Bootstrap(a_numerators.size(), seed, [&](const std::vector<int64_t>& items) {
-    return Ratio(Sum(b_numerators, items), Sum(b_denominators, items)) -
-           Ratio(Sum(a_numerators, items), Sum(a_denominators, items));
-  });
-}
-
 MeanInterval Accuracy::Sampled() const {
   return OverProblems(problems, [](const ProblemScore& p) { return p.Mean(); });
 }

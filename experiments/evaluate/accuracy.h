@@ -25,7 +25,7 @@ struct MeanInterval {
 };
 
 // Returns the mean of `values` with a percentile bootstrap interval (Efron and Tibshirani, 1993):
-// 10,000 resamples. Each value is a problem's score or a paired difference of scores. All three
+// 10,000 resamples. Each value is a problem's score or a paired difference of scores. Both
 // functions depend on nothing but their arguments.
 MeanInterval BootstrapMean(std::span<const double> values, uint64_t seed = 1);
 
@@ -33,12 +33,6 @@ MeanInterval BootstrapMean(std::span<const double> values, uint64_t seed = 1);
 // resampled together. A resample whose denominators sum to 0 counts as 0.
 MeanInterval BootstrapRatio(std::span<const double> numerators,
                             std::span<const double> denominators, uint64_t seed = 1);
-
-// Returns ratio b minus ratio a over the same items, which are resampled together.
-MeanInterval BootstrapRatioChange(std::span<const double> a_numerators,
-                                  std::span<const double> a_denominators,
-                                  std::span<const double> b_numerators,
-                                  std::span<const double> b_denominators, uint64_t seed = 1);
 
 // The responses to one problem.
 struct ProblemScore {

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <filesystem>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <set>
 #include <string>
@@ -77,6 +78,16 @@ class Ablate : public testing::CliTest {
     return Run("", recipe.replace(recipe.find(from), from.size(), to));
   }
   json Results() const { return json::parse(data::ReadFile(output_ / "results.json")); }
+  // Returns the tokens in the last line of each training's log, by the name of the training.
+  static std::map<std::string, double> TrainingLogs(const json& results) {
+    std::map<std::string, double> tokens;
+    for (const json& training : results["trainings"]) {
+      const std::string log = data::ReadFile(training["log"].get<std::string>());
+      const std::size_t last = log.rfind('\n', log.size() - 2);
+      tokens[training["name"]] = json::parse(log.substr(last + 1))["tokens"];
+    }
+    return tokens;
+  }
   fs::path output_ = temp_.path() / "out";
 };
 
@@ -88,6 +99,10 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   ASSERT_EQ(plan.code, 0) << plan.output;
   EXPECT_THAT(plan.output,
               AllOf(HasSubstr("18 steps, 18 to do, about "), HasSubstr("for 18 of them")));
+  EXPECT_THAT(plan.output, AllOf(HasSubstr("80% (at 5%, 2 seeds), and in brackets after Holm's "
+                                           "correction for 2 changes:\n  held out: "),
+                                 HasSubstr(" on 20 problems with 2 samples; "),
+                                 HasSubstr("(assumed: no arm is done with two seeds)")));
   EXPECT_FALSE(fs::exists(output_));
   // The run is killed after its first training; finished steps stay.
   testing::PivotalUntil(output_ / "steps/train-*/done", "KILL", Arguments());
@@ -98,6 +113,7 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   ASSERT_EQ(results["runs"].size(), 6u);
   EXPECT_EQ(results["scores"].size(), 3u);
   std::set<double> tokens;
+  std::map<std::string, double> seconds, trained;  // of the first seed
   for (const json& line : results["runs"]) {
     EXPECT_EQ(line["problems"], 20);
     if (line["arm"] == "as it is") {
@@ -110,11 +126,31 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
       EXPECT_GE(line["pairs"], 20);
     }
     tokens.insert(line["generated_tokens"].get<double>());
+    if (line["seed"] == 1) {
+      seconds[line["arm"]] = line["seconds"];
+      trained[line["arm"]] = line["trained_tokens"];
+    }
+  }
+  for (const auto& [name, log] : TrainingLogs(results)) {
+    if (name == "random") {
+      EXPECT_EQ(trained["random"], log);
+    }
+  }
+  EXPECT_EQ(trained["as it is"], 0);
+  EXPECT_GT(trained["mixed, twice"], trained["random"]);
+  EXPECT_EQ(seconds["as it is"], 0);
+  EXPECT_GT(seconds["random"], 0);
+  EXPECT_GT(seconds["mixed, twice"], seconds["random"]);  // it has the other's steps and more
+  for (const json& score : results["scores"]) {
+    if (score["arm"] == "as it is") continue;
+    EXPECT_GE(score["sampled_change"]["holm_p"], score["sampled_change"]["p"]);
+    EXPECT_LE(score["greedy_change"]["p"], 1);
   }
   EXPECT_EQ(tokens.size(), 5u);  // none, or those of one search or two searches with either seed
   const std::string table = data::ReadFile(output_ / "results.md"),
                     page = data::ReadFile(output_ / "report.html");
-  EXPECT_THAT(table, AllOf(HasSubstr("| mixed, twice |"), HasSubstr("4 changes are compared")));
+  EXPECT_THAT(table, AllOf(HasSubstr("| mixed, twice |"),
+                           HasSubstr("2 changes of the sampled accuracy are")));
   EXPECT_THAT(page, AllOf(HasSubstr("\"comparisons\":[{"), HasSubstr("mixed, twice, stage 2"),
                           HasSubstr("rewards/margins")));
   const auto again = Run();
@@ -122,6 +158,7 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   EXPECT_THAT(again.output, HasSubstr("0 steps in"));
   EXPECT_EQ(Results(), results);
   EXPECT_EQ(data::ReadFile(output_ / "results.md"), table);
+  EXPECT_THAT(Run("--dry-run").output, HasSubstr("(measured on 2 arms)"));
   // Another loss needs new trainings and evaluations, but no new search.
   EXPECT_THAT(Run("--dry-run").output, HasSubstr("18 steps, 0 to do"));
   std::string other = kRecipe;
@@ -200,6 +237,51 @@ TEST_F(Ablate, PlansTheShippedRecipes) {
     }
   }
   EXPECT_GE(recipes, 6);
+}
+
+// An arm with several numbers of problems is an arm for each, and these are one curve.
+TEST_F(Ablate, AnArmMayHaveSeveralCosts) {
+  std::string recipe = kRecipe.substr(0, kRecipe.find("name = \"random\""));
+  recipe.replace(recipe.find("seeds = [1, 2]"), 14, "seeds = [1]");
+  recipe += R"(name = "random"
+problems = [4, 8]
+[[arm.stage]]
+pairs = [{ source = "random", count = 8 }]
+[[arm]]
+name = "random, all"
+curve = "random"
+[[arm.stage]]
+pairs = [{ source = "random", count = 8 }]
+)";
+  const auto run = Run("", recipe);
+  ASSERT_EQ(run.code, 0) << run.output;
+  std::map<std::string, double> tokens;
+  std::map<std::string, std::string> curves;
+  const json results = Results();
+  for (const json& score : results["scores"]) {
+    tokens[score["arm"]] = score["generated_tokens"];
+    if (score.contains("curve")) curves[score["arm"]] = score["curve"];
+  }
+  ASSERT_EQ(tokens.size(), 4u);
+  EXPECT_GT(tokens["random (4)"], 0);
+  EXPECT_LT(tokens["random (4)"], tokens["random (8)"]);
+  EXPECT_LT(tokens["random (8)"], tokens["random, all"]);
+  EXPECT_THAT(curves, ::testing::UnorderedElementsAre(::testing::Pair("random (4)", "random"),
+                                                      ::testing::Pair("random (8)", "random"),
+                                                      ::testing::Pair("random, all", "random")));
+  EXPECT_THAT(data::ReadFile(output_ / "results.md"),
+              HasSubstr("one seed does not tell what another would change"));
+  const auto broken = [&](const std::string& from, const std::string& to) {
+    std::string other = recipe;
+    return Run("", other.replace(other.find(from), from.size(), to)).output;
+  };
+  EXPECT_THAT(broken("[4, 8]", "[4, 4]"), HasSubstr("problems must differ from one another"));
+  EXPECT_THAT(broken("[4, 8]", "[0]"), HasSubstr("problems must be integers, at least 1"));
+  EXPECT_THAT(broken("[4, 8]", "8"), HasSubstr("problems must be an array of integers"));
+  EXPECT_THAT(broken("\"random, all\"", "\"random (8)\""),
+              HasSubstr("two arms are named \"random (8)\""));
+  EXPECT_THAT(broken("name = \"as it is\"", "name = \"as it is\"\nproblems = [1]"),
+              HasSubstr("an arm without stages searches no problems"));
 }
 
 // Training has types of its own, and an adapter is evaluated beside the weights that it was made

@@ -1,0 +1,146 @@
+// Apache-2.0.
+#include "experiments/ablation/compare_arms.h"
+
+#include <numeric>
+namespace pivotal::experiments {
+namespace {
+
+using Runs = std::vector<const ArmRun*>;  // runs of one arm and set, one for each seed
+
+// Returns value(score) of each problem under each seed.
+template <typename Value>
+SeedTable TableOf(const Runs& runs, Value value) {
+  SeedTable table;
+  for (const ArmRun* run : runs) {
+    table.emplace_back();
+    for (const ProblemScore& score : run->accuracy.problems) table.back().push_back(value(score));
+  }
+  return table;
+}
+
+double SumOf(const SeedTable& table) {
+  double sum = 0;
+  for (const auto& row : table) sum += std::accumulate(row.begin(), row.end(), 0.0);
+  return sum;
+}
+
+// Returns a table whose mean is the ratio of the sums of two tables, and whose cells deviate from
+// it as much as they move the ratio. All cells are 0 if the denominators are.
+SeedTable RatioTable(SeedTable numerators, const SeedTable& denominators) {
+  const double sum = SumOf(denominators), ratio = sum > 0 ? SumOf(numerators) / sum : 0;
+  for (std::size_t s = 0; s < numerators.size(); ++s) {
+    const double cells =
+        static_cast<double>(numerators.size()) * static_cast<double>(numerators[s].size());
+    for (std::size_t i = 0; i < numerators[s].size(); ++i) {
+      const double off = numerators[s][i] - ratio * denominators[s][i];
+      numerators[s][i] = sum > 0 ? ratio + off * cells / sum : 0;
+    }
+  }
+  return numerators;
+}
+
+SeedTable Difference(const SeedTable& from, SeedTable to) {
+  for (std::size_t s = 0; s < to.size(); ++s)
+    for (std::size_t i = 0; i < to[s].size(); ++i) to[s][i] -= from[s][i];
+  return to;
+}
+
+MeanInterval Level(const MeanTest& test, const SeedTable& table) {
+  return test.Interval(MeanOfTable(table), 0, 1);
+}
+
+ArmChange ChangeBetween(const MeanTest& test, const SeedTable& from, const SeedTable& to) {
+  const TableMean mean = MeanOfTable(Difference(from, to));
+  return {test.Interval(mean, -1, 1), test.PValue(mean)};
+}
+
+// [seed][problem], see ArmScore.
+struct Tables {
+  SeedTable sampled, greedy, answered, right;
+
+  explicit Tables(const Runs& runs)
+      : sampled(TableOf(runs, [](const ProblemScore& p) { return p.Mean(); })),
+        greedy(TableOf(runs, [](const ProblemScore& p) { return p.greedy ? 1.0 : 0.0; })) {
+    const auto samples = TableOf(runs, [](const ProblemScore& p) { return p.samples; });
+    const auto answers =
+        TableOf(runs, [](const ProblemScore& p) { return p.samples - p.refusals; });
+    answered = RatioTable(answers, samples);
+    right = RatioTable(TableOf(runs, [](const ProblemScore& p) { return p.RightAnswers(); }), answers);
+  }
+};
+
+ArmCost MeanCost(const Runs& runs) {
+  ArmCost mean;
+  const auto seeds = static_cast<double>(runs.size());
+  for (const ArmRun* run : runs) {
+    mean.pairs += run->cost.pairs / seeds;
+    mean.generated_tokens += run->cost.generated_tokens / seeds;
+    mean.trained_tokens += run->cost.trained_tokens / seeds;
+    mean.seconds += run->cost.seconds / seeds;
+  }
+  return mean;
+}
+
+void AdjustByHolm(const std::string& baseline, std::vector<ArmScore>& scores) {
+  std::vector<double> p;
+  for (const ArmScore& score : scores)
+    if (score.arm != baseline) p.push_back(score.sampled_change.p);
+  const auto adjusted = HolmAdjusted(p);
+  auto next = adjusted.begin();
+  for (ArmScore& score : scores)
+    if (score.arm != baseline) score.holm_p = *next++;
+}
+
+}  // namespace
+
+AblationResult CompareArms(const Recipe& recipe, const std::vector<ArmRun>& all) {
+  AblationResult result;
+  const bool refuses = !recipe.eval.refusal.empty();
+  for (const EvalSet& set : recipe.sets) {
+    const auto runs_of = [&](const std::string& arm) {
+      Runs runs;
+      for (const ArmRun& run : all)
+        if (run.arm == arm && run.set == set.name) runs.push_back(&run);
+      return runs;
+    };
+    const Tables base(runs_of(recipe.baseline));
+    const MeanTest test(static_cast<int>(base.sampled.size()),
+                        static_cast<int>(base.sampled.front().size()));
+    for (const Arm& arm : recipe.arms) {
+      const Runs runs = runs_of(arm.name);
+      const Tables tables(runs);
+      ArmScore score{.arm = arm.name, .set = set.name};
+      score.sampled = Level(test, tables.sampled);
+      score.greedy = Level(test, tables.greedy);
+      if (refuses) {
+        score.answered = Level(test, tables.answered);
+        score.right_of_answered = Level(test, tables.right);
+      }
+      const bool is_base = arm.name == recipe.baseline;
+      if (!is_base) {
+        score.sampled_change = ChangeBetween(test, base.sampled, tables.sampled);
+        score.greedy_change = ChangeBetween(test, base.greedy, tables.greedy);
+        if (refuses) score.right_change = ChangeBetween(test, base.right, tables.right);
+      }
+      for (const auto& row : is_base ? tables.sampled : Difference(base.sampled, tables.sampled))
+        score.by_seed.push_back(MeanOfTable({row}).mean);
+      score.cost = MeanCost(runs);
+      result.scores.push_back(std::move(score));
+    }
+  }
+  AdjustByHolm(recipe.baseline, result.scores);
+  result.comparisons = CountComparisons(recipe);
+  return result;
+}
+
+CellVariance VarianceOfChange(const Runs& base, const Runs& arm) {
+  const SeedTable changes = Difference(Tables(base).sampled, Tables(arm).sampled);
+  return VarianceOf(MeanOfTable(changes).squares, static_cast<int>(changes.size()),
+                    static_cast<int>(changes.front().size()));
+}
+
+int64_t CountComparisons(const Recipe& recipe) {
+  return std::ssize(recipe.sets) * (std::ssize(recipe.arms) - 1);
+}
+
+}  // namespace pivotal::experiments
