@@ -1,6 +1,7 @@
 // Apache-2.0.
 #include "experiments/ablation/compare_arms.h"
 
+#include <algorithm>
 #include <numeric>
 namespace pivotal::experiments {
 namespace {
@@ -45,14 +46,35 @@ SeedTable Difference(const SeedTable& from, SeedTable to) {
   return to;
 }
 
-MeanInterval Level(const MeanTest& test, const SeedTable& table) {
-  return test.Interval(MeanOfTable(table), 0, 1);
-}
+// Tests of the means of one recipe's tables. Seeds do not count where nothing was trained: there
+// they are more responses of the same model.
+class Tests {
+ public:
+  Tests(std::size_t seeds, std::size_t problems)
+      : seeds_(static_cast<int>(seeds), static_cast<int>(problems)),
+        one_(1, static_cast<int>(problems)) {}
 
-ArmChange ChangeBetween(const MeanTest& test, const SeedTable& from, const SeedTable& to) {
-  const TableMean mean = MeanOfTable(Difference(from, to));
-  return {test.Interval(mean, -1, 1), test.PValue(mean)};
-}
+  MeanInterval Level(const SeedTable& table, bool trained) const {
+    return Test(trained).Interval(MeanOf(table, trained), 0, 1);
+  }
+  ArmChange Change(const SeedTable& from, const SeedTable& to, bool trained) const {
+    const TableMean mean = MeanOf(Difference(from, to), trained);
+    return {Test(trained).Interval(mean, -1, 1), Test(trained).PValue(mean)};
+  }
+
+ private:
+  const MeanTest& Test(bool trained) const { return trained ? seeds_ : one_; }
+  static TableMean MeanOf(const SeedTable& table, bool trained) {
+    if (trained) return MeanOfTable(table);
+    std::vector<double> means(table.front().size());
+    for (const auto& row : table)
+      for (std::size_t i = 0; i < row.size(); ++i)
+        means[i] += row[i] / static_cast<double>(table.size());
+    return MeanOfTable({means});
+  }
+
+  MeanTest seeds_, one_;
+};
 
 // [seed][problem], see ArmScore.
 struct Tables {
@@ -81,6 +103,10 @@ ArmCost MeanCost(const Runs& runs) {
   return mean;
 }
 
+bool IsTrained(const Recipe& recipe, const std::string& arm) {
+  return !std::ranges::find(recipe.arms, arm, &Arm::name)->stages.empty();
+}
+
 void AdjustByHolm(const std::string& baseline, std::vector<ArmScore>& scores) {
   std::vector<double> p;
   for (const ArmScore& score : scores)
@@ -104,24 +130,25 @@ AblationResult CompareArms(const Recipe& recipe, const std::vector<ArmRun>& all)
       return runs;
     };
     const Tables base(runs_of(recipe.baseline));
-    const MeanTest test(static_cast<int>(base.sampled.size()),
-                        static_cast<int>(base.sampled.front().size()));
+    const Tests tests(base.sampled.size(), base.sampled.front().size());
+    const bool base_trained = IsTrained(recipe, recipe.baseline);
     for (const Arm& arm : recipe.arms) {
       const Runs runs = runs_of(arm.name);
       const Tables tables(runs);
       ArmScore score{.arm = arm.name, .set = set.name};
-      score.sampled = Level(test, tables.sampled);
-      score.greedy = Level(test, tables.greedy);
+      const bool trained = IsTrained(recipe, arm.name), is_base = arm.name == recipe.baseline;
+      score.sampled = tests.Level(tables.sampled, trained);
+      score.greedy = tests.Level(tables.greedy, trained);
       if (refuses) {
-        score.answered = Level(test, tables.answered);
-        score.right_of_answered = Level(test, tables.right);
+        score.answered = tests.Level(tables.answered, trained);
+        score.right_of_answered = tests.Level(tables.right, trained);
       }
-      const bool is_base = arm.name == recipe.baseline;
-      if (!is_base) {
-        score.sampled_change = ChangeBetween(test, base.sampled, tables.sampled);
-        score.greedy_change = ChangeBetween(test, base.greedy, tables.greedy);
-        if (refuses) score.right_change = ChangeBetween(test, base.right, tables.right);
-      }
+      const auto change = [&](const SeedTable& from, const SeedTable& to) {
+        return is_base ? ArmChange() : tests.Change(from, to, trained || base_trained);
+      };
+      score.sampled_change = change(base.sampled, tables.sampled);
+      score.greedy_change = change(base.greedy, tables.greedy);
+      if (refuses) score.right_change = change(base.right, tables.right);
       for (const auto& row : is_base ? tables.sampled : Difference(base.sampled, tables.sampled))
         score.by_seed.push_back(MeanOfTable({row}).mean);
       score.cost = MeanCost(runs);

@@ -34,7 +34,8 @@ struct ArmChange : MeanInterval {
 };
 
 // The scores of one arm on one set. Means, 95% intervals and p-values are over seeds and problems
-// (MeanTest); with one seed, over problems. Changes are 0 for the baseline itself.
+// (MeanTest); with one seed, and where nothing is trained, over problems. Changes are 0 for the
+// baseline itself.
 struct ArmScore {
   std::string arm, set;
   MeanInterval sampled = {}, greedy = {};  // accuracy of sampled responses, and at temperature 0

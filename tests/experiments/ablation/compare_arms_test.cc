@@ -23,7 +23,7 @@ Accuracy Scores(const std::vector<int>& right, const std::vector<int>& answered)
 Recipe RecipeOf(const std::vector<std::string>& arms, const std::vector<std::string>& sets) {
   Recipe recipe;
   recipe.baseline = arms.front();
-  for (const std::string& arm : arms) recipe.arms.push_back({arm, {}});
+  for (const std::string& arm : arms) recipe.arms.push_back({arm, {Stage()}});
   for (const std::string& set : sets) recipe.sets.push_back({set, {}});
   return recipe;
 }
@@ -89,6 +89,26 @@ TEST(CompareArms, AdjustsTheSampledChangesOfAllSets) {
   EXPECT_DOUBLE_EQ(two_b.holm_p, two_a.holm_p);
   EXPECT_TRUE(one_a.Stands());
   EXPECT_FALSE(two_a.Stands());
+}
+
+// The seeds of a model that is not trained are more samples of its responses. The interval is that
+// of scipy.stats.ttest_1samp([0.375, 0.375, 0.625], 0): the means of the problems over the seeds.
+TEST(CompareArms, SeedsCountWhereSomethingIsTrained) {
+  Recipe recipe = RecipeOf({"untrained", "same", "trained"}, {"set"});
+  recipe.arms[0].stages.clear();
+  recipe.arms[1].stages.clear();
+  const std::vector<int> all(3, kSamples), first = {1, 1, 2}, second = {2, 2, 3};
+  std::vector<ArmRun> runs;
+  for (const char* arm : {"untrained", "same", "trained"}) {
+    runs.push_back({arm, "set", 1, Scores(first, all), {}});
+    runs.push_back({arm, "set", 2, Scores(second, all), {}});
+  }
+  const AblationResult result = CompareArms(recipe, runs);
+  for (const int untrained : {0, 1}) {
+    EXPECT_NEAR(result.scores[untrained].sampled.low, 0.0997789392, 1e-5);
+    EXPECT_NEAR(result.scores[untrained].sampled.high, 0.8168877275, 1e-5);
+  }
+  EXPECT_EQ(result.scores[2].sampled.low, 0);  // two seeds tell little
 }
 
 }  // namespace
