@@ -65,8 +65,10 @@ void AddAblate(CLI::App& app) {
   sub->add_option("--seeds", flags->seeds,
                   "seeds, in place of those that the recipe names, e.g. --seeds 1 2 3")
       ->take_all();
-  sub->add_flag("--dry-run", flags->dry_run,
-                "print the steps and about how long they take, and do none of them");
+  sub->add_flag(
+      "--dry-run", flags->dry_run,
+      "print the steps, about how long they take, and how small a change of accuracy they "
+      "can find; do none of them");
   sub->add_option("--probe", flags->probe,
                   "number of problems on which --dry-run times each kind of step that was never "
                   "done, in a temporary folder; 0: times no step")
@@ -76,7 +78,7 @@ void AddAblate(CLI::App& app) {
   SetHelp(*sub,
           {"RECIPE --output FOLDER [OPTIONS]",
            {"--output", "--steps", "--model", "--seeds", "--dry-run"},
-           {{"say which steps there are and about how long they take",
+           {{"say which steps there are, how long they take and what they can find",
              "ablate recipe.toml --output ablation --dry-run"},
             {"run them with three seeds", "ablate recipe.toml --output ablation --seeds 1 2 3"}},
            "docs/recipes.md"});

@@ -5,7 +5,10 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <nlohmann/json.hpp>
+#include <utility>
+#include <vector>
 
 #include "data/base/folders.h"
 #include "experiments/report/report_page.h"
@@ -82,6 +85,35 @@ std::string Gain(const ArmScore& score) {
   if (score.cost.generated_tokens == 0) return "";
   return fmt::format("{:+.1f}",
                      100 * score.sampled_change.mean / (score.cost.generated_tokens / 1e6));
+}
+
+// Returns the plots of accuracy against cost of a set, one for each kind of cost; none without
+// curves.
+ordered_json CostPlots(const Recipe& recipe, const AblationResult& result, const std::string& set) {
+  std::map<std::string, std::vector<const ArmScore*>> curves;
+  for (const ArmScore& score : result.scores)
+    if (const std::string curve = CurveOf(recipe, score.arm); score.set == set && !curve.empty())
+      curves[curve].push_back(&score);
+  ordered_json plots = ordered_json::array();
+  const auto add = [&](const char* label, auto cost) {
+    ordered_json lines = ordered_json::array();
+    for (auto& [name, scores] : curves) {
+      std::ranges::sort(scores, {}, [&](const ArmScore* score) { return cost(score->cost); });
+      ordered_json points = ordered_json::array();
+      for (const ArmScore* score : scores) {
+        points.push_back(Row(score->arm, score->sampled));
+        points.back()["cost"] = cost(score->cost);
+      }
+      lines.push_back({{"name", name}, {"points", points}});
+    }
+    plots.push_back(
+        {{"title", set}, {"label", label}, {"unit", "sampled accuracy, %"}, {"curves", lines}});
+  };
+  if (curves.empty()) return plots;
+  add("tokens, generated and trained on",
+      [](const ArmCost& cost) { return cost.generated_tokens + cost.trained_tokens; });
+  add("seconds", [](const ArmCost& cost) { return cost.seconds; });
+  return plots;
 }
 
 }  // namespace
@@ -213,7 +245,9 @@ std::string AblationPage(const Recipe& recipe, const AblationResult& result,
          {"rows", rows},
          {"differences", differences}});
   };
+  ordered_json costs = ordered_json::array();
   for (const EvalSet& set : recipe.sets) {
+    for (auto& plot : CostPlots(recipe, result, set.name)) costs.push_back(std::move(plot));
     compare(set, set.name, "Sampled accuracy", &ArmScore::sampled, &ArmScore::sampled_change, true);
     if (!recipe.eval.refusal.empty())
       compare(set, set.name + ", among the answered",
@@ -233,7 +267,8 @@ std::string AblationPage(const Recipe& recipe, const AblationResult& result,
                              {"facts", list},
                              {"problems", ordered_json::array()},
                              {"training", training},
-                             {"comparisons", comparisons}};
+                             {"comparisons", comparisons},
+                             {"costs", costs}};
   return ReportPage(page.dump(-1, ' ', false, ordered_json::error_handler_t::replace), {});
 }
 

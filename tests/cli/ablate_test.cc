@@ -269,6 +269,10 @@ pairs = [{ source = "random", count = 8 }]
   EXPECT_THAT(curves, ::testing::UnorderedElementsAre(::testing::Pair("random (4)", "random"),
                                                       ::testing::Pair("random (8)", "random"),
                                                       ::testing::Pair("random, all", "random")));
+  EXPECT_THAT(
+      data::ReadFile(output_ / "report.html"),
+      AllOf(HasSubstr("\"costs\":[{\"title\":\"held out\",\"label\":\"tokens, generated"),
+            HasSubstr("\"curves\":[{\"name\":\"random\",\"points\":[{\"name\":\"random (4)\"")));
   EXPECT_THAT(data::ReadFile(output_ / "results.md"),
               HasSubstr("one seed does not tell what another would change"));
   const auto broken = [&](const std::string& from, const std::string& to) {

@@ -26,8 +26,8 @@ const kExplained = {
   "arms": "Ways of training that are compared.",
   "seeds": "Times that each arm was trained and evaluated, each time with other random numbers.",
   "comparisons":
-    "Differences that were tested. Of differences that are none, about one in twenty has a 95% interval "
-    + "without zero.",
+    "Changes of the sampled accuracy that were tested. Of changes that are none, about one in twenty has a "
+    + "95% interval without zero; a star marks those that stand after Holm's correction for their number.",
   // Tiles of two runs
   "in both runs":
     "Problems with the same prompt, token for token, and the same reference answer in both runs. What "
@@ -80,6 +80,8 @@ const kExplained = {
 };
 const kOtherCurve = "What the training wrote to log.jsonl under this name, step by step. Names with eval_ are measured "
   + "on held-out data.";
+const kCosts = "Accuracy with its 95% interval against what it cost to make the model. Each line joins arms that differ "
+  + "by their cost alone; a curve above another one reaches more for as much.";
 
 let described = 0;  // explanations on the page so far; each has an id of its own
 // Returns a name, the button that explains it by `text`, and the text for a screen reader. Without a

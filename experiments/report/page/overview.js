@@ -43,13 +43,14 @@ function showRun({ facts, settings, histogram, pivotal_share: share, calibration
   return sections.length + byId("facts").childElementCount + byId("figures").childElementCount > 0;
 }
 
-function showComparisons({ comparisons }) {
+function showComparisons({ comparisons, costs }) {
   const tables = ({ unit, rows, differences }) => [
     rows.length > 0 && intervalTable(unit, rows, false),
     differences?.length > 0 && intervalTable(`difference in ${unit}`, differences, true)];
   byId("comparisons").append(...(comparisons ?? []).map((comparison) => html("div", { class: "comparison" },
     html("h3", {}, comparison.title), comparison.note && note(comparison.note),
     html("div", { class: "tables" }, tables(comparison)))));
+  if (costs?.length) byId("comparisons").append(html("div", { class: "figures" }, costs.map(costFigure)));
   return comparisons?.length > 0;
 }
 

@@ -4,6 +4,7 @@ usage: report_page.py CHROMIUM PAGE.html EXPECTED.json [--screenshots DIR] [--ax
 EXPECTED.json has these optional keys:
   load_seconds  the most seconds until the list of problems is drawn
   sections      the ids of the visible sections, in order
+  cost_points   the number of points in the plots of accuracy against cost
   rows          the number of rows in the list of problems
   lists         [{"filters": [...], "search": TEXT, "rows": N}]: the number of rows after filtering and searching
   first         {ORDER: ID}: the first row under each sort order
@@ -531,6 +532,9 @@ def check_page(check, url, expected, axe):
         )
     check_opening(check, expected)
     check_explanations(check)
+    if "cost_points" in expected:
+        points = browser.evaluate("document.querySelectorAll('#comparisons figure .point').length")
+        check.equal(points, expected["cost_points"], "points of accuracy against cost")
     if expected.get("rows"):
         check_lists(check, expected)
     if "problem" in expected:

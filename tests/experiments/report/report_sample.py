@@ -298,6 +298,17 @@ def make_comparisons(random):
     return tables
 
 
+def make_costs(random):
+    def point(name, cost):
+        mean = random.uniform(50, 80)
+        return {"name": f"{name} ({cost})", "cost": cost, "mean": mean, "low": mean - 3, "high": mean + 2}
+
+    curves = [{"name": name, "points": [point(name, cost) for cost in costs]}
+              for name, costs in (("pivotal DPO", (50, 100, 200)), ("SFT", (80, 400)))]
+    return [{"title": "in distribution", "label": label, "unit": "accuracy, %", "curves": curves}
+            for label in ("tokens", "seconds")]
+
+
 def make_summary(random, entries, problems, title):
     deltas = list(changes(problems))
     edges = [round(-1 + 0.05 * i, 2) for i in range(41)]
@@ -486,8 +497,10 @@ if arguments.ablation:
         "problems": [],
         "training": make_training(source),
         "comparisons": make_comparisons(source),
+        "costs": make_costs(source),
     }
-    details, expected = [], {"sections": ["run", "comparisons", "training"], "rows": 0, "lists": []}
+    details = []
+    expected = {"sections": ["run", "comparisons", "training"], "rows": 0, "lists": [], "cost_points": 2 * 5}
 else:
     made = [make_problem(source, number, arguments.tokens) for number in range(arguments.problems)]
     entries, details = [entry for entry, _ in made], [problem for _, problem in made]
