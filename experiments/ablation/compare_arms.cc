@@ -2,7 +2,10 @@
 #include "experiments/ablation/compare_arms.h"
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
+#include <utility>
+
 namespace pivotal::experiments {
 namespace {
 

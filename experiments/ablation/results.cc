@@ -57,8 +57,7 @@ std::string Method(const Recipe& recipe) {
              ? "95% intervals and p-values count seeds as well as problems (generalized "
                "confidence intervals of crossed random effects), paired for changes"
              : "95% intervals and p-values: Student's t over problems, paired for changes; one "
-               "seed "
-               "does not tell what another would change";
+               "seed does not tell what another would change";
 }
 
 std::string BySeed(const ArmScore& score, bool base) {
