@@ -1,9 +1,10 @@
 # Thin wrapper over the CMake presets; `make help` lists the targets.
 PRESET ?= release
+WORLD ?= tiny
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup program build demo test test-parity fuzz bench bench-peers ablations docs package wheel tiny-model check clean
+.PHONY: help setup program build demo test test-parity fuzz bench bench-peers ablations docs package wheel tiny-model small-model check clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
@@ -75,15 +76,19 @@ bench-peers: program ## rollouts beside transformers, CTranslate2 and llama.cpp,
 	@build/peers/bin/python bench/rollouts_vs_peers.py $(PIVOTAL) build/peers/bin/python \
 	  --json build/peers.json --markdown build/peers.md $(PEERS)
 
-ablations: program ## run every recipe on the tiny model, regenerate their tables and plots (within an hour on two cores)
+ablations: program ## run the recipes, rewrite their tables and plots: WORLD=tiny (within an hour on two cores) or small (a night)
 	@test -x build/plot/bin/python || python3 -m venv build/plot
 	@build/plot/bin/pip install --quiet matplotlib==3.11.2
-	@mkdir -p build/ablations
-	@experiments/ablation/recipes/run $(PIVOTAL) build/plot/bin/python build/ablations $(RECIPES)
+	@mkdir -p build/ablations/$(WORLD)
+	@experiments/ablation/recipes/run $(WORLD) $(PIVOTAL) build/plot/bin/python build/ablations/$(WORLD) $(RECIPES)
 
 check: ## the style of the sources and clang-tidy's findings
 	@scripts/setup check
 	@scripts/check-code
+
+small-model: program ## rebuild experiments/small from the generator (two and a half hours on two cores)
+	@cmake --build --preset $(PRESET) --target small_world
+	@experiments/small/rebuild $(PIVOTAL)
 
 tiny-model: program ## rebuild experiments/tiny from the generator (about half an hour on two cores)
 	@cmake --build --preset $(PRESET) --target tiny_world

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <array>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "data/base/error.h"
@@ -23,7 +25,7 @@ namespace fs = std::filesystem;
 constexpr uint64_t kProblemSeed = 1;  // fixed: every corpus leaves out the shipped problems
 
 struct Flags {
-  fs::path output;
+  fs::path model, output;
   uint64_t seed = 1;
   int64_t documents = 90000;
   int vocab_size = 1024;
@@ -85,6 +87,37 @@ void WriteCorpus(const Flags& flags) {
   file.Commit();
 }
 
+// Prints how often authors are right, by kind and way, on problems that have an answer.
+void PrintAuthors(const Flags& flags) {
+  constexpr std::array kKinds = {"story", "percent, units", "comparison",
+                                 "row",   "equation",       "program"};
+  struct Count {
+    int all = 0, right = 0;
+  };
+  std::map<std::pair<std::string, std::string>, Count> counts;
+  kernels::RandomStream random(flags.seed, kernels::MixStream(0, "authors"));
+  for (int64_t i = 0; i < flags.documents; ++i) {
+    const auto problem = small::RandomProblem(Draw::kUsual, random);
+    const auto solution = small::Solve(problem, small::Manner::kFree, {}, random);
+    const bool right = solution.answer == std::to_string(problem.answer);
+    const std::string kind = kKinds[static_cast<std::size_t>(problem.kind)];
+    for (const auto& key :
+         {std::pair{kind, solution.way},
+          {kind, std::string("all ways")},
+          {std::string("all kinds"), std::string("all ways")},
+          {std::string("all kinds"), std::string(solution.trapped ? "misread" : "read well")},
+          {std::string("all kinds"), std::string(solution.checked ? "checked" : "not checked")}}) {
+      ++counts[key].all;
+      counts[key].right += right;
+    }
+  }
+  fmt::print("| kind | way | share of all | right |\n|---|---|---|---|\n");
+  for (const auto& [key, count] : counts)
+    fmt::print("| {} | {} | {:.1f}% | {:.1f}% |\n", key.first, key.second,
+               100.0 * count.all / static_cast<double>(flags.documents),
+               100.0 * count.right / count.all);
+}
+
 // Writes the tokenizer and random weights as a folder in the files of Hugging Face.
 void WriteFirstModel(const Flags& flags) {
   data::CreateOutputFolder(flags.output);
@@ -113,6 +146,13 @@ void WriteFirstModel(const Flags& flags) {
   fmt::print("{} parameters in {}\n", model::NumParameters(config), flags.output.string());
 }
 
+// Writes a trained model with its weights in bfloat16, which take half the room.
+void StoreModel(const Flags& flags) {
+  const auto trained = model::LoadCheckpoint(flags.model, at::kCPU, at::kBFloat16);
+  data::CreateOutputFolder(flags.output);
+  model::SaveCheckpoint(*trained.model, flags.model, flags.output);
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -121,7 +161,7 @@ int main(int argc, char** argv) {
   Flags flags;
   const auto add = [&](const char* name, const char* help, void (*run)(const Flags&)) {
     auto* sub = app.add_subcommand(name, help);
-    sub->add_option("--output", flags.output)->required();
+    if (run != PrintAuthors) sub->add_option("--output", flags.output)->required();
     sub->add_option("--seed", flags.seed)->capture_default_str();
     sub->callback([&flags, run] { run(flags); });
     return sub;
@@ -131,9 +171,15 @@ int main(int argc, char** argv) {
       WriteCorpus)
       ->add_option("--documents", flags.documents)
       ->capture_default_str();
+  add("authors", "Print how often the authors of the corpus are right", PrintAuthors)
+      ->add_option("--documents", flags.documents)
+      ->capture_default_str();
   add("init", "Write the tokenizer and random weights as a model folder", WriteFirstModel)
       ->add_option("--vocab-size", flags.vocab_size)
       ->capture_default_str();
+  add("store", "Write the model in the folder --model with its weights in bfloat16", StoreModel)
+      ->add_option("--model", flags.model)
+      ->required();
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
