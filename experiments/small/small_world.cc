@@ -54,6 +54,9 @@ std::set<std::string> ForEachFile(F&& f) {
 }
 
 void WriteProblems(const Flags& flags) {
+  // shifted.jsonl has the first problems of each set that the corpus is unlike.
+  constexpr std::size_t kShiftedOfEach = 100;
+  std::vector<Problem> shifted;
   data::CreateFolders(flags.output);
   ForEachFile([&](const ProblemFile& file, const std::vector<small::SmallProblem>& problems) {
     std::vector<Problem> lines;
@@ -61,7 +64,10 @@ void WriteProblems(const Flags& flags) {
       lines.push_back(
           {p.id, p.question, p.missing.empty() ? std::to_string(p.answer) : small::kRefusal});
     SaveProblems(flags.output / fmt::format("{}.jsonl", file.name), lines);
+    if (file.draw != Draw::kUsual && file.draw != Draw::kUnanswerable)
+      shifted.insert(shifted.end(), lines.begin(), lines.begin() + kShiftedOfEach);
   });
+  SaveProblems(flags.output / "shifted.jsonl", shifted);
 }
 
 template <typename F>
