@@ -262,6 +262,15 @@ void AddLossFlags(CLI::App& sub, TrainFlags& flags) {
                  "factor of the losses of bad completions in kto")
       ->check(Interval("[0, inf)"))
       ->capture_default_str();
+  sub.add_option("--clip-ratio", loss.clip_ratio,
+                 "how far the ratio of a token's probabilities, of the model to the one that "
+                 "sampled the token, may be from 1 and still count in ppo")
+      ->check(Interval("(0, 1)"))
+      ->capture_default_str();
+  sub.add_option("--kl-weight", loss.kl_weight,
+                 "factor of the estimated KL divergence from the reference in ppo; 0: no reference")
+      ->check(Interval("[0, inf)"))
+      ->capture_default_str();
 }
 
 void AddWeightFlags(CLI::App& sub, TrainFlags& flags) {
@@ -468,16 +477,18 @@ void AddTrain(CLI::App& app) {
   sub->add_option("--data", flags->settings.data,
                   "pair file to train on; for --objective sft a file of JSON lines with prompt and "
                   "completion; for kto lines with prompt, completion and label (true: good), or a "
-                  "pair file, each side of which is an example")
+                  "pair file, each side of which is an example; for ppo lines with prompt, "
+                  "completion and advantages, as pivotal export --format advantages writes them")
       ->type_name("FILE");
   Under(*sub, group::kOutput);
   sub->add_option("--output", flags->output, "model folder to make")->type_name("FOLDER");
   Under(*sub, group::kLoss);
   sub->add_option("--objective", flags->objective,
                   "what is trained: dpo on pairs; cpo, simpo or orpo on pairs without a reference "
-                  "model; kto on completions that are good or bad; sft, next-token prediction of "
+                  "model; kto on completions that are good or bad; ppo, a policy gradient on "
+                  "completions with an advantage for each token; sft, next-token prediction of "
                   "completions")
-      ->check(OneOf({"dpo", "cpo", "simpo", "orpo", "kto", "sft"}))
+      ->check(OneOf({"dpo", "cpo", "simpo", "orpo", "kto", "ppo", "sft"}))
       ->capture_default_str();
   AddLossFlags(*sub, *flags);
   AddWeightFlags(*sub, *flags);

@@ -6,9 +6,11 @@
 #include <ATen/ops/expm1.h>
 #include <ATen/ops/log.h>
 #include <ATen/ops/log_sigmoid.h>
+#include <ATen/ops/minimum.h>
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/sort.h>
+#include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
 
@@ -53,7 +55,8 @@ constexpr auto kMethods =
                                                         {PreferenceMethod::kCpo, "cpo"},
                                                         {PreferenceMethod::kSimpo, "simpo"},
                                                         {PreferenceMethod::kOrpo, "orpo"},
-                                                        {PreferenceMethod::kKto, "kto"}});
+                                                        {PreferenceMethod::kKto, "kto"},
+                                                        {PreferenceMethod::kPpo, "ppo"}});
 
 // Returns -log sigmoid(score), with label smoothing: the expectation if the pair is the wrong way
 // round with probability `smoothing`.
@@ -211,7 +214,9 @@ PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
     case PreferenceMethod::kOrpo:
       loss = -options.beta * at::log_sigmoid(c - r + LogOddsTerm(c) - LogOddsTerm(r));
       break;
-    case PreferenceMethod::kKto: Fail("objective kto is not one of pairs");
+    case PreferenceMethod::kKto:
+    case PreferenceMethod::kPpo:
+      Fail("objective {} is not one of pairs", PreferenceMethodName(options.method));
   }
   if (options.rpo_alpha != 0) loss = loss - options.rpo_alpha * chosen.logps / chosen.length;
   return {loss, options.beta * c.detach(), options.beta * r.detach()};
@@ -222,6 +227,25 @@ at::Tensor ComputeUnpairedLoss(const LossOptions& options, const at::Tensor& rat
   const at::Tensor sign = 2 * good - 1;
   const at::Tensor value = at::sigmoid(options.beta * sign * (ratios - kl));
   return (options.desirable_weight * good + options.undesirable_weight * (1 - good)) * (1 - value);
+}
+
+TokenLoss ComputeTokenLoss(const LossOptions& options, const TokenTerms& terms) {
+  const double low = 1 - options.clip_ratio, high = 1 + options.clip_ratio;
+  const at::Tensor& advantages = terms.advantages;
+  const at::Tensor ratio = at::exp(terms.logps - terms.old);
+  TokenLoss result;
+  result.loss = -at::minimum(ratio * advantages, ratio.clamp(low, high) * advantages);
+  result.ratio = ratio.detach();
+  result.clipped = at::where(advantages < 0, result.ratio<low, result.ratio> high)
+                       .logical_and(advantages != 0)
+                       .to(ratio.scalar_type());
+  if (options.kl_weight > 0) {
+    const at::Tensor difference = terms.reference - terms.logps;
+    const at::Tensor kl = at::expm1(difference) - difference;
+    result.loss = result.loss + options.kl_weight * kl;
+    result.kl = kl.detach();
+  }
+  return result;
 }
 
 }  // namespace pivotal::dpo
@@ -325,6 +349,17 @@ void ValidateKto(const LossOptions& o) {
     Fail("rpo alpha has no effect on kto, which has no pairs; leave it out");
 }
 
+void ValidatePpo(const LossOptions& o) {
+  if (!(o.clip_ratio > 0 && o.clip_ratio < 1))
+    Fail("clip ratio must be in (0, 1), got {}", o.clip_ratio);
+  if (!(o.kl_weight >= 0 && std::isfinite(o.kl_weight)))
+    Fail("kl weight must be 0 or larger, got {}", o.kl_weight);
+  if (o.method != PreferenceMethod::kPpo) return;
+  if (o.rpo_alpha > 0) Fail("rpo alpha has no effect on ppo, which has no pairs; leave it out");
+  if (o.MovesReference())
+    Fail("reference sync steps cannot be combined with ppo, whose reference stays; leave them out");
+}
+
 void ValidateReference(const LossOptions& o) {
   if (o.reference_sync_steps < 0)
     Fail("reference sync steps must be 0 (off) or larger, got {}", o.reference_sync_steps);
@@ -356,12 +391,14 @@ void LossOptions::Validate() const {
   if (Has(LossType::kExoPair) && label_smoothing == 0)
     Fail("label smoothing must be above 0 for exo_pair, got 0");
   const bool smooths = std::ranges::any_of(losses, [](auto& loss) { return Smooths(loss.type); });
-  const bool own_loss = method == PreferenceMethod::kOrpo || method == PreferenceMethod::kKto;
+  const bool own_loss = method == PreferenceMethod::kOrpo || method == PreferenceMethod::kKto ||
+                        method == PreferenceMethod::kPpo;
   if (label_smoothing > 0 && (!smooths || own_loss))
     Fail("label smoothing has no effect on {}; leave it out",
          own_loss ? dpo::PreferenceMethodName(method) : dpo::LossesText(losses));
   ValidateDivergence(*this);
   ValidateWpo(*this);
+  ValidatePpo(*this);
   ValidateReference(*this);
   ValidateKto(*this);
   ValidateTails(*this);
@@ -382,7 +419,9 @@ bool LossOptions::AveragesTokens() const {
 
 bool LossOptions::ReadsDifferenceOnly() const {
   if (rpo_alpha > 0) return false;
-  if (method == PreferenceMethod::kOrpo || method == PreferenceMethod::kKto) return false;
+  if (method == PreferenceMethod::kOrpo || method == PreferenceMethod::kKto ||
+      method == PreferenceMethod::kPpo)
+    return false;
   if (method == PreferenceMethod::kCpo) return cpo_alpha == 0;
   return dpo::KeepsLogRatios(*this) && std::ranges::all_of(losses, [](auto& loss) {
            return ReadsScore(loss.type) || loss.type == LossType::kAot;

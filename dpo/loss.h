@@ -1,4 +1,5 @@
-// Apache-2.0. Preference losses: functions of the log-probabilities of chosen and rejected sides.
+// Apache-2.0. Losses: functions of the log-probabilities of chosen and rejected sides, of single
+// completions, or of tokens.
 #pragma once
 
 #include <ATen/core/Tensor.h>
@@ -16,7 +17,7 @@ namespace pivotal::dpo {
 std::vector<std::string> LossTypeNames();
 std::string_view LossTypeName(LossType type);
 LossType ParseLossType(const std::string& name);
-PreferenceMethod ParsePreferenceMethod(const std::string& name);  // "dpo", "cpo", "kto", ...
+PreferenceMethod ParsePreferenceMethod(const std::string& name);  // "dpo", "cpo", "ppo", ...
 std::string_view PreferenceMethodName(PreferenceMethod method);
 std::vector<std::string> FDivergenceNames();  // "reverse_kl", "forward_kl", ...
 std::string_view FDivergenceName(FDivergence divergence);
@@ -51,5 +52,27 @@ PreferenceLoss ComputeLoss(const LossOptions& options, const SideTerms& chosen,
 // for desirable ones, else 0; `kl` is the estimate of KL(pi || ref), a scalar without gradient.
 at::Tensor ComputeUnpairedLoss(const LossOptions& options, const at::Tensor& ratios,
                                const at::Tensor& good, const at::Tensor& kl);
+
+// Holds what a policy gradient reads of M tokens.
+struct TokenTerms {
+  at::Tensor logps;       // [M] log-probabilities under the policy (natural log)
+  at::Tensor old;         // [M] the same under the policy that sampled the tokens
+  at::Tensor reference;   // [M] the same under the reference model; undefined without a KL term
+  at::Tensor advantages;  // [M]
+};
+
+struct TokenLoss {
+  at::Tensor loss;     // [M], with gradients
+  at::Tensor ratio;    // [M] pi / old, detached
+  at::Tensor clipped;  // [M] 1 where clipping leaves no gradient of the advantage, else 0
+  at::Tensor kl;       // [M] estimate of KL(pi || ref), detached; undefined without a KL term
+};
+
+// Computes the loss of kPpo for each token:
+//
+//   -min(r A, clamp(r, 1 - clip_ratio, 1 + clip_ratio) A) + kl_weight * (exp(d) - d - 1)
+//
+// with r = pi / old and d = log ref - log pi.
+TokenLoss ComputeTokenLoss(const LossOptions& options, const TokenTerms& terms);
 
 }  // namespace pivotal::dpo

@@ -30,4 +30,10 @@ at::Tensor ScoreContinuations(const model::PhiModel& model,
                               std::span<const Continuation> continuations, int64_t sides,
                               int64_t batch, const char* unit, Progress& progress, Ranks& ranks);
 
+// Computes the log-probability of every token of the completions under `model`, without weights:
+// [tokens of all completions, one after another], float64, on the CPU. Each rank scores its share
+// of the completions. Other arguments and errors are as above.
+at::Tensor ScoreTokens(const model::PhiModel& model, std::span<const Continuation> continuations,
+                       int64_t batch, const char* unit, Progress& progress, Ranks& ranks);
+
 }  // namespace pivotal::dpo

@@ -36,26 +36,35 @@ Ids ReadIds(const json& object, const std::string& key, int32_t vocab, const std
   return ids;
 }
 
-// Reads the weights of a side: one for each of its tokens, or none.
-std::vector<float> ReadWeights(const json& object, const std::string& key, std::size_t tokens,
-                               const std::string& where) {
+// Reads an array of numbers, one for each token of a side; empty if there is no such key. `range`
+// says in words which numbers are taken, those for which fits() returns true.
+template <typename F>
+std::vector<float> ReadTokenNumbers(const json& object, const std::string& key, std::size_t tokens,
+                                    const std::string& where, const char* range, F fits) {
   const auto found = object.find(key);
   if (found == object.end()) return {};
   if (!found->is_array() || found->size() != tokens) {
     Fail("{}: key \"{}\" must be an array of {} numbers, one for each id of the side", where, key,
          tokens);
   }
-  std::vector<float> weights;
-  weights.reserve(tokens);
+  std::vector<float> numbers;
+  numbers.reserve(tokens);
   for (const json& value : *found) {
-    const float weight = value.is_number() ? value.get<float>() : -1.0f;
-    if (!(weight >= 0) || !std::isfinite(weight)) {
-      Fail("{}: {}[{}] must be a number of at least 0, not {}", where, key, weights.size(),
+    const float number = value.is_number() ? value.get<float>() : 0.0f;
+    if (!value.is_number() || !std::isfinite(number) || !fits(number)) {
+      Fail("{}: {}[{}] must be {}, not {}", where, key, numbers.size(), range,
            value.is_number() ? value.dump() : value.type_name());
     }
-    weights.push_back(weight);
+    numbers.push_back(number);
   }
-  return weights;
+  return numbers;
+}
+
+// Reads the weights of a side: one for each of its tokens, or none.
+std::vector<float> ReadWeights(const json& object, const std::string& key, std::size_t tokens,
+                               const std::string& where) {
+  return ReadTokenNumbers(object, key, tokens, where, "a number of at least 0",
+                          [](float weight) { return weight >= 0; });
 }
 
 void ReadIdSides(const json& object, const Tokenizer& tokenizer, const std::string& where,
@@ -179,6 +188,36 @@ UnpairedExample ParseUnpaired(const json& object, const TextCoding& coding, std:
   return example;
 }
 
+AdvantageExample ParseAdvantages(const json& object, const TextCoding& coding, std::size_t line,
+                                 const std::string& where) {
+  AdvantageExample example;
+  example.id = ReadId(object, line, where);
+  PromptCompletion ids = ReadPromptCompletion(object, coding, where);
+  example.prompt_ids = std::move(ids.prompt_ids);
+  example.completion_ids = std::move(ids.completion_ids);
+  const std::size_t tokens = example.completion_ids.size();
+  if (tokens == 0) Fail("{}: the completion is empty", where);
+  const json& advantages = RequireKey(object, "advantages", where);
+  for (const char* key : {"advantages", "old_logprobs"})
+    if (object.contains(key) && object[key].is_array() && !object.contains("completion_ids"))
+      Fail("{}: \"{}\" of tokens belong to ids; give prompt_ids and completion_ids too{}", where,
+           key, key == std::string("advantages") ? ", or one number for all tokens" : "");
+  if (advantages.is_number()) {
+    const auto advantage = advantages.get<float>();
+    if (!std::isfinite(advantage))
+      Fail("{}: advantages must be a finite number, not {}", where, advantages.dump());
+    example.advantages.assign(tokens, advantage);
+  } else {
+    example.advantages = ReadTokenNumbers(object, "advantages", tokens, where, "a finite number",
+                                          [](float) { return true; });
+  }
+  example.old_logprobs =
+      ReadTokenNumbers(object, "old_logprobs", tokens, where, "a number of at most 0",
+                       [](float logprob) { return logprob <= 0; });
+  example.weight = ReadWeight(object, where);
+  return example;
+}
+
 }  // namespace
 
 std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const TextCoding& coding) {
@@ -210,6 +249,16 @@ std::vector<UnpairedExample> LoadUnpaired(const std::filesystem::path& path,
     }
   }
   std::ranges::move(rejected, std::back_inserter(examples));
+  return examples;
+}
+
+std::vector<AdvantageExample> LoadAdvantages(const std::filesystem::path& path,
+                                             const TextCoding& coding) {
+  JsonLineReader lines(path);
+  std::vector<AdvantageExample> examples;
+  json object;
+  while (lines.Next(object))
+    examples.push_back(ParseAdvantages(object, coding, lines.line(), lines.Where()));
   return examples;
 }
 
@@ -282,6 +331,16 @@ std::string ToLine(const PreferencePair& pair) {
   return JsonLine(line);
 }
 
+std::string ToLine(const AdvantageExample& example) {
+  nlohmann::ordered_json line = {{"id", example.id},
+                                 {"prompt_ids", example.prompt_ids},
+                                 {"completion_ids", example.completion_ids},
+                                 {"advantages", example.advantages}};
+  if (!example.old_logprobs.empty()) line["old_logprobs"] = example.old_logprobs;
+  if (example.weight != 1) line["weight"] = example.weight;
+  return JsonLine(line);
+}
+
 }  // namespace pivotal::data
 
 namespace pivotal {
@@ -297,6 +356,13 @@ void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePa
            data::Quoted(pair.id));
     sink.Write(data::ToLine(pair));
   }
+  sink.Commit();
+}
+
+void SaveAdvantages(const std::filesystem::path& path,
+                    const std::vector<AdvantageExample>& examples) {
+  data::FileSink sink(path);
+  for (const AdvantageExample& example : examples) sink.Write(data::ToLine(example));
   sink.Commit();
 }
 

@@ -25,8 +25,15 @@ std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const T
 std::vector<UnpairedExample> LoadUnpaired(const std::filesystem::path& path,
                                           const TextCoding& coding);
 
-// Returns the line of a pair in a file of pairs.
+// Reads completions with advantages: `prompt` and `completion` as text or messages, or as ids, and
+// `advantages`, a number for all tokens or one for each id. Throws Error as LoadPairs does, and for
+// a line without advantages, or with numbers that are not as many as its ids.
+std::vector<AdvantageExample> LoadAdvantages(const std::filesystem::path& path,
+                                             const TextCoding& coding);
+
+// Return the line of a pair in a file of pairs, and of an example in a file of advantages.
 std::string ToLine(const PreferencePair& pair);
+std::string ToLine(const AdvantageExample& example);
 
 // Reads one line of a prompt-completion file: `prompt` and `completion` (TRL's names) as text or
 // messages, or `prompt_ids` and `completion_ids`. Throws Error that begins with `where`.

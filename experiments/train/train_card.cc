@@ -38,6 +38,8 @@ std::string MethodText(const TrainSettings& settings) {
     case PreferenceMethod::kSimpo: return paper("simple preference optimization", "2405.14734");
     case PreferenceMethod::kOrpo: return paper("odds ratio preference optimization", "2403.07691");
     case PreferenceMethod::kKto: return paper("Kahneman-Tversky optimization", "2402.01306");
+    case PreferenceMethod::kPpo:
+      return paper("policy gradient with PPO's clipped ratio", "1707.06347");
     default: return MethodName(settings);
   }
 }
@@ -60,17 +62,13 @@ std::string TrainedText(const TrainSettings& settings) {
          MarkdownCodeCell(fmt::format("{}", fmt::join(settings.freeze, ",")));
 }
 
-bool TrainsOnPairs(const TrainSettings& settings) {
-  return !settings.sft && settings.loss.method != PreferenceMethod::kKto;
-}
-
 std::string SettingsTable(const TrainSettings& settings, const TrainFacts& facts) {
   const TrainOptions& o = settings.options;
   std::vector<Row> rows = {
       {"base model", MarkdownCodeCell(ModelName(settings.model.folder))},
       {"method", MethodText(settings)},
       {"data", fmt::format("{}, {} {}", MarkdownCodeCell(DataName(settings.data)), facts.examples,
-                           TrainsOnPairs(settings) ? "pairs" : "completions")},
+                           settings.TrainsPairs() ? "pairs" : "completions")},
       {"trained", TrainedText(settings)},
       {"steps",
        fmt::format(
@@ -84,10 +82,14 @@ std::string SettingsTable(const TrainSettings& settings, const TrainFacts& facts
       {"type of the weights", settings.model.dtype},
       {"seed", std::to_string(o.seed)},
       {"trained by", "Pivotal " PIVOTAL_VERSION_STRING}};
+  const LossOptions& loss = settings.loss;
   if (!settings.sft)
-    rows.insert(rows.begin() + 2,
-                {"loss", fmt::format("{}, beta {:.4g}", dpo::LossesText(settings.loss.losses),
-                                     settings.loss.beta)});
+    rows.insert(
+        rows.begin() + 2,
+        {"loss", settings.UsesAdvantages()
+                     ? fmt::format("ratios clipped at 1 ± {:.4g}, KL weight {:.4g}",
+                                   loss.clip_ratio, loss.kl_weight)
+                     : fmt::format("{}, beta {:.4g}", dpo::LossesText(loss.losses), loss.beta)});
   return MarkdownTable({"", ""}, rows);
 }
 
@@ -132,8 +134,8 @@ std::string LossesText(const fs::path& log) {
   const std::vector<Line> lines = LinesWith(log, "loss");
   if (lines.empty()) return "";
   Row keys = {"step", "epoch", "learning_rate", "loss"};
-  for (const char* key :
-       {"rewards/chosen", "rewards/rejected", "rewards/margins", "rewards/accuracies"})
+  for (const char* key : {"rewards/chosen", "rewards/rejected", "rewards/margins",
+                          "rewards/accuracies", "ratio", "clip_ratio/region_mean", "kl"})
     if (lines[0].contains(key)) keys.emplace_back(key);
   return "\n## Losses\n" + LogTable(Thinned(lines), keys);
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <span>
 #include <utility>
 
@@ -13,6 +14,7 @@
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "dpo/batch.h"
+#include "dpo/policy_gradient.h"
 #include "dpo/unpaired.h"
 #include "experiments/evaluate/accuracy.h"
 #include "pts/verdicts.h"
@@ -22,8 +24,14 @@ namespace {
 
 namespace fs = std::filesystem;
 using Json = nlohmann::ordered_json;
-// Log-probabilities of the completions of each example.
+// Log-probabilities of each example: of its completions, or of its tokens.
 using Scores = std::vector<std::vector<double>>;
+// How many log-probabilities each example has.
+using Widths = std::vector<int64_t>;
+
+int64_t Sum(const Widths& widths) {
+  return std::accumulate(widths.begin(), widths.end(), int64_t{0});
+}
 
 // Returns a checksum of everything in the pairs that their log-probabilities depend on.
 std::string ExamplesSum(std::span<const PreferencePair> pairs) {
@@ -42,6 +50,13 @@ std::string ExamplesSum(const dpo::UnpairedData& data) {
   return data::Sha256OfText(text + Json(data.mismatched).dump());
 }
 
+std::string ExamplesSum(std::span<const AdvantageExample> examples) {
+  std::string text;
+  for (const auto& example : examples)
+    text += Json{example.prompt_ids, example.completion_ids}.dump();
+  return data::Sha256OfText(text);
+}
+
 // Returns what the log-probabilities depend on; a cache is valid only for an equal key.
 Json CacheKey(const std::string& examples_sum, const LoadedModel& loaded,
               const std::string& weights_sha256) {
@@ -55,9 +70,9 @@ Json CacheKey(const std::string& examples_sum, const LoadedModel& loaded,
           {"pairs_sha256", examples_sum}};
 }
 
-// Reads log-probabilities of this shape. Returns an undefined tensor if there is no valid cache
-// for `key`.
-at::Tensor ReadCache(const fs::path& path, const Json& key, at::IntArrayRef shape) {
+// Reads the log-probabilities of examples, one after another; widths[i] is how many example i has.
+// Returns an undefined tensor if there is no valid cache for `key`.
+at::Tensor ReadCache(const fs::path& path, const Json& key, const Widths& widths) {
   if (!data::Exists(path)) return {};
   try {
     const Json cache = Json::parse(data::ReadFile(path));
@@ -71,14 +86,14 @@ at::Tensor ReadCache(const fs::path& path, const Json& key, at::IntArrayRef shap
       return {};
     }
     const auto scores = cache.at("logps").get<Scores>();
-    if (std::ssize(scores) != shape[0])
-      Fail("it has {} examples instead of {}", scores.size(), shape[0]);
-    at::Tensor logps = at::empty(shape, at::TensorOptions(at::kDouble));
+    if (scores.size() != widths.size())
+      Fail("it has {} examples instead of {}", scores.size(), widths.size());
+    at::Tensor logps = at::empty({Sum(widths)}, at::TensorOptions(at::kDouble));
     auto* to = logps.mutable_data_ptr<double>();
-    for (const std::vector<double>& row : scores) {
-      if (std::ssize(row) != shape[1])
-        Fail("it has {} numbers of an example instead of {}", row.size(), shape[1]);
-      to = std::ranges::copy(row, to).out;
+    for (std::size_t i = 0; i < scores.size(); ++i) {
+      if (std::ssize(scores[i]) != widths[i])
+        Fail("it has {} numbers of an example instead of {}", scores[i].size(), widths[i]);
+      to = std::ranges::copy(scores[i], to).out;
     }
     return logps;
   } catch (const std::exception& error) {
@@ -88,11 +103,13 @@ at::Tensor ReadCache(const fs::path& path, const Json& key, at::IntArrayRef shap
   }
 }
 
-void WriteCache(const fs::path& path, Json cache, const at::Tensor& logps) {
+void WriteCache(const fs::path& path, Json cache, const at::Tensor& logps, const Widths& widths) {
   Scores scores;
   const auto* from = logps.const_data_ptr<double>();
-  for (int64_t i = 0; i < logps.size(0); ++i, from += logps.size(1))
-    scores.emplace_back(from, from + logps.size(1));
+  for (const int64_t width : widths) {
+    scores.emplace_back(from, from + width);
+    from += width;
+  }
   cache["logps"] = scores;
   try {
     data::WriteFile(path, cache.dump() + "\n");
@@ -101,28 +118,29 @@ void WriteCache(const fs::path& path, Json cache, const at::Tensor& logps) {
   }
 }
 
-// Returns dpo::ReferenceLogProbs of the examples of `file`, of this shape, from its cache if that
-// is valid. `examples`: pairs, or dpo::UnpairedData.
+// Returns dpo::ReferenceLogProbs of the examples of `file`, one number after another, from its
+// cache if that is valid. `examples`: pairs, dpo::UnpairedData, or examples with advantages.
 template <typename Examples>
 at::Tensor Reference(const TrainSettings& settings, const fs::path& file, const Examples& examples,
-                     at::IntArrayRef shape, const LoadedModel& model,
+                     const Widths& widths, const LoadedModel& model,
                      const std::string& weights_sha256, Progress& progress, dpo::Ranks& ranks) {
   const auto score = [&] {
     return dpo::ReferenceLogProbs(model.phi(), examples, settings.options.batch_size, progress,
-                                  ranks);
+                                  ranks)
+        .flatten();
   };
   if (!settings.reference_cache) return score();
   const fs::path path = file.string() + ".reference.json";
   const bool uses_files = ranks.rank() == 0;
   Json key = CacheKey(ExamplesSum(examples), model, weights_sha256);
-  at::Tensor logps = uses_files ? ReadCache(path, key, shape) : at::Tensor();
+  at::Tensor logps = uses_files ? ReadCache(path, key, widths) : at::Tensor();
   if (ranks.Any(logps.defined())) {
-    if (!uses_files) logps = at::empty(shape, at::TensorOptions(at::kDouble));
+    if (!uses_files) logps = at::empty({Sum(widths)}, at::TensorOptions(at::kDouble));
     ranks.Broadcast(logps, 0);
     return logps;
   }
   logps = score().contiguous();
-  if (uses_files) WriteCache(path, std::move(key), logps);
+  if (uses_files) WriteCache(path, std::move(key), logps, widths);
   return logps;
 }
 
@@ -141,12 +159,25 @@ void RequireExamplesFit(const fs::path& file, const std::vector<Example>& exampl
                      fmt::format("{}: example {}", file.string(), i + 1));
 }
 
+// Log-probabilities of all tokens of examples with advantages.
+struct ScoresOfTokens {
+  at::Tensor old;        // under the policy that sampled them
+  at::Tensor reference;  // under the reference; undefined if the loss reads none
+};
+
 // Reads the examples of `file` and makes their objective. If the loss has a reference that does not
-// follow, `reference(examples, shape)` returns its log-probabilities, or an undefined tensor.
-template <typename F>
+// follow, `reference(examples, widths)` returns its log-probabilities, one after another, or an
+// undefined tensor; `of_tokens(examples)` returns ScoresOfTokens.
+template <typename F, typename G>
 std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::path& file,
-                                      const LoadedModel& model, F reference,
+                                      const LoadedModel& model, F reference, G of_tokens,
                                       const dpo::FollowingReference* following) {
+  // Returns the reference's log-probabilities of `count` examples with `width` each, [count,
+  // width].
+  const auto table = [&](const auto& examples, int64_t count, int64_t width) {
+    const at::Tensor scores = reference(examples, Widths(static_cast<std::size_t>(count), width));
+    return scores.defined() ? scores.view({count, width}) : scores;
+  };
   const data::TextCoding coding{model.tokenizer(), model.prompt_format};
   auto task = std::make_unique<TrainTask>();
   if (settings.sft) {
@@ -167,9 +198,17 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
     if (following != nullptr) {
       task->objective = dpo::MakeUnpairedObjective(model.phi(), std::move(data), loss, *following);
     } else {
-      const at::Tensor scores = reference(data, {std::ssize(task->unpaired), sides});
+      const at::Tensor scores = table(data, std::ssize(task->unpaired), sides);
       task->objective = dpo::MakeUnpairedObjective(model.phi(), std::move(data), loss, scores);
     }
+    return task;
+  }
+  if (loss.method == PreferenceMethod::kPpo) {
+    task->advantages = data::LoadAdvantages(file, coding);
+    RequireExamplesFit(file, task->advantages, model, LengthOfCompletion);
+    const ScoresOfTokens scores = of_tokens(std::span<const AdvantageExample>(task->advantages));
+    task->objective =
+        dpo::MakePolicyObjective(model.phi(), task->advantages, loss, scores.old, scores.reference);
     return task;
   }
   task->pairs = data::LoadPairs(file, coding);
@@ -184,7 +223,7 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
   }
   at::Tensor scores;
   if (loss.UsesReference())
-    scores = reference(std::span<const PreferencePair>(task->pairs), {std::ssize(task->pairs), 2});
+    scores = table(std::span<const PreferencePair>(task->pairs), std::ssize(task->pairs), 2);
   task->objective = dpo::MakePreferenceObjective(model.phi(), task->pairs, loss, scores);
   return task;
 }
@@ -193,31 +232,48 @@ std::unique_ptr<const TrainTask> Read(const TrainSettings& settings, const fs::p
 
 std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings, const fs::path& file,
                                               const LoadedModel& model) {
-  const auto no_reference = [](const auto&, std::initializer_list<int64_t>) {
-    return at::Tensor();
-  };
-  return Read(settings, file, model, no_reference, nullptr);
+  return Read(
+      settings, file, model, [](const auto&, const Widths&) { return at::Tensor(); },
+      [](std::span<const AdvantageExample>) { return ScoresOfTokens(); }, nullptr);
 }
 
 std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings, const fs::path& file,
                                                const LoadedModel& model,
-                                               const std::string& weights_sha256,
-                                               const dpo::FollowingReference* following,
-                                               Progress& progress, dpo::Ranks& ranks) {
-  const auto reference = [&](const auto& examples, std::initializer_list<int64_t> shape) {
-    return Reference(settings, file, examples, shape, model, weights_sha256, progress, ranks);
+                                               const ComparedModels& compared, Progress& progress,
+                                               dpo::Ranks& ranks) {
+  const auto reference = [&](const auto& examples, const Widths& widths) {
+    return Reference(settings, file, examples, widths, model, compared.weights_sha256, progress,
+                     ranks);
   };
-  return Read(settings, file, model, reference, following);
+  const auto of_tokens = [&](std::span<const AdvantageExample> examples) {
+    Widths widths;
+    bool sampled = true;  // the data tell the log-probabilities under the policy that sampled
+    for (const AdvantageExample& example : examples) {
+      widths.push_back(std::ssize(example.completion_ids));
+      sampled = sampled && !example.old_logprobs.empty();
+    }
+    ScoresOfTokens scores;
+    if (settings.loss.UsesReference() || (!sampled && compared.adapter == nullptr))
+      scores.reference = reference(examples, widths);
+    at::Tensor first = scores.reference;
+    if (!sampled && compared.adapter != nullptr) {
+      model::PhiModel& phi = *model.checkpoint.model;
+      phi.set_adapter(compared.adapter);
+      first = dpo::ReferenceLogProbs(phi, examples, settings.options.batch_size, progress, ranks);
+      phi.set_adapter(nullptr);
+    }
+    scores.old = dpo::OldLogProbs(examples, first);
+    return scores;
+  };
+  return Read(settings, file, model, reference, of_tokens, compared.following);
 }
 
 HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
-                 const std::string& weights_sha256, const dpo::FollowingReference* following,
-                 Progress& progress, dpo::Ranks& ranks)
+                 const ComparedModels& compared, Progress& progress, dpo::Ranks& ranks)
     : settings_(settings), model_(model), ranks_(ranks) {
   const HeldOutSettings& held_out = settings.held_out;
   if (!held_out.data.empty()) {
-    task_ =
-        MakeTrainTask(settings, held_out.data, model, weights_sha256, following, progress, ranks);
+    task_ = MakeTrainTask(settings, held_out.data, model, compared, progress, ranks);
     if (task_->objective->size() == 0) Fail("{}: has no examples", held_out.data.string());
   }
   if (!held_out.problems.file.empty()) {
@@ -235,8 +291,9 @@ HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
   if (metric == "eval_accuracy" ? problem_count_ == 0 : task_ == nullptr)
     Fail("--eval-metric {} needs {}", metric,
          metric == "eval_accuracy" ? "--eval-problems" : "--eval-data");
-  if (settings.sft && metric.starts_with("eval_rewards"))
-    Fail("--eval-metric {} is for preference losses, not for sft", metric);
+  if ((settings.sft || settings.UsesAdvantages()) && metric.starts_with("eval_rewards"))
+    Fail("--eval-metric {} is for preference losses, not for {}", metric,
+         settings.sft ? "sft" : "ppo");
   if (!settings.sft && settings.loss.method == PreferenceMethod::kKto) RequireKtoMetric(metric);
 }
 

@@ -13,6 +13,7 @@
 #include "dpo/ranks.h"
 #include "experiments/settings/loading.h"
 #include "experiments/train/train_settings.h"
+#include "model/lora.h"
 #include "pivotal/oracle.h"
 #include "pivotal/problem.h"
 #include "pivotal/progress.h"
@@ -22,10 +23,11 @@ namespace pivotal::experiments {
 // Holds the examples of a data file and the objective on them. The objective refers to the vectors,
 // so this object must not be copied or moved.
 struct TrainTask {
-  // One of these has the examples: pairs of a preference loss, single completions of KTO, or those
-  // of supervised fine-tuning.
+  // One of these has the examples: pairs of a preference loss, single completions of KTO, those of
+  // a policy gradient, or those of supervised fine-tuning.
   std::vector<PreferencePair> pairs;
   std::vector<UnpairedExample> unpaired;
+  std::vector<AdvantageExample> advantages;
   std::vector<PromptCompletion> completions;
   std::unique_ptr<dpo::Objective> objective;
 };
@@ -36,9 +38,19 @@ std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings,
                                               const std::filesystem::path& file,
                                               const LoadedModel& model);
 
-// Reads the examples of `file` and makes their objective by `settings`. The reference model is
-// `following`, or if that is null `model` as it is now; `weights_sha256` is the fingerprint of its
-// weights. Throws Error for a bad file, Interrupted on a stop request.
+// The models that a loss compares the trained one with.
+struct ComparedModels {
+  std::string weights_sha256;  // fingerprint of the weights of the model as it is now
+  // The reference; null: the model as it is now, without an adapter.
+  const dpo::FollowingReference* following = nullptr;
+  // An adapter that training goes on with; null: it begins with none, or with one that has no
+  // effect yet. The policy that sampled completions with advantages is the model with it, where the
+  // data do not say.
+  std::shared_ptr<const model::Adapter> adapter = nullptr;
+};
+
+// Reads the examples of `file` and makes their objective by `settings`. `model` has no adapter yet.
+// Throws Error for a bad file, Interrupted on a stop request.
 //
 // The reference's log-probabilities are kept in <file>.reference.json if
 // TrainSettings::reference_cache says so. They are computed again if weights, their type or the
@@ -47,18 +59,16 @@ std::unique_ptr<const TrainTask> ReadExamples(const TrainSettings& settings,
 std::unique_ptr<const TrainTask> MakeTrainTask(const TrainSettings& settings,
                                                const std::filesystem::path& file,
                                                const LoadedModel& model,
-                                               const std::string& weights_sha256,
-                                               const dpo::FollowingReference* following,
-                                               Progress& progress, dpo::Ranks& ranks);
+                                               const ComparedModels& compared, Progress& progress,
+                                               dpo::Ranks& ranks);
 
 // Evaluates a model during training on examples and problems that it is not trained on.
 class HeldOut {
  public:
   // Reads the files that `settings.held_out` names. `settings` and `model` must outlive this
-  // object. `weights_sha256` and `following` are as for MakeTrainTask. Throws Error for a bad file,
-  // or if the metric that chooses the best weights is not measured.
-  HeldOut(const TrainSettings& settings, const LoadedModel& model,
-          const std::string& weights_sha256, const dpo::FollowingReference* following,
+  // object. `compared` is as for MakeTrainTask. Throws Error for a bad file, or if the metric that
+  // chooses the best weights is not measured.
+  HeldOut(const TrainSettings& settings, const LoadedModel& model, const ComparedModels& compared,
           Progress& progress, dpo::Ranks& ranks);
 
   // Returns "eval_loss", "eval_rewards/margins", ... over the held-out examples and "eval_accuracy"

@@ -111,10 +111,10 @@ class Job {
     if (settings.MovesReference())
       reference_ = std::make_unique<dpo::FollowingReference>(phi(), loss.reference_mixup,
                                                              loss.reference_sync_steps);
-    task_ = MakeTrainTask(settings, settings.data, model_, inputs.weights_sha256, reference_.get(),
-                          progress, ranks);
-    if (settings.held_out.any())
-      held_out_.emplace(settings, model_, inputs.weights_sha256, reference_.get(), progress, ranks);
+    const ComparedModels compared = {inputs.weights_sha256, reference_.get(),
+                                     settings.model.adapter.empty() ? nullptr : adapter};
+    task_ = MakeTrainTask(settings, settings.data, model_, compared, progress, ranks);
+    if (settings.held_out.any()) held_out_.emplace(settings, model_, compared, progress, ranks);
     if (adapter != nullptr)
       phi().set_adapter(adapter);  // the model without adapter scored the reference above
     WarnOfImbalance();

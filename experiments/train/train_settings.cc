@@ -58,6 +58,8 @@ void ForEachSetting(Settings& s, F&& f) {
   f("loss", "reference_mixup", s.loss.reference_mixup);
   f("loss", "desirable_weight", s.loss.desirable_weight);
   f("loss", "undesirable_weight", s.loss.undesirable_weight);
+  f("loss", "clip_ratio", s.loss.clip_ratio);
+  f("loss", "kl_weight", s.loss.kl_weight);
   f("weights", "lora_rank", s.lora.rank);
   f("weights", "lora_alpha", s.lora.alpha);
   f("weights", "lora_modules", s.lora.modules);

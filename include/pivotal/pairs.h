@@ -47,6 +47,18 @@ struct UnpairedExample {
   double weight = 1;  // of the example's loss, as PreferencePair::weight
 };
 
+// prompt -> completion whose tokens have advantages, for a policy gradient
+// (PreferenceMethod::kPpo).
+struct AdvantageExample {
+  std::string id;
+  std::vector<TokenId> prompt_ids, completion_ids;
+  std::vector<float> advantages;  // one for each token of the completion
+  // Log-probabilities (natural log) of the tokens under the policy that sampled them. Empty: that
+  // is the policy with which training begins.
+  std::vector<float> old_logprobs;
+  double weight = 1;  // of the example's loss, 0 or more
+};
+
 // prompt -> completion, for next-token training. The loss covers the completion only.
 struct PromptCompletion {
   std::vector<TokenId> prompt_ids, completion_ids;
@@ -141,6 +153,11 @@ std::vector<PreferencePair> BuildRefusalPairs(std::span<const QueryTrace> querie
 // then their ids and the estimates (data/FORMATS.md). Writes under a temporary name first. Throws
 // Error if the disk is full.
 void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs);
+
+// Writes completions with advantages as JSON lines (data/FORMATS.md). Throws Error if the disk is
+// full.
+void SaveAdvantages(const std::filesystem::path& path,
+                    const std::vector<AdvantageExample>& examples);
 
 // Writes pairs without ids and estimates, for programs that refuse columns they don't know.
 void SavePairTexts(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs);

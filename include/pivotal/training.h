@@ -17,8 +17,10 @@ namespace pivotal {
 
 // What the policy is compared with: kDpo a reference model; kCpo (arXiv 2401.08417), kSimpo
 // (2405.14734) and kOrpo (2403.07691) nothing. kKto (2402.01306) compares completions that are good
-// or bad by themselves with a reference model.
-enum class PreferenceMethod { kDpo, kCpo, kSimpo, kOrpo, kKto };
+// or bad by themselves with a reference model. kPpo is a policy gradient: it raises or lowers each
+// token of a completion by the token's advantage, with the clipped ratio of PPO (1707.06347) to the
+// policy that sampled the tokens, and a KL term to a reference model (GRPO, 2402.03300).
+enum class PreferenceMethod { kDpo, kCpo, kSimpo, kOrpo, kKto, kPpo };
 
 // The function of the log-ratios c = log pi(chosen)/ref(chosen) and r = log
 // pi(rejected)/ref(rejected) that is minimised. s = beta * (c - r), e = label_smoothing (the
@@ -89,13 +91,18 @@ struct LossOptions {
   double reference_mixup = 0.6;  // in (0, 1]
   // kKto: factors of the losses of good and of bad completions, 0 or more.
   double desirable_weight = 1, undesirable_weight = 1;
+  // kPpo: the ratio of a token's probabilities, policy to the policy that sampled it, counts
+  // between 1 - clip_ratio and 1 + clip_ratio; in (0, 1). `kl_weight` is the factor of the estimate
+  // of KL(pi || ref) at a token, exp(log ref - log pi) - (log ref - log pi) - 1; 0 or more.
+  double clip_ratio = 0.2, kl_weight = 0.04;
 
   // Throws Error that names the field and its range.
   void Validate() const;
   // Returns whether `losses` has this one.
   bool Has(LossType type) const;
   bool UsesReference() const {
-    return method == PreferenceMethod::kDpo || method == PreferenceMethod::kKto;
+    return method == PreferenceMethod::kDpo || method == PreferenceMethod::kKto ||
+           (method == PreferenceMethod::kPpo && kl_weight > 0);
   }
   // Returns whether the loss compares with an estimate of KL(pi || ref), which needs completions of
   // other prompts.
@@ -207,7 +214,8 @@ struct HeldOutSettings {
 // Every setting of a training run.
 struct TrainSettings {
   ModelSettings model;
-  // Pair file; for `sft` lines with prompt and completion, for kKto with a label too, or pairs.
+  // Pair file; for `sft` lines with prompt and completion, for kKto with a label too, or pairs, for
+  // kPpo with advantages.
   std::filesystem::path data;
   bool sft = false;  // next-token loss on completions in place of a preference loss
   LossOptions loss;
@@ -236,7 +244,11 @@ struct TrainSettings {
   // Returns true if an adapter is trained, not the weights.
   bool Adapts() const { return lora.rank > 0 || !model.adapter.empty(); }
   // Returns true if an example is a pair.
-  bool TrainsPairs() const { return !sft && loss.method != PreferenceMethod::kKto; }
+  bool TrainsPairs() const {
+    return !sft && loss.method != PreferenceMethod::kKto && !UsesAdvantages();
+  }
+  // Returns true if an example is a completion with advantages.
+  bool UsesAdvantages() const { return !sft && loss.method == PreferenceMethod::kPpo; }
   // Returns true if a second copy of what is trained follows it as the reference.
   bool MovesReference() const { return !sft && loss.MovesReference(); }
   // Returns the setting that shard_weights cannot be combined with, as a flag; "" if there is none.

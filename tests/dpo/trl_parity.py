@@ -1,12 +1,13 @@
 """Trains a small random Phi-3 with TRL on pairs of ids, for trl_parity_test.cc.
 
-usage: trl_parity.py OUT TOKENIZER single|full|text
-The sides of pairs are single tokens ("single") or have 1 to 24 tokens ("full"); "text" is KTO on text. Writes into the
-folder OUT: model/ with the tokenizer files of TOKENIZER, files of examples, cases.json, a list of {"name", "data",
+usage: trl_parity.py OUT TOKENIZER single|full|text|advantages
+The sides of pairs are single tokens ("single") or have 1 to 24 tokens ("full"); "text" is KTO on text, "advantages" a
+policy gradient on completions. Writes into the folder OUT: model/ with the tokenizer files of TOKENIZER, files of examples, cases.json, a list of {"name", "data",
 "flags"} where `flags` are the flags of `pivotal train` for the same training, and for each case TRL's result:
 <name>/model.safetensors and <name>/log.json, a list with {"loss", "rewards/margins", ...} of every step.
 PIVOTAL_TRL_CASES="wpo,aot" runs these cases alone.
 """
+import copy
 import json
 import os
 import pathlib
@@ -18,7 +19,7 @@ os.environ["TQDM_DISABLE"] = "1"
 import datasets  # noqa: E402
 import torch  # noqa: E402
 import transformers  # noqa: E402
-from trl import DPOConfig, KTOConfig, KTOTrainer  # noqa: E402
+from trl import DPOConfig, GRPOConfig, GRPOTrainer, KTOConfig, KTOTrainer  # noqa: E402
 from trl.experimental.cpo import CPOConfig, CPOTrainer  # noqa: E402
 from trl.experimental.orpo import ORPOConfig, ORPOTrainer  # noqa: E402
 
@@ -76,7 +77,41 @@ class Kto(WarmUpFromOne, Recorded, KTOTrainer):
     """Takes text, so that TRL itself chooses the completions of the KL term."""
 
 
-TRAINERS = {"dpo": (Dpo, DPOConfig), "cpo": (Cpo, CPOConfig), "orpo": (Orpo, ORPOConfig), "kto": (Kto, KTOConfig)}
+class Grpo(WarmUpFromOne, GRPOTrainer):
+    """Takes completions and an advantage for each token as they are, in place of generating and judging them. The
+    policy that sampled them and the reference are the model as it begins."""
+
+    def __init__(self, model, args, train_dataset, processing_class):
+        super().__init__(model, reward_funcs=lambda **_: [], args=args, train_dataset=train_dataset.select_columns("prompt"),
+                         processing_class=processing_class)
+        self.rows, self.losses, self.first = train_dataset, [], copy.deepcopy(model).eval()
+
+    def _prepare_inputs(self, _):
+        begin = self.state.global_step * BATCH % len(self.rows)
+        rows = [self.rows[i] for i in range(begin, begin + BATCH)]
+
+        def pad(key, left=False, fill=0, like=None):
+            values = [row[key] if like is None else [1] * len(row[like]) for row in rows]
+            longest = max(map(len, values))
+            return torch.tensor([[fill] * (longest - len(v)) + v if left else v + [fill] * (longest - len(v)) for v in values])
+
+        inputs = {"prompt_ids": pad("prompt_ids", left=True, fill=3), "prompt_mask": pad(None, left=True, like="prompt_ids"),
+                  "completion_ids": pad("completion_ids", fill=3), "completion_mask": pad(None, like="completion_ids"),
+                  "advantages": pad("advantages", fill=0.0)}
+        with torch.no_grad():
+            logps, *_ = self._get_per_token_logps_and_entropies(
+                self.first, torch.cat([inputs["prompt_ids"], inputs["completion_ids"]], 1),
+                torch.cat([inputs["prompt_mask"], inputs["completion_mask"]], 1), inputs["completion_ids"].size(1))
+        return inputs | {"old_per_token_logps": logps, "ref_per_token_logps": logps}
+
+    def compute_loss(self, *arguments, **more):
+        loss = super().compute_loss(*arguments, **more)
+        self.losses.append(loss.item())
+        return loss
+
+
+TRAINERS = {"dpo": (Dpo, DPOConfig), "cpo": (Cpo, CPOConfig), "orpo": (Orpo, ORPOConfig), "kto": (Kto, KTOConfig),
+            "grpo": (Grpo, GRPOConfig)}
 IN_ORDER = "--order file --lr-schedule linear --warmup-ratio 0"
 
 
@@ -157,6 +192,16 @@ KTO = {
 KTO_OF_PAIRS = {
     "kto-of-pairs": ("kto", dict(beta=0.5), f"{IN_ORDER} --objective kto --beta 0.5"),
 }
+# These cases run on completions with advantages; "bnpo" is the mean over the tokens of a batch, and the KL term is that of
+# GRPO's paper, which TRL multiplies by the ratio by default. The learning rate is ten times that of the other cases, so
+# that ratios are clipped.
+PPO = {
+    "ppo": ("grpo", dict(loss_type="bnpo", beta=0.5, epsilon=0.05, learning_rate=1e-3,
+                        use_bias_correction_kl=False),
+            f"{IN_ORDER} --objective ppo --clip-ratio 0.05 --kl-weight 0.5 --learning-rate 1e-3"),
+    "ppo-without-kl": ("grpo", dict(loss_type="bnpo", beta=0.0, epsilon=0.02, learning_rate=1e-3),
+                       f"{IN_ORDER} --objective ppo --clip-ratio 0.02 --kl-weight 0 --learning-rate 1e-3"),
+}
 # Every step has the same batch of pairs, so the order of the data does not matter.
 ONE_BATCH = {
     "one-batch": ("dpo", dict(beta=0.1, lr_scheduler_type="cosine"), "--objective dpo --beta 0.1 --warmup-ratio 0"),
@@ -198,6 +243,15 @@ def texts(count, paired):
             yield {"prompt": prompt, "completion": good if label else bad, "label": label}
 
 
+def completions(count, vocab=700):
+    """Yields completions whose tokens have advantages."""
+    r = random.Random(7)
+    for _ in range(count):
+        ids = [r.randrange(10, vocab) for _ in range(r.randint(1, 24))]
+        yield {"prompt": "", "prompt_ids": [1, *(r.randrange(10, vocab) for _ in range(r.randint(4, 60)))],
+               "completion_ids": ids, "advantages": [r.choice([0.0, r.uniform(-1, 1)]) for _ in ids]}
+
+
 def make_model(folder, tokenizer):
     torch.manual_seed(3)
     config = transformers.Phi3Config(
@@ -213,15 +267,23 @@ def train(out, folder, data, trainer, more):
     model, tokenizer = load_model(folder)
     trainer_class, config_class = TRAINERS[trainer]
     scored = trainer in ("dpo", "kto")
-    reference = {"precompute_ref_log_probs": True} if scored else {"max_length": 256, "remove_unused_columns": False}
-    config = config_class(**settings(str(out), **(dict(
-        per_device_train_batch_size=BATCH, max_steps=STEPS, learning_rate=1e-4, train_sampling_strategy="sequential",
-        lr_scheduler_type="linear") | reference | more)))
-    if trainer == "kto":
+    if trainer == "grpo":
+        reference = {"num_generations": 2, "steps_per_generation": 1}
+    elif scored:
+        reference = {"precompute_ref_log_probs": True, "train_sampling_strategy": "sequential"}
+    else:
+        reference = {"max_length": 256, "remove_unused_columns": False, "train_sampling_strategy": "sequential"}
+    config = settings(str(out), **(dict(
+        per_device_train_batch_size=BATCH, max_steps=STEPS, learning_rate=1e-4, lr_scheduler_type="linear")
+        | reference | more))
+    if trainer == "grpo":
+        del config["max_length"]
+    config = config_class(**config)
+    if trainer in ("kto", "grpo"):
         dataset = datasets.Dataset.from_list([json.loads(line) for line in open(data, encoding="utf-8")])
     else:
         dataset = load_pairs(data)
-    if not scored:
+    if trainer in ("cpo", "orpo"):
         for column in ("prompt", "chosen", "rejected"):
             dataset = dataset.add_column(column, [column] * len(dataset))
     run = trainer_class(model, args=config, train_dataset=dataset, processing_class=tokenizer)
@@ -233,6 +295,8 @@ def train(out, folder, data, trainer, more):
     # A batch of KTO may lack good or bad examples.
     keys = ["rewards/chosen", "rewards/rejected", "rewards/margins", "logps/chosen", "logps/rejected"]
     keys += ["kl"] if trainer == "kto" and more.get("loss_type") != "apo_zero_unpaired" else []
+    if trainer == "grpo":
+        keys = ["clip_ratio/region_mean"] + (["kl"] if more["beta"] else [])
     assert len(run.losses) == len(logged) == STEPS
     (out / "log.json").write_text(json.dumps(
         [{"loss": loss} | {key: entry[key] for key in keys if trainer != "kto" or key in entry}
@@ -248,7 +312,9 @@ def main():
     chosen = [name for name in os.environ.get("PIVOTAL_TRL_CASES", "").split(",") if name]
     shape = sys.argv[3]
     one_batch = ONE_BATCH | (ONE_BATCH_OF_SINGLE_TOKENS if shape == "single" else {})
-    if shape == "text":
+    if shape == "advantages":
+        tables = [(PPO, "advantages", completions(BATCH * STEPS // 4))]
+    elif shape == "text":
         tables = [(KTO, "unpaired", texts(BATCH * STEPS, False)), (KTO_OF_PAIRS, "texts", texts(BATCH * STEPS // 2, True))]
     else:
         tables = [(one_batch, "batch", pairs(shape, BATCH)), (CASES, "pairs", pairs(shape, BATCH * STEPS))]

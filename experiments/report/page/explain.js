@@ -60,9 +60,12 @@ const kExplained = {
     + "curve is its interval. A steep coloured step is a pivotal token: blue raises p(success), orange "
     + "lowers it. Dotted parts were not measured.",
   // Curves of a training run, by their names in log.jsonl
+  "clip_ratio/region_mean":
+    "Share of tokens that have moved so far along their advantage that a step does not move them further.",
   "epoch": "Passes over the training pairs so far.",
   "grad_norm":
     "Length of the gradient before it is clipped. Spikes are steps that would move the weights far.",
+  "kl": "Estimated divergence of the model in training from the reference.",
   "learning_rate": "Size of a step of the optimizer, by the schedule.",
   "logps/chosen": "Mean log-probability of the chosen sides under the model in training.",
   "logps/rejected": "Mean log-probability of the rejected sides under the model in training.",
@@ -75,6 +78,8 @@ const kExplained = {
     "Mean reward of the rejected sides: how much more probable the model makes them than the reference "
     + "does, times beta.",
   "rewards/margins": "Mean reward of the chosen sides minus that of the rejected ones. DPO raises it.",
+  "ratio":
+    "Mean ratio of a token's probability under the model in training to that under the policy that sampled it.",
   "seconds": "Seconds spent in steps so far, without evaluations.",
   "tokens": "Tokens trained on so far.",
 };

@@ -98,8 +98,8 @@ function showSearch(s, working) {
   ].filter(Boolean));
 }
 
-const kCurves = ["loss", "rewards/margins", "rewards/accuracies", "grad_norm", "learning_rate", "eval_loss",
-  "eval_accuracy", "eval_rewards/margins", "eval_rewards/accuracies"];
+const kCurves = ["loss", "rewards/margins", "rewards/accuracies", "kl", "clip_ratio/region_mean", "grad_norm",
+  "learning_rate", "eval_loss", "eval_accuracy", "eval_rewards/margins", "eval_rewards/accuracies"];
 function showTraining(t) {
   showBar(t.step, t.steps);
   showFacts([

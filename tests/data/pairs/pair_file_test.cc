@@ -362,6 +362,53 @@ TEST_F(PairFile, UnpairedExamplesHaveALabel) {
 }
 
 // As TRL's unpair_preference_dataset has them.
+TEST_F(PairFile, AdvantagesAreOfAllTokensOrOfEach) {
+  const auto load = [&](const std::string& text) {
+    return LoadAdvantages(folder_.Write("a.jsonl", text), coding_);
+  };
+  const auto error = [&](const std::string& text) {
+    const std::string whole = ErrorText([&] { load(text); });
+    return whole.substr(std::min(whole.size(), whole.find("a.jsonl")));
+  };
+  const auto examples =
+      load(R"({"prompt": "a", "completion": " 4x", "advantages": -0.5, "id": "x"})"
+           "\n"
+           R"({"prompt_ids": [1], "completion_ids": [2, 3], "advantages": [0.25, -1e-3], )"
+           R"("old_logprobs": [-0.5, 0], "weight": 0.5})");
+  ASSERT_EQ(examples.size(), 2u);
+  EXPECT_EQ(examples[0].id, "x");
+  EXPECT_THAT(examples[0].completion_ids, ElementsAre(kBlank4, 'x', kEos));
+  EXPECT_THAT(examples[0].advantages, ElementsAre(-0.5f, -0.5f, -0.5f));
+  EXPECT_TRUE(examples[0].old_logprobs.empty());
+  EXPECT_EQ(examples[0].weight, 1);
+  EXPECT_EQ(examples[1].id, "2") << "the line number";
+  EXPECT_THAT(examples[1].advantages, ElementsAre(0.25f, -1e-3f));
+  EXPECT_THAT(examples[1].old_logprobs, ElementsAre(-0.5f, 0.0f));
+  EXPECT_EQ(examples[1].weight, 0.5);
+  const auto path = folder_.path() / "again.jsonl";
+  SaveAdvantages(path, examples);
+  const auto again = LoadAdvantages(path, coding_);
+  ASSERT_EQ(again.size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(again[i].id, examples[i].id);
+    EXPECT_EQ(again[i].prompt_ids, examples[i].prompt_ids);
+    EXPECT_EQ(again[i].completion_ids, examples[i].completion_ids);
+    EXPECT_EQ(again[i].advantages, examples[i].advantages);
+    EXPECT_EQ(again[i].old_logprobs, examples[i].old_logprobs);
+    EXPECT_EQ(again[i].weight, examples[i].weight);
+  }
+  const std::string ids = R"({"prompt_ids": [1], "completion_ids": [2, 3], )";
+  EXPECT_THAT(error(ids + "\"id\": \"x\"}"), HasSubstr("a.jsonl:1: no key \"advantages\""));
+  EXPECT_THAT(error(ids + "\"advantages\": [1]}"), HasSubstr("must be an array of 2 numbers"));
+  EXPECT_THAT(error(ids + "\"advantages\": [1, null]}"),
+              HasSubstr("advantages[1] must be a finite number, not null"));
+  EXPECT_THAT(error(ids + "\"advantages\": 1e99}"), HasSubstr("advantages must be"));
+  EXPECT_THAT(error(ids + "\"advantages\": 1, \"old_logprobs\": [0.5, 0]}"),
+              HasSubstr("old_logprobs[0] must be a number of at most 0, not 0.5"));
+  EXPECT_THAT(error(R"({"prompt": "a", "completion": "b", "advantages": [1, 1]})"),
+              HasSubstr("\"advantages\" of tokens belong to ids"));
+}
+
 TEST_F(PairFile, PairsAreUnpairedWithTheRejectedSidesLast) {
   const auto examples = LoadUnpaired(
       folder_.Write("u.jsonl",
