@@ -27,6 +27,7 @@ struct ExportFlags {
   std::string format;
   double max_false_share = 1;
   double label_threshold = experiments::kLabelThreshold;
+  std::string advantages = "curve";
   experiments::AnchorSettings anchors;
   bool force = false;
 };
@@ -40,6 +41,8 @@ void CheckExport(const CLI::App& sub, const std::string& format) {
          format);
   if (format != "prm" && sub.count("--label-threshold") > 0)
     Fail("--label-threshold is for --format prm, the one format with labels; leave it out");
+  if (format != "advantages" && sub.count("--advantages") > 0)
+    Fail("--advantages is for --format advantages; leave it out");
   for (const char* flag : {"--judge", "--judge-timeout"})
     if (format != "anchors" && sub.count(flag) > 0)
       Fail("{} is for --format anchors, the one format with categories; leave it out", flag);
@@ -94,7 +97,7 @@ void RunExport(const ExportFlags& flags) {
   } else if (flags.format == "prm") {
     PrintRewards(experiments::ExportSteps(flags.run, output, flags.label_threshold), output, true);
   } else if (flags.format == "advantages") {
-    PrintRewards(experiments::ExportAdvantages(flags.run, output), output, false);
+    PrintRewards(experiments::ExportAdvantages(flags.run, output, flags.advantages), output, false);
   } else if (flags.format == "anchors") {
     RunAnchors(flags.anchors, flags, output);
   } else if (flags.format == "critical") {
@@ -138,7 +141,8 @@ void AddExport(CLI::App& app) {
          "chosen and rejected; steering: hidden states at pivotal tokens and the mean "
          "difference of pairs, for each layer (loads the model); prm: the steps of each "
          "response with labels and p(success), as TRL's PRMTrainer reads them; "
-         "advantages: the change of p(success) at each token of each response; critical: "
+         "advantages: responses with an advantage for each token, which pivotal train "
+         "--objective ppo takes; critical: "
          "right against wrong responses, with the share of p(success) that each token "
          "destroys as its weight (cDPO); anchors: sentences with what they change and what "
          "depends on them, as thought anchors of codelion/pts; parquet: a folder for the "
@@ -164,6 +168,12 @@ void AddExport(CLI::App& app) {
                   "least p(success) after a step that is labelled right (prm); the default is one "
                   "right completion in eight, as in Math-Shepherd")
       ->check(Interval("(0, 1]"))
+      ->capture_default_str();
+  sub->add_option("--advantages", flags->advantages,
+                  "what an advantage is: curve, the change of p(success) at each token of the "
+                  "searched responses (VinePPO); outcome, the verdict on a rollout from the prompt "
+                  "less the share of right ones, for all its tokens (GRPO), of any run")
+      ->check(OneOf({experiments::kAdvantageKinds.begin(), experiments::kAdvantageKinds.end()}))
       ->capture_default_str();
   sub->add_option("--judge", flags->anchors.judge,
                   "command that names the category of each sentence (anchors): for each line "

@@ -124,8 +124,10 @@ void AddPairs(CLI::App& app) {
   sub->add_option("--source", flags->source,
                   "what the pairs are about: pivotal tokens; control tokens at random positions, "
                   "of highest entropy or of low probability (these load the model); full "
-                  "responses, right against wrong; judged responses, by the scores of --judge; "
-                  "refusal against made-up answers")
+                  "responses, right against wrong; critical: the same, where each rejected token "
+                  "weighs as much as it lowers p(success) (cDPO); step: the first wrong step of a "
+                  "response against one that went right; judged responses, by the scores of "
+                  "--judge; refusal against made-up answers")
       ->check(OneOf(sources))
       ->capture_default_str();
   sub->add_option("--count", other.count,
@@ -149,6 +151,11 @@ void AddPairs(CLI::App& app) {
   sub->add_option("--margin", other.margin,
                   "smallest difference between the mean scores of the two sides of a judged pair")
       ->check(Interval("(0, inf)"))
+      ->capture_default_str();
+  sub->add_option("--step-threshold", other.threshold,
+                  "p(success) below which a wrong step brings its response, for --source step; the "
+                  "default is one right completion in eight, as in Math-Shepherd")
+      ->check(Interval("(0, 1]"))
       ->capture_default_str();
   sub->add_option("--refusal", other.refusal, "text of the refusing side, for --source refusal")
       ->capture_default_str();

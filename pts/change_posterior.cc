@@ -108,6 +108,17 @@ std::vector<MeasuredChange> MeasuredChanges(std::span<const QueryTrace> run, dou
   return measured;
 }
 
+std::vector<double> MeanChanges(const SuccessTrie& trie, const Strata& strata,
+                                const ChangePrior& prior, int32_t response) {
+  const auto path = trie.Path(response);
+  std::vector<double> means;
+  for (std::size_t k = 1; k < path.size(); ++k) {
+    const LinearEstimate change = strata.Change(path[k - 1], path[k]);
+    means.push_back(prior.Mean({change.Mean(), change.Variance()}));
+  }
+  return means;
+}
+
 ChangePosterior::ChangePosterior(const SuccessTrie& trie, const Strata& strata, double gap)
     : pivotal_(trie.size(), 0.0) {
   const auto changes = ChangesOf(trie, strata, gap);

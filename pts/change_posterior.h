@@ -41,6 +41,10 @@ std::map<int32_t, MeasuredChange> ChangesOf(const SuccessTrie& trie, const Strat
 // Returns those of all queries of a run that have rollouts, to learn a prior from.
 std::vector<MeasuredChange> MeasuredChanges(std::span<const QueryTrace> run, double gap);
 
+// Returns the posterior mean of the change of each token of a response.
+std::vector<double> MeanChanges(const SuccessTrie& trie, const Strata& strata,
+                                const ChangePrior& prior, int32_t response);
+
 // The posterior probabilities that the tokens of a trie are pivotal, abs(d_k) >= gap, given the
 // counts of one moment. Estimates count as normal.
 class ChangePosterior {

@@ -7,6 +7,7 @@
 #include "data/base/parallel.h"
 #include "kernels/philox.h"
 #include "pivotal/pairs.h"
+#include "pts/turns.h"
 
 namespace pivotal::pts {
 namespace {
@@ -60,24 +61,15 @@ PreferencePair PairOf(const QueryTrace& query, const std::string& source, std::s
   return pair;
 }
 
-// Returns the first pair of every query, then the second one of each, and so on, up to `count`
-// pairs.
-std::vector<PreferencePair> InTurns(std::span<const QueryTrace> queries,
-                                    const std::vector<Sides>& sides, const std::string& source,
-                                    int32_t count, const Tokenizer& tokenizer) {
-  std::vector<PreferencePair> pairs;
-  bool any = true;
-  for (std::size_t turn = 0; any; ++turn) {
-    any = false;
-    for (std::size_t q = 0; q < queries.size(); ++q) {
-      if (turn >= std::min(sides[q].chosen.size(), sides[q].rejected.size())) continue;
-      if (std::ssize(pairs) >= count) return pairs;
-      any = true;
-      pairs.push_back(PairOf(queries[q], source, turn, *sides[q].chosen[turn],
-                             *sides[q].rejected[turn], tokenizer));
-    }
-  }
-  return pairs;
+std::vector<PreferencePair> PairsInTurns(std::span<const QueryTrace> queries,
+                                         const std::vector<Sides>& sides, const std::string& source,
+                                         int32_t count, const Tokenizer& tokenizer) {
+  std::vector<std::size_t> sizes;
+  for (const Sides& of : sides) sizes.push_back(std::min(of.chosen.size(), of.rejected.size()));
+  return InTurns(sizes, count, [&](std::size_t q, std::size_t turn) {
+    return PairOf(queries[q], source, turn, *sides[q].chosen[turn], *sides[q].rejected[turn],
+                  tokenizer);
+  });
 }
 
 struct Scored {
@@ -142,7 +134,7 @@ std::vector<PreferencePair> BuildFullPairs(std::span<const QueryTrace> queries,
   std::vector<Sides> sides;
   for (const QueryTrace& query : queries)
     sides.push_back(query.searched ? ByVerdict(query, options.seed) : Sides{});
-  return InTurns(queries, sides, "full", options.count, tokenizer);
+  return PairsInTurns(queries, sides, "full", options.count, tokenizer);
 }
 
 std::vector<PreferencePair> BuildJudgedPairs(std::span<const QueryTrace> queries,
@@ -173,7 +165,7 @@ std::vector<PreferencePair> BuildJudgedPairs(std::span<const QueryTrace> queries
   for (std::size_t q = 0; q < queries.size(); ++q)
     sides.push_back(
         ByScore(std::span(all).subspan(first[q], first[q + 1] - first[q]), options.margin));
-  return InTurns(queries, sides, "judged", options.count, tokenizer);
+  return PairsInTurns(queries, sides, "judged", options.count, tokenizer);
 }
 
 std::vector<PreferencePair> BuildRefusalPairs(std::span<const QueryTrace> queries,
@@ -202,7 +194,7 @@ std::vector<PreferencePair> BuildRefusalPairs(std::span<const QueryTrace> querie
   std::vector<PreferencePair> pairs;
   for (std::size_t i = 0; i < std::max(known.size(), unknown.size()); ++i)
     for (auto* kind : {&unknown, &known})
-      if (i < kind->size() && std::ssize(pairs) < options.count)
+      if (i < kind->size() && (options.count == 0 || std::ssize(pairs) < options.count))
         pairs.push_back(std::move((*kind)[i]));
   return pairs;
 }

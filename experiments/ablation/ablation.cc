@@ -10,6 +10,7 @@
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <numeric>
+#include <optional>
 #include <set>
 #include <utility>
 
@@ -21,6 +22,7 @@
 #include "data/base/temp_folder.h"
 #include "experiments/ablation/plan_power.h"
 #include "experiments/search/run_pairs.h"
+#include "experiments/search/run_rewards.h"
 #include "experiments/search/search_run.h"
 #include "experiments/train/train_run.h"
 #include "kernels/philox.h"
@@ -31,33 +33,48 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// Returns `count` random pairs, without replacement, in the order that they had.
-std::vector<PreferencePair> RandomSubset(const std::vector<PreferencePair>& pairs, int32_t count,
-                                         uint64_t seed) {
-  std::vector<std::size_t> order(pairs.size());
+// Returns `count` random examples, without replacement, in the order that they had; 0: all.
+// `stream` names the draws.
+template <typename Example>
+std::vector<Example> RandomSubset(const std::vector<Example>& examples, int32_t count,
+                                  uint64_t seed, const char* stream) {
+  if (count == 0) return examples;
+  std::vector<std::size_t> order(examples.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
   const std::size_t size = std::min(order.size(), static_cast<std::size_t>(count));
-  kernels::RandomStream random(seed, kernels::MixStream(0, "pivotal pairs"));
+  kernels::RandomStream random(seed, kernels::MixStream(0, stream));
   for (std::size_t i = 0; i < size; ++i) kernels::ShuffleStep(order, i, random);
   order.resize(size);
   std::ranges::sort(order);
-  std::vector<PreferencePair> subset;
-  for (const std::size_t i : order) subset.push_back(pairs[i]);
+  std::vector<Example> subset;
+  for (const std::size_t i : order) subset.push_back(examples[i]);
   return subset;
+}
+
+// Returns how many examples a part has at most, 0: as many as there are; nothing if it has none.
+std::optional<int32_t> CountOf(const PairsPart& part, std::size_t pivotal) {
+  if (part.count) return part.count;
+  const auto share = static_cast<int32_t>(std::lround(part.share * static_cast<double>(pivotal)));
+  return share > 0 ? std::optional(share) : std::nullopt;
 }
 
 std::vector<PreferencePair> PairsOfPart(const fs::path& run, const PairsPart& part,
                                         const std::vector<PreferencePair>& pivotal, uint64_t seed) {
-  const auto share =
-      static_cast<int32_t>(std::lround(part.share * static_cast<double>(pivotal.size())));
-  const int32_t count = part.count.value_or(share);
-  if (!part.count && count == 0) return {};
-  if (part.source == "pivotal") return count > 0 ? RandomSubset(pivotal, count, seed) : pivotal;
+  const auto count = CountOf(part, pivotal.size());
+  if (!count) return {};
+  if (part.source == "pivotal") return RandomSubset(pivotal, *count, seed, "pivotal pairs");
   OtherPairs options = part.other;
   options.source = part.source == "right" ? "full" : part.source;
-  options.count = count;
+  options.count = *count;
   options.seed = seed;
   return OtherPairsOfRun(run, options);
+}
+
+std::vector<AdvantageExample> AdvantagesOfPart(const fs::path& run, const PairsPart& part,
+                                               std::size_t pivotal, uint64_t seed) {
+  const auto count = CountOf(part, pivotal);
+  if (!count) return {};
+  return RandomSubset(AdvantagesOfRun(run, part.source), *count, seed, "advantages");
 }
 
 void SaveCompletions(const fs::path& path, const std::vector<PreferencePair>& pairs) {
@@ -113,6 +130,13 @@ class Runner : public StepVisitor {
     Do(step, [&] {
       data::CreateFolders(file.parent_path());
       const auto pivotal = PairsOfRun(run, stage.pairs);
+      if (stage.train.UsesAdvantages()) {
+        std::vector<AdvantageExample> examples;
+        for (const PairsPart& part : stage.parts)
+          std::ranges::move(AdvantagesOfPart(run, part, pivotal.size(), seed),
+                            std::back_inserter(examples));
+        return SaveAdvantages(file, examples);
+      }
       std::vector<PreferencePair> pairs;
       for (const PairsPart& part : stage.parts) {
         auto more = PairsOfPart(run, part, pivotal, seed);
@@ -233,7 +257,9 @@ Recipe SmallCopy(const Recipe& recipe, int problems) {
   std::set<std::string> strategies;
   for (const Arm& arm : recipe.arms) {
     for (const Stage& stage : arm.stages) {
-      if (stage.train.sft || !strategies.insert(stage.run.strategy).second) continue;
+      if (stage.train.sft || stage.train.UsesAdvantages() ||
+          !strategies.insert(stage.run.strategy).second)
+        continue;
       Stage only = stage;
       limit(only.run.problems);
       PairsPart part;

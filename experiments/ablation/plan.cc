@@ -53,6 +53,7 @@ std::string TextOf(const PairsPart& part) {
   std::string text = part.count ? fmt::format("{} {}", part.source, *part.count)
                                 : fmt::format("{} share {}", part.source, part.share);
   if (part.source == "refusal") text += " " + other.refusal;
+  if (part.source == "step") text += fmt::format(" {}", other.threshold);
   if (part.source == "judged")
     text += fmt::format(" {} {} {} {}", other.judge, other.judge_responses, other.judge_timeout,
                         other.margin);

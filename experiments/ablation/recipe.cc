@@ -14,6 +14,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "experiments/search/run_rewards.h"
 #include "experiments/settings/dataset_settings.h"
 #include "experiments/settings/hub_names.h"
 #include "experiments/settings/settings_file.h"
@@ -155,8 +156,13 @@ class Reader {
     FindProblemsOf(stage.run.problems, "train", Chooses(tables));
     const auto parts =
         own.empty() ? std::vector<const toml::table*>() : Tables(*own.back(), "pairs");
-    for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage.train.sft));
-    if (!own.empty() && stage.parts.empty()) stage.parts.push_back({});
+    for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage.train));
+    if (!own.empty() && stage.parts.empty()) {
+      if (stage.train.UsesAdvantages())
+        Fail("{}: {}: train.loss.method = \"ppo\" needs pairs with the source \"{}\"",
+             path_.string(), where, fmt::join(kAdvantageKinds, "\" or \""));
+      stage.parts.push_back({});
+    }
     stage.pairs.gap = stage.run.search.gap;
     if (!own.empty() && stage.run.problems.file.empty())
       Fail("{}: {} has no problem file to search: set run.problems.file", path_.string(), where);
@@ -170,22 +176,29 @@ class Reader {
     return stage;
   }
 
-  PairsPart PartOf(const toml::table& table, bool sft) const {
+  PairsPart PartOf(const toml::table& table, const TrainSettings& train) const {
     CheckKeys(table, "pairs.",
               {"source", "count", "share", "refusal", "judge", "judge_responses", "judge_timeout",
-               "margin"});
+               "margin", "threshold"});
     PairsPart part;
     part.source = Text(table, "source", part.source);
     auto known = OtherSources();
     known.insert(known.end(), {"pivotal", "right"});
+    known.insert(known.end(), kAdvantageKinds.begin(), kAdvantageKinds.end());
     if (std::ranges::find(known, part.source) == known.end())
       FailAt(table, fmt::format("pairs of \"{}\" are unknown: take one of {}", part.source,
                                 fmt::join(known, ", ")));
-    if (sft && part.source != "right" && part.source != "refusal")
+    const bool has_advantages =
+        std::ranges::find(kAdvantageKinds, part.source) != kAdvantageKinds.end();
+    if (train.UsesAdvantages() != has_advantages)
+      FailAt(table, fmt::format("\"{}\" and train.loss.method = \"ppo\" go together: it trains on "
+                                "responses with advantages, and nothing else does",
+                                fmt::join(kAdvantageKinds, "\", \"")));
+    if (train.sft && part.source != "right" && part.source != "refusal")
       FailAt(table,
              "train.loss.sft = true trains on \"right\" responses, or on the chosen sides of "
              "\"refusal\" pairs");
-    if (!sft && part.source == "right")
+    if (!train.sft && part.source == "right")
       FailAt(table,
              "\"right\" responses are for train.loss.sft = true: there is nothing to compare them "
              "with");
@@ -201,6 +214,9 @@ class Reader {
         static_cast<int32_t>(Integer(table, "judge_responses", part.other.judge_responses, 2));
     part.other.judge_timeout = Number(table, "judge_timeout", part.other.judge_timeout, 0);
     part.other.margin = Number(table, "margin", part.other.margin, 0);
+    part.other.threshold = Number(table, "threshold", part.other.threshold, 0);
+    if (!(part.other.threshold > 0 && part.other.threshold <= 1))
+      FailAt(table, "threshold must be above 0 and at most 1");
     if (part.source == "judged" && part.other.judge.empty())
       FailAt(table, "\"judged\" pairs need judge, a command that scores responses");
     return part;

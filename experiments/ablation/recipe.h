@@ -19,7 +19,8 @@ namespace pivotal::experiments {
 
 // One part of the pairs that a stage trains on. All parts are made of the stage's search.
 struct PairsPart {
-  // One of OtherSources(), "pivotal", or for next-token training "right": right responses alone.
+  // One of OtherSources(), "pivotal", for next-token training "right": right responses alone, or
+  // for a policy gradient one of kAdvantageKinds.
   std::string source = "pivotal";
   std::optional<int32_t> count;  // number of pairs at most; 0: as many as there are
   double share = 1;              // without `count`: number of pairs per pivotal pair of the search

@@ -25,12 +25,12 @@
 #include "data/traces/trace_store.h"
 #include "experiments/search/run_config.h"
 #include "experiments/search/run_exports.h"
-#include "experiments/search/run_rewards.h"
 #include "pivotal/tokenizer.h"
 #include "pivotal/trace.h"
 #include "pts/answers.h"
 #include "pts/completion_shares.h"
 #include "pts/oracles/code/command_oracle.h"
+#include "pts/response_steps.h"
 #include "pts/sentence_effects.h"
 #include "pts/sentence_text.h"
 #include "pts/verdicts.h"
@@ -49,7 +49,7 @@ class SpokenSentences {
 
   pts::CompletionSentences Of(const std::vector<TokenId>& response) {
     pts::CompletionSentences of;
-    for (const ResponseStep& step : StepsOf(tokenizer_, response)) {
+    for (const pts::ResponseStep& step : pts::StepsOf(tokenizer_, response)) {
       of.ends.push_back(step.end);
       of.says.push_back(NumberOf(std::string(data::Trim(step.text))));
     }
@@ -158,7 +158,7 @@ class AnchorWriter {
  public:
   AnchorWriter(const EventContext& context, const QueryTrace& query, int32_t response,
                const SpokenSentences& spoken, std::vector<pts::SentenceEffect> effects,
-               const std::vector<ResponseStep>& steps,
+               const std::vector<pts::ResponseStep>& steps,
                const std::vector<std::optional<pts::SentenceKind>>& kinds)
       : context_(context),
         query_(query),
@@ -166,7 +166,7 @@ class AnchorWriter {
         spoken_(spoken),
         effects_(std::move(effects)),
         kinds_(kinds) {
-    for (const ResponseStep& step : steps) {
+    for (const pts::ResponseStep& step : steps) {
       prefixes_.push_back(text_);
       sentences_.emplace_back(data::Trim(step.text));
       text_ += step.text;
@@ -322,10 +322,10 @@ void WriteAnchors(const EventContext& context, const QueryTrace& query, Categori
   const pts::SaysTheSame same = [&](int32_t a, int32_t b) { return spoken.Same(a, b); };
   for (int32_t r = 0; r < std::ssize(query.responses); ++r) {
     const auto steps =
-        StepsOf(context.tokenizer, query.responses[static_cast<std::size_t>(r)].tokens);
+        pts::StepsOf(context.tokenizer, query.responses[static_cast<std::size_t>(r)].tokens);
     if (steps.empty()) continue;  // a response without text has no sentences
     std::vector<std::string> texts;
-    for (const ResponseStep& step : steps) texts.push_back(step.text);
+    for (const pts::ResponseStep& step : steps) texts.push_back(step.text);
     const auto kinds = categories.Of(query, texts);
     const AnchorWriter writer(context, query, r, spoken,
                               pts::SentenceEffects(shares, r, sentences, same, context.z), steps,

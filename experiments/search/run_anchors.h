@@ -28,9 +28,9 @@ struct AnchorSummary {
 };
 
 // Writes one event of codelion/pts for each sentence of each searched response (data/FORMATS.md),
-// from the rollouts of the run alone (pts::SentenceEffects). Sentences are StepsOf(). Throws Error
-// for a run without rollouts or of --strategy none, or a judge that fails more often than the run's
-// settings allow; Interrupted on a stop request.
+// from the rollouts of the run alone (pts::SentenceEffects). Sentences are pts::StepsOf(). Throws
+// Error for a run without rollouts or of --strategy none, or a judge that fails more often than the
+// run's settings allow; Interrupted on a stop request.
 AnchorSummary ExportAnchors(const AnchorSettings& settings, Progress& progress);
 
 }  // namespace pivotal::experiments

@@ -4,15 +4,14 @@
 #include <algorithm>
 #include <cmath>
 #include <nlohmann/json.hpp>
-#include <string_view>
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/json_input.h"
-#include "data/tokenizer/response_text.h"
 #include "data/traces/trace_store.h"
 #include "experiments/search/run_answers.h"
 #include "experiments/search/run_config.h"
+#include "pts/response_steps.h"
 #include "pts/strata.h"
 #include "pts/success_trie.h"
 
@@ -22,23 +21,6 @@ namespace {
 using nlohmann::ordered_json;
 
 constexpr std::size_t kAlternatives = 5;  // tokens listed for a unit, most sampled first
-
-bool IsSpace(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
-
-// Returns the offset just behind each sentence of a text.
-std::vector<std::size_t> EndsInText(std::string_view text) {
-  std::vector<std::size_t> ends;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '\n') ends.push_back(i + 1);
-    if (text[i] != '.' && text[i] != '!' && text[i] != '?') continue;
-    std::size_t next = i + 1;
-    while (next < text.size() &&
-           std::string_view("\"')]}").find(text[next]) != std::string_view::npos)
-      ++next;
-    if (next == text.size() || IsSpace(text[next])) ends.push_back(next);
-  }
-  return ends;
-}
 
 std::vector<int32_t> TokenEnds(std::size_t count) {
   std::vector<int32_t> ends;
@@ -123,31 +105,6 @@ class CurveWriter {
 
 }  // namespace
 
-std::vector<int32_t> SentenceEnds(const Tokenizer& tokenizer,
-                                  const std::vector<TokenId>& response) {
-  const auto n = static_cast<int32_t>(response.size());
-  data::StreamDecoder decoder(tokenizer);
-  std::string text;
-  std::vector<std::size_t> sizes;  // [k-1]: bytes in the text of t_1..t_k
-  for (TokenId token : response) {
-    text += decoder.Add(token);
-    sizes.push_back(text.size());
-  }
-  text += decoder.Finish();
-  const auto in_text = EndsInText(text);
-  std::vector<int32_t> ends;
-  auto next = in_text.begin();
-  for (int32_t k = 1; k <= n && next != in_text.end(); ++k) {
-    if (sizes[k - 1] < *next) continue;
-    ends.push_back(k);
-    while (next != in_text.end() && *next <= sizes[k - 1]) ++next;
-  }
-  // Tokens without text, such as the end of the sequence, belong to the last sentence.
-  if (!ends.empty() && sizes[ends.back() - 1] == text.size()) ends.back() = n;
-  if (n > 0 && (ends.empty() || ends.back() != n)) ends.push_back(n);
-  return ends;
-}
-
 CurveSummary WriteCurves(const CurveSettings& settings) {
   if (settings.granularity != "token" && settings.granularity != "sentence")
     Fail("granularity \"{}\" is unknown: take token or sentence", settings.granularity);
@@ -166,7 +123,7 @@ CurveSummary WriteCurves(const CurveSettings& settings) {
       const auto& tokens = query.responses[r].tokens;
       writer.Write(query, trie, strata, along, r,
                    settings.granularity == "token" ? TokenEnds(tokens.size())
-                                                   : SentenceEnds(*tokenizer, tokens),
+                                                   : pts::SentenceEnds(*tokenizer, tokens),
                    summary);
     }
   }

@@ -4,9 +4,6 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
-#include <vector>
-
-#include "pivotal/tokenizer.h"
 
 namespace pivotal::experiments {
 
@@ -20,12 +17,6 @@ struct CurveSummary {
   int64_t units = 0;     // tokens or sentences
   int64_t reaching = 0;  // units whose |change| is the run's gap or more
 };
-
-// Returns the positions k at which the sentences of a response end, ascending; the last one is n.
-// A sentence ends with ".", "!" or "?" before white space (closing quotes and brackets may stand
-// between), or with a line end. A token that holds the end of a sentence and the start of the next
-// belongs to the first.
-std::vector<int32_t> SentenceEnds(const Tokenizer& tokenizer, const std::vector<TokenId>& response);
 
 // Writes one line for each unit of each response (data/FORMATS.md): how p(success) changes across
 // the unit, with the interval at the run's confidence, what the rollouts did that left the response

@@ -25,11 +25,11 @@
 #include "data/traces/trace_store.h"
 #include "experiments/search/run_config.h"
 #include "experiments/search/run_findings.h"
-#include "experiments/search/run_rewards.h"
 #include "experiments/settings/loading.h"
 #include "pivotal/tokenizer.h"
 #include "pivotal/trace.h"
 #include "pts/pair_builder.h"
+#include "pts/response_steps.h"
 #include "pts/sentence_text.h"
 
 namespace pivotal::experiments {
@@ -223,7 +223,7 @@ class SteeringWriter {
  private:
   // Returns what the sentence of t_position does.
   pts::SentenceKind KindAt(const Ids& response, int32_t position) const {
-    for (const ResponseStep& step : StepsOf(tokenizer_, response))
+    for (const pts::ResponseStep& step : pts::StepsOf(tokenizer_, response))
       if (step.end >= position) return pts::KindOf(data::Trim(step.text));
     return pts::SentenceKind::kUnknown;  // a response without text
   }

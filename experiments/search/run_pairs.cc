@@ -10,6 +10,7 @@
 #include "data/base/error.h"
 #include "data/pairs/pair_file.h"
 #include "data/traces/trace_store.h"
+#include "experiments/search/measured_run.h"
 #include "experiments/search/run_config.h"
 #include "experiments/settings/loading.h"
 #include "pivotal/pairs.h"
@@ -71,7 +72,7 @@ std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run, const P
 
 std::vector<std::string> OtherSources() {
   auto names = pts::kControlNames.Names();
-  names.insert(names.end(), {"full", "judged", "refusal"});
+  names.insert(names.end(), {"full", "critical", "step", "judged", "refusal"});
   return names;
 }
 
@@ -82,7 +83,8 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   if (std::ranges::find(sources, options.source) == sources.end())
     Fail("pairs of \"{}\" are unknown: take one of {}", options.source, fmt::join(sources, ", "));
   const RunConfig config = LoadRunConfig(run);
-  const auto traces = data::LoadRun(run);
+  const bool reads_curve = options.source == "critical" || options.source == "step";
+  const auto traces = reads_curve ? LoadMeasuredTraces(config, run) : data::LoadRun(run);
   const int32_t count = options.count > 0 ? options.count : std::numeric_limits<int32_t>::max();
   const auto controls = pts::kControlNames.Names();
   if (std::ranges::find(controls, options.source) != controls.end()) {
@@ -93,6 +95,10 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   const auto tokenizer = LoadTokenizer(config.model.folder);
   const ResponsePairOptions how = {count, options.seed};
   if (options.source == "full") return BuildFullPairs(traces, *tokenizer, how);
+  if (options.source == "critical")
+    return BuildCriticalPairs(traces, *tokenizer, config.search.gap, how);
+  if (options.source == "step")
+    return BuildStepPairs(traces, *tokenizer, config.search.gap, {how, options.threshold});
   if (options.source == "refusal")
     return BuildRefusalPairs(traces, *tokenizer, options.refusal, how);
   return Judged(traces, config, *tokenizer, options, how, scores, begin);

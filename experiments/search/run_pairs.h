@@ -23,19 +23,21 @@ struct OtherPairs {
   std::string source = "random";  // one of OtherSources()
   int32_t count = 0;              // number of pairs at most; 0: as many as there are
   uint64_t seed = 1;
-  std::string refusal = "I don't know.";  // "refusal": text of the refusing response
-  std::string judge;                      // "judged": command, see pts::MakeCommandScorer
-  double judge_timeout = 60;              // "judged": seconds for one score
-  int32_t judge_responses = 8;            // "judged": responses to score for each problem
-  double margin = 1;                      // "judged": least difference of a pair's scores
+  std::string refusal = "I don't know.";           // "refusal": text of the refusing response
+  std::string judge;                               // "judged": command, see pts::MakeCommandScorer
+  double judge_timeout = 60;                       // "judged": seconds for one score
+  int32_t judge_responses = 8;                     // "judged": responses to score for each problem
+  double margin = 1;                               // "judged": least difference of a pair's scores
+  double threshold = StepPairOptions{}.threshold;  // "step": see StepPairOptions
 };
 
 // Returns the names of the sources: "random", "entropy", "low-probability" (control pairs, which
-// load the model), "full", "judged" and "refusal" (include/pivotal/pairs.h).
+// load the model), "full", "critical", "step", "judged" and "refusal" (include/pivotal/pairs.h).
 std::vector<std::string> OtherSources();
 
-// Throws Error for an unknown source, for "judged" without a judge, or for a judge that fails more
-// often than the run's settings allow. A response without a score is in no pair. `scores` receives
+// Throws Error for an unknown source, for "judged" without a judge, for a judge that fails more
+// often than the run's settings allow, or for "critical" and "step" of a run that has not measured
+// p(success) along its responses. A response without a score is in no pair. `scores` receives
 // the number of scores and of those that failed. `begin` is called before a judge is asked, with
 // about the largest size in bytes that a file of the pairs may have.
 std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,

@@ -2,30 +2,26 @@
 // reward models, advantages of tokens, and weights of critical tokens. Needs no model.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
-#include <string>
+#include <string_view>
 #include <vector>
 
-#include "pivotal/tokenizer.h"
+#include "pivotal/pairs.h"
 
 namespace pivotal::experiments {
 
-// A step of a response: the tokens after those of the step before, up to t_end.
-struct ResponseStep {
-  int32_t end = 0;
-  std::string text;
-};
-
-// Returns the steps of a response: its sentences (SentenceEnds), where one of white space alone
-// belongs to the step before it, or after it if there is none. The texts, joined, are the text of
-// the response as data::StreamDecoder prints it; none is empty. A response without text has no
-// steps. The last step ends with the response.
-std::vector<ResponseStep> StepsOf(const Tokenizer& tokenizer, const std::vector<TokenId>& response);
-
 // The least p(success) after a step that is labelled right: Math-Shepherd (arXiv 2312.08935) draws
 // eight completions of each step, and calls it right if one of them is.
-inline constexpr double kLabelThreshold = 0.125;
+inline constexpr double kLabelThreshold = StepPairOptions{}.threshold;
+
+// Where advantages come from: "curve" (BuildCurveAdvantages) or "outcome" (BuildOutcomeAdvantages).
+inline constexpr std::array<const char*, 2> kAdvantageKinds = {"curve", "outcome"};
+// Returns the completions of a run with advantages of this kind. Throws Error for another kind, and
+// with "curve" as ExportSteps() does.
+std::vector<AdvantageExample> AdvantagesOfRun(const std::filesystem::path& run,
+                                              std::string_view kind);
 
 struct RewardSummary {
   int64_t responses = 0;
@@ -39,19 +35,16 @@ struct RewardSummary {
 // their intervals as they are stored, and the answers of completions. ExportSteps() labels a step
 // right if p(success) after it is at least `threshold`. Both throw Error for a run that has not
 // measured p(success) everywhere: one that was imported, or that --strategy none has made.
+// ExportAdvantages() of kind "outcome" writes AdvantagesOfRun() instead, of any run.
 RewardSummary ExportSteps(const std::filesystem::path& run, const std::filesystem::path& output,
                           double threshold = kLabelThreshold);
 RewardSummary ExportAdvantages(const std::filesystem::path& run,
-                               const std::filesystem::path& output);
+                               const std::filesystem::path& output,
+                               std::string_view kind = "curve");
 
-// Writes pairs of a right and a wrong response to one problem, with a score for each token of the
-// searched ones: the share of p(success) that it keeps (pts::KeptBy). The weight of a rejected
-// token is the share that it destroys, as in cDPO (arXiv 2411.19943), whose scores are a guess at
-// it; it goes by the posterior mean of the change, so that noise weighs little. Each searched wrong
-// response is rejected in a line, against the searched right responses in turn, or else a right
-// rollout; further searched right responses are chosen against wrong ones in turn. Responses to a
-// problem without a searched wrong response, or without any right one, are left out. Throws Error
-// as ExportSteps() does.
+// Writes the pairs of BuildCriticalPairs(), with a score for each token of the searched responses:
+// the share of p(success) that it keeps (pts::KeptBy). cDPO's scores are a guess at it. Throws
+// Error as ExportSteps() does.
 RewardSummary ExportCritical(const std::filesystem::path& run, const std::filesystem::path& output);
 
 }  // namespace pivotal::experiments

@@ -149,6 +149,51 @@ std::vector<PreferencePair> BuildRefusalPairs(std::span<const QueryTrace> querie
                                               const std::string& refusal,
                                               const ResponsePairOptions& options);
 
+struct StepPairOptions : ResponsePairOptions {
+  // The first step that brings p(success) below this is the wrong one; in (0, 1]. One right
+  // completion in eight, as in Math-Shepherd (arXiv 2312.08935).
+  double threshold = 0.125;
+};
+
+// Returns pairs of steps (Step-DPO, arXiv 2406.18629): of each searched wrong response the steps
+// before the first wrong one belong to the prompt, that step is rejected, and chosen is a step that
+// a right rollout took there, the one with the largest share of right rollouts. Steps are sentences
+// or lines. Wrong steps are found by the curve of the search, where OmegaPRM (arXiv 2406.06592)
+// draws rollouts for a binary search: p(success) is at least the threshold before the step, and
+// below it after the step, by the posterior means of the changes at its tokens. Their prior is
+// learned from all tokens of `queries`, so that noise makes few steps wrong; `gap` is that of the
+// search. `delta` is the sum of these means, and `source` is "step". Responses without such a step,
+// or where no right rollout has the prefix, give none; those with one prefix and wrong step give
+// one. The seed has no effect. Throws Error for responses whose p(success) is not known at every
+// token.
+std::vector<PreferencePair> BuildStepPairs(std::span<const QueryTrace> queries,
+                                           const Tokenizer& tokenizer, double gap,
+                                           const StepPairOptions& options);
+
+// Returns pairs of a right and a wrong response to one problem whose rejected tokens have weights,
+// as in cDPO (arXiv 2411.19943): the share of p(success) that a token destroys. It goes by the
+// posterior mean of the change at the token, as above. Each searched wrong response is rejected
+// in a pair, against the searched right responses in turn, or else a right rollout; further
+// searched right responses are chosen against wrong ones in turn. Queries without a searched wrong
+// response, or without any right one, give none. `source` is "critical". The seed has no effect.
+// Throws Error for responses whose p(success) is not known at every token.
+std::vector<PreferencePair> BuildCriticalPairs(std::span<const QueryTrace> queries,
+                                               const Tokenizer& tokenizer, double gap,
+                                               const ResponsePairOptions& options);
+
+// Returns the searched responses; the advantage of a token is the change of p(success) at it, p_k -
+// p_(k-1), for every token: where the search pooled tokens, they share what it measured (VinePPO,
+// arXiv 2410.01679). A search takes right and wrong responses in turn, not as the policy samples
+// them, so a response has the weight (share of its verdict among the rollouts from the prompt) /
+// (share of its verdict among the searched responses); 1 if all of these have one verdict. Throws
+// Error for responses whose p(success) is not known at every token.
+std::vector<AdvantageExample> BuildCurveAdvantages(std::span<const QueryTrace> queries);
+
+// Returns the rollouts from the prompts; the advantage of all tokens of one is its verdict (1 for
+// right, else 0) less the share of right ones among them (GRPO, arXiv 2402.03300, without the
+// division by the standard deviation). Queries whose rollouts have one verdict give none.
+std::vector<AdvantageExample> BuildOutcomeAdvantages(std::span<const QueryTrace> queries);
+
 // Writes pairs as JSON lines that TRL and Hugging Face datasets read: prompt, chosen and rejected,
 // then their ids and the estimates (data/FORMATS.md). Writes under a temporary name first. Throws
 // Error if the disk is full.

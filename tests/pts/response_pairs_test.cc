@@ -18,7 +18,6 @@ using testing::ByteTokenizer;
 using ::testing::ElementsAre;
 using testing::ErrorText;
 using ::testing::HasSubstr;
-using ::testing::IsEmpty;
 using Tokens = std::vector<TokenId>;
 
 constexpr TokenId kEos = ByteTokenizer::kEos;
@@ -69,6 +68,7 @@ TEST(BuildFullPairs, SetsRightAgainstWrongResponsesInTurns) {
     EXPECT_TRUE(rejected.insert(pair.rejected_ids).second);
   }
   EXPECT_EQ(BuildFullPairs(queries, tokenizer, {1, 1}).size(), 1u);
+  EXPECT_EQ(BuildFullPairs(queries, tokenizer, {0, 1}).size(), 4u) << "0: all";
 }
 
 // Returns a query with responses "0" ... "9", each worth its digit.
@@ -138,7 +138,8 @@ TEST(BuildRefusalPairs, PreferRefusingWhereNothingWasRight) {
   EXPECT_THAT(by_id["q0/refusal/0"].rejected_ids, ElementsAre('N', 'o', kEos));
   EXPECT_THAT(by_id["q1/refusal/0"].chosen_ids, ElementsAre('N', 'o', 7));
   EXPECT_EQ(by_id["q1/refusal/0"].rejected_ids[1], 7);
-  EXPECT_THAT(BuildRefusalPairs(queries, tokenizer, "No", {0, 1}), IsEmpty());
+  EXPECT_EQ(BuildRefusalPairs(queries, tokenizer, "No", {1, 1}).size(), 1u);
+  EXPECT_EQ(BuildRefusalPairs(queries, tokenizer, "No", {0, 1}).size(), 2u) << "0: all";
   queries[1].rollouts = {Rollout({'N', 'o', 7}, false)};  // the policy refuses by itself
   EXPECT_THAT(Ids(BuildRefusalPairs(queries, tokenizer, "No", {10, 1})),
               ElementsAre("q0/refusal/0"));

@@ -1,5 +1,5 @@
-// Apache-2.0. Tests the steps of responses, and step labels, advantages and critical tokens of a
-// run whose p(success) is made up.
+// Apache-2.0. Tests step labels, advantages and critical tokens of a run whose p(success) is made
+// up.
 #include "experiments/search/run_rewards.h"
 
 #include <gmock/gmock.h>
@@ -20,38 +20,8 @@ namespace {
 
 namespace fs = std::filesystem;
 using nlohmann::json;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::ThrowsMessage;
-
-std::vector<std::string> Steps(const std::string& text) {
-  const auto tokenizer = LoadTokenizer(testing::kTinyModel);
-  auto ids = tokenizer->Encode(text);
-  ids.push_back(tokenizer->eos());
-  std::vector<std::string> texts;
-  std::string joined;
-  const auto steps = StepsOf(*tokenizer, ids);
-  for (const ResponseStep& step : steps) {
-    texts.push_back(step.text);
-    joined += step.text;
-  }
-  EXPECT_EQ(joined, tokenizer->Decode(ids));
-  EXPECT_TRUE(steps.empty() || steps.back().end == std::ssize(ids));
-  return texts;
-}
-
-TEST(StepsOf, AreSentencesWithTheBlankLinesBehindThem) {
-  EXPECT_THAT(Steps("7*8=56. 56-6=50. #### 50"), ElementsAre(" 7*8=56.", " 56-6=50.", " #### 50"));
-  EXPECT_THAT(Steps("1+1\n\n\n2+2\n"), ElementsAre(" 1+1\n\n\n", "2+2\n"));
-  EXPECT_THAT(Steps("\n\n1+1"), ElementsAre(" \n\n1+1"));
-  EXPECT_THAT(Steps("caf\u00e9. \U0001f600"), ElementsAre(" caf\u00e9.", " \U0001f600"));
-}
-
-TEST(StepsOf, AResponseWithoutTextHasNone) {
-  const auto tokenizer = LoadTokenizer(testing::kTinyModel);
-  EXPECT_TRUE(StepsOf(*tokenizer, {tokenizer->eos()}).empty());
-  EXPECT_TRUE(StepsOf(*tokenizer, {}).empty());
-}
 
 class Rewards : public ::testing::Test {
  protected:
@@ -119,7 +89,8 @@ TEST_F(Rewards, AdvantagesAreChangesOfP) {
   const json line = Written();
   EXPECT_EQ(line["p"], (json{0.5, 0.5, 0.25, 0.125, 0.75, 1.0}));
   EXPECT_EQ(line["advantages"], (json{0.0, -0.25, -0.125, 0.625, 0.25}));
-  EXPECT_EQ(line["tokens"].size(), 5);
+  EXPECT_EQ(line["completion_ids"].size(), 5);
+  EXPECT_EQ(line["weight"], 1) << "there is one verdict";
   EXPECT_EQ(line["low"].size(), 6);
   EXPECT_EQ(line["high"][5], 1.2);
   EXPECT_EQ(line["prompt_ids"], LoadTokenizer(testing::kTinyModel)->Encode("What is 1?"));
@@ -159,6 +130,13 @@ TEST_F(Rewards, AResponseWithoutTextIsCounted) {
   EXPECT_EQ(summary.responses, 0);
   EXPECT_EQ(summary.empty, 1);
   EXPECT_EQ(ExportAdvantages(run_, out_).units, 1);
+}
+
+TEST_F(Rewards, AdvantagesHaveTwoKinds) {
+  Make("1. 2", {0.5, 0.5, 0.25, 0.125, 0.75, 1}, "none");
+  EXPECT_EQ(ExportAdvantages(run_, out_, "outcome").responses, 0) << "one rollout, one verdict";
+  EXPECT_THAT([&] { ExportAdvantages(run_, out_, "verdict"); },
+              ThrowsMessage<Error>(HasSubstr("take curve or outcome")));
 }
 
 TEST_F(Rewards, ARunThatMeasuredNothingIsRefused) {
