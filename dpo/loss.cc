@@ -10,7 +10,6 @@
 #include <ATen/ops/relu.h>
 #include <ATen/ops/sigmoid.h>
 #include <ATen/ops/sort.h>
-#include <ATen/ops/where.h>
 #include <ATen/ops/zeros_like.h>
 #include <fmt/format.h>
 
@@ -236,9 +235,9 @@ TokenLoss ComputeTokenLoss(const LossOptions& options, const TokenTerms& terms) 
   TokenLoss result;
   result.loss = -at::minimum(ratio * advantages, ratio.clamp(low, high) * advantages);
   result.ratio = ratio.detach();
-  result.clipped = at::where(advantages < 0, result.ratio<low, result.ratio> high)
-                       .logical_and(advantages != 0)
-                       .to(ratio.scalar_type());
+  const at::Tensor beyond = (advantages < 0).logical_and(result.ratio.lt(low)) +
+                            (advantages > 0).logical_and(result.ratio.gt(high));
+  result.clipped = beyond.to(ratio.scalar_type());
   if (options.kl_weight > 0) {
     const at::Tensor difference = terms.reference - terms.logps;
     const at::Tensor kl = at::expm1(difference) - difference;
