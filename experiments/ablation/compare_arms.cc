@@ -90,7 +90,8 @@ struct Tables {
     const auto answers =
         TableOf(runs, [](const ProblemScore& p) { return p.samples - p.refusals; });
     answered = RatioTable(answers, samples);
-    right = RatioTable(TableOf(runs, [](const ProblemScore& p) { return p.RightAnswers(); }), answers);
+    right =
+        RatioTable(TableOf(runs, [](const ProblemScore& p) { return p.RightAnswers(); }), answers);
   }
 };
 

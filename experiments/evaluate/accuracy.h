@@ -68,8 +68,8 @@ struct EvalOptions {
   int32_t samples = 4;
   // Largest share of verdicts that may fail (OracleOptions::max_failures).
   double max_oracle_failures = OracleOptions().max_failures;
-  // A response that holds this text is a refusal; "": none is. A problem whose answer holds it has no
-  // other answer: refusals are right there, and the oracle is not asked.
+  // A response that holds this text is a refusal; "": none is. A problem whose answer holds it has
+  // no other answer: refusals are right there, and the oracle is not asked.
   std::string refusal = {};
 };
 
