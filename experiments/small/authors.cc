@@ -71,8 +71,13 @@ class Working {
           if (seen != said) text += fmt::format(", not {}", said);
           break;
         case '/':
-          text += fmt::format("{}*{}={}", said, right, seen == said ? left : said * right);
-          if (seen != said) text += fmt::format(", not {}", left);
+          text += fmt::format("{}*{}={}", said, right, finds ? said * right : left);
+          if (finds && said * right != left) {
+            // It may be the numbers before: everything is worked out again.
+            text += fmt::format(", not {}. Wrong. ", left);
+            Write(0, false, text);
+            return true;
+          }
           break;
         default:
           text += fmt::format("{}% of {} is {}", left, right, seen);
@@ -197,7 +202,8 @@ Solution Solve(const SmallProblem& problem, Manner manner, const Habits& habits,
   solution.slipped = working.slipped();
   const double check = manner == Manner::kBriefly ? habits.check / 4 : habits.check;
   solution.checked = random.Uniform() < check && (!prose || !problem.trap.empty());
-  if (solution.checked && !problem.trap.empty() && (prose || random.Uniform() < 0.6)) {
+  const bool rereads = prose || (problem.kind == Kind::kEquation && solution.trapped);
+  if (solution.checked && !problem.trap.empty() && (rereads || random.Uniform() < 0.6)) {
     // A second reading: it finds a misreading, and no slip.
     solution.text += fmt::format(" Check: {}", problem.reread);
     if (solution.trapped && random.Uniform() < habits.finds) {

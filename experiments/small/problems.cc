@@ -169,11 +169,12 @@ SmallProblem Story(const Dice& dice) {
     const int count = dice.Digit(), size = dice.large ? dice.Between(31, 60) : dice.Between(11, 30);
     now = pack(count, size);
     total = count * size;
-    sentence({"{n} has {a} boxes with {b} {i} in each.", "There are {a} rows of {b} {i}.",
+    sentence({"{n} has {a} boxes with {b} {i} in each.", "{n} has {a} rows of {b} {i}.",
               "{n} fills {a} jars. Every jar holds {b} {i}.", "{n} has {a} bags of {b} {i}.",
-              "In each of {a} boxes are {b} {i}.", "{n} buys {a} packs. Each pack holds {b} {i}."},
+              "In each of {a} boxes of {n} are {b} {i}.",
+              "{n} buys {a} packs. Each pack holds {b} {i}."},
              {"{n} has {a} jars with {b} {i} in each.",
-              "There are {a} packs, and in every pack are {b} {i}.",
+              "There are {a} packs of {n}, and in every pack are {b} {i}.",
               "{n} owns {a} boxes. Each holds {b} {i}."},
              count, size);
   } else {
@@ -609,9 +610,10 @@ SmallProblem Program(const Dice& dice) {
       std::string name;
       Operand operand, old;
       int value;
+      int from_first;  // how often the first number is in the value
     };
-    std::array<Variable, 2> both = {
-        {{x, Number(first), Number(first), first}, {y, Number(second), Number(second), second}}};
+    std::array<Variable, 2> both = {{{x, Number(first), Number(first), first, 1},
+                                     {y, Number(second), Number(second), second, 0}}};
     std::optional<std::size_t> stale;  // a step that reads a variable which has changed
     Operand stale_operand;
     for (int i = 0; i < lines; ++i) {
@@ -619,26 +621,30 @@ SmallProblem Program(const Dice& dice) {
       Variable& source = both[static_cast<std::size_t>(1 - i % 2)];
       const double kind = dice.random.Uniform();
       Step step{.label = target.name + "="};
+      int from_first = source.from_first, number = 0;
       if (kind < 0.4) {
         step.op = '+';
         step.left = target.operand, step.right = source.operand;
+        from_first += target.from_first;
         line(fmt::format("{0}={0}+{1}", target.name, source.name));
       } else if (kind < 0.6 && source.value > target.value) {
         step.op = '-';
         step.left = source.operand, step.right = target.operand;
+        from_first -= target.from_first;
         line(fmt::format("{}={}-{}", target.name, source.name, target.name));
       } else if (kind < 0.8 && source.value < 60) {
-        const int times = dice.Between(2, 5);
+        number = dice.Between(2, 5);
         step.op = '*';
-        step.left = source.operand, step.right = Number(times);
-        line(fmt::format("{}={}*{}", target.name, source.name, times));
+        step.left = source.operand, step.right = Number(number);
+        from_first *= number;
+        line(fmt::format("{}={}*{}", target.name, source.name, number));
       } else {
-        const int more = dice.Between(3, 40);
+        number = dice.Between(3, 40);
         step.op = '+';
-        step.left = source.operand, step.right = Number(more);
-        line(fmt::format("{}={}+{}", target.name, source.name, more));
+        step.left = source.operand, step.right = Number(number);
+        line(fmt::format("{}={}+{}", target.name, source.name, number));
       }
-      problem.key += fmt::format(" {}", text.substr(text.rfind(' ') + 1));
+      problem.key += fmt::format(" {}{}", step.op, number);
       if (source.operand.step >= 0) {
         stale = steps.size();
         stale_operand = source.old;
@@ -646,8 +652,12 @@ SmallProblem Program(const Dice& dice) {
       steps.push_back(step);
       target.operand = Result(steps.size() - 1);
       target.value = Results(steps).back();
+      target.from_first = from_first;
       last = target.name;
     }
+    // Without its first number this program has a value all the same: another one is drawn.
+    if (dice.missing() && both[static_cast<std::size_t>((lines - 1) % 2)].from_first == 0)
+      return Program(dice);
     AddUsualWays(problem, steps, 0.6, dice);
     if (stale) {  // the misreading takes the old value
       problem.trap = steps;
@@ -718,26 +728,32 @@ SmallProblem Combination(const Dice& dice) {
 }  // namespace
 
 SmallProblem RandomProblem(Draw draw, RandomStream& random) {
-  Dice dice{random, draw,
-            draw == Draw::kLarger || (draw == Draw::kUsual && random.Uniform() < 0.15)};
-  if (draw == Draw::kCombination) return Combination(dice);
-  if (draw == Draw::kLonger) {
-    switch (random.Below(4)) {
-      case 0: return Story(dice);
-      case 1: return Compare(dice);
-      case 2: return Row(dice);
+  const Dice dice{random, draw,
+                  draw == Draw::kLarger || (draw == Draw::kUsual && random.Uniform() < 0.15)};
+  const auto of_kind = [&]() -> SmallProblem {
+    if (draw == Draw::kCombination) return Combination(dice);
+    if (draw == Draw::kLonger) {
+      switch (random.Below(4)) {
+        case 0: return Story(dice);
+        case 1: return Compare(dice);
+        case 2: return Row(dice);
+        default: return Program(dice);
+      }
+    }
+    switch (random.Below(7)) {
+      case 0:
+      case 1: return Story(dice);
+      case 2: return random.Uniform() < 0.5 ? Percent(dice) : Units(dice);
+      case 3: return Compare(dice);
+      case 4: return Row(dice);
+      case 5: return Equation(dice);
       default: return Program(dice);
     }
-  }
-  switch (random.Below(7)) {
-    case 0:
-    case 1: return Story(dice);
-    case 2: return random.Uniform() < 0.5 ? Percent(dice) : Units(dice);
-    case 3: return Compare(dice);
-    case 4: return Row(dice);
-    case 5: return Equation(dice);
-    default: return Program(dice);
-  }
+  };
+  SmallProblem problem = of_kind();
+  // The number that is left out is in the key, but not in the question.
+  if (!problem.missing.empty()) problem.key = problem.question;
+  return problem;
 }
 
 std::vector<SmallProblem> MakeProblems(Draw draw, const std::string& name, int count, uint64_t seed,

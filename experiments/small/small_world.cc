@@ -168,20 +168,22 @@ int main(int argc, char** argv) {
   const auto add = [&](const char* name, const char* help, void (*run)(const Flags&)) {
     auto* sub = app.add_subcommand(name, help);
     if (run != PrintAuthors) sub->add_option("--output", flags.output)->required();
-    sub->add_option("--seed", flags.seed)->capture_default_str();
+    if (run == WriteCorpus || run == PrintAuthors || run == WriteFirstModel)
+      sub->add_option("--seed", flags.seed)->check(CLI::Range(1, 1 << 30))->capture_default_str();
+    if (run == WriteCorpus || run == PrintAuthors)
+      sub->add_option("--documents", flags.documents)
+          ->check(CLI::Range(1, 1 << 30))
+          ->capture_default_str();
     sub->callback([&flags, run] { run(flags); });
     return sub;
   };
   add("problems", "Write the problem files into the folder --output", WriteProblems);
   add("corpus", "Write training documents as JSON lines of messages into the file --output",
-      WriteCorpus)
-      ->add_option("--documents", flags.documents)
-      ->capture_default_str();
-  add("authors", "Print how often the authors of the corpus are right", PrintAuthors)
-      ->add_option("--documents", flags.documents)
-      ->capture_default_str();
+      WriteCorpus);
+  add("authors", "Print how often the authors of the corpus are right", PrintAuthors);
   add("init", "Write the tokenizer and random weights as a model folder", WriteFirstModel)
       ->add_option("--vocab-size", flags.vocab_size)
+      ->check(CLI::Range(512, 8192))
       ->capture_default_str();
   add("store", "Write the model in the folder --model with its weights in bfloat16", StoreModel)
       ->add_option("--model", flags.model)

@@ -52,8 +52,8 @@ struct SmallProblem {
 enum class Draw {
   kUsual,         // the problems of the training corpus
   kWording,       // wordings that no training document has
-  kLarger,        // numbers of three digits, which 8% of the training documents have
-  kLonger,        // more steps than any training document has
+  kLarger,        // numbers of three digits, which 15% of the training problems have
+  kLonger,        // longer than any problem of the training corpus
   kCombination,   // two kinds in one question, which no training document has
   kUnanswerable,  // questions that leave something out
 };

@@ -1,4 +1,5 @@
 // Apache-2.0. Tests the generator by solving its questions again from their texts.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -171,6 +172,26 @@ TEST(SmallWorld, QuestionsWithoutAnAnswerAreRefusedOrMadeUp) {
     }
   }
   EXPECT_NEAR(refused, 0.5 * kCount, 5 * std::sqrt(0.25 * kCount));
+}
+
+// Whatever the number that a program lacks, its value is another one.
+TEST(SmallWorld, ProgramsWithoutAnAnswerDependOnWhatIsMissing) {
+  RandomStream random(1, 8);
+  static const std::regex kRun(R"((?:Run|program:) ([^.]*)\. What is (\w))");
+  int programs = 0;
+  for (int i = 0; i < 6000; ++i) {
+    const SmallProblem problem = RandomProblem(Draw::kUnanswerable, random);
+    EXPECT_EQ(problem.key, problem.question);
+    std::smatch found;
+    if (problem.kind != Kind::kProgram || !std::regex_search(problem.question, found, kRun))
+      continue;
+    ++programs;
+    const auto run = [&](int value) {
+      return RunProgram(fmt::format("{}={}; {}", problem.missing, value, found.str(1)), found[2]);
+    };
+    ASSERT_NE(run(100), run(101)) << problem.question;
+  }
+  EXPECT_GT(programs, 300);
 }
 
 TEST(SmallWorld, SystemMessagesChangeTheWay) {
