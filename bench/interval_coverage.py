@@ -67,7 +67,8 @@ def generalized(table, rng):
     few = freedom[0] / stats.chi2.ppf(even**3, freedom[0])  # many draws in the tail, of little weight
     others = [free / rng.chisquare(free, RESAMPLES) for free in freedom[1:]]
     squares = mean_squares(table)
-    q = np.maximum(squares[0] * few + squares[1] * others[0] - squares[2] * others[1], 1e-300) / table.size
+    of_seeds = np.maximum(squares[0] * few - squares[2] * others[1], 0)
+    q = np.maximum(squares[1] * others[0] + of_seeds, 1e-300) / table.size
     weights = even**2 / (even**2).sum()
     reaches = []
     for level in LEVELS:

@@ -3,12 +3,14 @@
 
 #include <filesystem>
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "cli/checks.h"
 #include "cli/console.h"
 #include "cli/flags.h"
 #include "cli/help.h"
+#include "data/base/error.h"
 #include "cli/patient_threads.h"
 #include "data/base/text.h"
 #include "experiments/ablation/ablation.h"
@@ -26,6 +28,8 @@ struct AblateFlags {
 void RunAblate(const AblateFlags& flags) {
   experiments::Recipe recipe = experiments::LoadRecipe(flags.recipe, flags.model);
   if (!flags.seeds.empty()) recipe.seeds = flags.seeds;
+  if (std::set<uint64_t>(recipe.seeds.begin(), recipe.seeds.end()).size() < recipe.seeds.size())
+    Fail("--seeds has a seed twice; seeds must differ from one another");
   const auto steps = flags.steps.empty() ? flags.output / "steps" : flags.steps;
   ConsoleProgress progress;
   if (flags.dry_run) {

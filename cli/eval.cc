@@ -112,7 +112,7 @@ void AddEval(CLI::App& app) {
   Under(*sub, group::kOracle);
   sub->add_option("--refusal", flags->eval.refusal,
                   "text that makes a response a refusal, e.g. \"I don't know\"; adds the accuracy "
-                  "among responses that are no refusals; refusing is right where the answer of a "
+                  "among responses that are no refusals; refusing is right where an answer of a "
                   "problem holds the text");
   Under(*sub, group::kOutput);
   sub->add_option("--output", flags->output,

@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "cli/checks.h"
@@ -34,6 +36,32 @@ struct PairsFlags {
   experiments::OtherPairs other;
   bool json = false, force = false;
 };
+
+// Throws Error if an option was given that the source does not read.
+void RequireOptionsOfSource(const CLI::App& sub, const std::string& source) {
+  struct Readers {
+    const char* option;
+    std::string_view source;  // the only one that reads it; "other": all but pivotal
+  };
+  constexpr std::array<Readers, 11> kReaders = {{{"--gap", "pivotal"},
+                                                 {"--min-delta", "pivotal"},
+                                                 {"--min-confidence", "pivotal"},
+                                                 {"--max-false-share", "pivotal"},
+                                                 {"--max-pairs-per-response", "pivotal"},
+                                                 {"--count", "other"},
+                                                 {"--judge", "judged"},
+                                                 {"--judge-responses", "judged"},
+                                                 {"--margin", "judged"},
+                                                 {"--step-threshold", "step"},
+                                                 {"--refusal", "refusal"}}};
+  for (const auto& [option, reader] : kReaders) {
+    if (sub.count(option) == 0 || source == reader) continue;
+    if (reader == "other" && source != "pivotal") continue;
+    Fail("{} has no effect with --source {}; leave it out{}", option, source,
+         reader == "other" ? ", or choose another source"
+                           : fmt::format(", or take --source {}", reader));
+  }
+}
 
 // Writes the pairs; prints them if that fails.
 void Save(const std::filesystem::path& output, const std::vector<PreferencePair>& pairs) {
@@ -166,7 +194,10 @@ void AddPairs(CLI::App& app) {
                   {"keep the pairs of which at most 1% are expected to be the wrong way round",
                    "pairs run --max-false-share 0.01 --output sure.jsonl"}},
                  "docs/training.md"});
-  sub->callback([flags] { RunPairs(*flags); });
+  sub->callback([flags, sub] {
+    RequireOptionsOfSource(*sub, flags->source);
+    RunPairs(*flags);
+  });
 }
 
 }  // namespace pivotal::cli

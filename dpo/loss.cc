@@ -353,7 +353,16 @@ void ValidatePpo(const LossOptions& o) {
     Fail("clip ratio must be in (0, 1), got {}", o.clip_ratio);
   if (!(o.kl_weight >= 0 && std::isfinite(o.kl_weight)))
     Fail("kl weight must be 0 or larger, got {}", o.kl_weight);
-  if (o.method != PreferenceMethod::kPpo) return;
+  const LossOptions usual;
+  if (o.method != PreferenceMethod::kPpo) {
+    if (o.clip_ratio != usual.clip_ratio || o.kl_weight != usual.kl_weight)
+      Fail("{} has no effect on {}; leave it out, or choose objective ppo",
+           o.clip_ratio != usual.clip_ratio ? "clip ratio" : "kl weight",
+           dpo::PreferenceMethodName(o.method));
+    return;
+  }
+  if (o.beta != usual.beta)
+    Fail("beta has no effect on ppo, whose kl weight holds it to the reference; leave it out");
   if (o.rpo_alpha > 0) Fail("rpo alpha has no effect on ppo, which has no pairs; leave it out");
   if (o.MovesReference())
     Fail("reference sync steps cannot be combined with ppo, whose reference stays; leave them out");

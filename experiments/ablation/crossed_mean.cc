@@ -84,8 +84,8 @@ std::vector<double> MeanTest::Deviations(const MeanSquares& squares) const {
   std::vector<double> deviations;
   for (const Draw& draw : draws_)
     deviations.push_back(
-        std::sqrt(std::max(0.0, squares.seeds * draw.seeds + squares.problems * draw.problems -
-                                    squares.rest * draw.rest)));
+        std::sqrt(squares.problems * draw.problems +
+                  std::max(0.0, squares.seeds * draw.seeds - squares.rest * draw.rest)));
   return deviations;
 }
 

@@ -40,10 +40,12 @@ TableMean MeanOfTable(const SeedTable& table);
 // Tests and intervals for means of tables of one size: a generalized confidence interval
 // (Weerahandi, JASA 88, 1993; of crossed random effects: Burdick, Borror and Montgomery, "Design
 // and Analysis of Gauge R&R Studies", 2005). The unknown variance of the mean is taken as
-//   Q = max(0, SS_seeds / X_1 + SS_problems / X_2 - SS_rest / X_3) / cells,
+//   Q = (SS_problems / X_2 + max(0, SS_seeds / X_1 - SS_rest / X_3)) / cells,
 // with the sums of squares that were seen and independent chi-square variables X with their degrees
-// of freedom; the mean is normal with variance Q, averaged over Q. With one seed this is Student's
-// t over problems, and seeds do not count. bench/interval_coverage.py compares it with others.
+// of freedom; the mean is normal with variance Q, averaged over Q. What seeds add is never below 0,
+// so that seeds which agree by chance don't make the interval narrower than that over problems.
+// With one seed this is Student's t over problems, and seeds do not count.
+// bench/interval_coverage.py compares it with others.
 class MeanTest {
  public:
   MeanTest(int seeds, int problems);

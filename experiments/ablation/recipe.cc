@@ -57,7 +57,8 @@ class Reader {
     ReadArms(recipe, base.run.sampling.weights);
     recipe.baseline = Text(root_, "baseline", recipe.arms.front().name);
     if (std::ranges::find(recipe.arms, recipe.baseline, &Arm::name) == recipe.arms.end())
-      Fail("{}: baseline \"{}\" is not the name of an arm", path_.string(), recipe.baseline);
+      Fail("{}: baseline \"{}\" is not the name of an arm{}", path_.string(), recipe.baseline,
+           PointOf(recipe));
     return recipe;
   }
 
@@ -112,10 +113,18 @@ class Reader {
     return tables;
   }
 
+  // Returns what to name in place of a curve that was named as the baseline.
+  static std::string PointOf(const Recipe& recipe) {
+    const auto point = std::ranges::find(recipe.arms, recipe.baseline, &Arm::curve);
+    return point == recipe.arms.end()
+               ? ""
+               : fmt::format(", but of a curve; take one of its arms, such as \"{}\"", point->name);
+  }
+
   // Returns the integers of an array that has at least one and none twice.
   std::vector<int64_t> Integers(const toml::node& node, std::string_view key, int64_t least) const {
     if (!node.is_array() || node.as_array()->empty())
-      FailAt(node, fmt::format("{} must be an array of integers", key));
+      FailAt(node, fmt::format("{} must be an array of integers, at least one of them", key));
     std::vector<int64_t> values;
     for (const toml::node& item : *node.as_array()) {
       if (!item.is_integer() || *item.value<int64_t>() < least)
@@ -217,6 +226,8 @@ class Reader {
     part.other.threshold = Number(table, "threshold", part.other.threshold, 0);
     if (!(part.other.threshold > 0 && part.other.threshold <= 1))
       FailAt(table, "threshold must be above 0 and at most 1");
+    if (table.contains("threshold") && part.source != "step")
+      FailAt(table, "threshold belongs to pairs of source \"step\"");
     if (part.source == "judged" && part.other.judge.empty())
       FailAt(table, "\"judged\" pairs need judge, a command that scores responses");
     return part;

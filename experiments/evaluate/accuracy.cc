@@ -88,6 +88,22 @@ bool HoldsRefusal(const std::string& text, const std::string& refusal) {
   return !refusal.empty() && text.find(refusal) != std::string::npos;
 }
 
+// Returns true if refusing is a right answer.
+bool MayRefuse(const Problem& problem, const std::string& refusal) {
+  return HoldsRefusal(problem.answer, refusal) ||
+         std::ranges::any_of(problem.other_answers, [&](const std::string& answer) {
+           return HoldsRefusal(answer, refusal);
+         });
+}
+
+// Returns true if another answer than refusing is right.
+bool HasAnswer(const Problem& problem, const std::string& refusal) {
+  return !HoldsRefusal(problem.answer, refusal) ||
+         !std::ranges::all_of(problem.other_answers, [&](const std::string& answer) {
+           return HoldsRefusal(answer, refusal);
+         });
+}
+
 // Returns the size that a file of scores of these problems may have.
 int64_t MostBytes(const std::vector<Problem>& problems) {
   int64_t bytes = 0;
@@ -159,15 +175,13 @@ Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problem
     for (const RolloutRequest& request : requests)
       verdicts.emplace_back(static_cast<std::size_t>(request.count));
     std::vector<int32_t> refusals(requests.size());
-    const auto unanswerable = [&](std::size_t i) {
-      return HoldsRefusal(problems[first + i].answer, options.refusal);
-    };
+    const auto part = std::span(problems).subspan(first, group.size());
     pts::JudgePool pool(counting, kJudgeThreads);
     model.policy().Sample(
         requests, progress, [&](std::size_t i, int32_t rollout, const Rollout& ended) {
           if (is_refusal(ended.tokens))
             ++refusals[i];
-          else if (!unanswerable(i / 2))
+          else if (HasAnswer(part[i / 2], options.refusal))
             pool.Submit(group[i / 2], ended.tokens, verdicts[i][static_cast<std::size_t>(rollout)]);
         });
     pool.Wait(progress);
@@ -175,13 +189,14 @@ Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problem
       ProblemScore score{.id = group[i].id, .samples = samples};
       score.refusals = refusals[2 * i];
       score.greedy_refused = refusals[2 * i + 1] > 0;
-      score.unanswerable = unanswerable(i);
+      score.unanswerable = MayRefuse(part[i], options.refusal);
       score.successes =
-          score.unanswerable
-              ? score.refusals
-              : static_cast<int32_t>(std::ranges::count(verdicts[2 * i], pts::Verdict::kRight));
-      score.greedy = score.unanswerable ? score.greedy_refused
-                                        : verdicts[2 * i + 1][0] == pts::Verdict::kRight;
+          static_cast<int32_t>(std::ranges::count(verdicts[2 * i], pts::Verdict::kRight));
+      score.greedy = verdicts[2 * i + 1][0] == pts::Verdict::kRight;
+      if (score.unanswerable) {
+        score.successes += score.refusals;
+        score.greedy |= score.greedy_refused;
+      }
       accuracy.problems.push_back(score);
       solved += samples > 0 ? score.Mean() : static_cast<double>(score.greedy);
     }
@@ -201,9 +216,8 @@ Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problem
   const auto oracle = MakeOracle(problems.oracle, problems.oracle_options);
   const auto loaded = LoadProblems(problems.file, problems.options);
   std::vector<Problem> answered = loaded;
-  std::erase_if(answered, [&](const Problem& problem) {
-    return HoldsRefusal(problem.answer, options.refusal);
-  });
+  std::erase_if(answered,
+                [&](const Problem& problem) { return !HasAnswer(problem, options.refusal); });
   CheckAnswers(*oracle, answered, problems);
   if (scores != nullptr) scores->Reserve(MostBytes(loaded));
   EvalOptions own = options;

@@ -42,10 +42,10 @@ struct ProblemScore {
   bool greedy = false;          // true if the response at temperature 0 is right
   int32_t refusals = 0;         // sampled responses that are refusals
   bool greedy_refused = false;  // true if the response at temperature 0 is a refusal
-  bool unanswerable = false;    // true if a refusal is the right answer, otherwise it is wrong
+  bool unanswerable = false;    // true if a refusal is a right answer, otherwise it is wrong
   double Mean() const { return samples > 0 ? static_cast<double>(successes) / samples : 0.0; }
   // Returns the number of sampled responses that answer, and are right.
-  int32_t RightAnswers() const { return unanswerable ? 0 : successes; }
+  int32_t RightAnswers() const { return unanswerable ? successes - refusals : successes; }
 };
 
 struct Accuracy {
@@ -68,8 +68,8 @@ struct EvalOptions {
   int32_t samples = 4;
   // Largest share of verdicts that may fail (OracleOptions::max_failures).
   double max_oracle_failures = OracleOptions().max_failures;
-  // A response that holds this text is a refusal; "": none is. A problem whose answer holds it has
-  // no other answer: refusals are right there, and the oracle is not asked.
+  // A response that holds this text is a refusal; "": none is. Refusals are right
+  // where one of a problem's answers holds it, and wrong elsewhere; the oracle is not asked.
   std::string refusal = {};
 };
 

@@ -282,6 +282,9 @@ pairs = [{ source = "random", count = 8 }]
   EXPECT_THAT(broken("[4, 8]", "[4, 4]"), HasSubstr("problems must differ from one another"));
   EXPECT_THAT(broken("[4, 8]", "[0]"), HasSubstr("problems must be integers, at least 1"));
   EXPECT_THAT(broken("[4, 8]", "8"), HasSubstr("problems must be an array of integers"));
+  EXPECT_THAT(broken("baseline = \"as it is\"", "baseline = \"random\""),
+              HasSubstr("take one of its arms, such as \"random (4)\""));
+  EXPECT_THAT(Run(" --seeds 1 1", recipe).output, HasSubstr("--seeds has a seed twice"));
   EXPECT_THAT(broken("\"random, all\"", "\"random (8)\""),
               HasSubstr("two arms are named \"random (8)\""));
   EXPECT_THAT(broken("name = \"as it is\"", "name = \"as it is\"\nproblems = [1]"),

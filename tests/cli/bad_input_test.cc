@@ -281,6 +281,19 @@ TEST_F(BadInput, AnswersThatTheOracleCannotRead) {
                 "choose another --oracle (choice reads them) or --answer-key");
 }
 
+TEST_F(BadInput, OptionsThatTheSourceOrTheObjectiveDoesNotRead) {
+  const std::string pairs = "pairs somewhere ";
+  ExpectFailure(pairs + "--source step --gap 0.5", "--gap has no effect with --source step");
+  ExpectFailure(pairs + "--source critical --step-threshold 0.2", "take --source step");
+  ExpectFailure(pairs + "--count 3", "--count has no effect with --source pivotal");
+  ExpectFailure(pairs + "--refusal no", "take --source refusal");
+  const std::string train =
+      "train --model " + model_ + " --data " + train_ + " --output " + Path("run");
+  ExpectFailure(train + " --objective ppo --beta 0.5", "beta has no effect on ppo");
+  ExpectFailure(train + " --clip-ratio 0.1", "clip ratio has no effect on dpo");
+  ExpectFailure(train + " --objective orpo --kl-weight 1", "kl weight has no effect on orpo");
+}
+
 TEST_F(BadInput, ExistingOutput) {
   fs::create_directory(Path("full"));
   temp_.Write("full/keep", "me");

@@ -16,7 +16,8 @@ class EvalRefusal : public testing::CliTest {};
 TEST_F(EvalRefusal, IsRightWhereTheAnswerIsOneAndWrongElsewhere) {
   data::WriteFile(Path("problems.jsonl"),
                   "{\"id\":\"a\",\"question\":\"Is it so?\",\"answer\":\"####\"}\n"
-                  "{\"id\":\"b\",\"question\":\"What is 3*4?\",\"answer\":\"12\"}\n");
+                  "{\"id\":\"b\",\"question\":\"What is 3*4?\",\"answer\":\"12\"}\n"
+                  "{\"id\":\"c\",\"question\":\"What is 3*4?\",\"answer\":[\"12\",\"####\"]}\n");
   const std::string eval =
       "eval --force --temperature 0.01 --max-new-tokens 64 --samples 8 --model " +
       testing::kTinyModel + " --problems " + Path("problems.jsonl") + " --output " + Path("scores");
@@ -28,7 +29,9 @@ TEST_F(EvalRefusal, IsRightWhereTheAnswerIsOneAndWrongElsewhere) {
   EXPECT_THAT(scores,
               HasSubstr(R"({"id":"b","samples":8,"successes":0,"greedy":false,"refusals":8,)"
                         R"("greedy_refused":true})"));
-  EXPECT_THAT(refusing.output, HasSubstr("temperature 0                 50.0%"));
+  EXPECT_THAT(scores, HasSubstr(R"({"id":"c","samples":8,"successes":8,"greedy":true,"refusals":8,)"
+                                R"("greedy_refused":true,"unanswerable":true})"));
+  EXPECT_THAT(refusing.output, HasSubstr("temperature 0                 66.7%"));
   EXPECT_THAT(refusing.output, HasSubstr("right of the answered          0.0%"));
 
   // Nobody refuses: the first problem has no answer that is right.
