@@ -188,6 +188,9 @@ UnpairedExample ParseUnpaired(const json& object, const TextCoding& coding, std:
   return example;
 }
 
+// Beyond these bounds a ratio of probabilities or a loss has no number.
+constexpr float kMostAdvantage = 1e6, kLeastLogProb = -50;
+
 AdvantageExample ParseAdvantages(const json& object, const TextCoding& coding, std::size_t line,
                                  const std::string& where) {
   AdvantageExample example;
@@ -204,16 +207,20 @@ AdvantageExample ParseAdvantages(const json& object, const TextCoding& coding, s
            key, key == std::string("advantages") ? ", or one number for all tokens" : "");
   if (advantages.is_number()) {
     const auto advantage = advantages.get<float>();
-    if (!std::isfinite(advantage))
-      Fail("{}: advantages must be a finite number, not {}", where, advantages.dump());
+    if (!(std::abs(advantage) <= kMostAdvantage))
+      Fail("{}: advantages must be a number in [-1e6, 1e6], not {}", where, advantages.dump());
     example.advantages.assign(tokens, advantage);
+  } else if (!advantages.is_array()) {
+    Fail("{}: advantages must be an array of {} numbers, one for each id, or one number for all",
+         where, tokens);
   } else {
-    example.advantages = ReadTokenNumbers(object, "advantages", tokens, where, "a finite number",
-                                          [](float) { return true; });
+    example.advantages = ReadTokenNumbers(
+        object, "advantages", tokens, where, "a number in [-1e6, 1e6]",
+        [](float advantage) { return std::abs(advantage) <= kMostAdvantage; });
   }
-  example.old_logprobs =
-      ReadTokenNumbers(object, "old_logprobs", tokens, where, "a number of at most 0",
-                       [](float logprob) { return logprob <= 0; });
+  example.old_logprobs = ReadTokenNumbers(
+      object, "old_logprobs", tokens, where, "a number in [-50, 0]",
+      [](float logprob) { return logprob >= kLeastLogProb && logprob <= 0; });
   example.weight = ReadWeight(object, where);
   return example;
 }

@@ -108,6 +108,11 @@ std::string PowerText(const Recipe& recipe, const std::filesystem::path& steps) 
     const CellVariance variance =
         measured.arms > 0 ? measured.variance : AssumedVariance(recipe.eval);
     const int problems = evals.problems[set.name];
+    if (variance.seeds + variance.problems + variance.rest <= 0) {
+      text += fmt::format("  {}: all arms that are done score alike there, which tells nothing\n",
+                          set.name);
+      continue;
+    }
     const auto points = [&](double level) {
       const double change = 100 * SmallestChange(variance, seeds, problems, level);
       return change > 100 ? "over 100" : fmt::format("{:.1f}", change);

@@ -70,7 +70,8 @@ class Results:
                          + (f", {search['samples']} rollouts each." if "samples" in search else "."))
         lines.append(f"Every arm is compared with *{self.base}* on every set: {self.data['comparisons']} changes, one "
                      "family for Holm's correction. Intervals count seeds and problems.")
-        widths = [(score["sampled_change"]["high"] - score["sampled_change"]["low"]) / 2 for score in self.changes()]
+        changes = [score["sampled_change"] for score in self.changes()]
+        widths = [(change["high"] - change["low"]) / 2 for change in changes if change["high"] > change["low"]]
         if widths:
             lines.append(f"The median change is known to ±{statistics.median(widths):.1f} points.")
         return " ".join(lines)

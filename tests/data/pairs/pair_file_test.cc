@@ -401,10 +401,10 @@ TEST_F(PairFile, AdvantagesAreOfAllTokensOrOfEach) {
   EXPECT_THAT(error(ids + "\"id\": \"x\"}"), HasSubstr("a.jsonl:1: no key \"advantages\""));
   EXPECT_THAT(error(ids + "\"advantages\": [1]}"), HasSubstr("must be an array of 2 numbers"));
   EXPECT_THAT(error(ids + "\"advantages\": [1, null]}"),
-              HasSubstr("advantages[1] must be a finite number, not null"));
+              HasSubstr("advantages[1] must be a number in [-1e6, 1e6], not null"));
   EXPECT_THAT(error(ids + "\"advantages\": 1e99}"), HasSubstr("advantages must be"));
   EXPECT_THAT(error(ids + "\"advantages\": 1, \"old_logprobs\": [0.5, 0]}"),
-              HasSubstr("old_logprobs[0] must be a number of at most 0, not 0.5"));
+              HasSubstr("old_logprobs[0] must be a number in [-50, 0], not 0.5"));
   EXPECT_THAT(error(R"({"prompt": "a", "completion": "b", "advantages": [1, 1]})"),
               HasSubstr("\"advantages\" of tokens belong to ids"));
 }
