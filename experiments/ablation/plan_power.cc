@@ -108,9 +108,13 @@ std::string PowerText(const Recipe& recipe, const std::filesystem::path& steps) 
     const CellVariance variance =
         measured.arms > 0 ? measured.variance : AssumedVariance(recipe.eval);
     const int problems = evals.problems[set.name];
-    if (variance.seeds + variance.problems + variance.rest <= 0) {
-      text += fmt::format("  {}: all arms that are done score alike there, which tells nothing\n",
-                          set.name);
+    const std::string source =
+        measured.arms > 0
+            ? fmt::format("measured on {} arm{}", measured.arms, measured.arms > 1 ? "s" : "")
+            : "assumed: no arm is done with two seeds";
+    if (std::max({variance.seeds, variance.problems, variance.rest}) <= 0) {
+      text += fmt::format("  {}: all arms score alike there, which tells nothing ({})\n", set.name,
+                          source);
       continue;
     }
     const auto points = [&](double level) {
@@ -121,10 +125,7 @@ std::string PowerText(const Recipe& recipe, const std::filesystem::path& steps) 
         "  {}: {} points ({}), on {} problems with {} samples; a change deviates by {:.1f} points "
         "from seed to seed, {:.1f} from problem to problem, {:.1f} beside these ({})\n",
         set.name, points(0.05), points(0.05 / comparisons), problems, recipe.eval.samples,
-        Points(variance.seeds), Points(variance.problems), Points(variance.rest),
-        measured.arms > 0
-            ? fmt::format("measured on {} arm{}", measured.arms, measured.arms > 1 ? "s" : "")
-            : "assumed: no arm is done with two seeds");
+        Points(variance.seeds), Points(variance.problems), Points(variance.rest), source);
   }
   if (seeds == 1) text += "One seed does not tell what another would change; take five.\n";
   return text;
