@@ -10,8 +10,8 @@
 #include "cli/console.h"
 #include "cli/flags.h"
 #include "cli/help.h"
-#include "data/base/error.h"
 #include "cli/patient_threads.h"
+#include "data/base/error.h"
 #include "data/base/text.h"
 #include "experiments/ablation/ablation.h"
 

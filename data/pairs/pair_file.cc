@@ -214,13 +214,13 @@ AdvantageExample ParseAdvantages(const json& object, const TextCoding& coding, s
     Fail("{}: advantages must be an array of {} numbers, one for each id, or one number for all",
          where, tokens);
   } else {
-    example.advantages = ReadTokenNumbers(
-        object, "advantages", tokens, where, "a number in [-1e6, 1e6]",
-        [](float advantage) { return std::abs(advantage) <= kMostAdvantage; });
+    example.advantages =
+        ReadTokenNumbers(object, "advantages", tokens, where, "a number in [-1e6, 1e6]",
+                         [](float advantage) { return std::abs(advantage) <= kMostAdvantage; });
   }
-  example.old_logprobs = ReadTokenNumbers(
-      object, "old_logprobs", tokens, where, "a number in [-50, 0]",
-      [](float logprob) { return logprob >= kLeastLogProb && logprob <= 0; });
+  example.old_logprobs =
+      ReadTokenNumbers(object, "old_logprobs", tokens, where, "a number in [-50, 0]",
+                       [](float logprob) { return logprob >= kLeastLogProb && logprob <= 0; });
   example.weight = ReadWeight(object, where);
   return example;
 }
