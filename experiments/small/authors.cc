@@ -11,16 +11,6 @@ namespace {
 
 using kernels::RandomStream;
 
-int Calculate(char op, int left, int right) {
-  switch (op) {
-    case '+': return left + right;
-    case '-': return left - right;
-    case '*': return left * right;
-    case '/': return right == 0 ? 0 : left / right;
-    default: return left * right / 100;
-  }
-}
-
 // Returns a wrong result near the right one, most often by one or by ten.
 int Slipped(int right, RandomStream& random) {
   constexpr std::array<int, 6> kShifts = {1, 1, 2, 10, 10, 20};
@@ -52,7 +42,7 @@ class Working {
   bool Check(std::string& text) {
     const std::size_t first = steps_.size() > 2 ? steps_.size() - 2 : 0;
     for (std::size_t i = first; i < steps_.size(); ++i) {
-      const auto [left, right] = Operands(i);
+      const auto [left, right] = OperandsOf(steps_[i], results_);
       const int said = results_[i], truth = Calculate(steps_[i].op, left, right);
       const bool finds = said == truth || random_.Uniform() < habits_.finds;
       const int seen = finds ? truth : said;
@@ -96,13 +86,6 @@ class Working {
   bool slipped() const { return slipped_; }
 
  private:
-  std::pair<int, int> Operands(std::size_t i) const {
-    const auto value = [&](const Operand& operand) {
-      return operand.step < 0 ? operand.value : results_[static_cast<std::size_t>(operand.step)];
-    };
-    return {value(steps_[i].left), value(steps_[i].right)};
-  }
-
   int Result(char op, int left, int right, double slip) {
     const int truth = Calculate(op, left, right);
     if (random_.Uniform() >= slip) return truth;
@@ -112,7 +95,7 @@ class Working {
 
   void WriteStep(std::size_t i, bool slips, std::string& text) {
     const Step& step = steps_[i];
-    const auto [left, right] = Operands(i);
+    const auto [left, right] = OperandsOf(steps_[i], results_);
     const double slip = slips ? habits_.slip : 0;
     text += step.label;
     if (step.op == '%') {
@@ -173,6 +156,23 @@ Solution Refuse(const SmallProblem& problem, RandomStream& random) {
 }
 
 }  // namespace
+
+int Calculate(char op, int left, int right) {
+  switch (op) {
+    case '+': return left + right;
+    case '-': return left - right;
+    case '*': return left * right;
+    case '/': return right == 0 ? 0 : left / right;
+    default: return left * right / 100;
+  }
+}
+
+std::pair<int, int> OperandsOf(const Step& step, const std::vector<int>& results) {
+  const auto value = [&](const Operand& operand) {
+    return operand.step < 0 ? operand.value : results[static_cast<std::size_t>(operand.step)];
+  };
+  return {value(step.left), value(step.right)};
+}
 
 std::string SystemMessage(Manner manner) {
   return manner == Manner::kFree         ? ""

@@ -69,15 +69,8 @@ Operand Result(std::size_t step) { return {0, static_cast<int>(step)}; }
 std::vector<int> Results(const std::vector<Step>& steps) {
   std::vector<int> results;
   for (const Step& step : steps) {
-    const auto value = [&](const Operand& operand) {
-      return operand.step < 0 ? operand.value : results[static_cast<std::size_t>(operand.step)];
-    };
-    const int left = value(step.left), right = value(step.right);
-    results.push_back(step.op == '+'   ? left + right
-                      : step.op == '-' ? left - right
-                      : step.op == '*' ? left * right
-                      : step.op == '/' ? left / std::max(1, right)
-                                       : left * right / 100);
+    const auto [left, right] = OperandsOf(step, results);
+    results.push_back(Calculate(step.op, left, right));
   }
   return results;
 }

@@ -4,6 +4,7 @@
 
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/philox.h"
@@ -22,6 +23,11 @@ struct Step {
   Operand left = {}, right = {};
   std::string label = {};  // text before the step: "x=" in programs
 };
+
+// Returns the result of an operation. Division drops what is left over.
+int Calculate(char op, int left, int right);
+// Returns the operands of a step, given the results of the steps before it.
+std::pair<int, int> OperandsOf(const Step& step, const std::vector<int>& results);
 
 // A way to solve a problem.
 struct Way {
