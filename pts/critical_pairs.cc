@@ -87,15 +87,12 @@ std::vector<PreferencePair> BuildCriticalPairs(std::span<const QueryTrace> queri
     for (std::size_t r = 0; r < query.responses.size(); ++r) RequireMeasured(query, r);
   const ChangePrior prior(MeasuredChanges(queries, gap));
   std::vector<std::vector<PreferencePair>> pairs;
-  std::vector<std::size_t> sizes;
   for (const QueryTrace& query : queries) {
     const CriticalPairs of(query, prior, gap);
     std::vector<PreferencePair>& all = pairs.emplace_back();
     for (std::size_t i = 0; i < of.size(); ++i) all.push_back(of.Pair(i, tokenizer));
-    sizes.push_back(all.size());
   }
-  return InTurns(sizes, options.count,
-                 [&](std::size_t q, std::size_t i) { return std::move(pairs[q][i]); });
+  return InTurns(std::move(pairs), options.count);
 }
 
 }  // namespace pivotal

@@ -143,13 +143,9 @@ std::vector<PreferencePair> BuildStepPairs(std::span<const QueryTrace> queries,
     for (std::size_t r = 0; r < query.responses.size(); ++r) RequireMeasured(query, r);
   const ChangePrior prior(MeasuredChanges(queries, gap));
   std::vector<std::vector<PreferencePair>> pairs;
-  std::vector<std::size_t> sizes;
-  for (const QueryTrace& query : queries) {
+  for (const QueryTrace& query : queries)
     pairs.push_back(StepPairsOf(query, tokenizer, prior, gap, options.threshold));
-    sizes.push_back(pairs.back().size());
-  }
-  return InTurns(sizes, options.count,
-                 [&](std::size_t q, std::size_t i) { return std::move(pairs[q][i]); });
+  return InTurns(std::move(pairs), options.count);
 }
 
 }  // namespace pivotal

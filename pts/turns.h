@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "pivotal/pairs.h"
@@ -26,6 +27,15 @@ std::vector<PreferencePair> InTurns(std::span<const std::size_t> sizes, int32_t 
     }
   }
   return pairs;
+}
+
+// The same of pairs that are made already: [query][pair].
+inline std::vector<PreferencePair> InTurns(std::vector<std::vector<PreferencePair>> pairs,
+                                           int32_t count) {
+  std::vector<std::size_t> sizes;
+  for (const auto& of_query : pairs) sizes.push_back(of_query.size());
+  return InTurns(sizes, count,
+                 [&](std::size_t q, std::size_t i) { return std::move(pairs[q][i]); });
 }
 
 }  // namespace pivotal::pts
