@@ -309,11 +309,7 @@ void ValidateLosses(const LossOptions& o) {
 }
 
 void ValidateDivergence(const LossOptions& o) {
-  if (!std::isfinite(o.f_alpha)) Fail("f alpha must be a number, got {}", o.f_alpha);
   if (o.divergence == FDivergence::kReverseKl) return;
-  if (o.method != PreferenceMethod::kDpo)
-    Fail("f-divergence {} needs objective dpo, not {}", dpo::FDivergenceName(o.divergence),
-         dpo::PreferenceMethodName(o.method));
   for (const auto& [type, weight] : o.losses) {
     if (!ReadsScore(type) && type != LossType::kSft)
       Fail("loss {} cannot be combined with f-divergence {}: it reads more than a difference",
@@ -323,59 +319,92 @@ void ValidateDivergence(const LossOptions& o) {
 
 void ValidateWpo(const LossOptions& o) {
   if (!o.wpo) return;
-  if (o.method != PreferenceMethod::kDpo)
-    Fail("wpo needs objective dpo, not {}", dpo::PreferenceMethodName(o.method));
   for (const LossType type : {LossType::kAot, LossType::kAotUnpaired, LossType::kSft})
     if (o.Has(type))
       Fail("wpo weights pairs, and {} is not a loss of pairs", dpo::LossTypeName(type));
 }
 
 void ValidateTails(const LossOptions& o) {
-  if (!(o.ld_alpha >= 0 && o.ld_alpha <= 1)) Fail("ld alpha must be in [0, 1], got {}", o.ld_alpha);
   if (o.ld_alpha == 1) return;
-  if (o.method != PreferenceMethod::kDpo)
-    Fail("ld alpha needs objective dpo, not {}", dpo::PreferenceMethodName(o.method));
   if (o.rpo_alpha > 0 || o.Has(LossType::kSft))
     Fail("ld alpha cannot be combined with {}, which would lose the end of the chosen side",
          o.rpo_alpha > 0 ? "rpo alpha" : "loss sft");
 }
 
-void ValidateKto(const LossOptions& o) {
-  for (const double weight : {o.desirable_weight, o.undesirable_weight})
-    if (!(weight >= 0 && std::isfinite(weight)))
-      Fail("the weights of desirable and undesirable examples must be 0 or larger, got {}", weight);
-  if (o.method == PreferenceMethod::kKto && o.rpo_alpha > 0)
-    Fail("rpo alpha has no effect on kto, which has no pairs; leave it out");
-}
-
-void ValidatePpo(const LossOptions& o) {
-  if (!(o.clip_ratio > 0 && o.clip_ratio < 1))
-    Fail("clip ratio must be in (0, 1), got {}", o.clip_ratio);
-  if (!(o.kl_weight >= 0 && std::isfinite(o.kl_weight)))
-    Fail("kl weight must be 0 or larger, got {}", o.kl_weight);
-  const LossOptions usual;
-  if (o.method != PreferenceMethod::kPpo) {
-    if (o.clip_ratio != usual.clip_ratio || o.kl_weight != usual.kl_weight)
-      Fail("{} has no effect on {}; leave it out, or choose objective ppo",
-           o.clip_ratio != usual.clip_ratio ? "clip ratio" : "kl weight",
-           dpo::PreferenceMethodName(o.method));
-    return;
-  }
-  if (o.beta != usual.beta)
-    Fail("beta has no effect on ppo, whose kl weight holds it to the reference; leave it out");
-  if (o.rpo_alpha > 0) Fail("rpo alpha has no effect on ppo, which has no pairs; leave it out");
-  if (o.MovesReference())
-    Fail("reference sync steps cannot be combined with ppo, whose reference stays; leave them out");
-}
-
-void ValidateReference(const LossOptions& o) {
+void ValidateRanges(const LossOptions& o) {
+  const auto require = [](bool fits, std::string_view name, std::string_view range, double value) {
+    if (!fits || !std::isfinite(value)) Fail("{} must be {}, got {}", name, range, value);
+  };
+  require(o.beta > 0, "beta", "above 0", o.beta);
+  require(o.label_smoothing >= 0 && o.label_smoothing < 0.5, "label smoothing", "in [0, 0.5)",
+          o.label_smoothing);
+  require(o.discopop_tau > 0, "discopop tau", "above 0", o.discopop_tau);
+  require(true, "f alpha", "a number", o.f_alpha);
+  require(o.ld_alpha >= 0 && o.ld_alpha <= 1, "ld alpha", "in [0, 1]", o.ld_alpha);
+  require(o.reference_mixup > 0 && o.reference_mixup <= 1, "reference mixup", "in (0, 1]",
+          o.reference_mixup);
+  require(o.clip_ratio > 0 && o.clip_ratio < 1, "clip ratio", "in (0, 1)", o.clip_ratio);
+  const std::pair<std::string_view, double> factors[] = {
+      {"rpo alpha", o.rpo_alpha},
+      {"cpo alpha", o.cpo_alpha},
+      {"simpo gamma", o.simpo_gamma},
+      {"desirable weight", o.desirable_weight},
+      {"undesirable weight", o.undesirable_weight},
+      {"kl weight", o.kl_weight}};
+  for (const auto& [name, value] : factors) require(value >= 0, name, "0 or larger", value);
   if (o.reference_sync_steps < 0)
     Fail("reference sync steps must be 0 (off) or larger, got {}", o.reference_sync_steps);
-  if (!(o.reference_mixup > 0 && o.reference_mixup <= 1))
-    Fail("reference mixup must be in (0, 1], got {}", o.reference_mixup);
-  if (o.MovesReference() && !o.UsesReference())
-    Fail("reference sync steps have no effect on {}, which has no reference",
-         dpo::PreferenceMethodName(o.method));
+}
+
+// An option that has another value than by default.
+struct ChosenOption {
+  std::string_view name;
+  bool read;                // whether the loss of the other options reads it
+  std::string_view reader;  // what reads it
+};
+
+std::vector<ChosenOption> ChosenOptions(const LossOptions& o) {
+  const LossOptions usual;
+  const auto is = [&](PreferenceMethod method) { return o.method == method; };
+  const bool unpaired = is(PreferenceMethod::kKto) || is(PreferenceMethod::kPpo);
+  const bool smooths =
+      is(PreferenceMethod::kSimpo) ||
+      ((is(PreferenceMethod::kDpo) || is(PreferenceMethod::kCpo)) &&
+       std::ranges::any_of(o.losses, [](auto& loss) { return Smooths(loss.type); }));
+  std::vector<ChosenOption> chosen;
+  const auto add = [&](std::string_view name, bool changed, bool read, std::string_view reader) {
+    if (changed) chosen.push_back({name, read, reader});
+  };
+  add("method", o.method != usual.method, true, "");
+  add("loss", o.losses != usual.losses, true, "");
+  add("beta", o.beta != usual.beta, !is(PreferenceMethod::kPpo),
+      "other objectives (ppo has the kl weight)");
+  add("label smoothing", o.label_smoothing != usual.label_smoothing, smooths,
+      "objective simpo and the losses sigmoid, robust, exo_pair, sigmoid_norm, aot and "
+      "aot_unpaired");
+  add("rpo alpha", o.rpo_alpha != usual.rpo_alpha, !unpaired, "pairs");
+  add("cpo alpha", o.cpo_alpha != usual.cpo_alpha, is(PreferenceMethod::kCpo), "objective cpo");
+  add("simpo gamma", o.simpo_gamma != usual.simpo_gamma, is(PreferenceMethod::kSimpo),
+      "objective simpo");
+  add("discopop tau", o.discopop_tau != usual.discopop_tau, o.Has(LossType::kDiscopop),
+      "loss discopop");
+  add("f-divergence", o.divergence != usual.divergence, is(PreferenceMethod::kDpo),
+      "objective dpo");
+  add("f alpha", o.f_alpha != usual.f_alpha, o.divergence == FDivergence::kAlpha,
+      "f-divergence alpha_divergence");
+  add("wpo", o.wpo != usual.wpo, is(PreferenceMethod::kDpo), "objective dpo");
+  add("ld alpha", o.ld_alpha != usual.ld_alpha, is(PreferenceMethod::kDpo), "objective dpo");
+  add("reference sync steps", o.MovesReference(), o.UsesReference() && !is(PreferenceMethod::kPpo),
+      "objectives dpo and kto");
+  add("reference mixup", o.reference_mixup != usual.reference_mixup, o.MovesReference(),
+      "a reference that follows, by reference sync steps");
+  add("desirable weight", o.desirable_weight != usual.desirable_weight, is(PreferenceMethod::kKto),
+      "objective kto");
+  add("undesirable weight", o.undesirable_weight != usual.undesirable_weight,
+      is(PreferenceMethod::kKto), "objective kto");
+  add("clip ratio", o.clip_ratio != usual.clip_ratio, is(PreferenceMethod::kPpo), "objective ppo");
+  add("kl weight", o.kl_weight != usual.kl_weight, is(PreferenceMethod::kPpo), "objective ppo");
+  return chosen;
 }
 
 }  // namespace
@@ -385,30 +414,20 @@ void LossOptions::Validate() const {
   dpo::PreferenceMethodName(method);
   dpo::FDivergenceName(divergence);
   for (const WeightedLoss& loss : losses) dpo::LossTypeName(loss.type);
-  if (!(beta > 0 && std::isfinite(beta))) Fail("beta must be above 0, got {}", beta);
-  if (!(label_smoothing >= 0 && label_smoothing < 0.5))
-    Fail("label smoothing must be in [0, 0.5), got {}", label_smoothing);
-  if (!(rpo_alpha >= 0 && std::isfinite(rpo_alpha)))
-    Fail("rpo alpha must be 0 or larger, got {}", rpo_alpha);
-  if (!(cpo_alpha >= 0 && std::isfinite(cpo_alpha)))
-    Fail("cpo alpha must be 0 or larger, got {}", cpo_alpha);
-  if (!(simpo_gamma >= 0 && std::isfinite(simpo_gamma)))
-    Fail("simpo gamma must be 0 or larger, got {}", simpo_gamma);
-  if (!(discopop_tau > 0)) Fail("discopop tau must be above 0, got {}", discopop_tau);
+  ValidateRanges(*this);
   ValidateLosses(*this);
+  for (const ChosenOption& option : ChosenOptions(*this)) {
+    if (option.read) continue;
+    std::string where(dpo::PreferenceMethodName(method));
+    if (method == PreferenceMethod::kDpo || method == PreferenceMethod::kCpo)
+      where += " with loss " + dpo::LossesText(losses);
+    Fail("{} would have no effect on {}, but on {}; leave it out", option.name, where,
+         option.reader);
+  }
   if (Has(LossType::kExoPair) && label_smoothing == 0)
     Fail("label smoothing must be above 0 for exo_pair, got 0");
-  const bool smooths = std::ranges::any_of(losses, [](auto& loss) { return Smooths(loss.type); });
-  const bool own_loss = method == PreferenceMethod::kOrpo || method == PreferenceMethod::kKto ||
-                        method == PreferenceMethod::kPpo;
-  if (label_smoothing > 0 && (!smooths || own_loss))
-    Fail("label smoothing has no effect on {}; leave it out",
-         own_loss ? dpo::PreferenceMethodName(method) : dpo::LossesText(losses));
   ValidateDivergence(*this);
   ValidateWpo(*this);
-  ValidatePpo(*this);
-  ValidateReference(*this);
-  ValidateKto(*this);
   ValidateTails(*this);
 }
 
@@ -437,3 +456,8 @@ bool LossOptions::ReadsDifferenceOnly() const {
 }
 
 }  // namespace pivotal
+
+std::string pivotal::dpo::FirstChosenOption(const LossOptions& options) {
+  const auto chosen = ChosenOptions(options);
+  return chosen.empty() ? "" : std::string(chosen.front().name);
+}

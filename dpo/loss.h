@@ -28,6 +28,10 @@ FDivergence ParseFDivergence(const std::string& name);
 std::string LossesText(const std::vector<WeightedLoss>& losses);
 std::vector<WeightedLoss> ParseLosses(const std::string& text);
 
+// Returns the name of an option that has another value than by default, or "" if none has: for what
+// is trained without such a loss.
+std::string FirstChosenOption(const LossOptions& options);
+
 // Holds the terms of one side (chosen or rejected) of P pairs.
 struct SideTerms {
   at::Tensor logps;      // [P] log-probability under the policy (natural log), summed over tokens

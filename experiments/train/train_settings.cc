@@ -175,7 +175,11 @@ std::string TrainSettings::HindersSharding() const {
 
 void TrainSettings::Validate() const {
   options.Validate();
-  if (!sft) loss.Validate();
+  if (!sft) {
+    loss.Validate();
+  } else if (const std::string option = dpo::FirstChosenOption(loss); !option.empty()) {
+    Fail("{} would have no effect on sft; leave it out", option);
+  }
   experiments::SettingsText(*this);  // throws for a value that train.toml has no name for
   if (lora.rank != 0) lora.Validate();
   held_out.Validate();

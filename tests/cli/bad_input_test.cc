@@ -289,9 +289,12 @@ TEST_F(BadInput, OptionsThatTheSourceOrTheObjectiveDoesNotRead) {
   ExpectFailure(pairs + "--refusal no", "take --source refusal");
   const std::string train =
       "train --model " + model_ + " --data " + train_ + " --output " + Path("run");
-  ExpectFailure(train + " --objective ppo --beta 0.5", "beta has no effect on ppo");
-  ExpectFailure(train + " --clip-ratio 0.1", "clip ratio has no effect on dpo");
-  ExpectFailure(train + " --objective orpo --kl-weight 1", "kl weight has no effect on orpo");
+  ExpectFailure(train + " --objective ppo --beta 0.5", "beta would have no effect on ppo");
+  ExpectFailure(train + " --clip-ratio 0.1",
+                "clip ratio would have no effect on dpo with loss sigmoid, but on objective ppo");
+  ExpectFailure(train + " --objective orpo --kl-weight 1",
+                "kl weight would have no effect on orpo");
+  ExpectFailure(train + " --objective sft --beta 0.2", "beta would have no effect on sft");
 }
 
 TEST_F(BadInput, ExistingOutput) {

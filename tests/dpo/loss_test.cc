@@ -102,7 +102,7 @@ TEST(ComputeLoss, MethodsWithoutReference) {
     options.method = method;
     options.losses = {{type}};
     options.beta = beta;
-    options.simpo_gamma = 0.3;
+    if (method == PreferenceMethod::kSimpo) options.simpo_gamma = 0.3;
     options.Validate();
     return ComputeLoss(options, {Row({pc}), {}, Row({3})}, {Row({pr}), {}, Row({2})})
         .loss[0]
@@ -309,6 +309,16 @@ TEST(LossOptions, RefusesWhatHasNoEffectOrNoMeaning) {
   kto([](auto& o) { o.divergence = FDivergence::kJs; });
   kto([](auto& o) { o.desirable_weight = -1; });
   kto([](auto& o) { o.undesirable_weight = NAN; });
+  // These options are read by nothing that is chosen.
+  refused([](auto& o) { o.cpo_alpha = 0.5; });
+  refused([](auto& o) { o.simpo_gamma = 1; });
+  refused([](auto& o) { o.discopop_tau = 0.1; });
+  refused([](auto& o) { o.f_alpha = 0.7; });
+  refused([](auto& o) { o.reference_mixup = 0.5; });
+  refused([](auto& o) { o.desirable_weight = 2; });
+  refused([](auto& o) { o.method = PreferenceMethod::kCpo, o.undesirable_weight = 2; });
+  refused([](auto& o) { o.method = PreferenceMethod::kSimpo, o.cpo_alpha = 0.5; });
+  kto([](auto& o) { o.clip_ratio = 0.1; });
   EXPECT_THROW(ParseLossType("kto"), Error);
 }
 
