@@ -18,6 +18,8 @@ matplotlib.rcParams.update({"svg.fonttype": "none", "svg.hashsalt": "pivotal", "
 import matplotlib.pyplot as plt  # noqa: E402  (after the backend)
 from matplotlib.ticker import EngFormatter  # noqa: E402
 
+from reading import reading  # noqa: E402
+
 
 def unique(scores, key):
     return list(dict.fromkeys(score[key] for score in scores if key in score))
@@ -99,12 +101,15 @@ def save(figure, target):
 
 
 def main():
+    if len(sys.argv) not in (3, 4):
+        sys.exit(__doc__)
     source, *targets = sys.argv[1:]
-    with open(source, encoding="utf-8") as file:
-        results = json.load(file)
-    draw_arms(results, targets[0])
-    if len(targets) > 1 and any("curve" in score for score in results["scores"]):
-        draw_costs(results, targets[1])
+    with reading(source):
+        with open(source, encoding="utf-8") as file:
+            results = json.load(file)
+        draw_arms(results, targets[0])
+        if len(targets) > 1 and any("curve" in score for score in results["scores"]):
+            draw_costs(results, targets[1])
 
 
 main()

@@ -12,6 +12,8 @@ import statistics
 import sys
 import tomllib
 
+from reading import reading
+
 LEVEL = 0.05
 
 
@@ -38,7 +40,8 @@ class Results:
 
     def __init__(self, folder):
         self.folder = pathlib.Path(folder)
-        self.recipe = tomllib.loads((self.folder / "recipe.toml").read_text(encoding="utf-8"))
+        with reading(self.folder / "recipe.toml"):
+            self.recipe = tomllib.loads((self.folder / "recipe.toml").read_text(encoding="utf-8"))
         self.data = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
         self.base = self.data["baseline"]
         self.scores = self.data["scores"]
@@ -150,12 +153,18 @@ class Results:
 
 
 def main():
+    if len(sys.argv) < 3:
+        sys.exit(__doc__)
     target = pathlib.Path(sys.argv[1])
-    sections = [Results(folder).section(i, target) for i, folder in enumerate(sys.argv[2:], 1)]
+    sections = []
+    for i, folder in enumerate(sys.argv[2:], 1):
+        with reading(pathlib.Path(folder) / "results.json"):
+            sections.append(Results(folder).section(i, target))
     head = ("# What helped\n\nThis page is written by [recipes/report.py](recipes/report.py) from the results of the "
             "[recipes](recipes/README.md), which says what intervals count. Paragraphs between **Found** and **What would "
             "change this** are by hand.")
-    target.write_text("\n\n".join([head] + sections) + "\n", encoding="utf-8")
+    with reading(target):
+        target.write_text("\n\n".join([head] + sections) + "\n", encoding="utf-8")
 
 
 main()

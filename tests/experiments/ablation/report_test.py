@@ -52,6 +52,16 @@ def main():
         report = folder / "REPORT.md"
         subprocess.run([sys.executable, SCRIPT, report, recipe], check=True)
         text = report.read_text()
+        # What can't be read is one line that names the file.
+        for broken, said in (("{", "results.json: Expecting"), ("[]", "not what pivotal ablate writes"),
+                             ('{"baseline": "b"}', "'scores' is missing"), (None, "No such file")):
+            (recipe / "results.json").unlink()
+            if broken is not None:
+                (recipe / "results.json").write_text(broken)
+            else:
+                (recipe / "results.json").symlink_to("nowhere")
+            failed = subprocess.run([sys.executable, SCRIPT, report, recipe], capture_output=True, text=True)
+            assert failed.returncode == 1 and said in failed.stderr and failed.stderr.count("\n") == 1, failed.stderr
     for part in ("## 1. A title", "**Question.** A question?", "On the tiny model: 4 arms with 2 seeds each",
                  "takes 150 problems, 32 rollouts each", "6 changes", "known to ±2.0 points",
                  "| better | 60.0; +10.0 [+8.0, +12.0]* | 0.2; +0.1 [-1.9, +2.1] | 12 | 1.23M | 46k | 90 |",
