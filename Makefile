@@ -76,7 +76,7 @@ bench-peers: program ## rollouts beside transformers, CTranslate2 and llama.cpp,
 	@build/peers/bin/python bench/rollouts_vs_peers.py $(PIVOTAL) build/peers/bin/python \
 	  --json build/peers.json --markdown build/peers.md $(PEERS)
 
-ablations: program ## run the recipes, rewrite their tables, plots and report (within an hour on two cores)
+ablations: program ## run the recipes of WORLD=tiny (an hour on two cores) or small (a night), rewrite their tables, plots and report
 	@test -x build/plot/bin/python || python3 -m venv build/plot
 	@build/plot/bin/pip install --quiet matplotlib==3.11.2
 	@mkdir -p build/ablations/$(WORLD)

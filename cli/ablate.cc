@@ -58,8 +58,8 @@ void AddAblate(CLI::App& app) {
       ->type_name("FOLDER")
       ->required();
   sub->add_option("--steps", flags->steps,
-                  "folder for steps; recipes that name the same folder do their common steps once "
-                  "(default: OUTPUT/steps)")
+                  "folder for steps; recipes that name the same folder do their common steps once, "
+                  "and several processes may be at work in it (default: OUTPUT/steps)")
       ->type_name("FOLDER");
   auto* model = sub->add_option("--model", flags->model,
                                 "folder of a Phi model or its name on the Hub, in place of the one "

@@ -25,4 +25,16 @@ void RunLock::Check() const {
          path_.string());
 }
 
+Descriptor TryLockFile(const std::filesystem::path& path) {
+  while (true) {
+    Descriptor file = OpenFile(path, O_RDWR | O_CREAT);
+    if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
+      if (errno == EWOULDBLOCK) return {};
+      if (errno != EINTR) Fail("{}: can't lock: {}", path.string(), ErrnoText(errno));
+    } else if (IsStillAt(file, path)) {
+      return file;  // else whoever held it before has removed the file
+    }
+  }
+}
+
 }  // namespace pivotal::data

@@ -25,4 +25,9 @@ class RunLock {
   Descriptor file_;
 };
 
+// Makes the file `path` and locks it (flock) as long as the descriptor is open. Returns an empty
+// descriptor if another process holds the lock. Whoever holds it may remove the file. Throws Error
+// if the file can't be made or locked.
+Descriptor TryLockFile(const std::filesystem::path& path);
+
 }  // namespace pivotal::data

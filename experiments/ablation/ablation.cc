@@ -12,6 +12,8 @@
 #include <numeric>
 #include <optional>
 #include <set>
+#include <system_error>
+#include <thread>
 #include <utility>
 
 #include "data/base/error.h"
@@ -96,6 +98,29 @@ int64_t TrainedTokens(const fs::path& model) {
   return tokens;
 }
 
+// Holds the lock of a step while it lives. Calls that share a folder of steps wait for one another.
+class StepLock {
+ public:
+  StepLock(const Step& step, fs::path path, const Progress& progress) : path_(std::move(path)) {
+    for (bool said = false; !(file_ = data::TryLockFile(path_)); said = true) {
+      if (!said) spdlog::info("{}: another process is at work on it; waiting", step.what);
+      if (progress.StopRequested())
+        throw Interrupted("stopped while another process was at work on a step");
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  ~StepLock() {
+    std::error_code ignored;
+    fs::remove(path_, ignored);
+  }
+  StepLock(const StepLock&) = delete;
+  StepLock& operator=(const StepLock&) = delete;
+
+ private:
+  fs::path path_;
+  data::Descriptor file_;
+};
+
 // Does the steps that are not done and collects the scores.
 class Runner : public StepVisitor {
  public:
@@ -179,7 +204,7 @@ class Runner : public StepVisitor {
 
   void Eval(const Step& step, const ModelSettings& model, const EvalSet& set,
             const SamplingSettings& sampling) override {
-    const fs::path file = walk_.FolderOf(step) / "scores.jsonl";
+    const fs::path file = walk_.ScoresFile(step);
     Do(step, [&] {
       data::CreateFolders(file.parent_path());
       data::FileSink scores(file);
@@ -188,7 +213,7 @@ class Runner : public StepVisitor {
       WarnOfFailures(step, accuracy.verdicts);
       SaveScores(accuracy, scores);
     });
-    runs.push_back({arm_, set.name, seed_, LoadScores(file), cost_});
+    runs.push_back({arm_, set.name, seed_, walk_.Scores(step), cost_});
   }
 
   std::vector<ArmRun> runs;
@@ -201,12 +226,17 @@ class Runner : public StepVisitor {
       spdlog::warn("{}: {}; these responses count as wrong", step.what, verdicts.Text());
   }
 
-  // Calls `work` unless the step is done, by this call or an earlier one.
+  // Calls `work` unless the step is done, by this call or another one.
   template <typename F>
   void Do(const Step& step, F&& work) {
     if (finished_.contains(step.key)) return;
-    double seconds = step.seconds;
-    if (step.done) {
+    std::optional<double> seconds = walk_.SecondsOf(step);
+    std::optional<StepLock> lock;
+    if (!seconds) {
+      lock.emplace(step, walk_.FolderOf(step).string() + ".lock", progress_);
+      seconds = walk_.SecondsOf(step);
+    }
+    if (seconds) {
       ++reused;
     } else {
       spdlog::info("step {} of {}: {}", steps + reused + 1, total_, step.what);
@@ -215,10 +245,10 @@ class Runner : public StepVisitor {
       const auto took = std::chrono::steady_clock::now() - start;
       // Whole milliseconds: the number that later calls read from the file.
       seconds = std::round(std::chrono::duration<double, std::milli>(took).count()) / 1000;
-      data::WriteFile(walk_.FolderOf(step) / "done", fmt::format("{:.3f}\n", seconds));
+      data::WriteFile(walk_.FolderOf(step) / "done", fmt::format("{:.3f}\n", *seconds));
       ++steps;
     }
-    finished_[step.key] = seconds;
+    finished_[step.key] = *seconds;
   }
 
   // Returns count(), which is called once for each key.
@@ -312,7 +342,6 @@ AblationRun RunAblation(const Recipe& recipe, const fs::path& steps, const fs::p
   const std::size_t total = PlanAblation(recipe, steps).size();
   data::CreateFolders(steps);
   data::CreateFolders(output);
-  const data::RunLock lock(steps);
   AblationWalk walk(recipe, steps);
   Runner runner(recipe, walk, total, progress);
   walk.Run(runner);

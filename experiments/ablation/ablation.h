@@ -24,7 +24,8 @@ struct AblationRun {
 };
 
 // Does the steps of the plan that are not done, in folders under `steps`; recipes may share that
-// folder. An interrupted step continues from where it stopped. A stage whose search finds no pair
+// folder, also at the same time: a call waits for a step that another is at work on. An interrupted
+// step continues from where it stopped. A stage whose search finds no pair
 // keeps its model, with a warning. Writes OUTPUT/results.json, OUTPUT/results.md and
 // OUTPUT/report.html, each anew. Throws Interrupted on a stop request; the next call continues.
 AblationRun RunAblation(const Recipe& recipe, const std::filesystem::path& steps,

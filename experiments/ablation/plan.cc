@@ -95,6 +95,25 @@ fs::path AblationWalk::FolderOf(const Step& step) const {
   return steps_ / fmt::format("{}-{}", kKinds.Name(step.kind), step.key);
 }
 
+std::optional<double> AblationWalk::SecondsOf(const Step& step) const {
+  std::ifstream done(FolderOf(step) / "done");
+  double seconds = 0;
+  return done >> seconds ? std::optional(seconds) : std::nullopt;
+}
+
+fs::path AblationWalk::ScoresFile(const Step& step) const {
+  return FolderOf(step) / "scores.jsonl";
+}
+
+Accuracy AblationWalk::Scores(const Step& step) const {
+  try {
+    return LoadScores(ScoresFile(step));
+  } catch (const Error& error) {
+    Fail("{}; remove the folder {}, and this step is done again", error.what(),
+         FolderOf(step).string());
+  }
+}
+
 void AblationWalk::Run(StepVisitor& visitor) {
   for (const uint64_t seed : recipe_.seeds) {
     for (const Arm& arm : recipe_.arms) {
@@ -167,8 +186,9 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
 Step AblationWalk::StepOf(Step::Kind kind, std::vector<std::string> parts, std::string what) const {
   parts.emplace(parts.begin(), kKinds.Name(kind));
   Step step{kind, KeyOf(parts), std::move(what), std::string(kKinds.Name(kind))};
-  std::ifstream done(FolderOf(step) / "done");
-  step.done = static_cast<bool>(done >> step.seconds);
+  const auto seconds = SecondsOf(step);
+  step.done = seconds.has_value();
+  step.seconds = seconds.value_or(0);
   return step;
 }
 

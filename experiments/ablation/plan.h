@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,12 @@ class AblationWalk {
   AblationWalk(const Recipe& recipe, std::filesystem::path steps);
 
   std::filesystem::path FolderOf(const Step& step) const;
+  // Returns how long a step took, or nothing if it is not done.
+  std::optional<double> SecondsOf(const Step& step) const;
+  // Returns where an evaluation writes its scores, and the scores of one that is done. Throws Error
+  // that says what to remove if they are damaged.
+  std::filesystem::path ScoresFile(const Step& step) const;
+  Accuracy Scores(const Step& step) const;
   // Throws Error if a model or a problem file cannot be read.
   void Run(StepVisitor& visitor);
 

@@ -44,9 +44,7 @@ class DoneEvals : public StepVisitor {
   void Eval(const Step& step, const ModelSettings&, const EvalSet& set,
             const SamplingSettings&) override {
     problems[set.name] = static_cast<int>(std::lround(step.work / (recipe_.eval.samples + 1)));
-    if (step.done)
-      runs.push_back(
-          {arm_, set.name, seed_, LoadScores(walk_.FolderOf(step) / "scores.jsonl"), {}});
+    if (step.done) runs.push_back({arm_, set.name, seed_, walk_.Scores(step), {}});
   }
 
   std::vector<ArmRun> runs;

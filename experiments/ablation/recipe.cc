@@ -9,11 +9,14 @@
 #include <limits>
 #include <map>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
+#include "data/base/json_input.h"
+#include "data/base/text.h"
 #include "experiments/search/run_rewards.h"
 #include "experiments/settings/dataset_settings.h"
 #include "experiments/settings/hub_names.h"
@@ -69,9 +72,11 @@ class Reader {
 
   void CheckKeys(const toml::table& table, const std::string& where,
                  std::initializer_list<std::string_view> known) const {
-    for (const auto& [key, value] : table)
-      if (std::ranges::find(known, key.str()) == known.end())
-        FailAt(value, fmt::format("{}{} is no key of a recipe", where, key.str()));
+    for (const auto& [key, value] : table) {
+      if (std::ranges::find(known, key.str()) != known.end()) continue;
+      FailAt(value, fmt::format("{}{} is no key of a recipe{}", where, key.str(),
+                                data::DidYouMean(key.str(), {known.begin(), known.end()})));
+    }
   }
 
   std::string Text(const toml::table& table, std::string_view key,
@@ -161,15 +166,27 @@ class Reader {
         CheckKeys(*model, "train.model.", {"dtype"});
     stage.train.model.dtype = stage.run.model.dtype;
     Apply("train", tables, stage.train);
+    if (stage.train.sft) {
+      for (const toml::table* table : own)
+        if (const toml::table* loss = (*table)["train"]["loss"].as_table())
+          for (const auto& [key, value] : *loss)
+            if (key != "sft")
+              FailAt(value, fmt::format("train.loss.{} has no effect beside train.loss.sft = true",
+                                        key.str()));
+      stage.train.loss = {};  // the recipe's is for the other stages
+    }
     FindModelOf(stage.run);
     FindProblemsOf(stage.run.problems, "train", Chooses(tables));
     const auto parts =
         own.empty() ? std::vector<const toml::table*>() : Tables(*own.back(), "pairs");
-    for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage.train));
+    for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage));
     if (!own.empty() && stage.parts.empty()) {
       if (stage.train.UsesAdvantages())
         Fail("{}: {}: train.loss.method = \"ppo\" needs pairs with the source \"{}\"",
              path_.string(), where, fmt::join(kAdvantageKinds, "\" or \""));
+      if (stage.run.strategy == "none")
+        Fail("{}: {}: run.search.strategy = \"none\" finds no pivotal tokens; choose other pairs",
+             path_.string(), where);
       stage.parts.push_back({});
     }
     stage.pairs.gap = stage.run.search.gap;
@@ -185,7 +202,8 @@ class Reader {
     return stage;
   }
 
-  PairsPart PartOf(const toml::table& table, const TrainSettings& train) const {
+  PairsPart PartOf(const toml::table& table, const Stage& stage) const {
+    const TrainSettings& train = stage.train;
     CheckKeys(table, "pairs.",
               {"source", "count", "share", "refusal", "judge", "judge_responses", "judge_timeout",
                "margin", "threshold"});
@@ -215,6 +233,16 @@ class Reader {
       const bool all = table["count"].value<std::string>() == "all";
       part.count = all ? 0 : static_cast<int32_t>(Integer(table, "count", 0, 1));
       if (table.contains("share")) FailAt(table, "a part has either a count or a share, not both");
+    }
+    if (stage.run.strategy == "none") {
+      static constexpr std::string_view kOfSearch[] = {"pivotal", "critical", "step", "curve"};
+      if (std::ranges::find(kOfSearch, part.source) != std::end(kOfSearch))
+        FailAt(table, fmt::format("\"{}\" needs a search, and run.search.strategy is \"none\"",
+                                  part.source));
+      if (!part.count)
+        FailAt(table,
+               "with run.search.strategy = \"none\" a part needs a count: there are no "
+               "pivotal pairs to take a share of");
     }
     part.share = Number(table, "share", part.share, 0);
     part.other.refusal = Text(table, "refusal", part.other.refusal);
@@ -266,7 +294,7 @@ class Reader {
   void ReadArms(Recipe& recipe, const std::string& weights) {
     std::set<std::string> names;
     for (const toml::table* table : Tables(root_, "arm")) {
-      CheckKeys(*table, "arm.", {"name", "stage", "weights", "curve", "problems"});
+      CheckKeys(*table, "arm.", {"name", "after", "stage", "weights", "curve", "problems"});
       Arm arm;
       arm.name = Text(*table, "name", "");
       if (arm.name.empty()) FailAt(*table, "an arm needs a name");
@@ -274,13 +302,20 @@ class Reader {
       if (arm.weights != "auto" && !kernels::FindWeightType(arm.weights))
         FailAt(*table, fmt::format("weights \"{}\" are unknown: take auto or one of {}",
                                    arm.weights, fmt::join(kernels::WeightTypeNames(), ", ")));
+      if (const std::string after = Text(*table, "after", ""); !after.empty()) {
+        const auto before = std::ranges::find(recipe.arms, after, &Arm::name);
+        if (before == recipe.arms.end())
+          FailAt(*table->get("after"), fmt::format("no arm above is named \"{}\"", after));
+        arm.stages = before->stages;
+      }
+      const std::size_t inherited = arm.stages.size();
       for (const toml::table* stage : Tables(*table, "stage")) {
         CheckKeys(*stage, "stage.", {"pairs", "run", "train"});
         if ((*stage)["run"]["model"])
           FailAt(*stage, "a stage has the model of its arm; set run.model for the whole recipe");
         arm.stages.push_back(StageOf({stage}, fmt::format("arm \"{}\"", arm.name)));
       }
-      for (Arm& point : PointsOf(std::move(arm), *table)) {
+      for (Arm& point : PointsOf(std::move(arm), inherited, *table)) {
         if (!names.insert(point.name).second)
           FailAt(*table, fmt::format("two arms are named \"{}\"", point.name));
         recipe.arms.push_back(std::move(point));
@@ -289,19 +324,31 @@ class Reader {
     if (recipe.arms.size() < 2) Fail("{}: a comparison needs two [[arm]]s or more", path_.string());
   }
 
-  // Returns the arm for each number of `problems`, or the arm itself if the table has no such key.
-  std::vector<Arm> PointsOf(Arm arm, const toml::table& table) const {
+  // Returns the arm for each number of `problems`, which the stages from `first` on search, or the
+  // arm itself if the table has no such key.
+  std::vector<Arm> PointsOf(Arm arm, std::size_t first, const toml::table& table) const {
     arm.curve = Text(table, "curve", "");
     const toml::node* problems = table.get("problems");
     if (problems == nullptr) return {std::move(arm)};
-    if (arm.stages.empty()) FailAt(*problems, "an arm without stages searches no problems");
+    if (arm.stages.size() == first)
+      FailAt(*problems, "an arm without stages of its own searches no problems");
+    for (const toml::table* stage : Tables(table, "stage"))
+      if (const auto limit = (*stage)["run"]["problems"]["limit"])
+        FailAt(*limit.node(),
+               "problems sets the number of problems of all its stages; "
+               "leave run.problems.limit out");
     if (arm.curve.empty()) arm.curve = arm.name;
     std::vector<Arm> points;
     for (const int64_t count : Integers(*problems, "problems", 1)) {
       points.push_back(arm);
       points.back().name = fmt::format("{} ({})", arm.name, count);
-      for (Stage& stage : points.back().stages)
+      for (Stage& stage : std::span(points.back().stages).subspan(first)) {
+        const fs::path& file = stage.run.problems.file;
+        if (const int64_t has = data::Exists(file) ? data::CountJsonLines(file) : count;
+            has < count)
+          FailAt(*problems, fmt::format("{} has {} problems, not {}", file.string(), has, count));
         stage.run.problems.options.limit = static_cast<std::size_t>(count);
+      }
     }
     return points;
   }

@@ -64,8 +64,10 @@ struct Recipe {
 // Reads a recipe. Its tables [run] and [train] hold settings of run.toml and train.toml under the
 // same sections and keys; they apply to all stages, and a stage overrides them by its own tables.
 // Paths are relative to the recipe's folder; what is not there may be a name on the Hub (FindModel,
-// FindProblems). An arm with `problems = [n, ...]` becomes an arm "NAME (n)" for each n, whose
-// stages search n problems, on a curve of its name. `model` takes the place of the recipe's. Where
+// FindProblems). An arm with `after = "NAME"` begins with the stages of an arm above. An arm with
+// `problems = [n, ...]` becomes an arm "NAME (n)" for each n, whose own stages search n problems,
+// on a curve of its name. A stage with `train.loss.sft = true` takes no other part of the recipe's
+// [train.loss]. `model` takes the place of the recipe's. Where
 // neither oracle nor data set nor keys are set, the problem file chooses them (GuessDataset).
 // Throws Error that names the file and the line, or the unknown key, or the arm whose training
 // would refuse its settings.

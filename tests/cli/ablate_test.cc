@@ -1,11 +1,13 @@
 // Apache-2.0. pivotal ablate: a small recipe on the tiny model runs, is repeated and is
 // interrupted.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <filesystem>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <regex>
 #include <set>
 #include <string>
 
@@ -21,6 +23,7 @@ using ::testing::AllOf;
 using ::testing::HasSubstr;
 using ::testing::Not;
 using testing::Pivotal;
+using testing::RunCommand;
 
 const std::string kRecipe = R"(title = "Small"
 seeds = [1, 2]
@@ -334,8 +337,25 @@ weights = "nf4"
 TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_THAT(Changed("confirm = 16", "confrm = 16").output,
               HasSubstr("there is no setting search.confrm"));
-  EXPECT_THAT(Changed("[[arm.stage]]\npairs", "[[arm.step]]\npairs").output,
-              HasSubstr("arm.step is no key of a recipe"));
+  EXPECT_THAT(Changed("[[arm.stage]]\npairs", "[[arm.stge]]\npairs").output,
+              HasSubstr("arm.stge is no key of a recipe; did you mean stage?"));
+  EXPECT_THAT(Changed("name = \"random\"", "name = \"random\"\nafter = \"nobody\"").output,
+              HasSubstr("no arm above is named \"nobody\""));
+  EXPECT_THAT(Changed("name = \"random\"", "name = \"random\"\nproblems = [4, 100000]").output,
+              HasSubstr(" problems, not 100000"));
+  const std::string last =
+      "{ source = \"full\", count = 4 }]\ntrain.loss.beta = 0.5\nrun.search.samples = 6";
+  const std::string no_search = "\nrun.search.strategy = \"none\"";
+  EXPECT_THAT(Changed(last, "{ source = \"step\", count = 4 }]" + no_search).output,
+              HasSubstr("\"step\" needs a search"));
+  EXPECT_THAT(Changed(last, "{ source = \"full\" }]" + no_search).output,
+              HasSubstr("a part needs a count"));
+  EXPECT_THAT(Changed("pairs = [{ source = \"entropy\", count = 4 }, " + last, no_search).output,
+              HasSubstr("finds no pivotal tokens"));
+  EXPECT_THAT(Changed("\"entropy\", count = 4 }, " + last,
+                      "\"right\" }]\ntrain.loss = { sft = true, beta = 0.5 }")
+                  .output,
+              HasSubstr("train.loss.beta has no effect beside train.loss.sft"));
   EXPECT_THAT(Changed("baseline = \"as it is\"", "baseline = \"none\"").output,
               HasSubstr("baseline \"none\" is not the name of an arm"));
   EXPECT_THAT(Changed("source = \"entropy\"", "source = \"entrpy\"").output,
@@ -367,6 +387,46 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_THAT(Changed("seeds = [1, 2]", "seeds = []").output, HasSubstr("recipe.toml:2: seeds"));
   EXPECT_THAT(Changed("title = ", "title == ").output, HasSubstr("recipe.toml:1"));
   EXPECT_FALSE(fs::exists(output_));
+}
+
+// The arm has the searches, pairs and trainings of "random", and for each seed four steps of its
+// own.
+TEST_F(Ablate, AnArmMayGoOnAfterAnother) {
+  const auto plan = Run("--dry-run --probe 0", kRecipe +
+                                                   "[[arm]]\nname = \"more\"\nafter = \"random\"\n"
+                                                   "[[arm.stage]]\n"
+                                                   "pairs = [{ source = \"full\", count = 4 }]\n");
+  EXPECT_THAT(plan.output, HasSubstr("26 steps, 26 to do"));
+}
+
+// Two calls begin with different seeds. Each step is done by one of them, and both have all
+// results.
+TEST_F(Ablate, ProcessesShareAFolderOfSteps) {
+  const auto call = [&](const std::string& name, const std::string& seeds) {
+    return fmt::format("OMP_NUM_THREADS=1 {} ablate {} --steps {} --output {} --seeds {} > {} 2>&1",
+                       PIVOTAL_BINARY, Path("recipe.toml"), Path("steps"), Path(name), seeds,
+                       Path(name + ".log"));
+  };
+  temp_.Write("recipe.toml", kRecipe);
+  const auto both = RunCommand("{ " + call("a", "1 2") + " & " + call("b", "2 1") +
+                               "; CODE=$?; wait $! && exit $CODE; }");
+  int done = 0;
+  std::map<std::string, json> sampled;
+  for (const std::string name : {"a", "b"}) {
+    const std::string log = data::ReadFile(Path(name + ".log"));
+    ASSERT_EQ(both.code, 0) << log;
+    std::smatch match;
+    ASSERT_TRUE(std::regex_search(log, match, std::regex("(\\d+) steps in .*, (\\d+) found done")));
+    EXPECT_EQ(std::stoi(match[1]) + std::stoi(match[2]), 18);
+    EXPECT_GT(std::stoi(match[1]), 0);
+    done += std::stoi(match[1]);
+    for (const json& run : json::parse(data::ReadFile(Path(name) + "/results.json"))["runs"])
+      sampled[name][run["arm"].get<std::string>() + run["seed"].dump()] = run["sampled"];
+  }
+  EXPECT_EQ(done, 18);
+  EXPECT_EQ(sampled["a"], sampled["b"]);
+  for (const auto& entry : fs::directory_iterator(Path("steps")))
+    EXPECT_TRUE(entry.is_directory()) << entry.path();
 }
 
 // What the system refuses is one line that names the path, for every folder that is made.

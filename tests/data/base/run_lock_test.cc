@@ -54,5 +54,19 @@ TEST(RunLock, AMissingFolderIsNamed) {
   EXPECT_THAT(ErrorText([] { RunLock lock("/no/such/run"); }), HasSubstr("/no/such/run/lock"));
 }
 
+TEST(TryLockFile, OneHoldsItAndMayRemoveIt) {
+  const testing::TempDir temp;
+  const auto path = temp.path() / "lock";
+  {
+    const Descriptor first = TryLockFile(path);
+    EXPECT_TRUE(first);
+    EXPECT_FALSE(TryLockFile(path));
+    std::filesystem::remove(path);
+    EXPECT_TRUE(TryLockFile(path)) << "another file";
+  }
+  EXPECT_TRUE(TryLockFile(path));
+  EXPECT_THAT(ErrorText([] { TryLockFile("/no/such/folder/lock"); }), HasSubstr("/no/such"));
+}
+
 }  // namespace
 }  // namespace pivotal::data
