@@ -54,8 +54,9 @@ class World:
             with open(data, "w", encoding="utf-8") as file:
                 for line in lines:
                     file.write(json.dumps({"prompt_ids": line["prompt_ids"], "completion_ids": line["chosen_ids"]}) + "\n")
+            shutil.rmtree(model, ignore_errors=True)
             self.run("train", "--objective", "sft", "--model", self.model, "--data", data, "--epochs", 2, "--batch-size", 8,
-                     "--learning-rate", "2e-4", "--output", model, "--force")
+                     "--learning-rate", "2e-4", "--output", model)
         return model
 
 

@@ -439,7 +439,7 @@ SmallProblem Compare(const Dice& dice) {
     }
     owned.push_back(Result(steps.size() - 1));
   }
-  const bool together = dice.Chance(0.5);
+  const bool together = !dice.longer() && dice.Chance(0.5);
   if (together) {
     Operand sum = owned[0];
     for (std::size_t p = 1; p < owned.size(); ++p) {
@@ -474,7 +474,7 @@ SmallProblem Row(const Dice& dice) {
   SmallProblem problem{.kind = Kind::kRow};
   const int start = dice.large ? dice.Between(100, 300) : dice.Between(2, 40);
   const int step = dice.Between(2, 15);
-  const int place = dice.longer() ? dice.Between(13, 16) : dice.Between(5, 12);
+  const int place = dice.Between(5, 12);
   problem.key = KeyOf("row", {start, step, place});
   const auto term = [&](int n) { return start + step * (n - 1); };
   Values values;
@@ -570,9 +570,9 @@ SmallProblem Program(const Dice& dice) {
   const auto line = [&](const std::string& code) { text += (text.empty() ? "" : "; ") + code; };
   std::vector<Step> steps;
   std::string last = x;
-  if (dice.Chance(0.35)) {  // a loop
+  if (dice.longer() || dice.Chance(0.35)) {  // a loop
     const int start = dice.Amount(), by = dice.Between(2, 12);
-    const int times = dice.longer() ? dice.Between(9, 12) : dice.Between(3, 8);
+    const int times = dice.longer() ? dice.Between(9, 10) : dice.Between(3, 8);
     problem.key = KeyOf("loop", {start, by, times});
     if (dice.missing())
       problem.missing = x;
@@ -591,7 +591,7 @@ SmallProblem Program(const Dice& dice) {
     problem.trap_rate = 0.35;
     problem.reread = fmt::format("it runs {} times", times);
   } else {
-    const int lines = dice.longer() ? 5 : dice.Chance(0.45) ? 2 : dice.Chance(0.75) ? 3 : 4;
+    const int lines = dice.Chance(0.45) ? 2 : dice.Chance(0.75) ? 3 : 4;
     const int first = dice.Amount(), second = dice.Between(3, 40);
     problem.key = KeyOf("program", {first, second});
     if (dice.missing())
@@ -729,7 +729,6 @@ SmallProblem RandomProblem(Draw draw, RandomStream& random) {
       switch (random.Below(4)) {
         case 0: return Story(dice);
         case 1: return Compare(dice);
-        case 2: return Row(dice);
         default: return Program(dice);
       }
     }
