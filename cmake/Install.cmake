@@ -34,7 +34,9 @@ endforeach()")
 install(FILES ${PROJECT_BINARY_DIR}/completion.bash DESTINATION ${CMAKE_INSTALL_DATADIR}/bash-completion/completions RENAME pivotal)
 install(FILES ${PROJECT_BINARY_DIR}/completion.zsh DESTINATION ${CMAKE_INSTALL_DATADIR}/zsh/vendor-completions RENAME _pivotal)
 install(FILES ${PROJECT_BINARY_DIR}/completion.fish DESTINATION ${CMAKE_INSTALL_DATADIR}/fish/vendor_completions.d RENAME pivotal.fish)
-install(DIRECTORY experiments/tiny/model experiments/tiny/problems DESTINATION ${CMAKE_INSTALL_DATADIR}/pivotal/tiny)
+foreach(world tiny small)
+  install(DIRECTORY experiments/${world}/model experiments/${world}/problems DESTINATION ${CMAKE_INSTALL_DATADIR}/pivotal/${world})
+endforeach()
 
 # The .deb names Debian's packages; the tarball brings their libraries along (lib/bundled). LibTorch is in neither.
 install(CODE "set(program ${CMAKE_INSTALL_BINDIR}/pivotal)")

@@ -34,12 +34,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// What a part costs, in sampled tokens of the small model: measured on a CPU with AVX-512, with the
-// demo's own settings. How fast tokens are is measured on the machine that the demo runs on.
-constexpr double kSearchTokens = 1600;  // for a problem, with what a search does beside sampling
-constexpr double kPairs = 2.4;          // for a problem
-constexpr double kTrainTokens = 50;     // for a pair and an epoch, the reference's scores included
-constexpr std::size_t kProbe = 64;      // problems that tell how fast the machine is
+constexpr std::size_t kProbe = 64;  // problems that tell how fast the machine is
 
 struct DemoResult {
   SearchResult search;
@@ -50,12 +45,12 @@ struct DemoResult {
   double seconds = 0;
 };
 
-fs::path ModelFolder(const DemoSettings& settings) { return settings.tiny / "model"; }
+fs::path ModelFolder(const DemoSettings& settings) { return settings.folder / "model"; }
 fs::path TrainProblems(const DemoSettings& settings) {
-  return settings.tiny / "problems" / "train.jsonl";
+  return settings.folder / "problems" / "train.jsonl";
 }
 fs::path HeldOutProblems(const DemoSettings& settings) {
-  return settings.tiny / "problems" / "heldout.jsonl";
+  return settings.folder / "problems" / "heldout.jsonl";
 }
 
 // Evaluates on the first `limit` held-out problems; 0: all.
@@ -198,8 +193,9 @@ std::vector<DemoPart> PlanOf(const DemoSettings& settings, const Progress& progr
       look.seconds / static_cast<double>(std::max<int64_t>(1, look.decoded_tokens));
   const double evaluation =
       look.seconds * static_cast<double>(heldout) / static_cast<double>(probed);
-  const double search = second * kSearchTokens * static_cast<double>(searched);
-  const double training = second * kTrainTokens * kPairs * static_cast<double>(searched) *
+  const double search = second * settings.world.search_tokens * static_cast<double>(searched);
+  const double training = second * settings.world.train_tokens * settings.world.pairs *
+                          static_cast<double>(searched) *
                           static_cast<double>(settings.train.options.epochs);
   std::vector<DemoPart> parts = {
       {"measure", fmt::format("how often the model solves {} problems", heldout), evaluation},
@@ -216,9 +212,9 @@ std::vector<DemoPart> PlanOf(const DemoSettings& settings, const Progress& progr
 
 std::string PlanText(const DemoSettings& settings, const std::vector<DemoPart>& parts) {
   std::string text = fmt::format(
-      "This demo improves a small model, a Phi-3 of 1.1 million parameters in\n{}.\n"
+      "This demo improves a small model, {} in\n{}.\n"
       "About how long its parts take on this machine:\n\n",
-      ModelFolder(settings).string());
+      settings.world.model, ModelFolder(settings).string());
   double sum = 0;
   for (std::size_t i = 0; i < parts.size(); ++i) {
     text += fmt::format("  {}  {:<8} {:<62} {}\n", i + 1, parts[i].name, parts[i].text,
@@ -274,8 +270,8 @@ constexpr std::string_view kCommands =
 
 DemoSettings::DemoSettings() {
   search = SearchOptions::ForPairs();
-  search.min_yield = 0.03;  // 150 problems are few: more of each
-  sampling.max_new_tokens = 64;
+  search.min_yield = 0.03;  // the problems are few: more of each
+  sampling.max_new_tokens = world.max_new_tokens;
   train.loss.rpo_alpha = 0.3;
   train.options.optimizer.learning_rate = 2e-4;
   train.options.epochs = 3;

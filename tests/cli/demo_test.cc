@@ -84,5 +84,17 @@ TEST_F(Demo, TellsAStoryWhoseCommandsWork) {
   EXPECT_THAT(scored.output, HasSubstr(after[1].str())) << "as pivotal eval measures it";
 }
 
+// The other world has other problems, longer responses and a chat template.
+TEST_F(Demo, ShowsTheSmallWorld) {
+  const std::string output = Path("small");
+  const auto demo = Pivotal("demo --world small --problems 6 --heldout 20 --output " + output);
+  ASSERT_EQ(demo.code, 0) << demo.output;
+  EXPECT_THAT(demo.output, AllOf(HasSubstr("5.7 million parameters"), HasSubstr("solves 6 others"),
+                                 HasSubstr("[4/4] measure"), HasSubstr("token")));
+  EXPECT_THAT(data::ReadFile(output + "/run/run.toml"), HasSubstr("max_new_tokens = 160"));
+  EXPECT_TRUE(fs::exists(output + "/model/chat_template.jinja"));
+  EXPECT_EQ(Pivotal("demo --world smal").code, 2);
+}
+
 }  // namespace
 }  // namespace pivotal

@@ -57,7 +57,7 @@ TEST(ChatTemplateParity, RendersAsTransformersDoes) {
     GTEST_SKIP() << PIVOTAL_PYTHON << " lacks jinja2 or transformers; run make test-parity";
   const testing::TempDir temp;
   const fs::path out = temp.path() / "cases.jsonl";
-  std::string folders;
+  std::string folders = " " + (kSource / "experiments/small/model").string();
   // Adds the tokenizer folders of real models, where they are installed.
   const fs::path real = kSource / "../shared/data/tokenizers";
   if (fs::exists(real))
