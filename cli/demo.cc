@@ -80,8 +80,7 @@ void AddDemo(CLI::App& app) {
       ->capture_default_str();
   auto* problems =
       sub->add_option("--problems", settings->train_problems,
-                      "number of problems to search; 0: all (default: 150, of small 40)")
-          ->type_name("N");
+                      "number of problems to search; 0: all (default: 150, of small 40)");
   sub->add_option("--heldout", settings->heldout_problems,
                   "number of other problems to evaluate on; 0: all")
       ->capture_default_str();

@@ -175,12 +175,10 @@ std::string TrainSettings::HindersSharding() const {
 
 void TrainSettings::Validate() const {
   options.Validate();
-  if (!sft) {
-    loss.Validate();
-  } else if (const std::string option = dpo::FirstChosenOption(loss); !option.empty()) {
-    Fail("{} would have no effect on sft; leave it out", option);
-  }
+  if (!sft) loss.Validate();
   experiments::SettingsText(*this);  // throws for a value that train.toml has no name for
+  if (const std::string option = sft ? dpo::FirstChosenOption(loss) : ""; !option.empty())
+    Fail("{} would have no effect on sft; leave it out", option);
   if (lora.rank != 0) lora.Validate();
   held_out.Validate();
   if (save_steps < 0) Fail("save steps must be 0 (off) or larger, got {}", save_steps);

@@ -189,7 +189,7 @@ pairs = [{ source = "pivotal", share = 0.5 }, { source = "refusal", count = "all
 [[arm]]
 name = "nothing"
 [[arm.stage]]
-run.search.strategy = "none"
+run.search.gap = 0.99
 )");
   ASSERT_EQ(run.code, 0) << run.output;
   EXPECT_THAT(
@@ -288,7 +288,7 @@ pairs = [{ source = "random", count = 8 }]
   EXPECT_THAT(broken("\"random, all\"", "\"random (8)\""),
               HasSubstr("two arms are named \"random (8)\""));
   EXPECT_THAT(broken("name = \"as it is\"", "name = \"as it is\"\nproblems = [1]"),
-              HasSubstr("an arm without stages searches no problems"));
+              HasSubstr("an arm without stages of its own searches no problems"));
 }
 
 // Training has types of its own, and an adapter is evaluated beside the weights that it was made

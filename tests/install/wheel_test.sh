@@ -35,8 +35,8 @@ for library in curl hdf5 tcmalloc spdlog fmt sentencepiece pcre2 crypto zstd sec
   grep -q "=> $packages/.*pivotal_pts.libs/lib$library" out || fail "lib$library does not come with the wheel"
 done
 tiny=$packages/pivotal_pts/share/pivotal/tiny
-pivotal demo --help-all | tr -d "\n " > out 2>&1
-grep -q "$tiny" out || fail "the demo's model is elsewhere"
+pivotal demo --problems 1 --heldout 2 --output demo > out 2>&1 || fail "it shows no demo"
+grep -q "^$tiny/model" out || fail "the demo's model is elsewhere"
 pivotal search --model "$tiny/model" --problems "$tiny/problems/train.jsonl" --limit 4 --max-new-tokens 64 --output run > out 2>&1 ||
   fail "it does not search"
 pivotal pairs run --min-confidence 0 > out 2>&1 || fail "it makes no pairs"
