@@ -14,7 +14,7 @@ tiny=$work/pivotal/share/pivotal/tiny
 pivotal/bin/pivotal eval --model "$tiny/model" --problems "$tiny/problems/heldout.jsonl" \
   --limit 2 --samples 1 --max-new-tokens 64 > eval 2>&1 || { cat eval; exit 1; }
 for world in tiny small; do
-  pivotal/bin/pivotal demo --world $world --problems 1 --heldout 2 --output demo-$world > said 2>&1 || { cat said; exit 1; }
+  pivotal/bin/pivotal demo --world $world --problems 4 --heldout 2 --output demo-$world > said 2>&1 || { cat said; exit 1; }
   grep -q "^$work/pivotal/share/pivotal/$world/model" said || { cat said; echo "the demo's model is elsewhere"; exit 1; }
 done
 for script in bash-completion/completions/pivotal zsh/vendor-completions/_pivotal fish/vendor_completions.d/pivotal.fish; do

@@ -35,7 +35,7 @@ for library in curl hdf5 tcmalloc spdlog fmt sentencepiece pcre2 crypto zstd sec
   grep -q "=> $packages/.*pivotal_pts.libs/lib$library" out || fail "lib$library does not come with the wheel"
 done
 tiny=$packages/pivotal_pts/share/pivotal/tiny
-pivotal demo --problems 1 --heldout 2 --output demo > out 2>&1 || fail "it shows no demo"
+pivotal demo --problems 4 --heldout 2 --output demo > out 2>&1 || fail "it shows no demo"
 grep -q "^$tiny/model" out || fail "the demo's model is elsewhere"
 pivotal search --model "$tiny/model" --problems "$tiny/problems/train.jsonl" --limit 4 --max-new-tokens 64 --output run > out 2>&1 ||
   fail "it does not search"
