@@ -10,6 +10,21 @@
 #include "data/base/file_sink.h"
 
 namespace pivotal::data {
+namespace {
+
+// `more`: LOCK_NB or 0.
+Descriptor Locked(const std::filesystem::path& path, int more) {
+  while (true) {
+    Descriptor file = OpenFile(path, O_RDWR | O_CREAT);
+    while (flock(file.get(), LOCK_EX | more) != 0) {
+      if (errno == EWOULDBLOCK) return {};
+      if (errno != EINTR) Fail("{}: can't lock: {}", path.string(), ErrnoText(errno));
+    }
+    if (IsStillAt(file, path)) return file;  // else the file was removed or replaced in between
+  }
+}
+
+}  // namespace
 
 RunLock::RunLock(const std::filesystem::path& run, Kind kind)
     : path_(run / "lock"), file_(OpenFile(path_, O_RDWR | O_CREAT)) {
@@ -25,16 +40,7 @@ void RunLock::Check() const {
          path_.string());
 }
 
-Descriptor TryLockFile(const std::filesystem::path& path) {
-  while (true) {
-    Descriptor file = OpenFile(path, O_RDWR | O_CREAT);
-    if (flock(file.get(), LOCK_EX | LOCK_NB) != 0) {
-      if (errno == EWOULDBLOCK) return {};
-      if (errno != EINTR) Fail("{}: can't lock: {}", path.string(), ErrnoText(errno));
-    } else if (IsStillAt(file, path)) {
-      return file;  // else whoever held it before has removed the file
-    }
-  }
-}
+Descriptor LockFile(const std::filesystem::path& path) { return Locked(path, 0); }
+Descriptor TryLockFile(const std::filesystem::path& path) { return Locked(path, LOCK_NB); }
 
 }  // namespace pivotal::data

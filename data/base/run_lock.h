@@ -25,9 +25,10 @@ class RunLock {
   Descriptor file_;
 };
 
-// Makes the file `path` and locks it (flock) as long as the descriptor is open. Returns an empty
-// descriptor if another process holds the lock. Whoever holds it may remove the file. Throws Error
-// if the file can't be made or locked.
+// Makes the file `path` and locks it (flock) as long as the descriptor is open. If another process
+// holds the lock, LockFile waits, and TryLockFile returns an empty descriptor. Whoever holds it may
+// remove the file. Throw Error if the file can't be made or locked.
+Descriptor LockFile(const std::filesystem::path& path);
 Descriptor TryLockFile(const std::filesystem::path& path);
 
 }  // namespace pivotal::data

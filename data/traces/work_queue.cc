@@ -15,32 +15,17 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/run_lock.h"
 
 namespace pivotal::data {
 
 namespace fs = std::filesystem;
 
-// Waits for the lock of FOLDER.lock and holds it while it lives.
-class WorkQueue::Guard {
- public:
-  explicit Guard(const fs::path& folder) {
-    const fs::path path = folder.string() + ".lock";
-    do {
-      file_ = OpenFile(path, O_RDWR | O_CREAT);
-      while (flock(file_.get(), LOCK_EX) != 0)
-        if (errno != EINTR) Fail("{}: can't lock: {}", path.string(), ErrnoText(errno));
-    } while (!IsStillAt(file_, path));  // the run folder was replaced during the wait
-  }
-
- private:
-  Descriptor file_;
-};
-
 WorkQueue::WorkQueue(fs::path folder, int64_t items,
                      const std::function<bool(int64_t)>& is_finished,
                      const std::function<bool(int64_t)>& do_again)
     : folder_(std::move(folder)), items_(items), claims_(static_cast<std::size_t>(items)) {
-  const Guard guard(folder_);
+  const Descriptor lock = Lock();
   std::error_code error;
   fs::create_directory(folder_, error);
   if (error) Fail("{}: can't create the folder: {}", folder_.string(), ErrnoText(error.value()));
@@ -88,7 +73,7 @@ std::vector<int64_t> WorkQueue::Take(int64_t most, bool also_of_living) {
     finished_ = items_;
     return {};
   }
-  const Guard guard(folder_);
+  const Descriptor lock = Lock();
   Read();
   const std::set<int64_t> others = Others();
   std::vector<int64_t> free;
@@ -114,7 +99,7 @@ std::vector<int64_t> WorkQueue::Take(int64_t most, bool also_of_living) {
 
 void WorkQueue::Finish(const std::vector<int64_t>& items, const std::function<void()>& store) {
   if (!IsThere()) return;
-  const Guard guard(folder_);
+  const Descriptor lock = Lock();
   store();
   Read();
   Write("finished", items);
@@ -126,7 +111,7 @@ bool WorkQueue::Leave(const std::function<void()>& last) {
     worker_file_.Reset();
     return false;
   }
-  const Guard guard(folder_);
+  const Descriptor lock = Lock();
   Read();
   std::vector<int64_t> held;
   for (int64_t i = 0; i < items_; ++i) {
@@ -197,6 +182,8 @@ bool WorkQueue::Lives(int64_t worker) const {
   if (errno != EWOULDBLOCK) Fail("{}: can't lock: {}", path.string(), ErrnoText(errno));
   return true;
 }
+
+Descriptor WorkQueue::Lock() const { return LockFile(folder_.string() + ".lock"); }
 
 bool WorkQueue::IsThere() const { return IsStillAt(worker_file_, WorkerFile(worker_)); }
 

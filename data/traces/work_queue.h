@@ -61,7 +61,6 @@ class WorkQueue {
   int64_t lost_workers() const { return lost_; }
 
  private:
-  class Guard;
   struct Claim {
     int64_t worker = 0;  // 0: free
     bool finished = false;
@@ -71,6 +70,8 @@ class WorkQueue {
   void Write(const char* what, const std::vector<int64_t>& items);
   void Append(const std::string& lines);  // to `claims`
   bool Lives(int64_t worker) const;
+  // Waits for the lock of FOLDER.lock, which is held as long as the descriptor is open.
+  Descriptor Lock() const;
   // Returns false if FOLDER was removed or replaced since this worker joined.
   bool IsThere() const;
   std::filesystem::path WorkerFile(int64_t worker) const;
