@@ -230,7 +230,7 @@ class Runner : public StepVisitor {
   template <typename F>
   void Do(const Step& step, F&& work) {
     if (finished_.contains(step.key)) return;
-    std::optional<double> seconds = walk_.SecondsOf(step);
+    auto seconds = step.done ? std::optional(step.seconds) : std::nullopt;
     std::optional<StepLock> lock;
     if (!seconds) {
       lock.emplace(step, walk_.FolderOf(step).string() + ".lock", progress_);

@@ -167,12 +167,7 @@ class Reader {
     stage.train.model.dtype = stage.run.model.dtype;
     Apply("train", tables, stage.train);
     if (stage.train.sft) {
-      for (const toml::table* table : own)
-        if (const toml::table* loss = (*table)["train"]["loss"].as_table())
-          for (const auto& [key, value] : *loss)
-            if (key != "sft")
-              FailAt(value, fmt::format("train.loss.{} has no effect beside train.loss.sft = true",
-                                        key.str()));
+      for (const toml::table* table : own) RequireSftAlone(*table);
       stage.train.loss = {};  // the recipe's is for the other stages
     }
     FindModelOf(stage.run);
@@ -200,6 +195,16 @@ class Reader {
       }
     }
     return stage;
+  }
+
+  // Throws Error if a stage that trains by SFT sets anything else of the loss.
+  void RequireSftAlone(const toml::table& stage) const {
+    const toml::table* loss = stage["train"]["loss"].as_table();
+    if (loss == nullptr) return;
+    for (const auto& [key, value] : *loss)
+      if (key != "sft")
+        FailAt(value,
+               fmt::format("train.loss.{} has no effect beside train.loss.sft = true", key.str()));
   }
 
   PairsPart PartOf(const toml::table& table, const Stage& stage) const {

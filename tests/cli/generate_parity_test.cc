@@ -21,8 +21,8 @@ TEST(GenerateParity, AnswersOfTheSmallModel) {
     GTEST_SKIP() << PIVOTAL_PYTHON << " lacks transformers or jinja2; run make test-parity";
   const testing::TempDir temp;
   const std::string file = (temp.path() / "questions.jsonl").string();
+  RunCommand("head -n 8 " + kSmall + "/problems/heldout.jsonl > " + file);
   for (const std::string system : {"", "Work step by step."}) {
-    RunCommand("head -n 8 " + kSmall + "/problems/heldout.jsonl > " + file);
     const auto theirs = Python(PIVOTAL_SOURCE_DIR "/tests/cli/generate_parity.py " + kSmall +
                                "/model " + file + " '" + system + "'");
     ASSERT_EQ(theirs.code, 0) << theirs.output;
