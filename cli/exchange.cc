@@ -91,9 +91,11 @@ void RunExport(const ExportFlags& flags) {
     PairOptions options;
     options.gap = experiments::LoadRunConfig(flags.run).search.gap;
     options.max_false_share = flags.max_false_share;
-    const auto pairs = experiments::PairsOfRun(flags.run, options);
+    experiments::PairSummary summary;
+    const auto pairs = experiments::PairsOfRun(flags.run, options, &summary);
     SavePairTexts(output, pairs);
     fmt::print("{} pairs in {}\n", pairs.size(), output.string());
+    if (!summary.without_pairs.empty()) fmt::print("{}\n", summary.without_pairs);
   } else if (flags.format == "prm") {
     PrintRewards(experiments::ExportSteps(flags.run, output, flags.label_threshold), output, true);
   } else if (flags.format == "advantages") {

@@ -84,30 +84,33 @@ void RunPairs(PairsFlags& flags) {
     Fail("--source {} needs --count, the number of pairs", flags.source);
   if (flags.source == "judged" && flags.other.judge.empty())
     Fail("--source judged needs --judge, a command that scores responses");
-  VerdictCounts scores;
+  experiments::PairSummary summary;
   data::DiskRoom room;
   const auto begin = [&](int64_t bytes) {
     const auto folder = output.parent_path();
     room = data::DiskRoom(folder.empty() ? "." : folder, bytes);
   };
-  std::optional<double> false_share;
   const auto pairs = flags.source == "pivotal"
-                         ? experiments::PairsOfRun(flags.run, flags.options, &false_share)
-                         : experiments::OtherPairsOfRun(flags.run, flags.other, &scores, begin);
+                         ? experiments::PairsOfRun(flags.run, flags.options, &summary)
+                         : experiments::OtherPairsOfRun(flags.run, flags.other, &summary, begin);
   room.Release();
   Save(output, pairs);
   if (flags.json) {
-    nlohmann::ordered_json object = {
-        {"pairs", pairs.size()}, {"output", output.string()}, {"source", flags.source}};
-    if (false_share) object["expected_false_share"] = *false_share;
-    if (!flags.other.judge.empty()) object["failed_scores"] = scores.Failed();
+    nlohmann::ordered_json object = {{"pairs", pairs.size()},
+                                     {"output", output.string()},
+                                     {"source", flags.source},
+                                     {"problems", summary.problems},
+                                     {"problems_with_pairs", summary.with_pairs}};
+    if (summary.false_share) object["expected_false_share"] = *summary.false_share;
+    if (!flags.other.judge.empty()) object["failed_scores"] = summary.scores.Failed();
     return PrintResult(data::JsonLine(object));
   }
   fmt::print("{} pairs in {}\n", pairs.size(), output.string());
-  if (false_share && *false_share < 0.5)
+  if (summary.false_share && *summary.false_share < 0.5)
     fmt::print("Of these at most {:.1f}% are expected to have the worse side chosen (e-BH)\n",
-               100 * *false_share);
-  if (scores.Failed() > 0) fmt::print("{}\n", scores.Text());
+               100 * *summary.false_share);
+  if (!summary.without_pairs.empty()) fmt::print("{}\n", summary.without_pairs);
+  if (summary.scores.Failed() > 0) fmt::print("{}\n", summary.scores.Text());
 }
 
 }  // namespace

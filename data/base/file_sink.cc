@@ -245,6 +245,8 @@ bool IsPartOfRunOrModel(const fs::path& path) {
 }  // namespace
 
 void RequireOutput(const fs::path& path, bool replace, std::initializer_list<fs::path> inputs) {
+  if (path == "-")
+    Fail("-: this command writes a file, not to standard output; name one, or ./- for this name");
   if (!Exists(path)) return;
   if (!replace)
     Fail("{}: exists already; choose another --output, or replace it with --force", path.string());

@@ -170,21 +170,29 @@ bool IsPair(const json& object) {
   return false;
 }
 
-UnpairedExample ParseUnpaired(const json& object, const TextCoding& coding, std::size_t line,
-                              const std::string& where) {
-  UnpairedExample example;
+// Reads id, prompt, completion and weight of an example without a pair.
+template <typename Example>
+Example ParseCompletion(const json& object, const TextCoding& coding, std::size_t line,
+                        const std::string& where) {
+  Example example;
   example.id = ReadId(object, line, where);
   PromptCompletion ids = ReadPromptCompletion(object, coding, where);
   example.prompt_ids = std::move(ids.prompt_ids);
   example.completion_ids = std::move(ids.completion_ids);
   if (example.completion_ids.empty()) Fail("{}: the completion is empty", where);
+  example.weight = ReadWeight(object, where);
+  return example;
+}
+
+UnpairedExample ParseUnpaired(const json& object, const TextCoding& coding, std::size_t line,
+                              const std::string& where) {
+  auto example = ParseCompletion<UnpairedExample>(object, coding, line, where);
   if (object.contains("completion_weights") && !object.contains("completion_ids"))
     Fail("{}: \"completion_weights\" belongs to ids; give prompt_ids and completion_ids too",
          where);
   example.completion_weights =
       ReadWeights(object, "completion_weights", example.completion_ids.size(), where);
   example.desirable = RequireBool(object, "label", where);
-  example.weight = ReadWeight(object, where);
   return example;
 }
 
@@ -193,13 +201,8 @@ constexpr float kMostAdvantage = 1e6, kLeastLogProb = -50;
 
 AdvantageExample ParseAdvantages(const json& object, const TextCoding& coding, std::size_t line,
                                  const std::string& where) {
-  AdvantageExample example;
-  example.id = ReadId(object, line, where);
-  PromptCompletion ids = ReadPromptCompletion(object, coding, where);
-  example.prompt_ids = std::move(ids.prompt_ids);
-  example.completion_ids = std::move(ids.completion_ids);
+  auto example = ParseCompletion<AdvantageExample>(object, coding, line, where);
   const std::size_t tokens = example.completion_ids.size();
-  if (tokens == 0) Fail("{}: the completion is empty", where);
   const json& advantages = RequireKey(object, "advantages", where);
   for (const char* key : {"advantages", "old_logprobs"})
     if (object.contains(key) && object[key].is_array() && !object.contains("completion_ids"))
@@ -221,7 +224,6 @@ AdvantageExample ParseAdvantages(const json& object, const TextCoding& coding, s
   example.old_logprobs =
       ReadTokenNumbers(object, "old_logprobs", tokens, where, "a number in [-50, 0]",
                        [](float logprob) { return logprob >= kLeastLogProb && logprob <= 0; });
-  example.weight = ReadWeight(object, where);
   return example;
 }
 
@@ -318,19 +320,24 @@ std::string ToLine(const PreferencePair& pair) {
       {"prompt_ids", pair.prompt_ids},
       {"chosen_ids", pair.chosen_ids},
       {"rejected_ids", pair.rejected_ids},
-      {"chosen_samples", pair.chosen_estimate.samples},
-      {"chosen_successes", pair.chosen_estimate.successes},
-      {"rejected_samples", pair.rejected_estimate.samples},
-      {"rejected_successes", pair.rejected_estimate.successes},
-      {"chosen_low", pair.chosen_estimate.low},
-      {"chosen_high", pair.chosen_estimate.high},
-      {"rejected_low", pair.rejected_estimate.low},
-      {"rejected_high", pair.rejected_estimate.high},
-      {"delta", pair.delta},
-      {"delta_low", pair.delta_low},
-      {"delta_high", pair.delta_high},
-      {"source", pair.source},
   };
+  // Pairs that nothing was measured for have no columns of it.
+  if (pair.chosen_estimate.samples > 0 || pair.rejected_estimate.samples > 0) {
+    line["chosen_samples"] = pair.chosen_estimate.samples;
+    line["chosen_successes"] = pair.chosen_estimate.successes;
+    line["rejected_samples"] = pair.rejected_estimate.samples;
+    line["rejected_successes"] = pair.rejected_estimate.successes;
+    line["chosen_low"] = pair.chosen_estimate.low;
+    line["chosen_high"] = pair.chosen_estimate.high;
+    line["rejected_low"] = pair.rejected_estimate.low;
+    line["rejected_high"] = pair.rejected_estimate.high;
+  }
+  if (pair.delta != 0) line["delta"] = pair.delta;
+  if (pair.delta_low > -1 || pair.delta_high < 1) {
+    line["delta_low"] = pair.delta_low;
+    line["delta_high"] = pair.delta_high;
+  }
+  line["source"] = pair.source;
   if (pair.weight != 1) line["weight"] = pair.weight;
   if (!pair.chosen_weights.empty()) line["chosen_weights"] = pair.chosen_weights;
   if (!pair.rejected_weights.empty()) line["rejected_weights"] = pair.rejected_weights;

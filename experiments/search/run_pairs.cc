@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <limits>
+#include <set>
 #include <span>
+#include <string_view>
 
 #include "data/base/error.h"
 #include "data/pairs/pair_file.h"
@@ -39,7 +41,7 @@ int64_t MostBytes(const std::vector<QueryTrace>& traces, const Tokenizer& tokeni
 
 std::vector<PreferencePair> Judged(const std::vector<QueryTrace>& traces, const RunConfig& config,
                                    const Tokenizer& tokenizer, const OtherPairs& options,
-                                   const ResponsePairOptions& how, VerdictCounts* scores,
+                                   const ResponsePairOptions& how, PairSummary* summary,
                                    const std::function<void(int64_t)>& begin) {
   if (options.judge.empty()) Fail("judged pairs need a judge, a command that scores responses");
   OracleOptions limits = config.problems.oracle_options;
@@ -54,37 +56,45 @@ std::vector<PreferencePair> Judged(const std::vector<QueryTrace>& traces, const 
     return tally.Ask([&] { return scorer->Score({query.question, query.answer, text(response)}); });
   };
   auto pairs = BuildJudgedPairs(traces, tokenizer, score, judged);
-  if (scores != nullptr) *scores = tally.counts();
+  if (summary != nullptr) summary->scores = tally.counts();
   return pairs;
 }
 
-}  // namespace
-
-std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run, const PairOptions& options,
-                                       std::optional<double>* false_share) {
-  options.Validate();
-  const RunConfig config = LoadRunConfig(run);
-  const auto tokenizer = LoadTokenizer(config.model.folder);
-  const auto traces = data::LoadRun(run);
-  if (false_share != nullptr) *false_share = FalseShareBound(traces, options);
-  return BuildPairs(traces, *tokenizer, options);
+// Returns what a problem must have to give a pair.
+std::string_view PairNeeds(const std::string& source) {
+  if (source == "pivotal")
+    return "a token whose sides differ by the gap on fresh rollouts, with confidence";
+  if (source == "full") return "a right and a wrong response";
+  if (source == "critical") return "a searched wrong response, and a right one";
+  if (source == "step")
+    return "a searched wrong response with a step that brings p(success) below the threshold, and "
+           "a right rollout with the steps before it";
+  if (source == "judged") return "two different responses whose scores are the margin apart";
+  if (source == "refusal") return "a response other than the refusal";
+  return "a searched response";
 }
 
-std::vector<std::string> OtherSources() {
-  auto names = pts::kControlNames.Names();
-  names.insert(names.end(), {"full", "critical", "step", "judged", "refusal"});
-  return names;
+// Counts the problems, and those with pairs by the ids of these: "<query id>/<kind>/<number>".
+// `source` gave the pairs, at most `count` of them; 0: all.
+void CountProblems(const std::vector<QueryTrace>& traces, const std::vector<PreferencePair>& pairs,
+                   const std::string& source, int32_t count, PairSummary* summary) {
+  if (summary == nullptr) return;
+  std::set<std::string_view> with_pairs;
+  for (const PreferencePair& pair : pairs) {
+    const std::string_view id = pair.id;
+    with_pairs.insert(id.substr(0, id.rfind('/', id.rfind('/') - 1)));
+  }
+  summary->problems = std::ssize(traces);
+  summary->with_pairs = std::ssize(with_pairs);
+  if (summary->with_pairs < summary->problems && (count == 0 || std::ssize(pairs) < count))
+    summary->without_pairs =
+        fmt::format("{} of {} problems gave no pair; a pair needs {}",
+                    summary->problems - summary->with_pairs, summary->problems, PairNeeds(source));
 }
 
-std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
-                                            const OtherPairs& options, VerdictCounts* scores,
-                                            const std::function<void(int64_t)>& begin) {
-  const auto sources = OtherSources();
-  if (std::ranges::find(sources, options.source) == sources.end())
-    Fail("pairs of \"{}\" are unknown: take one of {}", options.source, fmt::join(sources, ", "));
-  const RunConfig config = LoadRunConfig(run);
-  const bool reads_curve = options.source == "critical" || options.source == "step";
-  const auto traces = reads_curve ? LoadMeasuredTraces(config, run) : data::LoadRun(run);
+std::vector<PreferencePair> Pairs(const std::vector<QueryTrace>& traces, const RunConfig& config,
+                                  const OtherPairs& options, PairSummary* summary,
+                                  const std::function<void(int64_t)>& begin) {
   const int32_t count = options.count > 0 ? options.count : std::numeric_limits<int32_t>::max();
   const auto controls = pts::kControlNames.Names();
   if (std::ranges::find(controls, options.source) != controls.end()) {
@@ -101,7 +111,41 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
     return BuildStepPairs(traces, *tokenizer, config.search.gap, {how, options.threshold});
   if (options.source == "refusal")
     return BuildRefusalPairs(traces, *tokenizer, options.refusal, how);
-  return Judged(traces, config, *tokenizer, options, how, scores, begin);
+  return Judged(traces, config, *tokenizer, options, how, summary, begin);
+}
+
+}  // namespace
+
+std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run, const PairOptions& options,
+                                       PairSummary* summary) {
+  options.Validate();
+  const RunConfig config = LoadRunConfig(run);
+  const auto tokenizer = LoadTokenizer(config.model.folder);
+  const auto traces = data::LoadRun(run);
+  auto pairs = BuildPairs(traces, *tokenizer, options);
+  if (summary != nullptr) summary->false_share = FalseShareBound(traces, options);
+  CountProblems(traces, pairs, "pivotal", 0, summary);
+  return pairs;
+}
+
+std::vector<std::string> OtherSources() {
+  auto names = pts::kControlNames.Names();
+  names.insert(names.end(), {"full", "critical", "step", "judged", "refusal"});
+  return names;
+}
+
+std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
+                                            const OtherPairs& options, PairSummary* summary,
+                                            const std::function<void(int64_t)>& begin) {
+  const auto sources = OtherSources();
+  if (std::ranges::find(sources, options.source) == sources.end())
+    Fail("pairs of \"{}\" are unknown: take one of {}", options.source, fmt::join(sources, ", "));
+  const RunConfig config = LoadRunConfig(run);
+  const bool reads_curve = options.source == "critical" || options.source == "step";
+  const auto traces = reads_curve ? LoadMeasuredTraces(config, run) : data::LoadRun(run);
+  auto pairs = Pairs(traces, config, options, summary, begin);
+  CountProblems(traces, pairs, options.source, options.count, summary);
+  return pairs;
 }
 
 }  // namespace pivotal::experiments

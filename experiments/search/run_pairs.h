@@ -13,10 +13,21 @@
 
 namespace pivotal::experiments {
 
+// How a run became pairs.
+struct PairSummary {
+  int64_t problems = 0;               // in the run
+  int64_t with_pairs = 0;             // of these
+  std::optional<double> false_share;  // of pivotal pairs: FalseShareBound()
+  VerdictCounts scores;               // of judged pairs: the judge's answers
+  // How many problems gave no pair and what a pair needs, one line; "" if all gave one, or if pairs
+  // were left out because there are enough.
+  std::string without_pairs;
+};
+
 // Returns the pivotal pairs of a run, built from its traces. Needs the tokenizer of the run's
-// model, not the weights. `false_share` receives FalseShareBound().
+// model, not the weights.
 std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run, const PairOptions& options,
-                                       std::optional<double>* false_share = nullptr);
+                                       PairSummary* summary = nullptr);
 
 // Which other pairs to make of the responses and rollouts of a run.
 struct OtherPairs {
@@ -37,12 +48,11 @@ std::vector<std::string> OtherSources();
 
 // Throws Error for an unknown source, for "judged" without a judge, for a judge that fails more
 // often than the run's settings allow, or for "critical" and "step" of a run that has not measured
-// p(success) along its responses. A response without a score is in no pair. `scores` receives
-// the number of scores and of those that failed. `begin` is called before a judge is asked, with
-// about the largest size in bytes that a file of the pairs may have.
+// p(success) along its responses. A response without a score is in no pair. `begin` is called
+// before a judge is asked, with about the largest size in bytes that a file of the pairs may have.
 std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
                                             const OtherPairs& options,
-                                            VerdictCounts* scores = nullptr,
+                                            PairSummary* summary = nullptr,
                                             const std::function<void(int64_t)>& begin = {});
 
 }  // namespace pivotal::experiments

@@ -127,6 +127,13 @@ TEST_F(BadInput, EmptyValues) {
   refuses("--output", "demo --output ''");
 }
 
+// A file named "-" is what nobody wants.
+TEST_F(BadInput, DashIsNoOutput) {
+  for (const std::string command : {"curve run --output", "pairs run --output",
+                                    "report run --output", "export run --format trl --output"})
+    ExpectFailure(command + " -", "-: this command writes a file, not to standard output");
+}
+
 TEST_F(BadInput, SettingsBesideResume) {
   for (const std::string setting : {"--gap 0.5", "--oracle math", "--seed 3", "--for pairs",
                                     "--strategy pairs", "--model m", "--judge-threads 2"})

@@ -1,5 +1,6 @@
 // Apache-2.0. What is trained on the curve of p(success): advantages, steps and critical tokens,
 // from a search to the trained model.
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -23,11 +24,13 @@ using ::testing::HasSubstr;
 using testing::JsonLines;
 using testing::Pivotal;
 
+constexpr int kProblems = 10;
+
 class CurveTraining : public ::testing::Test {
  protected:
   static void SetUpTestSuite() {
     temp_ = new testing::TempDir;
-    const auto search = Pivotal(testing::SearchArguments(10, 8, 10) + Path("run"));
+    const auto search = Pivotal(testing::SearchArguments(kProblems, 8, 10) + Path("run"));
     ASSERT_EQ(search.code, 0) << search.output;
     for (const std::string kind : {"curve", "outcome"}) {
       const auto made = Pivotal("export " + Path("run") + " --format advantages --advantages " +
@@ -173,7 +176,16 @@ TEST_F(CurveTraining, PairsComeOfTheCurve) {
     const auto made =
         Pivotal("pairs " + Path("run") + " --source " + source + " --output " + file.string());
     EXPECT_EQ(made.code, 0) << made.output;
-    return JsonLines(file);
+    const auto lines = JsonLines(file);
+    std::set<std::string> problems;
+    for (const json& line : lines) {
+      const std::string id = line["id"];
+      problems.insert(id.substr(0, id.find('/')));
+    }
+    EXPECT_THAT(made.output, HasSubstr(fmt::format("{} of {} problems gave no pair; a pair needs a "
+                                                   "searched wrong response",
+                                                   kProblems - problems.size(), kProblems)));
+    return lines;
   };
   const auto exported =
       Pivotal("export " + Path("run") + " --format critical --output " + Path("export.jsonl"));

@@ -21,6 +21,7 @@ using testing::ByteTokenizer;
 using ::testing::ElementsAre;
 using testing::ErrorText;
 using ::testing::HasSubstr;
+using ::testing::IsSupersetOf;
 using Ids = std::vector<TokenId>;
 
 constexpr TokenId kBos = ByteTokenizer::kBos, kEos = ByteTokenizer::kEos,
@@ -103,6 +104,26 @@ TEST_F(PairFile, LinesBeginWithTheColumnsOfTrl) {
   const std::string text = ReadFile(path);
   EXPECT_THAT(text, HasSubstr(R"("prompt":"1 + 1 =","chosen":" 2\n","rejected":")"));
   EXPECT_EQ(nlohmann::json::parse(text)["prompt_ids"].dump(), "[257,49,43]");
+}
+
+TEST_F(PairFile, WhatWasNotMeasuredHasNoKeys) {
+  PreferencePair pair = Example();
+  pair.chosen_estimate = pair.rejected_estimate = {};
+  const auto keys = [&] {
+    std::vector<std::string> names;
+    const auto line = nlohmann::json::parse(ToLine(pair));
+    for (const auto& [name, value] : line.items())
+      if (name.find('_') != std::string::npos || name == "delta") names.push_back(name);
+    return names;
+  };
+  const std::vector<std::string> ids = {"chosen_ids", "chosen_weights", "delta", "prompt_ids",
+                                        "rejected_ids"};
+  EXPECT_EQ(keys(), ids);
+  pair.delta_low = -0.3;
+  EXPECT_THAT(keys(), IsSupersetOf({"delta_low", "delta_high"}));
+  pair = Example();
+  pair.rejected_estimate = {};
+  EXPECT_THAT(keys(), IsSupersetOf({"chosen_samples", "rejected_samples", "rejected_high"}));
 }
 
 TEST_F(PairFile, TextAloneIsEncodedAsAContinuationAndEnds) {
