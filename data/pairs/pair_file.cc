@@ -2,6 +2,7 @@
 #include "data/pairs/pair_file.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <iterator>
 #include <limits>
@@ -227,13 +228,54 @@ AdvantageExample ParseAdvantages(const json& object, const TextCoding& coding, s
   return example;
 }
 
+// Reads the next line. CSV has strings alone: those of keys that are no text are read as JSON. What
+// is not JSON stays a string, which the reader of its key refuses. "" and null, of which tables
+// have many, are no value.
+bool NextExample(JsonLineReader& lines, json& object) {
+  static constexpr std::array<const char*, 22> kKeys = {"prompt_ids",
+                                                        "chosen_ids",
+                                                        "rejected_ids",
+                                                        "completion_ids",
+                                                        "chosen_weights",
+                                                        "rejected_weights",
+                                                        "completion_weights",
+                                                        "advantages",
+                                                        "old_logprobs",
+                                                        "weight",
+                                                        "label",
+                                                        "delta",
+                                                        "delta_low",
+                                                        "delta_high",
+                                                        "chosen_samples",
+                                                        "chosen_successes",
+                                                        "chosen_low",
+                                                        "chosen_high",
+                                                        "rejected_samples",
+                                                        "rejected_successes",
+                                                        "rejected_low",
+                                                        "rejected_high"};
+  if (!lines.Next(object)) return false;
+  for (const char* key : kKeys) {
+    const auto found = object.find(key);
+    if (found == object.end()) continue;
+    if (found->is_null() || *found == "") {
+      object.erase(found);
+    } else if (found->is_string()) {
+      const std::string text = *found == "True" ? "true" : *found == "False" ? "false" : *found;
+      json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
+      if (!value.is_discarded()) *found = std::move(value);
+    }
+  }
+  return true;
+}
+
 }  // namespace
 
 std::vector<PreferencePair> LoadPairs(const std::filesystem::path& path, const TextCoding& coding) {
   JsonLineReader lines(path);
   std::vector<PreferencePair> pairs;
   json object;
-  while (lines.Next(object)) {
+  while (NextExample(lines, object)) {
     pairs.push_back(ParsePair(object, coding, lines.line(), lines.Where()));
   }
   return pairs;
@@ -244,7 +286,7 @@ std::vector<UnpairedExample> LoadUnpaired(const std::filesystem::path& path,
   JsonLineReader lines(path);
   std::vector<UnpairedExample> examples, rejected;
   json object;
-  while (lines.Next(object)) {
+  while (NextExample(lines, object)) {
     const std::string where = lines.Where();
     if (IsPair(object)) {
       PreferencePair pair = ParsePair(object, coding, lines.line(), where);
@@ -266,7 +308,7 @@ std::vector<AdvantageExample> LoadAdvantages(const std::filesystem::path& path,
   JsonLineReader lines(path);
   std::vector<AdvantageExample> examples;
   json object;
-  while (lines.Next(object))
+  while (NextExample(lines, object))
     examples.push_back(ParseAdvantages(object, coding, lines.line(), lines.Where()));
   return examples;
 }
@@ -293,7 +335,7 @@ std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path&
   JsonLineReader lines(path);
   std::vector<PromptCompletion> items;
   json object;
-  while (lines.Next(object)) {
+  while (NextExample(lines, object)) {
     const std::string where = lines.Where();
     PromptCompletion item;
     if (object.contains("messages") && !object.contains("prompt") &&
