@@ -48,7 +48,7 @@ def main():
         (recipe / "recipe.toml").write_text(RECIPE)
         (recipe / "results.json").write_text(json.dumps(results))
         (recipe / "results-cost.svg").write_text("<svg/>")
-        (recipe / "notes.md").write_text("**Meaning.** Written by hand.\n")
+        (recipe / "notes.md").write_text("**Meaning.** Written by hand ([c](curves.md), [d](../../d.md#e), [w](https://a.b/c)).\n")
         report = folder / "REPORT.md"
         subprocess.run([sys.executable, SCRIPT, report, recipe], check=True)
         text = report.read_text()
@@ -62,7 +62,7 @@ def main():
                 (recipe / "results.json").symlink_to("nowhere")
             failed = subprocess.run([sys.executable, SCRIPT, report, recipe], capture_output=True, text=True)
             assert failed.returncode == 1 and said in failed.stderr and failed.stderr.count("\n") == 1, failed.stderr
-    for part in ("## 1. A title", "**Question.** A question?", "On the tiny model: 4 arms with 2 seeds each",
+    for part in ("## A title (tiny world)", "**Question.** A question?", "On the tiny model: 4 arms with 2 seeds each",
                  "takes 150 problems, 32 rollouts each", "6 changes", "known to ±2.0 points",
                  "| better | 60.0; +10.0 [+8.0, +12.0]* | 0.2; +0.1 [-1.9, +2.1] | 12 | 1.23M | 46k | 90 |",
                  "![accuracy of each arm](recipes/one/results.svg)", "(recipes/one/results-cost.svg)",
@@ -71,9 +71,9 @@ def main():
                  "- Not told from *base* on held out: near.", "- Not told from *base* on hard: better, worse, near.",
                  "near on held out (+3.0 [+1.0, +5.0]) has p = 0.030 by itself and 0.20 after correction",
                  "worse on held out: seeds disagree about the sign", "hard tells nothing: all arms are between 0.0 and 0.2%",
-                 "Written by hand."):
+                 "Written by hand ([c](recipes/one/curves.md), [d](d.md#e), [w](https://a.b/c))."):
         assert part in text, f"{part}\n{text}"
-    assert text.index("**Found.**") < text.index("Written by hand.") < text.index("**What would change this.**")
+    assert text.index("**Found.**") < text.index("Written by hand") < text.index("**What would change this.**")
     assert "better on held out: seeds disagree" not in text
 
 
