@@ -20,13 +20,14 @@ namespace {
 
 struct AblateFlags {
   std::filesystem::path recipe, output, steps, model;
+  std::string baseline;
   std::vector<uint64_t> seeds;
   bool dry_run = false, json = false;
   int probe = 8;
 };
 
 void RunAblate(const AblateFlags& flags) {
-  experiments::Recipe recipe = experiments::LoadRecipe(flags.recipe, flags.model);
+  experiments::Recipe recipe = experiments::LoadRecipe(flags.recipe, flags.model, flags.baseline);
   if (!flags.seeds.empty()) recipe.seeds = flags.seeds;
   if (std::set<uint64_t>(recipe.seeds.begin(), recipe.seeds.end()).size() < recipe.seeds.size())
     Fail("--seeds has a seed twice; seeds must differ from one another");
@@ -69,6 +70,10 @@ void AddAblate(CLI::App& app) {
   sub->add_option("--seeds", flags->seeds,
                   "seeds, in place of those that the recipe names, e.g. --seeds 1 2 3")
       ->take_all();
+  sub->add_option("--baseline", flags->baseline,
+                  "name of the arm that all others are compared with, in place of the one that the "
+                  "recipe names; with the same --steps nothing is done again")
+      ->type_name("ARM");
   sub->add_flag(
       "--dry-run", flags->dry_run,
       "print the steps, about how long they take, and how small a change of accuracy they "
@@ -84,7 +89,9 @@ void AddAblate(CLI::App& app) {
            {"--output", "--steps", "--model", "--seeds", "--dry-run"},
            {{"say which steps there are, how long they take and what they can find",
              "ablate recipe.toml --output ablation --dry-run"},
-            {"run them with three seeds", "ablate recipe.toml --output ablation --seeds 1 2 3"}},
+            {"run them with three seeds", "ablate recipe.toml --output ablation --seeds 1 2 3"},
+            {"compare the same results with another arm",
+             "ablate recipe.toml --steps ablation/steps --output beside --baseline \"SFT\""}},
            "docs/recipes.md"});
   sub->get_option("--json")->excludes("--dry-run");
   sub->callback([flags] {

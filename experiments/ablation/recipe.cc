@@ -32,7 +32,8 @@ namespace fs = std::filesystem;
 // Reads one recipe; every Error names the file and, if known, the line.
 class Reader {
  public:
-  Reader(const fs::path& path, const fs::path& model) : path_(path), model_(model) {
+  Reader(const fs::path& path, const fs::path& model, const std::string& baseline)
+      : path_(path), model_(model), baseline_(baseline) {
     try {
       root_ = toml::parse(data::ReadFile(path), path.string());
     } catch (const toml::parse_error& error) {
@@ -59,6 +60,7 @@ class Reader {
     ReadSets(recipe, base.run.problems, Chooses({&root_}));
     ReadArms(recipe, base.run.sampling.weights);
     recipe.baseline = Text(root_, "baseline", recipe.arms.front().name);
+    if (!baseline_.empty()) recipe.baseline = baseline_;
     if (std::ranges::find(recipe.arms, recipe.baseline, &Arm::name) == recipe.arms.end())
       Fail("{}: baseline \"{}\" is not the name of an arm{}", path_.string(), recipe.baseline,
            PointOf(recipe));
@@ -118,12 +120,14 @@ class Reader {
     return tables;
   }
 
-  // Returns what to name in place of a curve that was named as the baseline.
+  // Returns what to name in place of the baseline, which is no arm.
   static std::string PointOf(const Recipe& recipe) {
     const auto point = std::ranges::find(recipe.arms, recipe.baseline, &Arm::curve);
-    return point == recipe.arms.end()
-               ? ""
-               : fmt::format(", but of a curve; take one of its arms, such as \"{}\"", point->name);
+    if (point != recipe.arms.end())
+      return fmt::format(", but of a curve; take one of its arms, such as \"{}\"", point->name);
+    std::vector<std::string> names;
+    for (const Arm& arm : recipe.arms) names.push_back(arm.name);
+    return data::DidYouMean(recipe.baseline, names);
   }
 
   // Returns the integers of an array that has at least one and none twice.
@@ -410,14 +414,15 @@ class Reader {
   }
 
   fs::path path_, model_;
+  std::string baseline_;
   toml::table root_;
   std::map<std::pair<std::string, std::string>, ProblemSettings> found_;  // by file and split
 };
 
 }  // namespace
 
-Recipe LoadRecipe(const fs::path& path, const fs::path& model) {
-  return Reader(path, model).Read();
+Recipe LoadRecipe(const fs::path& path, const fs::path& model, const std::string& baseline) {
+  return Reader(path, model, baseline).Read();
 }
 
 }  // namespace pivotal::experiments

@@ -67,10 +67,11 @@ struct Recipe {
 // FindProblems). An arm with `after = "NAME"` begins with the stages of an arm above. An arm with
 // `problems = [n, ...]` becomes an arm "NAME (n)" for each n, whose own stages search n problems,
 // on a curve of its name. A stage with `train.loss.sft = true` takes no other part of the recipe's
-// [train.loss]. `model` takes the place of the recipe's. Where
+// [train.loss]. `model` and `baseline` take the place of the recipe's if they are not empty. Where
 // neither oracle nor data set nor keys are set, the problem file chooses them (GuessDataset).
 // Throws Error that names the file and the line, or the unknown key, or the arm whose training
 // would refuse its settings.
-Recipe LoadRecipe(const std::filesystem::path& path, const std::filesystem::path& model = {});
+Recipe LoadRecipe(const std::filesystem::path& path, const std::filesystem::path& model = {},
+                  const std::string& baseline = {});
 
 }  // namespace pivotal::experiments

@@ -161,6 +161,18 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   EXPECT_THAT(again.output, HasSubstr("0 steps in"));
   EXPECT_EQ(Results(), results);
   EXPECT_EQ(data::ReadFile(output_ / "results.md"), table);
+  // Another baseline needs no new step, and turns the change round.
+  const auto turned = Run("--baseline random --json");
+  ASSERT_EQ(turned.code, 0) << turned.output;
+  const auto change = [](const json& of, const std::string& arm) {
+    for (const json& score : of["scores"])
+      if (score["arm"] == arm) return score["sampled_change"]["mean"].get<double>();
+    return 1e9;
+  };
+  EXPECT_EQ(Results()["baseline"], "random");
+  EXPECT_NEAR(change(Results(), "as it is"), -change(results, "random"), 1e-9);
+  EXPECT_THAT(Run("--baseline randon").output,
+              HasSubstr("baseline \"randon\" is not the name of an arm; did you mean random?"));
   EXPECT_THAT(Run("--dry-run").output, HasSubstr("(measured on 2 arms)"));
   // Another loss needs new trainings and evaluations, but no new search.
   EXPECT_THAT(Run("--dry-run").output, HasSubstr("18 steps, 0 to do"));
