@@ -118,7 +118,9 @@ void ReadNumber(const json& object, const std::string& key, const std::string& w
                 double& value) {
   if (!object.contains(key)) return;
   const json& number = object[key];
-  if (!number.is_number()) Fail("{}: {} must be a number, not {}", where, key, number.type_name());
+  if (!number.is_number())
+    Fail("{}: {} must be a number, not {}", where, key,
+         number.is_string() ? Quoted(number.get<std::string>()) : number.type_name());
   value = number.get<double>();
 }
 
@@ -165,9 +167,11 @@ PreferencePair ParsePair(const json& object, const TextCoding& coding, std::size
   return pair;
 }
 
+// In a table of pairs and completions the sides of a completion are empty.
 bool IsPair(const json& object) {
+  const bool is_completion = object.contains("completion") || object.contains("completion_ids");
   for (const char* key : {"chosen", "rejected", "chosen_ids", "rejected_ids"})
-    if (object.contains(key)) return true;
+    if (object.contains(key) && !(is_completion && object[key] == "")) return true;
   return false;
 }
 
@@ -228,9 +232,9 @@ AdvantageExample ParseAdvantages(const json& object, const TextCoding& coding, s
   return example;
 }
 
-// Reads the next line. CSV has strings alone: those of keys that are no text are read as JSON. What
-// is not JSON stays a string, which the reader of its key refuses. "" and null, of which tables
-// have many, are no value.
+// Reads the next line. null, of which tables have many, is no value. CSV has strings alone: those
+// of keys that are no text are read as JSON, and "" is no value. What is not JSON stays a string,
+// which the reader of its key refuses.
 bool NextExample(JsonLineReader& lines, json& object) {
   static constexpr std::array<const char*, 22> kKeys = {"prompt_ids",
                                                         "chosen_ids",
@@ -255,18 +259,33 @@ bool NextExample(JsonLineReader& lines, json& object) {
                                                         "rejected_low",
                                                         "rejected_high"};
   if (!lines.Next(object)) return false;
+  for (auto item = object.begin(); item != object.end();)
+    item = item->is_null() ? object.erase(item) : std::next(item);
   for (const char* key : kKeys) {
     const auto found = object.find(key);
-    if (found == object.end()) continue;
-    if (found->is_null() || *found == "") {
+    if (found == object.end() || !found->is_string()) continue;
+    std::string text = *found;
+    if (text.empty()) {
       object.erase(found);
-    } else if (found->is_string()) {
-      const std::string text = *found == "True" ? "true" : *found == "False" ? "false" : *found;
-      json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
-      if (!value.is_discarded()) *found = std::move(value);
+      continue;
     }
+    if (text == "True" || text == "TRUE") text = "true";  // as Python and spreadsheets write it
+    if (text == "False" || text == "FALSE") text = "false";
+    json value = json::parse(text, nullptr, /*allow_exceptions=*/false);
+    if (!value.is_discarded()) *found = std::move(value);
   }
   return true;
+}
+
+// Throws Error for what next-token training would not heed.
+void RequirePlain(const json& object, const std::string& where) {
+  if (object.contains("label") && !RequireBool(object, "label", where))
+    Fail(
+        "{}: the label is false, and next-token training would learn the completion; remove the "
+        "line, or take --objective kto",
+        where);
+  if (ReadWeight(object, where) != 1 || object.contains("completion_weights"))
+    Fail("{}: next-token training takes no weights; remove them, or take --objective kto", where);
 }
 
 }  // namespace
@@ -348,6 +367,7 @@ std::vector<PromptCompletion> LoadPromptCompletions(const std::filesystem::path&
       item = ReadPromptCompletion(object, coding, where);
     }
     if (item.completion_ids.empty()) Fail("{}: the completion is empty", where);
+    RequirePlain(object, where);
     items.push_back(std::move(item));
   }
   return items;

@@ -57,7 +57,11 @@ std::vector<Example> RandomSubset(const std::vector<Example>& examples, int32_t 
 std::optional<int32_t> CountOf(const PairsPart& part, std::size_t pivotal) {
   if (part.count) return part.count;
   const auto share = static_cast<int32_t>(std::lround(part.share * static_cast<double>(pivotal)));
-  return share > 0 ? std::optional(share) : std::nullopt;
+  if (share > 0) return share;
+  if (pivotal > 0)
+    spdlog::warn("the pairs of source {} are none: {} of {} pivotal pairs rounds to 0", part.source,
+                 part.share, pivotal);
+  return std::nullopt;
 }
 
 std::vector<PreferencePair> PairsOfPart(const fs::path& run, const PairsPart& part,
@@ -94,7 +98,10 @@ int64_t TrainedTokens(const fs::path& model) {
   int64_t tokens = 0;
   data::JsonLineReader log(model / "log.jsonl");
   nlohmann::json line;
-  while (log.Next(line)) tokens = std::max(tokens, line.value("tokens", tokens));
+  while (log.Next(line))
+    if (line.contains("tokens"))
+      tokens = std::max(tokens,
+                        data::CheckedInteger(line["tokens"], 0, INT64_MAX, "tokens", log.Where()));
   return tokens;
 }
 
@@ -124,7 +131,7 @@ class StepLock {
 // Does the steps that are not done and collects the scores.
 class Runner : public StepVisitor {
  public:
-  Runner(const Recipe& recipe, const AblationWalk& walk, std::size_t total, Progress& progress)
+  Runner(const Recipe& recipe, AblationWalk& walk, std::size_t total, Progress& progress)
       : recipe_(recipe), walk_(walk), total_(total), progress_(progress) {}
 
   void BeginArm(const Arm& arm, uint64_t seed) override {
@@ -147,7 +154,11 @@ class Runner : public StepVisitor {
       WarnOfFailures(step, result.summary.verdicts);
     });
     cost_.seconds += finished_.at(step.key);
-    cost_.generated_tokens += Remembered(step.key, [&] { return GeneratedTokens(run); });
+    cost_.generated_tokens += Remembered(step, [&] {
+      const int64_t tokens = GeneratedTokens(run);
+      if (tokens == 0) Fail("{}: the search has no traces", run.string());
+      return tokens;
+    });
   }
 
   void Pairs(const Step& step, const fs::path& run, const Stage& stage, uint64_t seed) override {
@@ -173,9 +184,9 @@ class Runner : public StepVisitor {
         SavePairs(file, pairs);
       }
     });
-    stage_pairs_ = Remembered(step.key, [&] { return data::CountJsonLines(file); });
+    stage_pairs_ = Remembered(step, [&] { return data::CountJsonLines(file); });
     if (stage_pairs_ == 0)
-      spdlog::warn("{}: the search found no pairs; the model stays as it is", step.what);
+      spdlog::warn("{}: there are no pairs; the model stays as it is", step.what);
     cost_.seconds += finished_.at(step.key);
     cost_.pairs += stage_pairs_;
   }
@@ -196,7 +207,7 @@ class Runner : public StepVisitor {
       }
     });
     cost_.seconds += finished_.at(step.key);
-    cost_.trained_tokens += Remembered(step.key, [&] { return TrainedTokens(output); });
+    cost_.trained_tokens += Remembered(step, [&] { return TrainedTokens(output); });
     if (seed_ == recipe_.seeds.front())
       trainings.push_back({stage_ > 1 ? fmt::format("{}, stage {}", arm_, stage_) : arm_, output});
     return true;
@@ -213,7 +224,7 @@ class Runner : public StepVisitor {
       WarnOfFailures(step, accuracy.verdicts);
       SaveScores(accuracy, scores);
     });
-    runs.push_back({arm_, set.name, seed_, walk_.Scores(step), cost_});
+    runs.push_back({arm_, set.name, seed_, walk_.Scores(step, set), cost_});
   }
 
   std::vector<ArmRun> runs;
@@ -251,15 +262,16 @@ class Runner : public StepVisitor {
     finished_[step.key] = *seconds;
   }
 
-  // Returns count(), which is called once for each key.
+  // Returns count(), which reads the results of a step; it is called once for each step.
   template <typename F>
-  double Remembered(const std::string& key, F&& count) {
-    const auto found = counts_.find(key);
-    return found != counts_.end() ? found->second : counts_[key] = static_cast<double>(count());
+  double Remembered(const Step& step, F&& count) {
+    const auto found = counts_.find(step.key);
+    if (found != counts_.end()) return found->second;
+    return counts_[step.key] = static_cast<double>(walk_.ReadOf(step, count));
   }
 
   const Recipe& recipe_;
-  const AblationWalk& walk_;
+  AblationWalk& walk_;
   std::size_t total_;
   Progress& progress_;
   std::map<std::string, double> finished_;  // the seconds that each step took

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <fstream>
+#include <sstream>
+#include <system_error>
 #include <utility>
 
 #include "data/base/error.h"
@@ -98,20 +100,30 @@ fs::path AblationWalk::FolderOf(const Step& step) const {
 std::optional<double> AblationWalk::SecondsOf(const Step& step) const {
   std::ifstream done(FolderOf(step) / "done");
   double seconds = 0;
-  return done >> seconds ? std::optional(seconds) : std::nullopt;
+  return done >> seconds && seconds >= 0 ? std::optional(seconds) : std::nullopt;
 }
 
 fs::path AblationWalk::ScoresFile(const Step& step) const {
   return FolderOf(step) / "scores.jsonl";
 }
 
-Accuracy AblationWalk::Scores(const Step& step) const {
-  try {
-    return LoadScores(ScoresFile(step));
-  } catch (const Error& error) {
-    Fail("{}; remove the folder {}, and this step is done again", error.what(),
-         FolderOf(step).string());
-  }
+void AblationWalk::FailDamaged(const Step& step, std::string_view what) const {
+  Fail("{}; remove the folder {}, and this step is done again", what, FolderOf(step).string());
+}
+
+Accuracy AblationWalk::Scores(const Step& step, const EvalSet& set) {
+  Accuracy accuracy = ReadOf(step, [&] { return LoadScores(ScoresFile(step)); });
+  std::vector<std::string> ids;
+  for (const ProblemScore& problem : accuracy.problems) ids.push_back(problem.id);
+  const auto [known, is_new] = problems_.try_emplace(set.name, ids);
+  const auto count = static_cast<std::size_t>(CountProblems(set.problems));
+  if (ids.size() != count)
+    FailDamaged(step, fmt::format("{}: has {} problems, not {}", ScoresFile(step).string(),
+                                  ids.size(), count));
+  if (known->second != ids)
+    FailDamaged(step, fmt::format("{}: its problems are not those of the other evaluations on {}",
+                                  ScoresFile(step).string(), set.name));
+  return accuracy;
 }
 
 void AblationWalk::Run(StepVisitor& visitor) {
@@ -127,10 +139,12 @@ void AblationWalk::Run(StepVisitor& visitor) {
         config.sampling.seed = seed;
         config.sampling.weights = arm.weights;
         config.problems = set.problems;
-        Step step = StepOf(Step::Kind::kEval,
-                           {model.key, SettingsText(config), FileKey(set.problems.file),
-                            std::to_string(recipe_.eval.samples), recipe_.eval.refusal},
-                           fmt::format("{}: eval on {}", where, set.name));
+        std::vector<std::string> parts = {
+            model.key, SettingsText(config), FileKey(set.problems.file),
+            std::to_string(recipe_.eval.samples), recipe_.eval.refusal};
+        AddOracle(set.problems, parts);
+        Step step =
+            StepOf(Step::Kind::kEval, parts, fmt::format("{}: eval on {}", where, set.name));
         step.work = CountProblems(set.problems) * (recipe_.eval.samples + 1);
         visitor.Eval(step, model.settings, set, config.sampling);
       }
@@ -147,14 +161,17 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
          where);
   run.model = model.settings;
   run.sampling.seed = seed;
-  Step search = StepOf(Step::Kind::kSearch, {model.key, TextOf(run), FileKey(run.problems.file)},
-                       where + ": search");
+  std::vector<std::string> parts = {model.key, TextOf(run), FileKey(run.problems.file)};
+  AddOracle(run.problems, parts);
+  Step search = StepOf(Step::Kind::kSearch, parts, where + ": search");
   search.sort = "search by " + run.strategy;
   search.work = CountProblems(run.problems);
   visitor.Search(search, run);
-  std::vector<std::string> parts = {search.key, std::to_string(seed),
-                                    fmt::format("{}", stage.pairs.gap)};
-  for (const PairsPart& part : stage.parts) parts.push_back(TextOf(part));
+  parts = {search.key, std::to_string(seed), fmt::format("{}", stage.pairs.gap)};
+  for (const PairsPart& part : stage.parts) {
+    parts.push_back(TextOf(part));
+    AddCommand(part.other.judge, parts);
+  }
   Step pairs = StepOf(Step::Kind::kPairs, parts, where + ": pairs");
   pairs.work = search.work;
   visitor.Pairs(pairs, FolderOf(search), stage, seed);
@@ -165,7 +182,11 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
   if (!train.model.adapter.empty()) train.lora.rank = 0;  // the adapter has a rank
   train.data = FolderOf(pairs) / "pairs.jsonl";
   train.options.seed = seed;
-  Step step = StepOf(Step::Kind::kTrain, {model.key, pairs.key, TextOf(train)}, where + ": train");
+  parts = {model.key, pairs.key, TextOf(train)};
+  for (const fs::path& file : {train.held_out.data, train.held_out.problems.file})
+    if (!file.empty()) parts.push_back(FileKey(file));
+  AddOracle(train.held_out.problems, parts);
+  Step step = StepOf(Step::Kind::kTrain, parts, where + ": train");
   step.work = 0;
   for (const PairsPart& part : stage.parts)
     step.work +=
@@ -196,6 +217,18 @@ const std::string& AblationWalk::FileKey(const fs::path& path) {
   std::string& key = files_[path.string()];
   if (key.empty()) key = data::Sha256OfFile(path);
   return key;
+}
+
+void AblationWalk::AddCommand(std::string_view command, std::vector<std::string>& parts) {
+  std::istringstream words{std::string(command)};
+  for (std::string word; words >> word;)
+    if (std::error_code error; fs::is_regular_file(word, error)) parts.push_back(FileKey(word));
+}
+
+void AblationWalk::AddOracle(const ProblemSettings& problems, std::vector<std::string>& parts) {
+  constexpr std::string_view kCommand = "command:";
+  if (problems.oracle.starts_with(kCommand))
+    AddCommand(std::string_view(problems.oracle).substr(kCommand.size()), parts);
 }
 
 double AblationWalk::CountProblems(const ProblemSettings& problems) {

@@ -6,6 +6,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "experiments/ablation/recipe.h"
@@ -49,10 +50,23 @@ class AblationWalk {
   std::filesystem::path FolderOf(const Step& step) const;
   // Returns how long a step took, or nothing if it is not done.
   std::optional<double> SecondsOf(const Step& step) const;
-  // Returns where an evaluation writes its scores, and the scores of one that is done. Throws Error
-  // that says what to remove if they are damaged.
+  // Returns where an evaluation writes its scores.
   std::filesystem::path ScoresFile(const Step& step) const;
-  Accuracy Scores(const Step& step) const;
+  // Returns the scores of an evaluation on `set` that is done. Throws Error that says what to
+  // remove if they are damaged or of other problems than the scores of the set that were read
+  // before.
+  Accuracy Scores(const Step& step, const EvalSet& set);
+  // Throws Error that says what to remove: `what` is wrong with a step that is done.
+  [[noreturn]] void FailDamaged(const Step& step, std::string_view what) const;
+  // Returns read(), which reads the results of a step. Adds to its Error what to remove.
+  template <typename F>
+  auto ReadOf(const Step& step, F&& read) const {
+    try {
+      return read();
+    } catch (const Error& error) {
+      FailDamaged(step, error.what());
+    }
+  }
   // Throws Error if a model or a problem file cannot be read.
   void Run(StepVisitor& visitor);
 
@@ -69,12 +83,16 @@ class AblationWalk {
   Step StepOf(Step::Kind kind, std::vector<std::string> parts, std::string what) const;
   double CountProblems(const ProblemSettings& problems);
   const std::string& FileKey(const std::filesystem::path& path);
+  // Adds to the parts of a key the files that the words of a command name, if it has any.
+  void AddCommand(std::string_view command, std::vector<std::string>& parts);
+  void AddOracle(const ProblemSettings& problems, std::vector<std::string>& parts);
 
   const Recipe& recipe_;
   std::filesystem::path steps_;
   KeyedModel base_;
   std::map<std::string, std::string> files_;  // SHA-256 by path
   std::map<std::string, double> lines_;       // number of lines by path, for problem files
+  std::map<std::string, std::vector<std::string>> problems_;  // ids by the name of a set
 };
 
 // Returns the steps of all arms and seeds in order, each once. Later stages are planned as if every

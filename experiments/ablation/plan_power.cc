@@ -32,7 +32,7 @@ CellVariance AssumedVariance(const EvalOptions& eval) {
 // Collects the evaluations that are done, and the number of problems of each set.
 class DoneEvals : public StepVisitor {
  public:
-  DoneEvals(const Recipe& recipe, const AblationWalk& walk) : recipe_(recipe), walk_(walk) {}
+  DoneEvals(const Recipe& recipe, AblationWalk& walk) : recipe_(recipe), walk_(walk) {}
 
   void BeginArm(const Arm& arm, uint64_t seed) override {
     arm_ = arm.name;
@@ -44,7 +44,7 @@ class DoneEvals : public StepVisitor {
   void Eval(const Step& step, const ModelSettings&, const EvalSet& set,
             const SamplingSettings&) override {
     problems[set.name] = static_cast<int>(std::lround(step.work / (recipe_.eval.samples + 1)));
-    if (step.done) runs.push_back({arm_, set.name, seed_, walk_.Scores(step), {}});
+    if (step.done) runs.push_back({arm_, set.name, seed_, walk_.Scores(step, set), {}});
   }
 
   std::vector<ArmRun> runs;
@@ -52,7 +52,7 @@ class DoneEvals : public StepVisitor {
 
  private:
   const Recipe& recipe_;
-  const AblationWalk& walk_;
+  AblationWalk& walk_;
   std::string arm_;
   uint64_t seed_ = 0;
 };

@@ -20,6 +20,7 @@
 #include "experiments/search/run_rewards.h"
 #include "experiments/settings/dataset_settings.h"
 #include "experiments/settings/hub_names.h"
+#include "experiments/settings/loading.h"
 #include "experiments/settings/settings_file.h"
 #include "experiments/train/train_settings.h"
 #include "kernels/packed_matrix.h"
@@ -28,6 +29,8 @@ namespace pivotal::experiments {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr double kMostShare = 1000;  // of the number of pivotal pairs
 
 // Reads one recipe; every Error names the file and, if known, the line.
 class Reader {
@@ -48,7 +51,7 @@ class Reader {
     Recipe recipe;
     recipe.title = Text(root_, "title", path_.stem().string());
     recipe.question = Text(root_, "question", "");
-    recipe.eval.samples = static_cast<int32_t>(Integer(root_, "samples", recipe.eval.samples, 0));
+    recipe.eval.samples = static_cast<int32_t>(Integer(root_, "samples", recipe.eval.samples, 1));
     recipe.eval.refusal = Text(root_, "refusal", "");
     if (const toml::node* seeds = root_.get("seeds")) {
       const auto values = Integers(*seeds, "seeds", 0);
@@ -56,6 +59,8 @@ class Reader {
     }
     const Stage base = StageOf({}, "the recipe");
     recipe.model = base.run.model;
+    if (recipe.model.folder.empty())
+      Fail("{}: the recipe names no model: set run.model.folder, or take --model", path_.string());
     recipe.sampling = base.run.sampling;
     ReadSets(recipe, base.run.problems, Chooses({&root_}));
     ReadArms(recipe, base.run.sampling.weights);
@@ -165,9 +170,11 @@ class Reader {
     tables.insert(tables.end(), own.begin(), own.end());
     Stage stage;
     Apply("run", tables, stage.run);
-    for (const toml::table* table : tables)
+    for (const toml::table* table : tables) {
       if (const toml::table* model = (*table)["train"]["model"].as_table())
         CheckKeys(*model, "train.model.", {"dtype"});
+      RefuseSetByArms(*table);
+    }
     stage.train.model.dtype = stage.run.model.dtype;
     Apply("train", tables, stage.train);
     if (stage.train.sft) {
@@ -176,6 +183,8 @@ class Reader {
     }
     FindModelOf(stage.run);
     FindProblemsOf(stage.run.problems, "train", Chooses(tables));
+    Absolute(stage.train.held_out.data);
+    Absolute(stage.train.held_out.problems.file);
     const auto parts =
         own.empty() ? std::vector<const toml::table*>() : Tables(*own.back(), "pairs");
     for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage));
@@ -191,14 +200,31 @@ class Reader {
     stage.pairs.gap = stage.run.search.gap;
     if (!own.empty() && stage.run.problems.file.empty())
       Fail("{}: {} has no problem file to search: set run.problems.file", path_.string(), where);
-    if (!own.empty()) {
-      try {
-        stage.train.Validate();
-      } catch (const Error& error) {
-        Fail("{}: {}: {}", path_.string(), where, error.what());
-      }
-    }
+    if (!own.empty()) RequireValidStage(stage, where);
     return stage;
+  }
+
+  // Throws Error if a table has settings that arms and seeds have.
+  void RefuseSetByArms(const toml::table& table) const {
+    const auto refuse = [&](const auto& value, const char* what) {
+      if (value) FailAt(*value.node(), what);
+    };
+    refuse(table["run"]["sampling"]["seed"], "run.sampling.seed is that of the recipe's seeds");
+    refuse(table["train"]["steps"]["seed"], "train.steps.seed is that of the recipe's seeds");
+    refuse(table["train"]["data"]["file"], "train.data.file are the pairs of the stage's search");
+  }
+
+  // Throws Error for settings that no search or training takes. `where` names the stage.
+  void RequireValidStage(const Stage& stage, const std::string& where) const {
+    try {
+      RequireValid(stage.run);
+      MakeOracle(stage.run.problems.oracle, stage.run.problems.oracle_options);
+      RequireDType(stage.run.model);
+      RequireDType(stage.train.model);
+      stage.train.Validate();
+    } catch (const Error& error) {
+      Fail("{}: {}: {}", path_.string(), where, error.what());
+    }
   }
 
   // Throws Error if a stage that trains by SFT sets anything else of the loss.
@@ -209,6 +235,16 @@ class Reader {
       if (key != "sft")
         FailAt(value,
                fmt::format("train.loss.{} has no effect beside train.loss.sft = true", key.str()));
+  }
+
+  // Throws Error if a part has a key that its source does not read.
+  void RequireReadBySource(const toml::table& table, const std::string& source) const {
+    constexpr std::pair<const char*, const char*> kReaders[] = {
+        {"refusal", "refusal"},      {"judge", "judged"},  {"judge_responses", "judged"},
+        {"judge_timeout", "judged"}, {"margin", "judged"}, {"threshold", "step"}};
+    for (const auto& [key, reader] : kReaders)
+      if (table.contains(key) && source != reader)
+        FailAt(*table.get(key), fmt::format("{} belongs to pairs of source \"{}\"", key, reader));
   }
 
   PairsPart PartOf(const toml::table& table, const Stage& stage) const {
@@ -253,7 +289,10 @@ class Reader {
                "with run.search.strategy = \"none\" a part needs a count: there are no "
                "pivotal pairs to take a share of");
     }
+    RequireReadBySource(table, part.source);
     part.share = Number(table, "share", part.share, 0);
+    if (!(part.share > 0 && part.share <= kMostShare))
+      FailAt(table, fmt::format("share must be above 0 and at most {}", kMostShare));
     part.other.refusal = Text(table, "refusal", part.other.refusal);
     part.other.judge = Text(table, "judge", "");
     part.other.judge_responses =
@@ -263,8 +302,6 @@ class Reader {
     part.other.threshold = Number(table, "threshold", part.other.threshold, 0);
     if (!(part.other.threshold > 0 && part.other.threshold <= 1))
       FailAt(table, "threshold must be above 0 and at most 1");
-    if (table.contains("threshold") && part.source != "step")
-      FailAt(table, "threshold belongs to pairs of source \"step\"");
     if (part.source == "judged" && part.other.judge.empty())
       FailAt(table, "\"judged\" pairs need judge, a command that scores responses");
     return part;
@@ -293,7 +330,16 @@ class Reader {
         }
       }
       set.problems.options.limit = static_cast<std::size_t>(Integer(*table, "limit", 0, 0));
+      try {
+        MakeOracle(set.problems.oracle, set.problems.oracle_options);
+      } catch (const Error& error) {
+        FailAt(*table, error.what());
+      }
       set.name = Text(*table, "name", fs::path(file).stem().string());
+      if (set.name.empty()) FailAt(*table, "the name of an [[eval]] set is empty");
+      if (std::ranges::find(recipe.sets, set.name, &EvalSet::name) != recipe.sets.end())
+        FailAt(*table,
+               fmt::format("two [[eval]] sets are named \"{}\"; give one another name", set.name));
       recipe.sets.push_back(std::move(set));
     }
     if (recipe.sets.empty())

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "data/base/folders.h"
+#include "experiments/evaluate/model_card.h"
 #include "experiments/report/report_page.h"
 #include "experiments/train/train_output.h"
 #include "pivotal/version.h"
@@ -50,6 +51,13 @@ std::string Change(const MeanInterval& v) {
 }
 
 std::string PText(double p) { return p < 0.001 ? "<0.001" : fmt::format("{:.3f}", p); }
+
+// Returns the name of the model's folder, or if that is "model" the name of the folder around it.
+std::string NameOfModel(const ModelSettings& model) {
+  const std::filesystem::path folder = data::Absolute(model.folder).lexically_normal();
+  const auto name = folder.has_filename() ? folder.filename() : folder.parent_path().filename();
+  return name == "model" ? folder.parent_path().filename().string() : name.string();
+}
 
 // Says how the intervals and the p-values came about.
 std::string Method(const Recipe& recipe) {
@@ -120,24 +128,24 @@ ordered_json CostPlots(const Recipe& recipe, const AblationResult& result, const
 std::string AblationTable(const Recipe& recipe, const AblationResult& result) {
   const bool refuses = !recipe.eval.refusal.empty(),
              gains = HasGain(result.scores, recipe.baseline);
-  std::string text = fmt::format("# {}\n", recipe.title);
-  if (!recipe.question.empty()) text += fmt::format("\n{}\n", recipe.question);
+  std::string text = fmt::format("# {}\n", MarkdownText(recipe.title));
+  if (!recipe.question.empty()) text += fmt::format("\n{}\n", MarkdownText(recipe.question));
   for (const EvalSet& set : recipe.sets) {
     std::vector<std::string> columns = {
-        "arm",       "sampled, %", fmt::format("change from {}", recipe.baseline),
+        "arm",       "sampled, %", fmt::format("change from {}", MarkdownText(recipe.baseline)),
         "p, Holm",   "by seed",    "temperature 0, %",
         "its change"};
     if (refuses) columns.insert(columns.end(), {"answered, %", "right of these, %", "its change"});
     columns.insert(columns.end(), {"pairs", "generated tokens", "trained tokens", "seconds"});
     if (gains) columns.push_back("change per million");
-    text += fmt::format("\n**{}**\n\n| {} |\n|", set.name, fmt::join(columns, " | "));
+    text += fmt::format("\n**{}**\n\n| {} |\n|", MarkdownText(set.name), fmt::join(columns, " | "));
     for (std::size_t i = 0; i < columns.size(); ++i) text += "---|";
     text += "\n";
     for (const ArmScore& s : result.scores) {
       if (s.set != set.name) continue;
       const bool base = s.arm == recipe.baseline;
       std::vector<std::string> cells = {
-          s.arm,
+          MarkdownText(s.arm),
           Cell(s.sampled),
           base ? "" : Change(s.sampled_change) + (s.Stands() ? " \\*" : ""),
           base ? "" : PText(s.holm_p),
@@ -207,6 +215,7 @@ std::string AblationJson(const Recipe& recipe, const AblationResult& result,
   }
   const ordered_json all = {{"title", recipe.title},
                             {"question", recipe.question},
+                            {"model", NameOfModel(recipe.model)},
                             {"baseline", recipe.baseline},
                             {"seeds", recipe.seeds},
                             {"samples", recipe.eval.samples},

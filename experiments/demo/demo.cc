@@ -21,6 +21,7 @@
 #include "experiments/search/run_config.h"
 #include "experiments/search/run_pairs.h"
 #include "experiments/search/search_run.h"
+#include "experiments/settings/loading.h"
 #include "experiments/train/train_run.h"
 #include "pivotal/pairs.h"
 #include "pivotal/problem.h"
@@ -58,6 +59,7 @@ Accuracy EvaluateFolder(const fs::path& folder, const DemoSettings& settings, st
                         Progress& progress) {
   ModelSettings model = settings.train.model;
   model.folder = folder;
+  model.device = settings.device;
   ProblemSettings problems;
   problems.file = HeldOutProblems(settings);
   problems.options.limit = limit;
@@ -199,7 +201,9 @@ std::vector<DemoPart> PlanOf(const DemoSettings& settings, const Progress& progr
                           static_cast<double>(settings.train.options.epochs);
   std::vector<DemoPart> parts = {
       {"measure", fmt::format("how often the model solves {} problems", heldout), evaluation},
-      {"search", fmt::format("for the tokens that decide whether it solves {} others", searched),
+      {"search",
+       fmt::format("for the tokens that decide whether it solves {} {}", searched,
+                   searched == 1 ? "other problem" : "others"),
        search},
       {"train", "it on pairs of these tokens (DPO)", training},
       {"measure", fmt::format("the {} problems again", heldout), evaluation}};
@@ -281,6 +285,7 @@ DemoSettings::DemoSettings() {
 void RunDemo(const DemoSettings& settings, bool colour, const Say& say, Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
   const fs::path run = settings.output / "run", pairs = run / "pairs.jsonl";
+  RequireDevice(SearchConfig(settings).model);  // a wrong one leaves no folder
   data::CreateOutputFolder(settings.output);
   const auto parts = PlanOf(settings, progress);
   say(PlanText(settings, parts));
@@ -299,7 +304,10 @@ void RunDemo(const DemoSettings& settings, bool colour, const Say& say, Progress
     result.search = RunSearch(SearchConfig(settings), run, progress);
     const auto pivotal_pairs = PairsOfRun(run, PairOptions{.gap = settings.search.gap});
     if (pivotal_pairs.empty())
-      Fail("{}: the search found no pair; search more problems", run.string());
+      Fail(
+          "{}: the search found no pair; search more problems (--problems) with more samples "
+          "(--samples)",
+          run.string());
     result.pairs = std::ssize(pivotal_pairs);
     SavePairs(pairs, pivotal_pairs);
     return fmt::format("{} pivotal tokens, {} pairs of them", result.search.summary.pivotal,
@@ -324,7 +332,7 @@ void RunDemo(const DemoSettings& settings, bool colour, const Say& say, Progress
   }
   result.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   const auto tokenizer = LoadTokenizer(ModelFolder(settings));
-  say(fmt::format("\nThree of the responses that were searched, with their pivotal tokens {}:\n",
+  say(fmt::format("\nSome of the responses that were searched, with their pivotal tokens {}:\n",
                   colour ? "in colour" : "in brackets"));
   say(Responses(data::TraceStore(run).ReadAll(), *tokenizer, settings.search.gap, 3, colour));
   say(Table(result));

@@ -158,6 +158,15 @@ std::string MarkdownBlock(std::string_view text, std::string_view language) {
                      visible.ends_with('\n') ? "" : "\n", fence);
 }
 
+std::string MarkdownText(std::string_view name) {
+  std::string text;
+  for (const char c : data::Visible(name, "")) {
+    if (std::string_view("\\`|*<[").find(c) != std::string_view::npos) text += '\\';
+    text += c;
+  }
+  return text;
+}
+
 std::string MarkdownTable(const std::vector<std::string>& heads,
                           const std::vector<std::vector<std::string>>& rows) {
   std::string text = fmt::format("| {} |\n|", fmt::join(heads, " | "));

@@ -34,6 +34,8 @@ std::string MarkdownCode(std::string_view text);
 std::string MarkdownCell(std::string_view text);
 std::string MarkdownCodeCell(std::string_view text);
 std::string MarkdownBlock(std::string_view text, std::string_view language);
+// Returns a name as plain words, on one line, that may stand in a heading, a sentence or a cell.
+std::string MarkdownText(std::string_view name);
 
 // Returns a table. Its cells are Markdown.
 std::string MarkdownTable(const std::vector<std::string>& heads,

@@ -221,6 +221,15 @@ void ReadInto(const SettingsFile& file, const SettingNames& others, RunConfig& c
 
 void ApplySettings(const SettingsFile& file, RunConfig& config) { ReadInto(file, {}, config); }
 
+void RequireValid(const RunConfig& config) {
+  SearchOptions options = config.search;
+  options.kind = pts::kStrategyNames.Parse(config.strategy);
+  options.max_new_tokens = config.sampling.max_new_tokens;
+  options.Validate();
+  EngineOptionsOf(config.sampling);
+  config.problems.oracle_options.Validate();
+}
+
 bool ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
   const SettingsFile file(path, kWriter);
   RunStart start;
@@ -230,11 +239,7 @@ bool ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
       data::Exists(path.parent_path() / kKeptProblems))
     config.problems.file = path.parent_path() / kKeptProblems;
   try {
-    SearchOptions options = config.search;
-    options.max_new_tokens = config.sampling.max_new_tokens;
-    options.Validate();
-    EngineOptionsOf(config.sampling);
-    config.problems.oracle_options.Validate();
+    RequireValid(config);
   } catch (const Error& error) {
     Fail("{}: {}", path.string(), error.what());
   }

@@ -60,10 +60,8 @@ std::vector<PreferencePair> Judged(const std::vector<QueryTrace>& traces, const 
   return pairs;
 }
 
-// Returns what a problem must have to give a pair.
-std::string_view PairNeeds(const std::string& source) {
-  if (source == "pivotal")
-    return "a token whose sides differ by the gap on fresh rollouts, with confidence";
+// Returns what a problem must have to give a pair that is not pivotal.
+std::string PairNeeds(const std::string& source) {
   if (source == "full") return "a right and a wrong response";
   if (source == "critical") return "a searched wrong response, and a right one";
   if (source == "step")
@@ -75,9 +73,9 @@ std::string_view PairNeeds(const std::string& source) {
 }
 
 // Counts the problems, and those with pairs by the ids of these: "<query id>/<kind>/<number>".
-// `source` gave the pairs, at most `count` of them; 0: all.
+// `source` gave the pairs, at most `count` of them; 0: all. `needs`: what a pair needs.
 void CountProblems(const std::vector<QueryTrace>& traces, const std::vector<PreferencePair>& pairs,
-                   const std::string& source, int32_t count, PairSummary* summary) {
+                   int32_t count, const std::string& needs, PairSummary* summary) {
   if (summary == nullptr) return;
   std::set<std::string_view> with_pairs;
   for (const PreferencePair& pair : pairs) {
@@ -86,10 +84,14 @@ void CountProblems(const std::vector<QueryTrace>& traces, const std::vector<Pref
   }
   summary->problems = std::ssize(traces);
   summary->with_pairs = std::ssize(with_pairs);
-  if (summary->with_pairs < summary->problems && (count == 0 || std::ssize(pairs) < count))
-    summary->without_pairs =
-        fmt::format("{} of {} problems gave no pair; a pair needs {}",
-                    summary->problems - summary->with_pairs, summary->problems, PairNeeds(source));
+  if (summary->with_pairs == summary->problems || (count > 0 && std::ssize(pairs) >= count)) return;
+  const auto skipped = std::ranges::count_if(traces, [&](const QueryTrace& query) {
+    return !query.searched && !with_pairs.contains(query.id);
+  });
+  summary->without_pairs =
+      fmt::format("{} of {} problems gave no pair{}; a pair needs {}",
+                  summary->problems - summary->with_pairs, summary->problems,
+                  skipped > 0 ? fmt::format(", {} of them not searched", skipped) : "", needs);
 }
 
 std::vector<PreferencePair> Pairs(const std::vector<QueryTrace>& traces, const RunConfig& config,
@@ -124,7 +126,14 @@ std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run, const P
   const auto traces = data::LoadRun(run);
   auto pairs = BuildPairs(traces, *tokenizer, options);
   if (summary != nullptr) summary->false_share = FalseShareBound(traces, options);
-  CountProblems(traces, pairs, "pivotal", 0, summary);
+  CountProblems(
+      traces, pairs, 0,
+      options.max_false_share < 1
+          ? "two sides that differ by the gap, and evidence for --max-false-share"
+          : fmt::format("two sides that differ by the gap on fresh rollouts, with {:.3g}% "
+                        "confidence",
+                        100 * options.min_confidence),
+      summary);
   return pairs;
 }
 
@@ -144,7 +153,7 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   const bool reads_curve = options.source == "critical" || options.source == "step";
   const auto traces = reads_curve ? LoadMeasuredTraces(config, run) : data::LoadRun(run);
   auto pairs = Pairs(traces, config, options, summary, begin);
-  CountProblems(traces, pairs, options.source, options.count, summary);
+  CountProblems(traces, pairs, options.count, PairNeeds(options.source), summary);
   return pairs;
 }
 

@@ -96,6 +96,9 @@ void RequireNewTokens(int32_t max_new_tokens) {
 
 }  // namespace
 
+void RequireDType(const ModelSettings& settings) { model::ParseDType(settings.dtype); }
+void RequireDevice(const ModelSettings& settings) { model::ParseDevice(settings.device); }
+
 LoadedModel LoadModel(const ModelSettings& settings, const model::ChooseWeights& choose) {
   return LoadInMemory(settings, model::WeightUse::kAny, /*merge=*/true, choose);
 }

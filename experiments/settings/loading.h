@@ -20,6 +20,10 @@
 
 namespace pivotal::experiments {
 
+// Throw Error that names the option, if there is no such type of weights or no such device.
+void RequireDType(const ModelSettings& settings);
+void RequireDevice(const ModelSettings& settings);
+
 // A model with its tokenizer and prompt format, ready for use.
 struct LoadedModel {
   model::Checkpoint checkpoint;

@@ -179,6 +179,21 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   std::string other = kRecipe;
   other.replace(other.find("beta = 0.5"), 10, "beta = 0.2");
   EXPECT_THAT(Run("--dry-run", other).output, HasSubstr("18 steps, 4 to do"));
+  // Results that are damaged are named with the folder to remove.
+  fs::path scores, traces;
+  for (const auto& step : fs::directory_iterator(output_ / "steps")) {
+    if (fs::exists(step.path() / "scores.jsonl")) scores = step.path() / "scores.jsonl";
+    if (fs::exists(step.path() / "traces.h5")) traces = step.path() / "traces.h5";
+  }
+  const std::string lines = data::ReadFile(scores);
+  data::WriteFile(scores, lines.substr(0, lines.find('\n') + 1));
+  for (const char* more : {"", "--dry-run"})
+    EXPECT_THAT(Run(more).output, AllOf(HasSubstr("scores.jsonl: has 1 problems, not 20"),
+                                        HasSubstr("remove the folder")));
+  data::WriteFile(scores, lines);
+  fs::remove(traces);
+  EXPECT_THAT(Run().output, AllOf(HasSubstr("the search has no traces"),
+                                  HasSubstr("remove the folder " + traces.parent_path().string())));
 }
 
 // Recipes share steps. Stages take pairs by proportion, of refusals and by a judge, and a search
@@ -204,9 +219,8 @@ name = "nothing"
 run.search.gap = 0.99
 )");
   ASSERT_EQ(run.code, 0) << run.output;
-  EXPECT_THAT(
-      run.output,
-      HasSubstr("nothing, seed 1: pairs: the search found no pairs; the model stays as it is"));
+  EXPECT_THAT(run.output,
+              HasSubstr("nothing, seed 1: pairs: there are no pairs; the model stays as it is"));
   EXPECT_THAT(run.output, HasSubstr("right of these"));
   const json results = Results();
   for (const json& line : results["runs"]) {
@@ -395,7 +409,59 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
               HasSubstr("search.samples is not an integer"));
   EXPECT_THAT(Changed("seeds = [1, 2]", "seeds = []").output, HasSubstr("recipe.toml:2: seeds"));
   EXPECT_THAT(Changed("title = ", "title == ").output, HasSubstr("recipe.toml:1"));
+  EXPECT_THAT(Changed("limit = 20", "limit = 20\n[[eval]]\nname = \"held out\"\nfile = \"" +
+                                        testing::kTiny + "/problems/larger.jsonl\"")
+                  .output,
+              HasSubstr("two [[eval]] sets are named \"held out\""));
+  EXPECT_THAT(Changed("name = \"held out\"", "name = \"\"").output,
+              HasSubstr("the name of an [[eval]] set is empty"));
+  EXPECT_THAT(Changed("samples = 2", "samples = 0").output,
+              HasSubstr("samples must be an integer from 1"));
+  // What arms and seeds set, and keys of other sources.
+  EXPECT_THAT(Changed("max_new_tokens = 64", "max_new_tokens = 64\nseed = 3").output,
+              HasSubstr("run.sampling.seed is that of the recipe's seeds"));
+  EXPECT_THAT(Changed("train.loss.beta = 0.5", "train.steps.seed = 5").output,
+              HasSubstr("train.steps.seed is that of the recipe's seeds"));
+  EXPECT_THAT(Changed("train.loss.beta = 0.5", "train.data.file = \"a.jsonl\"").output,
+              HasSubstr("train.data.file are the pairs"));
+  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4, margin = 2").output,
+              HasSubstr("margin belongs to pairs of source \"judged\""));
+  for (const char* share : {"0", "inf", "1e300"})
+    EXPECT_THAT(
+        Changed("\"entropy\", count = 4", std::string("\"entropy\", share = ") + share).output,
+        HasSubstr("share must be above 0 and at most 1000"));
+  // Settings are refused before the first step, whatever the stage.
+  const std::string where = "recipe.toml: arm \"mixed, twice\": ";
+  EXPECT_THAT(Changed("run.search.samples = 6", "run.search.gap = 2").output,
+              HasSubstr(where + "search: gap is 2"));
+  EXPECT_THAT(Changed("run.search.samples = 6", "run.search.strategy = \"foo\"").output,
+              AllOf(HasSubstr(where), HasSubstr("foo")));
+  EXPECT_THAT(Changed("run.search.samples = 6", "run.problems.oracle = \"nope\"").output,
+              AllOf(HasSubstr(where), HasSubstr("nope")));
+  EXPECT_THAT(Changed("train.loss.beta = 0.5", "train.model.dtype = \"float99\"").output,
+              HasSubstr(where + "--dtype float99"));
+  const std::string folder = "folder = \"" + testing::kTinyModel + "\"";
+  EXPECT_THAT(Changed(folder, "").output, HasSubstr("the recipe names no model"));
   EXPECT_FALSE(fs::exists(output_));
+}
+
+// A script that judges is part of the key of what it judges.
+TEST_F(Ablate, KeysFollowTheFilesOfCommands) {
+  const auto judge = temp_.Write("judge.py", "print('right')\n");
+  const std::string oracle = "oracle = \"command:python3 " + judge.string() + "\"\n[run.sampling]";
+  std::string recipe = kRecipe;
+  recipe.replace(recipe.find("[run.sampling]"), 14, oracle);
+  const std::string before = Run("--dry-run --probe 0", recipe).output;
+  EXPECT_EQ(Run("--dry-run --probe 0", recipe).output, before);
+  temp_.Write("judge.py", "print('wrong')\n");
+  const std::string after = Run("--dry-run --probe 0", recipe).output;
+  std::istringstream old_lines(before), new_lines(after);
+  std::string old_line, new_line;
+  for (int step = 0; step < 18 && std::getline(old_lines, old_line); ++step) {
+    std::getline(new_lines, new_line);
+    EXPECT_EQ(old_line.substr(16), new_line.substr(16));
+    EXPECT_NE(old_line.substr(0, 16), new_line.substr(0, 16)) << old_line;
+  }
 }
 
 // The arm has the searches, pairs and trainings of "random", and for each seed four steps of its

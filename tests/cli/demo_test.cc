@@ -45,7 +45,7 @@ TEST_F(Demo, TellsAStoryWhoseCommandsWork) {
   for (const std::string part :
        {"[1/6] measure", "% at temperature 0; it took ", "[2/6] search", "pivotal tokens, ",
         "[3/6] train", "the last loss is ", "[4/6] measure", "[5/6] train", "[6/6] measure",
-        "Three of the responses", "right response:", "held-out accuracy, %", "pivotal over random",
+        "Some of the responses", "right response:", "held-out accuracy, %", "pivotal over random",
         "whole demo", "a model of your own", "pivotal search ", "pivotal pairs ",
         "pivotal train "}) {
     at = text.find(part, at);

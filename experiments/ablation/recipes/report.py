@@ -16,6 +16,7 @@ import tomllib
 from reading import reading
 
 LEVEL = 0.05
+WORLDS = ("tiny", "small")  # whose models are shipped
 
 HEAD = """# What helped
 
@@ -25,8 +26,8 @@ fork, and that of the [small world](../small/README.md), which has many.
 
 Tables have the sampled accuracy in percent, its change from the baseline (in italics) with a 95% interval, and a star
 where the change stands after Holm's correction for all changes of the table. Intervals count seeds and problems
-([how](recipes/README.md#what-the-intervals-count)). Costs are means over seeds: pairs or responses that were trained on,
-tokens that searches generated, tokens trained on, seconds of searches and trainings.
+([how](recipes/README.md#what-the-intervals-count)). Costs are means over seeds: pairs or responses that were trained
+on, tokens that searches generated, tokens trained on, seconds of searches and trainings.
 
 [recipes/report.py](recipes/report.py) writes this page from the results. What stands between **Found** and **What would
 change this** is by hand."""
@@ -41,13 +42,18 @@ def interval(value, sign=False):
     return f"{value['mean']:{form}} [{value['low']:{form}}, {value['high']:{form}}]"
 
 
+def shown(name):
+    """Returns a name as plain words in Markdown, on one line."""
+    return re.sub(r"([\\\\`|*<\[])", r"\\\1", " ".join(name.split()))
+
+
 def unique(items):
     return list(dict.fromkeys(items))
 
 
-def join(items):
+def join(items, word="and"):
     items = list(items)
-    return items[0] if len(items) == 1 else ", ".join(items[:-1]) + " and " + items[-1]
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"
 
 
 class Results:
@@ -59,6 +65,8 @@ class Results:
             self.recipe = tomllib.loads((self.folder / "recipe.toml").read_text(encoding="utf-8"))
         self.data = json.loads((self.folder / "results.json").read_text(encoding="utf-8"))
         self.base = self.data["baseline"]
+        if all(score["arm"] != self.base for score in self.data["scores"]):
+            raise KeyError(self.base)
         self.scores = self.data["scores"]
         self.arms = unique(score["arm"] for score in self.scores)
         self.sets = unique(score["set"] for score in self.scores)
@@ -75,21 +83,33 @@ class Results:
         return [runs[score["arm"], score["set"], seed] - runs[self.base, score["set"], seed]
                 for seed in self.data["seeds"]]
 
-    def world(self):
-        return pathlib.PurePath(self.recipe.get("run", {}).get("model", {}).get("folder", "?/model")).parent.name
+    def model(self):
+        folder = pathlib.PurePath(self.recipe.get("run", {}).get("model", {}).get("folder", "?/model"))
+        return self.data.get("model", folder.parent.name if folder.name == "model" else folder.name)
+
+    def searches(self, section, key):
+        """Returns the values that a setting has in the searches of the recipe, in their order; None: it isn't set."""
+        usual = self.recipe.get("run", {}).get(section, {}).get(key)
+        values = []
+        for arm in self.recipe.get("arm", []):
+            for stage in arm.get("stage", []):
+                own = stage.get("run", {}).get(section, {}).get(key, usual)
+                values += arm["problems"] if key == "limit" and "problems" in arm else [own]
+        return unique(values)
 
     # The parts of a section.
 
     def design(self):
-        run = self.recipe.get("run", {})
-        search, problems = run.get("search", {}), run.get("problems", {})
-        lines = [f"On the {self.world()} model: {len(self.arms)} arms with {len(self.data['seeds'])} seeds each, evaluated "
-                 f"with {self.data['samples']} responses a problem on {join(self.sets)}."]
-        if "limit" in problems:
-            lines.append(f"An arm that searches takes {problems['limit']} problems"
-                         + (f", {search['samples']} rollouts each." if "samples" in search else "."))
-        lines.append(f"Every arm is compared with *{self.base}* on every set: {self.data['comparisons']} changes, one "
-                     "family for Holm's correction. Intervals count seeds and problems.")
+        seeds = len(self.data["seeds"])
+        lines = [f"On the {self.model()} model: {len(self.arms)} arms with {seeds} seed{'s' * (seeds > 1)} each, "
+                 f"evaluated with {self.data['samples']} responses a problem on {join(map(shown, self.sets))}."]
+        numbers = self.searches("problems", "limit")
+        if numbers and None not in numbers:
+            lines.append(f"A search takes {join(map(str, sorted(numbers)), 'or')} problems.")
+        lines.append(f"Every arm is compared with *{shown(self.base)}* on every set: {self.data['comparisons']} changes, "
+                     "one family for Holm's correction. "
+                     + ("Intervals count seeds and problems." if seeds > 1 else
+                        "Intervals count problems alone: one seed does not tell what another would change."))
         changes = [score["sampled_change"] for score in self.changes()]
         widths = [(change["high"] - change["low"]) / 2 for change in changes if change["high"] > change["low"]]
         if widths:
@@ -97,10 +117,10 @@ class Results:
         return " ".join(lines)
 
     def table(self):
-        rows = [["arm"] + self.sets + ["pairs", "generated", "trained on", "seconds"]]
+        rows = [["arm"] + [shown(name) for name in self.sets] + ["pairs", "generated", "trained on", "seconds"]]
         for arm in self.arms:
             mine = {score["set"]: score for score in self.scores if score["arm"] == arm}
-            cells = [arm if arm != self.base else f"*{arm}*"]
+            cells = [shown(arm) if arm != self.base else f"*{shown(arm)}*"]
             for name in self.sets:
                 score = mine[name]
                 cells.append(interval(score["sampled"]) if arm == self.base else
@@ -123,13 +143,13 @@ class Results:
             for better, word in ((True, "Better"), (False, "Worse")):
                 some = [score for score in stands if (score["sampled_change"]["mean"] > 0) == better]
                 if some:
-                    lines.append(f"- {word} than *{self.base}* on {name}: "
-                                 + ", ".join(f"{score['arm']} ({interval(score['sampled_change'], sign=True)})"
+                    lines.append(f"- {word} than *{shown(self.base)}* on {shown(name)}: "
+                                 + ", ".join(f"{shown(score['arm'])} ({interval(score['sampled_change'], sign=True)})"
                                              for score in some) + ".")
-            rest = [score["arm"] for score in self.of(name)
+            rest = [shown(score["arm"]) for score in self.of(name)
                     if score["arm"] != self.base and score not in stands]
             if rest:
-                lines.append(f"- Not told from *{self.base}* on {name}: {', '.join(rest)}.")
+                lines.append(f"- Not told from *{shown(self.base)}* on {shown(name)}: {', '.join(rest)}.")
         return "\n".join(lines)
 
     def doubts(self):
@@ -137,24 +157,25 @@ class Results:
         for score in self.changes():
             change = score["sampled_change"]
             if change["p"] < LEVEL <= change["holm_p"]:
-                lines.append(f"- {score['arm']} on {score['set']} ({interval(change, sign=True)}) has p = "
-                             f"{change['p']:.3f} by itself and {change['holm_p']:.2f} after correction: more seeds "
+                lines.append(f"- {shown(score['arm'])} on {shown(score['set'])} ({interval(change, sign=True)}) has "
+                             f"p = {change['p']:.3f} by itself and {change['holm_p']:.2f} after correction: more seeds "
                              "decide it.")
             elif change["holm_p"] < LEVEL and len({value > 0 for value in self.seeds_of(score)}) > 1:
-                lines.append(f"- {score['arm']} on {score['set']}: seeds disagree about the sign.")
+                lines.append(f"- {shown(score['arm'])} on {shown(score['set'])}: seeds disagree about the sign.")
         for name in self.sets:
             means = [score["sampled"]["mean"] for score in self.of(name)]
             if max(means) < 3 or min(means) > 97:
-                lines.append(f"- {name} tells nothing: all arms are between {min(means):.1f} and {max(means):.1f}%.")
+                lines.append(f"- {shown(name)} tells nothing: all arms are between {min(means):.1f} and "
+                             f"{max(means):.1f}%.")
         return "\n".join(lines) or "- No change is near the border of what is told."
 
     def section(self, target):
         def link(name):
             return pathlib.Path(os.path.relpath(self.folder / name, target.parent)).as_posix()
 
-        parts = [f"## {self.data['title']} ({self.world()} world)"]
+        parts = [f"## {shown(self.data['title'])} ({self.model()} {'world' if self.model() in WORLDS else 'model'})"]
         if self.data["question"]:
-            parts.append(f"**Question.** {self.data['question']}")
+            parts.append(f"**Question.** {shown(self.data['question'])}")
         parts += [f"**Design.** {self.design()} [Recipe]({link('recipe.toml')}), [all numbers]({link('results.md')}).",
                   self.table(), f"![accuracy of each arm]({link('results.svg')})"]
         if (self.folder / "results-cost.svg").exists():

@@ -329,8 +329,7 @@ TEST_F(PairFile, APairMayHaveAWeight) {
   EXPECT_EQ(pairs[3].weight, 3);
   EXPECT_EQ(LoadError(with(R"(, "weight": -1)")),
             "p.jsonl:1: weight must be a number of at least 0, not -1");
-  EXPECT_EQ(LoadError(with(R"(, "weight": "x")")),
-            "p.jsonl:1: weight must be a number, not string");
+  EXPECT_EQ(LoadError(with(R"(, "weight": "x")")), "p.jsonl:1: weight must be a number, not \"x\"");
   EXPECT_THAT(LoadError(with(R"(, "weight": {})")), HasSubstr("must be a number, not object"));
   const auto path = folder_.path() / "w.jsonl";
   SavePairs(path, {pairs[0]});
@@ -436,7 +435,7 @@ TEST_F(PairFile, CellsOfTablesAreRead) {
   const auto labelled = LoadUnpaired(folder_.Write("u.csv",
                                                    "prompt,completion,label,weight\n"
                                                    "a, 4,True,0.5\n"
-                                                   "a, 5,false,\n"),
+                                                   "a, 5,FALSE,\n"),
                                      coding_);
   ASSERT_EQ(labelled.size(), 2u);
   EXPECT_TRUE(labelled[0].desirable);
@@ -460,8 +459,34 @@ TEST_F(PairFile, CellsOfTablesAreRead) {
     const auto path =
         folder_.Write("bad.csv", std::string("prompt,completion,label,weight\n") + row + "\n");
     EXPECT_THAT(ErrorText([&] { LoadUnpaired(path, coding_); }),
-                AllOf(HasSubstr("bad.csv:1: "), HasSubstr(text), HasSubstr("not string")));
+                AllOf(HasSubstr("bad.csv:1: "), HasSubstr(text), HasSubstr("must be")));
   }
+  // Sides that are empty beside a completion are no pair; beside none they are.
+  const auto mixed = LoadUnpaired(folder_.Write("mixed.csv",
+                                                "prompt,chosen,rejected,completion,label\n"
+                                                "a,4,5,,\n"
+                                                "a,,,6,true\n"),
+                                  coding_);
+  ASSERT_EQ(mixed.size(), 3u);
+  EXPECT_EQ(mixed[1].completion_ids, Bytes("6</s>"));
+  EXPECT_TRUE(mixed[1].desirable);
+  const auto nulls = Load(R"({"prompt": null, "chosen": "a4", "rejected": "a5", "id": null,)"
+                          R"( "source": null})");
+  EXPECT_EQ(nulls.at(0).id, "1");
+  EXPECT_EQ(nulls.at(0).prompt_ids, (Ids{kBos, 'a'}));
+}
+
+// What next-token training would not heed.
+TEST_F(PairFile, CompletionsThatNextTokenTrainingRefuses) {
+  const auto load = [&](const std::string& more) {
+    const auto path =
+        folder_.Write("s.jsonl", R"({"prompt_ids": [49], "completion_ids": [50])" + more + "}");
+    return ErrorText([&] { LoadPromptCompletions(path, coding_); });
+  };
+  EXPECT_EQ(load(R"(, "label": true, "weight": 1)"), "(no Error)");
+  EXPECT_THAT(load(R"(, "label": false)"), HasSubstr("s.jsonl:1: the label is false"));
+  EXPECT_THAT(load(R"(, "weight": 0.5)"), HasSubstr("takes no weights"));
+  EXPECT_THAT(load(R"(, "completion_weights": [1])"), HasSubstr("takes no weights"));
 }
 
 TEST_F(PairFile, PairsAreUnpairedWithTheRejectedSidesLast) {
