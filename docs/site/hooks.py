@@ -20,7 +20,8 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 API = ROOT / "build" / "docs-api"
 PAGES = ["README.md", "HACKING.md", "CHANGELOG.md", "LICENSE", "data/FORMATS.md", "docs/*.md", "bench/README.md",
          "kernels/cuda/README.md", "experiments/tiny/README.md", "experiments/small/README.md",
-         "experiments/report/page/DATA.md", "experiments/ablation/*.md", "experiments/ablation/recipes/**/*.md"]
+         "experiments/report/page/DATA.md", "experiments/ablation/REPORT.md",
+         "experiments/ablation/recipes/**/[!ns]*.md"]  # notes.md and summary.md are parts of REPORT.md
 PICTURES = ["docs/*.svg", "bench/*.svg", "experiments/ablation/recipes/**/*.svg"]
 LANGUAGES = {".h": "cpp", ".cc": "cpp", ".cu": "cuda", ".py": "python", ".toml": "toml", ".txt": "cmake"}
 FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)

@@ -2,7 +2,8 @@
 
 usage: python report.py REPORT.md FOLDER [FOLDER...]
 Each FOLDER is that of a recipe: recipe.toml, results.json, results.svg, results-cost.svg if it has curves, and notes.md
-if somebody wrote down what the numbers mean. Links are made relative to REPORT.md, those of notes.md too.
+if somebody wrote down what the numbers mean. summary.md beside this script stands before all of them. Links are made
+relative to REPORT.md, those of notes.md and summary.md too.
 What is said to be found are the changes that stand after Holm's correction over the recipe.
 """
 import json
@@ -54,6 +55,15 @@ def unique(items):
 def join(items, word="and"):
     items = list(items)
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"
+
+
+def text_of(file, target):
+    """Returns a Markdown file with its links made relative to the folder of `target`; "" if there is no such file."""
+    if not file.exists():
+        return ""
+    base = os.path.relpath(file.parent, target.parent)
+    return re.sub(r"(?<=\]\()(?![a-z]+:|#)[^)\s]+", lambda found: pathlib.Path(os.path.normpath(
+        os.path.join(base, found[0]))).as_posix(), file.read_text(encoding="utf-8").strip())
 
 
 class Results:
@@ -181,10 +191,8 @@ class Results:
         if (self.folder / "results-cost.svg").exists():
             parts.append(f"![accuracy against cost]({link('results-cost.svg')})")
         parts.append(f"**Found.**\n\n{self.found()}")
-        notes = self.folder / "notes.md"
-        if notes.exists():
-            text = notes.read_text(encoding="utf-8").strip()
-            parts.append(re.sub(r"(?<=\]\()(?![a-z]+:|#)[^)\s]+", lambda found: link(found[0]), text))
+        if notes := text_of(self.folder / "notes.md", target):
+            parts.append(notes)
         parts.append(f"**What would change this.**\n\n{self.doubts()}")
         return "\n\n".join(parts)
 
@@ -197,8 +205,9 @@ def main():
     for folder in sys.argv[2:]:
         with reading(pathlib.Path(folder) / "results.json"):
             sections.append(Results(folder).section(target))
+    summary = text_of(pathlib.Path(__file__).parent / "summary.md", target)
     with reading(target):
-        target.write_text("\n\n".join([HEAD] + sections) + "\n", encoding="utf-8")
+        target.write_text("\n\n".join([HEAD] + [summary] * bool(summary) + sections) + "\n", encoding="utf-8")
 
 
 main()
