@@ -75,7 +75,8 @@ std::string PairNeeds(const std::string& source) {
 // Counts the problems, and those with pairs by the ids of these: "<query id>/<kind>/<number>".
 // `source` gave the pairs, at most `count` of them; 0: all. `needs`: what a pair needs.
 void CountProblems(const std::vector<QueryTrace>& traces, const std::vector<PreferencePair>& pairs,
-                   int32_t count, const std::string& needs, PairSummary* summary) {
+                   const std::string& source, int32_t count, const std::string& needs,
+                   PairSummary* summary) {
   if (summary == nullptr) return;
   std::set<std::string_view> with_pairs;
   for (const PreferencePair& pair : pairs) {
@@ -86,12 +87,17 @@ void CountProblems(const std::vector<QueryTrace>& traces, const std::vector<Pref
   summary->with_pairs = std::ssize(with_pairs);
   if (summary->with_pairs == summary->problems || (count > 0 && std::ssize(pairs) >= count)) return;
   const auto skipped = std::ranges::count_if(traces, [&](const QueryTrace& query) {
-    return !query.searched && !with_pairs.contains(query.id);
+    return source != "refusal" && !query.searched && !with_pairs.contains(query.id);
   });
+  const int64_t without = summary->problems - summary->with_pairs;
   summary->without_pairs =
-      fmt::format("{} of {} problems gave no pair{}; a pair needs {}",
-                  summary->problems - summary->with_pairs, summary->problems,
-                  skipped > 0 ? fmt::format(", {} of them not searched", skipped) : "", needs);
+      fmt::format("{} of {} problems gave no pair", without, summary->problems);
+  if (skipped == without) {
+    summary->without_pairs += ": not searched, p(success) is outside the band";
+  } else {
+    if (skipped > 0) summary->without_pairs += fmt::format(" ({} not searched)", skipped);
+    summary->without_pairs += "; a pair needs " + needs;
+  }
 }
 
 std::vector<PreferencePair> Pairs(const std::vector<QueryTrace>& traces, const RunConfig& config,
@@ -127,9 +133,9 @@ std::vector<PreferencePair> PairsOfRun(const std::filesystem::path& run, const P
   auto pairs = BuildPairs(traces, *tokenizer, options);
   if (summary != nullptr) summary->false_share = FalseShareBound(traces, options);
   CountProblems(
-      traces, pairs, 0,
+      traces, pairs, "pivotal", 0,
       options.max_false_share < 1
-          ? "two sides that differ by the gap, and evidence for --max-false-share"
+          ? "evidence for --max-false-share"
           : fmt::format("two sides that differ by the gap on fresh rollouts, with {:.3g}% "
                         "confidence",
                         100 * options.min_confidence),
@@ -153,7 +159,7 @@ std::vector<PreferencePair> OtherPairsOfRun(const std::filesystem::path& run,
   const bool reads_curve = options.source == "critical" || options.source == "step";
   const auto traces = reads_curve ? LoadMeasuredTraces(config, run) : data::LoadRun(run);
   auto pairs = Pairs(traces, config, options, summary, begin);
-  CountProblems(traces, pairs, options.count, PairNeeds(options.source), summary);
+  CountProblems(traces, pairs, options.source, options.count, PairNeeds(options.source), summary);
   return pairs;
 }
 
