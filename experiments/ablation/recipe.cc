@@ -217,7 +217,7 @@ class Reader {
   // Throws Error for settings that no search or training takes. `where` names the stage.
   void RequireValidStage(const Stage& stage, const std::string& where) const {
     try {
-      RequireValid(stage.run);
+      SearchOptionsOf(stage.run);
       MakeOracle(stage.run.problems.oracle, stage.run.problems.oracle_options);
       RequireDType(stage.run.model);
       RequireDType(stage.train.model);

@@ -221,13 +221,15 @@ void ReadInto(const SettingsFile& file, const SettingNames& others, RunConfig& c
 
 void ApplySettings(const SettingsFile& file, RunConfig& config) { ReadInto(file, {}, config); }
 
-void RequireValid(const RunConfig& config) {
+SearchOptions SearchOptionsOf(const RunConfig& config) {
   SearchOptions options = config.search;
   options.kind = pts::kStrategyNames.Parse(config.strategy);
   options.max_new_tokens = config.sampling.max_new_tokens;
+  options.max_oracle_failures = config.problems.oracle_options.max_failures;
   options.Validate();
   EngineOptionsOf(config.sampling);
   config.problems.oracle_options.Validate();
+  return options;
 }
 
 bool ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
@@ -239,7 +241,7 @@ bool ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
       data::Exists(path.parent_path() / kKeptProblems))
     config.problems.file = path.parent_path() / kKeptProblems;
   try {
-    RequireValid(config);
+    SearchOptionsOf(config);
   } catch (const Error& error) {
     Fail("{}: {}", path.string(), error.what());
   }

@@ -41,9 +41,10 @@ inline constexpr std::array<const char*, 2> kGoals = {"pairs", "findings"};
 // for another.
 void SetGoal(std::string_view goal, RunConfig& config);
 
-// Throws Error that names a setting of the search, of sampling or of the oracle's limits that has
-// no sense. Reads no file.
-void RequireValid(const RunConfig& config);
+// Returns the options of the search, with strategy, tokens and failures as the settings say. Throws
+// Error that names a setting of the search, of sampling or of the oracle's limits that has no
+// sense. Reads no file.
+SearchOptions SearchOptionsOf(const RunConfig& config);
 
 // Reads the settings that `file` has, of the form of run.toml or of a recipe's [run], into
 // `config`. What run.toml holds beside settings, such as fingerprints, is left aside. Throws Error

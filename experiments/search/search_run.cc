@@ -64,12 +64,7 @@ int32_t NewTokensOf(const RunConfig& config, const RolloutModel& model,
 
 // A `device` that is not empty takes the place of the setting.
 Prepared Prepare(const RunConfig& config, const std::string& device, const Progress& progress) {
-  SearchOptions options = config.search;
-  options.kind = pts::kStrategyNames.Parse(config.strategy);
-  options.max_new_tokens = config.sampling.max_new_tokens;
-  options.max_oracle_failures = config.problems.oracle_options.max_failures;
-  options.Validate();
-  EngineOptionsOf(config.sampling);
+  SearchOptions options = SearchOptionsOf(config);
   auto oracle = MakeOracle(config.problems.oracle, config.problems.oracle_options);
   const auto problems = LoadProblems(config.problems.file, config.problems.options);
   CheckAnswers(*oracle, problems, config.problems);

@@ -212,7 +212,11 @@ TEST_F(Settings, StandardInputThatIsBrokenOff) {
   const auto stopped = RunCommand(fmt::format(
       "mkfifo {0}/in; {1} search --model {2} --problems - --output {0}/run < {0}/in 2>&1 & exec 3> "
       "{0}/in; "
-      "head -2 {3}/problems/train.jsonl >&3; sleep 1; kill -INT $!; wait $!; echo code $?",
+      "head -2 {3}/problems/train.jsonl >&3; "
+      // Bit 1 of the caught signals: the program takes Ctrl-C now.
+      "for i in $(seq 300); do grep -q '^SigCgt:.*[2367abef]$' /proc/$!/status && break; sleep "
+      "0.1; "
+      "done; sleep 0.5; kill -INT $!; wait $!; echo code $?",
       temp_.path().string(), PIVOTAL_BINARY, testing::kTinyModel, testing::kTiny));
   EXPECT_THAT(stopped.output,
               AllOf(HasSubstr("stopped while reading standard input"), HasSubstr("code 130")));
