@@ -57,13 +57,17 @@ def join(items, word="and"):
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} {word} {items[-1]}"
 
 
+def link(path, target):
+    """Returns the way from the folder of `target` to `path`."""
+    return pathlib.Path(os.path.relpath(path, target.parent)).as_posix()
+
+
 def text_of(file, target):
     """Returns a Markdown file with its links made relative to the folder of `target`; "" if there is no such file."""
     if not file.exists():
         return ""
-    base = os.path.relpath(file.parent, target.parent)
-    return re.sub(r"(?<=\]\()(?![a-z]+:|#)[^)\s]+", lambda found: pathlib.Path(os.path.normpath(
-        os.path.join(base, found[0]))).as_posix(), file.read_text(encoding="utf-8").strip())
+    return re.sub(r"(?<=\]\()(?![a-z]+:|#)[^)\s]+", lambda found: link(file.parent / found[0], target),
+                  file.read_text(encoding="utf-8").strip())
 
 
 class Results:
@@ -77,7 +81,7 @@ class Results:
         self.base = self.data["baseline"]
         if all(score["arm"] != self.base for score in self.data["scores"]):
             raise KeyError(self.base)
-        self.scores = self.data["scores"]
+        self.scores, self.model = self.data["scores"], self.data["model"]
         self.arms = unique(score["arm"] for score in self.scores)
         self.sets = unique(score["set"] for score in self.scores)
 
@@ -93,27 +97,23 @@ class Results:
         return [runs[score["arm"], score["set"], seed] - runs[self.base, score["set"], seed]
                 for seed in self.data["seeds"]]
 
-    def model(self):
-        folder = pathlib.PurePath(self.recipe.get("run", {}).get("model", {}).get("folder", "?/model"))
-        return self.data.get("model", folder.parent.name if folder.name == "model" else folder.name)
-
-    def searches(self, section, key):
-        """Returns the values that a setting has in the searches of the recipe, in their order; None: it isn't set."""
-        usual = self.recipe.get("run", {}).get(section, {}).get(key)
-        values = []
+    def searched(self):
+        """Returns the numbers of problems that searches of the recipe take, each once; None: all of the file."""
+        usual = self.recipe.get("run", {}).get("problems", {}).get("limit")
+        numbers = []
         for arm in self.recipe.get("arm", []):
             for stage in arm.get("stage", []):
-                own = stage.get("run", {}).get(section, {}).get(key, usual)
-                values += arm["problems"] if key == "limit" and "problems" in arm else [own]
-        return unique(values)
+                own = stage.get("run", {}).get("problems", {}).get("limit", usual)
+                numbers += arm.get("problems", [own])
+        return unique(numbers)
 
     # The parts of a section.
 
     def design(self):
         seeds = len(self.data["seeds"])
-        lines = [f"On the {self.model()} model: {len(self.arms)} arms with {seeds} seed{'s' * (seeds > 1)} each, "
+        lines = [f"On the {self.model} model: {len(self.arms)} arms with {seeds} seed{'s' * (seeds > 1)} each, "
                  f"evaluated with {self.data['samples']} responses a problem on {join(map(shown, self.sets))}."]
-        numbers = self.searches("problems", "limit")
+        numbers = self.searched()
         if numbers and None not in numbers:
             lines.append(f"A search takes {join(map(str, sorted(numbers)), 'or')} problems.")
         lines.append(f"Every arm is compared with *{shown(self.base)}* on every set: {self.data['comparisons']} changes, "
@@ -180,16 +180,16 @@ class Results:
         return "\n".join(lines) or "- No change is near the border of what is told."
 
     def section(self, target):
-        def link(name):
-            return pathlib.Path(os.path.relpath(self.folder / name, target.parent)).as_posix()
+        def own(name):
+            return link(self.folder / name, target)
 
-        parts = [f"## {shown(self.data['title'])} ({self.model()} {'world' if self.model() in WORLDS else 'model'})"]
+        parts = [f"## {shown(self.data['title'])} ({self.model} {'world' if self.model in WORLDS else 'model'})"]
         if self.data["question"]:
             parts.append(f"**Question.** {shown(self.data['question'])}")
-        parts += [f"**Design.** {self.design()} [Recipe]({link('recipe.toml')}), [all numbers]({link('results.md')}).",
-                  self.table(), f"![accuracy of each arm]({link('results.svg')})"]
+        parts += [f"**Design.** {self.design()} [Recipe]({own('recipe.toml')}), [all numbers]({own('results.md')}).",
+                  self.table(), f"![accuracy of each arm]({own('results.svg')})"]
         if (self.folder / "results-cost.svg").exists():
-            parts.append(f"![accuracy against cost]({link('results-cost.svg')})")
+            parts.append(f"![accuracy against cost]({own('results-cost.svg')})")
         parts.append(f"**Found.**\n\n{self.found()}")
         if notes := text_of(self.folder / "notes.md", target):
             parts.append(notes)

@@ -45,8 +45,8 @@ def main():
     # The seeds of ODD disagree: it is better than the baseline with the second seed.
     runs = [run(s["arm"], s["set"], seed, s["sampled"]["mean"] + (40 if s["arm"] == ODD and seed == 2 else 0))
             for s in scores for seed in (1, 2)]
-    results = {"title": "A title", "question": "A question?", "baseline": "base", "seeds": [1, 2], "samples": 4,
-               "comparisons": 6, "scores": scores, "runs": runs}
+    results = {"title": "A title", "question": "A question?", "model": "tiny", "baseline": "base", "seeds": [1, 2],
+               "samples": 4, "comparisons": 6, "scores": scores, "runs": runs}
     with tempfile.TemporaryDirectory() as folder:
         folder = pathlib.Path(folder)
         recipe = folder / "recipes" / "one"
