@@ -4,7 +4,7 @@ WORLD ?= tiny
 BUILD := build/$(PRESET)
 PIVOTAL := $(BUILD)/bin/pivotal
 
-.PHONY: help setup program build demo test test-parity fuzz bench bench-peers ablations docs package wheel tiny-model small-model check clean
+.PHONY: help setup program build demo test test-parity fuzz bench bench-peers cuda ablations docs package wheel tiny-model small-model check clean
 help: ## this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s:
 
@@ -75,6 +75,13 @@ bench-peers: program ## rollouts beside transformers, CTranslate2 and llama.cpp,
 	  transformers==5.23.0 safetensors==0.8.0 ctranslate2==4.8.5 gguf==0.19.0 llama-cpp-python==0.3.36
 	@build/peers/bin/python bench/rollouts_vs_peers.py $(PIVOTAL) build/peers/bin/python \
 	  --json build/peers.json --markdown build/peers.md $(PEERS)
+
+cuda: setup ## compile and link for CUDA, in build/gpu: needs nvcc, but no GPU (LibTorch with CUDA, 5 GB, in build/cuda-venv)
+	@test -x build/cuda-venv/bin/python || python3 -m venv build/cuda-venv
+	@build/cuda-venv/bin/pip install --quiet torch==2.11.0
+	@cmake --preset release -B build/gpu -DPIVOTAL_CUDA=ON \
+	  -DPIVOTAL_TORCH_ROOT="$$(build/cuda-venv/bin/python -c 'import importlib.util as u; print(u.find_spec("torch").submodule_search_locations[0])')"
+	@cmake --build build/gpu
 
 ablations: program ## run the recipes of WORLD=tiny (an hour on two cores) or small (a night), rewrite their tables, plots and report
 	@test -x build/plot/bin/python || python3 -m venv build/plot
