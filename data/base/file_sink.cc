@@ -181,8 +181,14 @@ void CopyFile(const fs::path& from, const fs::path& to) {
   out.Commit();
 }
 
-void CreateOutputFolder(const fs::path& folder) {
+void RequireFolderName(const fs::path& folder) {
   if (folder.empty()) Fail("the name of the output folder is empty; give --output a name");
+  if (folder == "-")
+    Fail("-: this command makes a folder, not standard output; name one, or ./- for this name");
+}
+
+void CreateOutputFolder(const fs::path& folder) {
+  RequireFolderName(folder);
   std::error_code error;
   const fs::file_status status = fs::status(folder, error);
   if (fs::exists(status) && !fs::is_directory(status)) {

@@ -57,8 +57,11 @@ void RequireNoLfsPointer(std::string_view bytes, std::string_view where);
 // or is a pointer of Git LFS.
 std::string ReadFile(const std::filesystem::path& path);
 
-// Creates `folder` for a command's output. Throws Error if it can't be created, or exists and is
-// not empty ("choose another --output or remove it").
+// Throws Error if a command's output folder has no name, or "-", which stands for standard output.
+void RequireFolderName(const std::filesystem::path& folder);
+
+// Creates `folder` for a command's output. Throws Error if RequireFolderName(folder) does, or it
+// can't be created, or exists and is not empty ("choose another --output or remove it").
 void CreateOutputFolder(const std::filesystem::path& folder);
 
 // A folder for a command's output that stays only if it becomes whole. The constructor is

@@ -284,8 +284,9 @@ class Runner : public StepVisitor {
   ArmCost cost_;
 };
 
-// Returns a recipe with one arm for each strategy of `recipe`: one stage on `problems` problems
-// that trains for an epoch on random tokens, evaluated on one set.
+// Returns a recipe with one arm for each strategy and sort of training of `recipe`: one stage on
+// `problems` problems that trains for an epoch, on random tokens where it takes pairs, evaluated on
+// one set.
 Recipe SmallCopy(const Recipe& recipe, int problems) {
   const auto limit = [&](ProblemSettings& settings) {
     auto& all = settings.options.limit;
@@ -296,17 +297,22 @@ Recipe SmallCopy(const Recipe& recipe, int problems) {
   small.sets.resize(1);
   limit(small.sets[0].problems);
   small.arms.clear();
-  std::set<std::string> strategies;
+  std::set<std::pair<std::string, std::string>> tried;
   for (const Arm& arm : recipe.arms) {
     for (const Stage& stage : arm.stages) {
-      if (stage.train.sft || stage.train.UsesAdvantages() ||
-          !strategies.insert(stage.run.strategy).second)
-        continue;
+      if (!tried.emplace(stage.run.strategy, SortOfTraining(stage.train)).second) continue;
       Stage only = stage;
       limit(only.run.problems);
       PairsPart part;
-      part.source = "random";
-      part.count = problems;
+      part.count = 0;  // all
+      if (stage.train.sft) {
+        part.source = "right";
+      } else if (stage.train.UsesAdvantages()) {
+        part.source = stage.parts.front().source;
+      } else {
+        part.source = "random";
+        part.count = problems;
+      }
       only.parts = {part};
       only.train.options.epochs = 1;
       small.arms.push_back({fmt::format("arm {}", small.arms.size()), {only}});
@@ -351,6 +357,7 @@ std::map<std::string, double> SecondsPerWork(const Recipe& recipe, const std::ve
 AblationRun RunAblation(const Recipe& recipe, const fs::path& steps, const fs::path& output,
                         Progress& progress) {
   const auto start = std::chrono::steady_clock::now();
+  for (const fs::path& folder : {output, steps}) data::RequireFolderName(folder);
   const std::size_t total = PlanAblation(recipe, steps).size();
   data::CreateFolders(steps);
   data::CreateFolders(output);

@@ -187,6 +187,7 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
     if (!file.empty()) parts.push_back(FileKey(file));
   AddOracle(train.held_out.problems, parts);
   Step step = StepOf(Step::Kind::kTrain, parts, where + ": train");
+  step.sort = SortOfTraining(train);
   step.work = 0;
   for (const PairsPart& part : stage.parts)
     step.work +=
@@ -236,6 +237,11 @@ double AblationWalk::CountProblems(const ProblemSettings& problems) {
   if (lines == 0) lines = static_cast<double>(data::CountJsonLines(problems.file));
   const auto limit = static_cast<double>(problems.options.limit);
   return limit > 0 ? std::min(limit, lines) : lines;
+}
+
+std::string SortOfTraining(const TrainSettings& train) {
+  if (train.sft) return "train on responses";
+  return train.UsesAdvantages() ? "train on advantages" : "train on pairs";
 }
 
 std::vector<Step> PlanAblation(const Recipe& recipe, const fs::path& steps) {

@@ -19,7 +19,7 @@ struct Step {
   Kind kind;
   std::string key;   // 16 hex digits of the SHA-256 of its settings, files and earlier steps
   std::string what;  // description for people: "arm, seed 1: search"
-  std::string sort;  // steps of one sort take time in proportion to `work`: "train", ...
+  std::string sort;  // steps of one sort take time in proportion to `work`: "search by pts", ...
   double work = 1;   // problems; for evaluations times responses; for training pairs times epochs,
                      // as far as they are known
   bool done = false;
@@ -94,6 +94,9 @@ class AblationWalk {
   std::map<std::string, double> lines_;       // number of lines by path, for problem files
   std::map<std::string, std::vector<std::string>> problems_;  // ids by the name of a set
 };
+
+// Returns Step::sort of a training; what it trains on makes its speed.
+std::string SortOfTraining(const TrainSettings& train);
 
 // Returns the steps of all arms and seeds in order, each once. Later stages are planned as if every
 // search found pairs.

@@ -445,6 +445,20 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_FALSE(fs::exists(output_));
 }
 
+// Imitation without a search and a policy gradient have searches and trainings of another speed.
+TEST_F(Ablate, APlanTriesEverySortOfStep) {
+  const auto plan =
+      Run("--dry-run --seeds 1",
+          kRecipe +
+              "[[arm]]\nname = \"imitation\"\n[[arm.stage]]\n"
+              "run.search.strategy = \"none\"\npairs = [{ source = \"right\", count = \"all\" }]\n"
+              "train.loss.sft = true\n"
+              "[[arm]]\nname = \"policy gradient\"\n[[arm.stage]]\n"
+              "pairs = [{ source = \"curve\", count = \"all\" }]\n"
+              "train.loss = { method = \"ppo\", rpo_alpha = 0 }\n");
+  EXPECT_THAT(plan.output, HasSubstr("for 16 of them\n"));
+}
+
 // A script that judges is part of the key of what it judges.
 TEST_F(Ablate, KeysFollowTheFilesOfCommands) {
   const auto judge = temp_.Write("judge.py", "print('right')\n");
@@ -517,6 +531,8 @@ TEST_F(Ablate, AFolderThatCannotBeMadeIsSaid) {
     EXPECT_THAT(result.output, HasSubstr(": can't create the folder: not a directory\n"));
     EXPECT_THAT(result.output, Not(HasSubstr("filesystem error")));
   }
+  EXPECT_THAT(Pivotal("ablate " + Path("recipe.toml") + " --output -").output,
+              ::testing::StartsWith("pivotal: -: this command makes a folder"));
 }
 
 }  // namespace
