@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <fstream>
 #include <string>
 
 #include "data/base/subprocess.h"
@@ -33,14 +34,20 @@ TEST_P(ProcessTree, CountsAllDescendants) {
   ASSERT_EQ(children.size(), 1u);
   EXPECT_EQ(ChildrenOf(children[0], GetParam()), std::vector<pid_t>{sleep});
   const auto use = [](pid_t process) { return UseOfTree(process, GetParam()); };
-  // The shell prints the number before `sleep` is loaded; for a moment the process has no memory.
-  for (int i = 0; i < 500 && use(sleep).bytes <= 100'000; ++i) ::usleep(10'000);
+  // The shell prints the number before `sleep` is loaded. The process has the shell's name and
+  // memory first, and no memory for a moment.
+  const auto is_loaded = [&] {
+    std::string name;
+    std::ifstream("/proc/" + std::to_string(sleep) + "/comm") >> name;
+    return name == "sleep" && use(sleep).bytes > 100'000;
+  };
+  for (int i = 0; i < 500 && !is_loaded(); ++i) ::usleep(10'000);
   EXPECT_GT(use(sleep).bytes, 100'000);
   EXPECT_EQ(use(sleep).tasks, 1);
   EXPECT_GT(use(child.id()).bytes, use(sleep).bytes) << "the whole tree counts";
   EXPECT_EQ(use(child.id()).tasks, 3);
   child.Kill();
-  for (int i = 0; i < 100 && use(sleep).bytes > 0; ++i) ::usleep(10'000);
+  for (int i = 0; i < 500 && use(sleep).bytes > 0; ++i) ::usleep(10'000);
   EXPECT_EQ(use(sleep).bytes, 0) << "a process that is gone takes nothing";
 }
 
