@@ -36,7 +36,7 @@ std::string ToJson(const std::vector<TokenId>& ids) {
   return fmt::format("[{}]\n", fmt::join(ids, ", "));
 }
 
-std::vector<TokenId> FromJson(std::string_view line, const std::string& where) {
+std::vector<TokenId> FromJson(std::string_view line, int32_t vocab_size, const std::string& where) {
   const auto skip_blanks = [&] {
     line.remove_prefix(std::min(line.find_first_not_of(" \t\r"), line.size()));
   };
@@ -58,8 +58,9 @@ std::vector<TokenId> FromJson(std::string_view line, const std::string& where) {
       TokenId id = -1;
       const auto [end, error] = std::from_chars(line.data(), line.data() + line.size(), id);
       const std::string_view number(line.data(), static_cast<std::size_t>(end - line.data()));
-      if (error == std::errc::result_out_of_range || (error == std::errc() && id < 0)) {
-        Fail("{}: {} is no token id: 0 to {} are", where, number, INT32_MAX);
+      if (error == std::errc::result_out_of_range ||
+          (error == std::errc() && (id < 0 || id >= vocab_size))) {
+        Fail("{}: {} is no token id of this tokenizer: 0 to {} are", where, number, vocab_size - 1);
       }
       if (error != std::errc()) fail();
       line.remove_prefix(number.size());
@@ -99,7 +100,7 @@ LineCounts DecodeLines(const Tokenizer& tokenizer, std::istream& in, const std::
   std::string line;
   const auto where = [&] { return fmt::format("{}:{}", name, counts.lines + 1); };
   while (ReadLine(in, where(), line)) {
-    const std::vector<TokenId> ids = FromJson(line, where());
+    const std::vector<TokenId> ids = FromJson(line, tokenizer.VocabSize(), where());
     const std::string text = tokenizer.Decode(ids, true);
     counts.tokens += ids.size();
     counts.broken += text.find('\n') != std::string::npos;

@@ -24,8 +24,8 @@ struct LineCounts {
 LineCounts EncodeLines(const Tokenizer& tokenizer, bool add_special, std::istream& in,
                        const std::string& name, const WriteText& write);
 
-// Writes the text of each line of `in`, a JSON array of ids, and '\n'. Throws Error also for blank
-// lines, so that lines of input and output correspond.
+// Writes the text of each line of `in`, a JSON array of ids, and '\n'. Throws Error also for ids
+// that the tokenizer lacks, and for blank lines, so that lines of input and output correspond.
 LineCounts DecodeLines(const Tokenizer& tokenizer, std::istream& in, const std::string& name,
                        const WriteText& write);
 

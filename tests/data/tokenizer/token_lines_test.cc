@@ -51,9 +51,9 @@ TEST(TokenLines, FaultsNameTheLine) {
                 ::testing::HasSubstr("in.jsonl:2: an array of token ids is needed"))
         << line;
   }
-  for (const char* id : {"-1", "2147483648", "99999999999999999999"}) {
+  for (const char* id : {"-1", "259", "2147483648", "99999999999999999999"}) {
     EXPECT_EQ(testing::ErrorText([&] { Decode(std::string("[") + id + "]"); }),
-              std::string("in.jsonl:1: ") + id + " is no token id: 0 to 2147483647 are");
+              std::string("in.jsonl:1: ") + id + " is no token id of this tokenizer: 0 to 258 are");
   }
 }
 
