@@ -142,9 +142,10 @@ void AddEval(CLI::App& app) {
     if (flags->config.problems.file.empty()) throw CLI::RequiredError("--problems");
     CheckServedFlags(*sub, flags->config.served, flags->config.model);
     UsePatientThreads();
-    const auto input = KeepStandardInput(flags->config.problems.file);
-    UseDataset(*sub, flags->config.problems, "test", knows_oracle);
-    RunEval(*flags);
+    WithStandardInput(flags->config.problems.file, [&](bool) {
+      UseDataset(*sub, flags->config.problems, "test", knows_oracle);
+      RunEval(*flags);
+    });
   });
 }
 

@@ -234,11 +234,12 @@ void AddSearch(CLI::App& app) {
           "--problems",
           "standard input is read by one process, and several were started here; "
           "save the problems as a file");
-    const auto input = KeepStandardInput(flags->config.problems.file);
-    flags->config.keep_problems = input != nullptr;
-    UseGoal(*sub, *flags);
-    UseDataset(*sub, flags->config.problems, "train", knows_oracle);
-    RunSearch(*flags);
+    WithStandardInput(flags->config.problems.file, [&](bool copied) {
+      flags->config.keep_problems = copied;
+      UseGoal(*sub, *flags);
+      UseDataset(*sub, flags->config.problems, "train", knows_oracle);
+      RunSearch(*flags);
+    });
   });
 }
 

@@ -6,10 +6,12 @@
 
 #include <array>
 #include <cerrno>
+#include <string>
 
 #include "cli/console.h"
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
+#include "data/base/temp_folder.h"
 
 namespace pivotal::cli {
 namespace {
@@ -30,16 +32,26 @@ std::size_t ReadSome(char* bytes, std::size_t size) {
 
 }  // namespace
 
-std::unique_ptr<data::TempFolder> KeepStandardInput(std::filesystem::path& file) {
-  if (file != "-") return nullptr;
-  auto folder = std::make_unique<data::TempFolder>();
-  file = folder->path() / "standard-input";
-  data::FileSink copy(file);
-  std::array<char, 1 << 16> bytes;
-  while (const std::size_t got = ReadSome(bytes.data(), bytes.size()))
-    copy.Write({bytes.data(), got});
-  copy.Commit();
-  return folder;
+void WithStandardInput(std::filesystem::path& file, const std::function<void(bool copied)>& f) {
+  if (file != "-") return f(false);
+  const data::TempFolder folder;
+  file = folder.path() / "standard-input";
+  {
+    data::FileSink copy(file);
+    std::array<char, 1 << 16> bytes;
+    while (const std::size_t got = ReadSome(bytes.data(), bytes.size()))
+      copy.Write({bytes.data(), got});
+    copy.Commit();
+  }
+  try {
+    f(true);
+  } catch (const Error& error) {
+    std::string why = error.what();
+    const std::string name = file.string();
+    for (std::size_t at = 0; (at = why.find(name, at)) != std::string::npos;)
+      why.replace(at, name.size(), "standard input");
+    throw Error(why);
+  }
 }
 
 }  // namespace pivotal::cli

@@ -2,15 +2,13 @@
 #pragma once
 
 #include <filesystem>
-#include <memory>
-
-#include "data/base/temp_folder.h"
+#include <functional>
 
 namespace pivotal::cli {
 
-// Where `file` is "-", copies standard input, whatever it holds, to a temporary file that has its
-// place then, and returns the folder that keeps it. Otherwise returns null. Throws Error if nothing
-// can be read or written.
-std::unique_ptr<data::TempFolder> KeepStandardInput(std::filesystem::path& file);
+// Calls f(false), or where `file` is "-", copies standard input, whatever it holds, to a temporary
+// file, which has its place while f(true) runs. Throws Error if nothing can be read or written.
+// Errors of f say "standard input" where they name the temporary file.
+void WithStandardInput(std::filesystem::path& file, const std::function<void(bool copied)>& f);
 
 }  // namespace pivotal::cli

@@ -147,7 +147,7 @@ TEST_F(Settings, ProblemsOfStandardInputStayInTheRun) {
   const auto none = RunCommand(fmt::format("{} eval --model {} --problems - < /dev/null",
                                            PIVOTAL_BINARY, testing::kTinyModel));
   EXPECT_EQ(none.code, 1);
-  EXPECT_THAT(none.output, HasSubstr("standard-input: there is no problem in this file"));
+  EXPECT_THAT(none.output, HasSubstr("pivotal: standard input: there is no problem in this file"));
 }
 
 TEST_F(Settings, ForceReplacesWhatCanBeMadeAgain) {
