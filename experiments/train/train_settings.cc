@@ -281,6 +281,16 @@ void RequireKnown(const SettingsFile& file, std::set<std::pair<std::string, std:
   file.RequireKnown(settings);
 }
 
+// Calls validate(), whose Error then begins with the path of the settings.
+template <typename F>
+void ValidateFile(const fs::path& path, F&& validate) {
+  try {
+    validate();
+  } catch (const Error& error) {
+    Fail("{}: {}", path.string(), error.what());
+  }
+}
+
 }  // namespace
 
 TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
@@ -293,18 +303,17 @@ TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
   auto known = Read(file, s);
   file.WarnOfMissing(known);
   RequireKnown(file, known, inputs.files);
+  ValidateFile(run / "train.toml", [&] { s.Validate(); });
   return s;
 }
 
 bool ApplyTrainSettings(const fs::path& path, TrainSettings& settings) {
   const SettingsFile file(path, kWriter);
   RequireKnown(file, Read(file, settings), InputFiles(file));
-  try {
+  ValidateFile(path, [&] {
     settings.held_out.problems.oracle_options.Validate();
     settings.options.Validate();
-  } catch (const Error& error) {
-    Fail("{}: {}", path.string(), error.what());
-  }
+  });
   return file.Contains("held_out", "oracle") || file.Contains("held_out", "dataset");
 }
 

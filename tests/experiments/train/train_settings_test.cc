@@ -117,7 +117,7 @@ TEST(TrainSettings, KeepTheLossesUnderTheKeyOfOne) {
   const pivotal::testing::TempDir temp;
   TrainSettings settings;
   TrainInputs inputs;
-  settings.loss.losses = {{LossType::kSigmoid, 0.8}, {LossType::kSft, 0.3}};
+  settings.loss.losses = {{LossType::kSigmoid, 0.8}, {LossType::kHinge, 0.3}};
   settings.loss.divergence = FDivergence::kAlpha;
   settings.loss.f_alpha = 0.25;
   settings.loss.wpo = true;
@@ -125,7 +125,7 @@ TEST(TrainSettings, KeepTheLossesUnderTheKeyOfOne) {
   settings.loss.reference_mixup = 0.1;
   SaveTrainSettings(settings, inputs, 1, temp.path());
   EXPECT_THAT(data::ReadFile(temp.path() / "train.toml"),
-              HasSubstr("type = 'sigmoid:0.8,sft:0.3'"));
+              HasSubstr("type = 'sigmoid:0.8,hinge:0.3'"));
   const LossOptions got = LoadTrainSettings(temp.path(), inputs).loss;
   EXPECT_EQ(got.losses, settings.loss.losses);
   EXPECT_EQ(got.divergence, FDivergence::kAlpha);
@@ -146,6 +146,17 @@ type = "ipo"
   EXPECT_EQ(old.losses, (std::vector{WeightedLoss{LossType::kIpo, 1}}));
   EXPECT_EQ(old.divergence, FDivergence::kReverseKl);
   EXPECT_FALSE(old.MovesReference());
+}
+
+// A run that somebody edited before its first checkpoint.
+TEST(TrainSettings, AreCheckedWhenTheyAreRead) {
+  const pivotal::testing::TempDir temp;
+  TrainSettings settings;
+  TrainInputs inputs;
+  settings.keep = 0;
+  SaveTrainSettings(settings, inputs, 1, temp.path());
+  EXPECT_EQ(pivotal::testing::ErrorText([&] { LoadTrainSettings(temp.path(), inputs); }),
+            (temp.path() / "train.toml").string() + ": keep must be at least 1, got 0");
 }
 
 }  // namespace
