@@ -12,6 +12,7 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/temp_folder.h"
+#include "data/base/text.h"
 
 namespace pivotal::cli {
 namespace {
@@ -47,9 +48,7 @@ void WithStandardInput(std::filesystem::path& file, const std::function<void(boo
     f(true);
   } catch (const Error& error) {
     std::string why = error.what();
-    const std::string name = file.string();
-    for (std::size_t at = 0; (at = why.find(name, at)) != std::string::npos;)
-      why.replace(at, name.size(), "standard input");
+    data::ReplaceAll(why, file.string(), "standard input");
     throw Error(why);
   }
 }
