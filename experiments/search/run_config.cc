@@ -240,11 +240,7 @@ bool ApplyRunSettings(const std::filesystem::path& path, RunConfig& config) {
   if (config.problems.file == kKeptProblems && path.has_parent_path() &&
       data::Exists(path.parent_path() / kKeptProblems))
     config.problems.file = path.parent_path() / kKeptProblems;
-  try {
-    SearchOptionsOf(config);
-  } catch (const Error& error) {
-    Fail("{}: {}", path.string(), error.what());
-  }
+  ValidateFile(path, [&] { SearchOptionsOf(config); });
   return file.Contains("problems", "oracle") || !config.problems.options.dataset.empty();
 }
 

@@ -15,7 +15,19 @@
 #include <variant>
 #include <vector>
 
+#include "data/base/error.h"
+
 namespace pivotal::experiments {
+
+// Calls validate(), whose Error then begins with the path of the settings.
+template <typename F>
+void ValidateFile(const std::filesystem::path& path, F&& validate) {
+  try {
+    validate();
+  } catch (const Error& error) {
+    Fail("{}: {}", path.string(), error.what());
+  }
+}
 
 // Settings by section and key. Errors name the file and `by`, the command that writes such files.
 class SettingsFile {

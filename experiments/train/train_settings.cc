@@ -281,16 +281,6 @@ void RequireKnown(const SettingsFile& file, std::set<std::pair<std::string, std:
   file.RequireKnown(settings);
 }
 
-// Calls validate(), whose Error then begins with the path of the settings.
-template <typename F>
-void ValidateFile(const fs::path& path, F&& validate) {
-  try {
-    validate();
-  } catch (const Error& error) {
-    Fail("{}: {}", path.string(), error.what());
-  }
-}
-
 }  // namespace
 
 TrainSettings LoadTrainSettings(const fs::path& run, TrainInputs& inputs) {
