@@ -147,7 +147,7 @@ GpuDecoder::GpuDecoder(const PhiModel& model, const DecoderOptions& options,
     const int64_t inputs = std::max(rows, options.max_prefill);
     const int64_t more = std::max(kRoom, 4 * inputs);
     Reserve({inputs, inputs, inputs, inputs, inputs, more, more, 2, more, more, inputs, inputs + 1},
-            inputs * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
+            inputs, inputs);
   });
 }
 
@@ -250,13 +250,17 @@ std::optional<DeviceTimes> GpuDecoder::device_times() const {
   return times;
 }
 
-void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t workspace) {
+void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t rows, int64_t parts) {
   bool moved = inputs_.Grow(sizes);
-  if (!workspace_.defined() || workspace_.numel() < workspace) {
-    workspace_ = at::empty({static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(workspace)))},
-                           at::TensorOptions(at::kFloat).device(model_.options().device()));
+  const auto grow = [&](at::Tensor& tensor, at::ScalarType type, int64_t size) {
+    if (tensor.defined() && tensor.numel() >= size) return;
+    tensor = at::zeros({static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(size)))},
+                       at::TensorOptions(type).device(model_.options().device()));
     moved = true;
-  }
+  };
+  grow(workspace_, at::kFloat,
+       parts * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
+  grow(arrived_, at::kInt, rows * shape_.heads);
   if (!moved || steps_.empty()) return;
   stream_->Wait();  // a recording may be running
   steps_.clear();   // they read the old addresses
@@ -264,7 +268,7 @@ void GpuDecoder::Reserve(const std::array<int64_t, kInputs>& sizes, int64_t work
 
 void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
                       std::span<const RowDraw> draws, int64_t tile_tokens) {
-  pieces_.assign(static_cast<std::size_t>(padded), {});
+  pieces_.assign(prefill_ ? 0 : static_cast<std::size_t>(padded), {});
   for (std::size_t i = 0; i < rows.size() && !prefill_; ++i) pieces_[i] = rows[i].pieces;
   plan_.Make(pieces_, {.group = shape_.group(),
                        .window = shape_.window,
@@ -274,7 +278,7 @@ void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
   Reserve({padded, padded, padded, padded, padded, PaddedWork(plan_.spans.size()),
            PaddedWork(plan_.tiles.size()), 2, std::ssize(plan_.blocks), std::ssize(plan_.counts),
            padded, padded + 1},
-          plan_.parts() * kernels::cuda::DecodeAttentionWorkspace(shape_.heads, shape_.head_dim));
+          padded, plan_.parts());
   inputs_.Turn();
   auto* const tokens = inputs_.host<int64_t>(tokens_);
   auto* const positions = inputs_.host<int64_t>(positions_);
@@ -399,6 +403,7 @@ at::Tensor GpuDecoder::Attend(int64_t layer, const at::Tensor& query, const Step
   task.lengths = inputs_.device<int32_t>(lengths_);
   task.part_ends = inputs_.device<int32_t>(part_ends_);
   task.workspace = workspace_.mutable_data_ptr<float>();
+  task.arrived = reinterpret_cast<unsigned*>(arrived_.mutable_data_ptr<int32_t>());
   kernels::cuda::LaunchDecodeAttention(task, stream_->handle());
   return out;
 }

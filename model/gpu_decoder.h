@@ -87,7 +87,7 @@ class StepBuffer {
 // and copies the tokens back. The next step can start before these have come: it takes the tokens
 // where they are, on the device, so that the device goes on while the host plans and looks for
 // ends. In Phi-3 and its like a layer is
-// its four matrix products and seven launches of kernels/cuda at most; other models run LibTorch's
+// its four matrix products and five launches of kernels/cuda; other models run LibTorch's
 // operators around the kernels of attention. The number of rows is rounded up to one of few sizes.
 // From the second step of a size on, the step is recorded and replayed, except for models with
 // experts, whose routing waits for the device.
@@ -135,8 +135,8 @@ class GpuDecoder : public Decoder {
     at::Tensor logits;             // of the rows after the draws, on their way to the host
     std::unique_ptr<Moment> done;  // when all results are on the host
   };
-  // Makes room for sizes[i] elements of input i, and `workspace` floats for attention.
-  void Reserve(const std::array<int64_t, kInputs>& sizes, int64_t workspace);
+  // Makes room for sizes[i] elements of input i, and for attention of `rows` with `parts` in all.
+  void Reserve(const std::array<int64_t, kInputs>& sizes, int64_t rows, int64_t parts);
   // Uploads the inputs of a step: `rows`, followed by empty rows up to `padded`.
   // `tile_tokens` is AttentionPlanOptions'.
   void Fill(std::span<const DecodeRow> rows, int64_t padded, std::span<const RowDraw> draws,
@@ -168,8 +168,9 @@ class GpuDecoder : public Decoder {
   // Indices of arrays in inputs_.
   int tokens_, positions_, slots_, is_long_, uniforms_, spans_, tiles_, num_work_, blocks_, counts_,
       lengths_, part_ends_;
-  at::Tensor workspace_;  // attention's scratch memory
-  at::Tensor logits_;     // [max rows, V] float32
+  // Of attention: scratch memory, and [rows * heads] int32, which are zeros between launches.
+  at::Tensor workspace_, arrived_;
+  at::Tensor logits_;  // [max rows, V] float32
   // [2, max rows] int32, of the latest two steps in turn: tokens; bits of log-probabilities
   at::Tensor drawn_[2], drawn_on_host_[2];
   int latest_ = 0;  // index of the latest step's

@@ -33,6 +33,9 @@ void AttentionPlan::Make(Rows rows, const AttentionPlanOptions& options) {
   }
   part_ends.assign(rows.size() + 1, 0);
   Add(rows, 0, std::ssize(rows), 0, 0, options);
+  for (std::size_t row = 0; row < rows.size(); ++row)
+    if (lengths[row] == 0)
+      spans.push_back({static_cast<int32_t>(row), 0, 0, 0, part_ends[row + 1]++});
   std::partial_sum(part_ends.begin(), part_ends.end(), part_ends.begin());
 }
 

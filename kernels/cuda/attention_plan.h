@@ -28,8 +28,8 @@ struct AttentionPlan {
   int64_t parts() const { return part_ends.back(); }
 
   // Plans rows that are given by their pieces. Where tiles are wanted, adjacent rows read common
-  // leading pieces once. A row without pieces gets zeros as its result. Memory is kept for the next
-  // call. Throws Error for bad options.
+  // leading pieces once. A row without pieces gets a span without tokens, whose result is zeros.
+  // Memory is kept for the next call. Throws Error for bad options.
   void Make(std::span<const std::span<const KvPiece>> rows, const AttentionPlanOptions& options);
 
  private:

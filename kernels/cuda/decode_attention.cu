@@ -9,7 +9,8 @@ namespace pivotal::kernels::cuda {
 namespace {
 
 constexpr int kLaneDims = kMaxHeadDim / kWarp;  // elements of an output row that a lane sums up
-constexpr int kMergeWarps = 4;
+constexpr int kWarps = 8;                       // of a block
+constexpr int kThreads = kWarps * kWarp;
 
 // Returns where the result of a part for one query lies: the largest score m, the sum of the
 // weights exp(score - m), and the weighted sum of values [head_dim].
@@ -27,19 +28,63 @@ __device__ int64_t Offset(const DecodeAttention& task, const int32_t* blocks, in
 // NaN counts as +inf, which makes the weights NaN: exp(inf - inf).
 __device__ float Shown(float score) { return score == score ? score : kInfinity; }
 
+// ---- Merging: the warp that writes the last part of a row and head ----
+
+__device__ int64_t PartsOf(const DecodeAttention& task, int64_t row) {
+  return task.part_ends[row + 1] - task.part_ends[row];
+}
+
+// Merges the parts of a row and head. All lanes of a warp must call it.
+template <typename T>
+__device__ void Merge(const DecodeAttention& task, int64_t row, int64_t head) {
+  const int lane = threadIdx.x % kWarp;
+  const int64_t parts = PartsOf(task, row), stride = task.heads * (task.head_dim + 2);
+  const float* const partials = Partial(task, row, head, 0);
+  float max = -kInfinity;
+  for (int64_t part = 0; part < parts; ++part) max = fmaxf(max, partials[part * stride]);
+  float sum = 0, mixed[kLaneDims] = {};
+  for (int64_t part = 0; part < parts; ++part) {
+    const float* const partial = partials + part * stride;
+    if (partial[0] == -kInfinity) continue;
+    const float factor = expf(partial[0] - max);
+    sum += factor * partial[1];
+    for (int i = 0; i < kLaneDims; ++i)
+      if (i * kWarp + lane < task.head_dim) mixed[i] += factor * partial[2 + i * kWarp + lane];
+  }
+  T* const out = static_cast<T*>(task.out) + (row * task.heads + head) * task.head_dim;
+  for (int i = 0; i < kLaneDims; ++i)
+    if (i * kWarp + lane < task.head_dim)
+      Store(out + i * kWarp + lane, sum == 0 ? 0.0f : mixed[i] / sum);
+}
+
+// Counts the parts that the lanes of this warp have written, and merges those of which all parts
+// are there now. A lane names the row and head of one part, or a negative row. All lanes must call
+// it.
+template <typename T>
+__device__ void Arrive(const DecodeAttention& task, int64_t row, int64_t head) {
+  __syncwarp();
+  __threadfence();  // the parts can be seen before they are counted
+  bool is_last = false;
+  if (row >= 0) {
+    const auto last = static_cast<unsigned>(PartsOf(task, row) - 1);
+    is_last = atomicInc(task.arrived + row * task.heads + head, last) == last;
+  }
+  __threadfence();  // the parts that others have counted can be seen
+  __syncwarp();
+  for (unsigned left = __ballot_sync(kAllLanes, is_last); left != 0; left &= left - 1) {
+    const int lane = __ffs(static_cast<int>(left)) - 1;
+    Merge<T>(task, __shfl_sync(kAllLanes, row, lane), __shfl_sync(kAllLanes, head, lane));
+  }
+}
+
 // ---- Spans: a warp for a row ----
 
-constexpr int kSpanWarps = 4;
-
-// Computes one span in each warp, for up to kHeads query heads of a KV head. kLanes lanes have one
+// Computes a span in a warp, for up to kHeads query heads of a KV head. kLanes lanes have one
 // token: each reads 16 bytes of its key and of its value.
 template <typename T, int kHeads, int kLanes>
-__global__ void __launch_bounds__(kSpanWarps* kWarp) AttendSpans(DecodeAttention task) {
+__device__ void AttendSpan(const DecodeAttention& task, const AttentionSpan& span) {
   constexpr int kVector = Vector<T>::kSize, kTokens = kWarp / kLanes;
   constexpr int kUnroll = kHeads < 4 ? 4 : 2;  // keys and values that a lane reads at once
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * kSpanWarps + threadIdx.x / kWarp;
-  if (index >= task.num_work[0]) return;
-  const AttentionSpan span = task.spans[index];
   const int32_t* const blocks = task.blocks + span.blocks;
   const int64_t group = task.heads / task.kv_heads, splits = Parts(group, kHeads);
   const int64_t kv_head = blockIdx.y / splits, first = blockIdx.y % splits * kHeads;
@@ -70,28 +115,39 @@ __global__ void __launch_bounds__(kSpanWarps* kWarp) AttendSpans(DecodeAttention
       key[u] = LoadVector(static_cast<const T*>(task.keys) + offset, here, dim);
       value[u] = LoadVector(static_cast<const T*>(task.values) + offset, here, dim);
     }
-    for (int h = 0; h < kHeads; ++h) {
-      float score[kUnroll], top = max[h];
-      for (int u = 0; u < kUnroll; ++u) {
-        float product = 0;
-        for (int i = 0; i < kVector; ++i) product += query[h][i] * ToFloat(key[u].at[i]);
-        for (int step = kLanes / 2; step > 0; step /= 2)
-          product += __shfl_xor_sync(kAllLanes, product, step);
-        const bool is_there = start + u * kTokens + slot < span.to;
-        score[u] = is_there ? product : -kInfinity;
-        top = fmaxf(top, is_there ? Shown(product) : -kInfinity);
+    // Each element is converted once for all heads, when its turn comes.
+    float score[kHeads][kUnroll];
+    for (int u = 0; u < kUnroll; ++u) {
+      for (int h = 0; h < kHeads; ++h) score[h][u] = 0;
+      for (int i = 0; i < kVector; ++i) {
+        const float x = ToFloat(key[u].at[i]);
+        for (int h = 0; h < kHeads; ++h) score[h][u] += query[h][i] * x;
       }
-      if (top == -kInfinity) continue;  // no token yet, for all lanes of a token alike
-      const float shrink = expf(max[h] - top);
+    }
+    for (int h = 0; h < kHeads; ++h) {
+      float top = max[h];
+      for (int u = 0; u < kUnroll; ++u) {
+        for (int step = kLanes / 2; step > 0; step /= 2)
+          score[h][u] += __shfl_xor_sync(kAllLanes, score[h][u], step);
+        const bool is_there = start + u * kTokens + slot < span.to;
+        if (!is_there) score[h][u] = -kInfinity;
+        top = fmaxf(top, Shown(score[h][u]));
+      }
+      // Without a token so far, for all lanes of a token alike, all weights are 0.
+      const float shrink = top == -kInfinity ? 1.0f : expf(max[h] - top);
       sum[h] *= shrink;
       for (int i = 0; i < kVector; ++i) mixed[h][i] *= shrink;
       for (int u = 0; u < kUnroll; ++u) {
-        const float weight = expf(score[u] - top);
-        sum[h] += weight;
-        for (int i = 0; i < kVector; ++i) mixed[h][i] += weight * ToFloat(value[u].at[i]);
+        score[h][u] = top == -kInfinity ? 0.0f : expf(score[h][u] - top);
+        sum[h] += score[h][u];
       }
       max[h] = top;
     }
+    for (int u = 0; u < kUnroll; ++u)
+      for (int i = 0; i < kVector; ++i) {
+        const float x = ToFloat(value[u].at[i]);
+        for (int h = 0; h < kHeads; ++h) mixed[h][i] += score[h][u] * x;
+      }
   }
   for (int h = 0; h < kHeads; ++h) {
     // Lanes that have other tokens but the same elements add up.
@@ -113,14 +169,13 @@ __global__ void __launch_bounds__(kSpanWarps* kWarp) AttendSpans(DecodeAttention
     }
     for (int i = 0; i < count; ++i) partial[2 + begin + i] = mixed[h][i];
   }
+  Arrive<T>(task, lane < heads ? span.row : -1, kv_head * group + first + lane);
 }
 
 // ---- Tiles: a block of threads for the rows that have tokens in common ----
 
-constexpr int kTileWarps = 8;
-constexpr int kTileThreads = kTileWarps * kWarp;
 constexpr int kQueries = kAttentionQueries;
-constexpr int kWarpQueries = kQueries / kTileWarps;
+constexpr int kWarpQueries = kQueries / kWarps;
 constexpr int kChunk = kAttentionChunk;  // tokens in shared memory; each lane has one
 constexpr int kFragment = 16;            // rows and columns that tensor cores multiply at once
 // Elements that pad a row in shared memory, so that rows begin in different banks.
@@ -153,7 +208,7 @@ __device__ void Fetch(const DecodeAttention& task, const int32_t* blocks, int64_
   constexpr int kVector = Vector<T>::kSize;
   const int dim = static_cast<int>(task.head_dim), stride = PaddedDim(dim) + kPad;
   const int vectors = static_cast<int>(Parts(dim, kVector));
-  for (int i = threadIdx.x; i < kChunk * vectors; i += kTileThreads) {
+  for (int i = threadIdx.x; i < kChunk * vectors; i += kThreads) {
     const int t = i / vectors, begin = i % vectors * kVector;
     T *const key = keys + t * stride + begin, *const value = values + t * stride + begin;
     const bool is_there = start + t < to;
@@ -189,14 +244,13 @@ __device__ void AddProduct(Sums& sums, const T* a, int a_stride, const T* b, int
   }
 }
 
-// Computes one tile for one KV head in each block of threads.
+// Computes a tile for a KV head in a block of threads.
 template <typename T>
-__global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task) {
+__device__ void AttendTile(const DecodeAttention& task, const AttentionTile& tile,
+                           int64_t kv_head) {
   namespace wmma = nvcuda::wmma;
-  if (static_cast<int64_t>(blockIdx.x) >= task.num_work[1]) return;
-  const AttentionTile tile = task.tiles[blockIdx.x];
   const int32_t* const blocks = task.blocks + tile.blocks;
-  const int64_t kv_head = blockIdx.y, group = task.heads / task.kv_heads;
+  const int64_t group = task.heads / task.kv_heads;
   const int dim = static_cast<int>(task.head_dim), padded = PaddedDim(dim), stride = padded + kPad;
   const int warp = threadIdx.x / kWarp, lane = threadIdx.x % kWarp;
   const int num_queries = tile.last_query - tile.first_query;
@@ -222,12 +276,12 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
 
   if (from < to) Fetch(task, blocks, kv_head, from, to, keys, values);
   __pipeline_commit();
-  for (int i = threadIdx.x; i < 2 * kChunk * (padded - dim); i += kTileThreads) {
+  for (int i = threadIdx.x; i < 2 * kChunk * (padded - dim); i += kThreads) {
     const int at = i / (padded - dim) * stride + dim + i % (padded - dim);
     Store(keys + at, 0.0f);
     Store(values + at, 0.0f);
   }
-  for (int i = threadIdx.x; i < query_tiles * kFragment * padded; i += kTileThreads) {
+  for (int i = threadIdx.x; i < query_tiles * kFragment * padded; i += kThreads) {
     const int q = i / padded, d = i % padded;
     const int64_t query = tile.first_query + q;
     const bool is_there = q < num_queries && d < dim;
@@ -237,11 +291,11 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
           is_there ? ToFloat(static_cast<const T*>(task.queries)[at]) : 0.0f);
     mixed[q * stride + d] = 0;
   }
-  // Query warp + i * kTileWarps is this warp's i-th.
+  // Query warp + i * kWarps is this warp's i-th.
   Visible visible[kWarpQueries];
   float max[kWarpQueries], sum[kWarpQueries];
   for (int i = 0; i < kWarpQueries; ++i) {
-    const int q = warp + i * kTileWarps;
+    const int q = warp + i * kWarps;
     visible[i] =
         q < num_queries ? VisibleTokens(task, tile, (tile.first_query + q) / group) : Visible{0, 0};
     max[i] = -kInfinity;
@@ -258,7 +312,7 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
     __pipeline_commit();
     __pipeline_wait_prior(1);
     __syncthreads();  // the chunk is whole
-    for (int i = warp; i < query_tiles * (kChunk / kFragment); i += kTileWarps) {
+    for (int i = warp; i < query_tiles * (kChunk / kFragment); i += kWarps) {
       const int q = i / (kChunk / kFragment) * kFragment;
       const int t = i % (kChunk / kFragment) * kFragment;
       Sums score;
@@ -270,7 +324,7 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
     }
     __syncthreads();  // the scores are there
     for (int i = 0; i < kWarpQueries; ++i) {
-      const int q = warp + i * kTileWarps;
+      const int q = warp + i * kWarps;
       if (q >= query_tiles * kFragment) continue;
       const int64_t token = start + lane;
       const bool is_visible = token >= visible[i].low && token < visible[i].high && token < tile.to;
@@ -286,7 +340,7 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
         for (int d = lane; d < padded; d += kWarp) mixed[q * stride + d] *= shrink;
     }
     __syncthreads();  // the weights are there
-    for (int i = warp; i < query_tiles * (padded / kFragment); i += kTileWarps) {
+    for (int i = warp; i < query_tiles * (padded / kFragment); i += kWarps) {
       const int q = i / (padded / kFragment) * kFragment;
       const int d = i % (padded / kFragment) * kFragment;
       Sums out;
@@ -298,7 +352,7 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
     __syncthreads();  // nobody reads the chunk any more
   }
   for (int i = 0; i < kWarpQueries; ++i) {
-    const int q = warp + i * kTileWarps;
+    const int q = warp + i * kWarps;
     if (q >= num_queries || visible[i].high <= tile.from) continue;
     const int64_t query = tile.first_query + q;
     float* const partial = Partial(task, query / group, kv_head * group + query % group, tile.part);
@@ -308,6 +362,11 @@ __global__ void __launch_bounds__(kTileThreads) AttendTile(DecodeAttention task)
     }
     for (int d = lane; d < dim; d += kWarp) partial[2 + d] = mixed[q * stride + d];
   }
+  // Lane i counts the part of this warp's i-th query.
+  const int64_t query = tile.first_query + warp + lane * kWarps, row = query / group;
+  const bool has_part = lane < kWarpQueries && query < tile.last_query &&
+                        VisibleTokens(task, tile, row).high > tile.from;
+  Arrive<T>(task, has_part ? row : -1, kv_head * group + query % group);
 }
 
 template <typename T>
@@ -318,62 +377,49 @@ std::size_t TileSharedBytes(int64_t dim) {
          SharedBytes<float>(kQueries * stride);
 }
 
-// ---- Merging ----
+// ---- The launch ----
 
-// Merges the parts of one row and head in each warp.
-template <typename T>
-__global__ void __launch_bounds__(kMergeWarps* kWarp) MergeParts(DecodeAttention task) {
-  const int64_t index = static_cast<int64_t>(blockIdx.x) * kMergeWarps + threadIdx.x / kWarp;
-  if (index >= task.rows * task.heads) return;
-  const int lane = threadIdx.x % kWarp;
-  const int64_t row = index / task.heads, parts = task.part_ends[row + 1] - task.part_ends[row];
-  const float* const partials = Partial(task, row, index % task.heads, 0);
-  const int64_t stride = task.heads * (task.head_dim + 2);
-  float max = -kInfinity;
-  for (int64_t part = 0; part < parts; ++part) max = fmaxf(max, partials[part * stride]);
-  float sum = 0, mixed[kLaneDims] = {};
-  for (int64_t part = 0; part < parts; ++part) {
-    const float* const partial = partials + part * stride;
-    if (partial[0] == -kInfinity) continue;
-    const float factor = expf(partial[0] - max);
-    sum += factor * partial[1];
-    for (int i = 0; i < kLaneDims; ++i)
-      if (i * kWarp + lane < task.head_dim) mixed[i] += factor * partial[2 + i * kWarp + lane];
+// Computes a tile in each of the first blocks of threads, if there are any, and spans in the
+// others.
+template <typename T, int kHeads, int kLanes, bool kHasTiles>
+__global__ void __launch_bounds__(kThreads, kHasTiles ? 2 : 1) Attend(DecodeAttention task) {
+  int64_t block = blockIdx.x;
+  if constexpr (kHasTiles) {
+    if (block < task.max_tiles) {
+      if (block < task.num_work[1] && blockIdx.y < task.kv_heads)
+        AttendTile<T>(task, task.tiles[block], blockIdx.y);
+      return;
+    }
+    block -= task.max_tiles;
   }
-  T* const out = static_cast<T*>(task.out) + index * task.head_dim;
-  for (int i = 0; i < kLaneDims; ++i)
-    if (i * kWarp + lane < task.head_dim)
-      Store(out + i * kWarp + lane, sum == 0 ? 0.0f : mixed[i] / sum);
+  const int64_t index = block * kWarps + threadIdx.x / kWarp;
+  if (index < task.num_work[0]) AttendSpan<T, kHeads, kLanes>(task, task.spans[index]);
 }
 
-// ---- Launches ----
+template <typename T, int kHeads, int kLanes>
+void StartAs(const DecodeAttention& task, void* stream) {
+  const dim3 grid(static_cast<unsigned>(task.max_tiles + Parts(task.max_spans, kWarps)),
+                  static_cast<unsigned>(task.kv_heads * Parts(task.heads / task.kv_heads, kHeads)));
+  if constexpr (sizeof(T) == 2)
+    if (task.max_tiles > 0)
+      return Launch("Attend", Attend<T, kHeads, kLanes, true>, grid, dim3(kThreads),
+                    TileSharedBytes<T>(task.head_dim), stream, task);
+  Launch("Attend", Attend<T, kHeads, kLanes, false>, grid, dim3(kThreads), 0, stream, task);
+}
 
 template <typename T, int kHeads>
-void StartSpans(const DecodeAttention& task, void* stream) {
+void StartFor(const DecodeAttention& task, void* stream) {
   constexpr int kFew = 64 / Vector<T>::kSize, kMany = 128 / Vector<T>::kSize;
-  const dim3 grid(static_cast<unsigned>(Parts(task.max_spans, kSpanWarps)),
-                  static_cast<unsigned>(task.kv_heads * Parts(task.heads / task.kv_heads, kHeads)));
-  const auto kernel =
-      task.head_dim <= 64 ? AttendSpans<T, kHeads, kFew> : AttendSpans<T, kHeads, kMany>;
-  Launch("AttendSpans", kernel, grid, dim3(kSpanWarps * kWarp), 0, stream, task);
+  task.head_dim <= 64 ? StartAs<T, kHeads, kFew>(task, stream)
+                      : StartAs<T, kHeads, kMany>(task, stream);
 }
 
 template <typename T>
-void StartKernels(const DecodeAttention& task, void* stream) {
+void Start(const DecodeAttention& task, void* stream) {
   const int64_t group = task.heads / task.kv_heads;
-  if (task.max_spans > 0)
-    group == 1   ? StartSpans<T, 1>(task, stream)
-    : group == 2 ? StartSpans<T, 2>(task, stream)
-                 : StartSpans<T, 4>(task, stream);
-  if (task.max_tiles > 0) {
-    if constexpr (sizeof(T) == 2)
-      Launch("AttendTile", AttendTile<T>,
-             dim3(static_cast<unsigned>(task.max_tiles), static_cast<unsigned>(task.kv_heads)),
-             dim3(kTileThreads), TileSharedBytes<T>(task.head_dim), stream, task);
-  }
-  Launch("MergeParts", MergeParts<T>,
-         dim3(static_cast<unsigned>(Parts(task.rows * task.heads, kMergeWarps))),
-         dim3(kMergeWarps * kWarp), 0, stream, task);
+  group == 1   ? StartFor<T, 1>(task, stream)
+  : group == 2 ? StartFor<T, 2>(task, stream)
+               : StartFor<T, 4>(task, stream);
 }
 
 }  // namespace
@@ -387,9 +433,9 @@ void LaunchDecodeAttention(const DecodeAttention& task, void* stream) {
     throw Error("attention: tiles need a 16-bit type");
   if (task.rows == 0) return;
   switch (task.type) {
-    case ElementType::kFloat32: return StartKernels<float>(task, stream);
-    case ElementType::kBfloat16: return StartKernels<__nv_bfloat16>(task, stream);
-    case ElementType::kFloat16: return StartKernels<__half>(task, stream);
+    case ElementType::kFloat32: return Start<float>(task, stream);
+    case ElementType::kBfloat16: return Start<__nv_bfloat16>(task, stream);
+    case ElementType::kFloat16: return Start<__half>(task, stream);
   }
 }
 

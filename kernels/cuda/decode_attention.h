@@ -37,8 +37,9 @@ struct AttentionTile {
 
 // One launch of attention. Keys and values lie as [slots, kv_heads, head_dim], in blocks of
 // kernels::kBlockTokens: token i of block b is in slot 16 b + i. All pointers are to device memory.
-// AttentionPlan makes spans, tiles, blocks, counts, lengths and part_ends. A launch depends only on
-// the sizes given here, not on what the pointers hold, so that a recorded launch can be repeated.
+// AttentionPlan makes spans, tiles, blocks, counts, lengths and part_ends, so that each row has at
+// least one part. A launch depends only on the sizes given here, not on what the pointers hold, so
+// that a recorded launch can be repeated.
 struct DecodeAttention {
   ElementType type = ElementType::kFloat32;  // of queries, keys, values and out
   int64_t rows = 0, heads = 1, kv_heads = 1, head_dim = 1;
@@ -57,21 +58,22 @@ struct DecodeAttention {
   const int32_t* lengths = nullptr;    // [rows] tokens of each sequence; read if window > 0
   const int32_t* part_ends = nullptr;  // [rows + 1] from 0: row r has parts [ends[r], ends[r + 1])
   float* workspace = nullptr;          // DecodeAttentionWorkspace() floats for each part
+  unsigned* arrived = nullptr;         // [rows, heads] of zeros, which are zeros again afterwards
 };
 
 inline int64_t DecodeAttentionWorkspace(int64_t heads, int64_t head_dim) {
   return heads * (head_dim + 2);
 }
 
-// Computes attention in three launches, of which the first two may have nothing to do. A warp
-// computes the heads of a span that have a KV head in common, and reads each key and value once. A
-// block of threads computes a tile: it reads each key and value once for up to 64 queries,
-// multiplies by tensor cores, and fetches the next tokens meanwhile; weights are rounded to `type`
-// before they multiply values, as in FlashAttention-2 (arXiv 2307.08691). Both have an online
-// softmax (Milakov and Gimelshein, arXiv 1805.02867). Then the parts of each row are merged, as in
-// flash decoding. The order of additions is fixed; by spans alone the
-// result of a row is the same to the bit in any company. Throws Error for an unsupported shape, and
-// if CUDA refuses the launch.
+// Computes attention in one launch. A warp computes the heads of a span that have a KV head in
+// common, and reads each key and value once. A block of threads computes a tile: it reads each key
+// and value once for up to 64 queries, multiplies by tensor cores, and fetches the next tokens
+// meanwhile; weights are rounded to `type` before they multiply values, as in FlashAttention-2
+// (arXiv 2307.08691). Both have an online softmax (Milakov and Gimelshein, arXiv 1805.02867). The
+// warp that writes the last part of a row and head merges all of them, as in flash decoding, in the
+// order of parts. So the order of additions is fixed; by spans alone the result of a row is the
+// same to the bit in any company. Throws Error for an unsupported shape, and if CUDA refuses the
+// launch.
 void LaunchDecodeAttention(const DecodeAttention& task, void* stream);
 
 }  // namespace pivotal::kernels::cuda

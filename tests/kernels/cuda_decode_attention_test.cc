@@ -22,12 +22,14 @@ namespace pivotal::kernels::cuda {
 // Launch functions of copies of the source, each with one mistake planted (CMakeLists.txt).
 void AttentionWithoutBarrier(const DecodeAttention& task, void* stream);
 void AttentionOutOfBounds(const DecodeAttention& task, void* stream);
+void AttentionWithoutFence(const DecodeAttention& task, void* stream);
 void AttentionWithAWarpAstray(const DecodeAttention& task, void* stream);
 void AttentionWithALaneAstray(const DecodeAttention& task, void* stream);
 void AttentionWithoutWaiting(const DecodeAttention& task, void* stream);
 
 namespace {
 
+using ::testing::Each;
 using ::testing::HasSubstr;
 
 struct Shape {
@@ -56,7 +58,8 @@ class Attention {
         keys_("keys", type, RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 2)),
         values_("values", type,
                 RandomFloats(kPoolBlocks * 16 * shape.kv_heads * shape.head_dim, 1, 3)),
-        out_("out", type, std::vector<float>(Size() * shape.heads * shape.head_dim, NAN)) {
+        out_("out", type, std::vector<float>(Size() * shape.heads * shape.head_dim, NAN)),
+        arrived_("arrived", std::vector<unsigned>(Size() * shape.heads)) {
     std::map<int, int32_t> longest;
     for (const Path& row : rows)
       for (const auto& [list, count] : row) longest[list] = std::max(longest[list], count);
@@ -108,7 +111,8 @@ class Attention {
              .counts = counts_->data(),
              .lengths = lengths_->data(),
              .part_ends = part_ends_->data(),
-             .workspace = workspace_->data()};
+             .workspace = workspace_->data(),
+             .arrived = arrived_.data()};
   }
 
   const DecodeAttention& task() const { return task_; }
@@ -130,6 +134,7 @@ class Attention {
           worst = std::max(worst, std::abs(got - want[d]));
         }
       }
+    EXPECT_THAT(arrived_.values(), Each(0)) << "the next launch counts from 0";
     ::testing::Test::RecordProperty("worst_" + Name(task_.type), std::to_string(worst));
   }
 
@@ -171,6 +176,7 @@ class Attention {
   std::optional<DeviceArray<AttentionTile>> tiles_;
   std::optional<DeviceArray<int32_t>> num_work_, block_lists_, counts_, lengths_, part_ends_;
   std::optional<DeviceArray<float>> workspace_;
+  DeviceArray<unsigned> arrived_;
   DecodeAttention task_;
 };
 
@@ -360,13 +366,18 @@ std::string Failure(void (*launch)(const DecodeAttention&, void*)) {
 }
 
 TEST(CudaDecodeAttention, AMissingBarrierIsFound) {
-  EXPECT_THAT(Failure(AttentionWithoutBarrier), HasSubstr("kernel AttendTile"));
+  EXPECT_THAT(Failure(AttentionWithoutBarrier), HasSubstr("kernel Attend"));
   EXPECT_THAT(Failure(AttentionWithoutBarrier),
               HasSubstr(cuda_on_cpu::WatchesAccesses() ? "with no barrier between"
                                                        : "depends on the order"));
 }
 TEST(CudaDecodeAttention, AnAccessOutOfBoundsIsFound) {
-  EXPECT_THAT(Failure(AttentionOutOfBounds), HasSubstr("out of bounds: index 14 of part_ends"));
+  EXPECT_THAT(Failure(AttentionOutOfBounds), HasSubstr("of spans ("));
+}
+TEST(CudaDecodeAttention, AMissingFenceIsFound) {
+  if (!cuda_on_cpu::WatchesAccesses()) GTEST_SKIP() << "accesses aren't watched in this build";
+  EXPECT_THAT(Failure(AttentionWithoutFence),
+              HasSubstr("reads what another block wrote, with no barrier between"));
 }
 TEST(CudaDecodeAttention, ABarrierThatAWarpMissesIsFound) {
   EXPECT_THAT(Failure(AttentionWithAWarpAstray), HasSubstr("not all threads reach a barrier"));

@@ -22,9 +22,12 @@ std::size_t WholePages(std::size_t bytes) {
   return (bytes + PageBytes() - 1) / PageBytes() * PageBytes();
 }
 
-bool IsRace(const Region& region, const Event& before, const Event& now, uint32_t first_serial) {
+bool IsRace(const Region& region, const Event& before, const Event& now, uint32_t first_serial,
+            const Handovers& handovers) {
   if (before.serial < first_serial || (before.atomic && now.atomic)) return false;
-  if (before.serial != now.serial) return !region.shared;
+  if (before.serial != now.serial && region.shared) return false;
+  if (handovers.IsVisible(before, now)) return false;
+  if (before.serial != now.serial) return true;
   if (before.thread == now.thread || before.epoch != now.epoch) return false;
   return before.thread / kWarp != now.thread / kWarp || before.warp_epoch == now.warp_epoch;
 }
@@ -77,15 +80,50 @@ Region* Memory::Find(const void* p) {
   return near = std::prev(next)->second.get();
 }
 
+void Handovers::Merge(Done& into, const Done& more) {
+  for (const auto& [warp, epoch] : more) into[warp] = std::max(into[warp], epoch);
+}
+
+void Handovers::BeginBlock() {
+  fenced_.fill(0);
+  for (auto* const all : {&taken_, &seen_})
+    for (Done& done : *all) done.clear();
+  for (Done& done : visible_) done.clear();
+}
+
+void Handovers::Fence(const Event& now) {
+  fenced_[now.thread] = now.warp_epoch;
+  Merge(seen_[now.thread], taken_[now.thread]);
+}
+
+void Handovers::Atomic(const void* element, const Event& now) {
+  Done& given = given_[element];
+  Merge(taken_[now.thread], given);
+  Merge(given, {{{now.serial, now.thread / kWarp}, fenced_[now.thread]}});
+}
+
+void Handovers::SyncWarp(int warp) {
+  for (int thread = warp * kWarp; thread < (warp + 1) * kWarp; ++thread)
+    Merge(visible_[warp], seen_[thread]);
+}
+
+bool Handovers::IsVisible(const Event& before, const Event& now) const {
+  const Done& visible = visible_[now.thread / kWarp];
+  const auto done = visible.find({before.serial, before.thread / kWarp});
+  return done != visible.end() && before.warp_epoch < done->second;
+}
+
 std::optional<Race> Memory::Note(Region& region, const void* p, std::size_t bytes, bool write,
-                                 const Event& now, uint32_t first_serial) const {
+                                 const Event& now, uint32_t first_serial,
+                                 const Handovers& handovers) const {
   const auto offset = static_cast<std::size_t>(static_cast<const std::byte*>(p) - region.first);
   for (std::size_t i = offset / region.element; i * region.element < offset + bytes; ++i) {
     Shadow& shadow = region.shadow[i];
-    if (IsRace(region, shadow.write, now, first_serial)) return Race{shadow.write, "wrote"};
+    if (IsRace(region, shadow.write, now, first_serial, handovers))
+      return Race{shadow.write, "wrote"};
     if (write) {
       for (const Event& read : shadow.reads)
-        if (IsRace(region, read, now, first_serial)) return Race{read, "read"};
+        if (IsRace(region, read, now, first_serial, handovers)) return Race{read, "read"};
       shadow.write = now;
     } else {
       if (shadow.reads[0].thread != now.thread || shadow.reads[0].serial != now.serial)

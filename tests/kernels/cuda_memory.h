@@ -9,6 +9,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace pivotal::kernels::cuda_on_cpu {
@@ -27,6 +28,33 @@ struct Event {
   uint32_t warp_epoch = 0;  // number of __syncwarps that the warp had passed
   uint16_t thread = 0;
   bool atomic = false;
+};
+
+// What warps have made visible to each other across blocks. What a warp did before __syncwarp, then
+// __threadfence and an atomic operation by one of its lanes, is visible to a warp of which a lane
+// does an atomic operation on the same element later, then __threadfence, and all lanes __syncwarp.
+class Handovers {
+ public:
+  void BeginLaunch() { given_.clear(); }
+  void BeginBlock();
+  // Record what the thread of `now` does.
+  void Fence(const Event& now);
+  void Atomic(const void* element, const Event& now);
+  // Records that all lanes of a warp of the present block have synchronized.
+  void SyncWarp(int warp);
+  // Returns true if what `before` did is visible to the warp of `now`.
+  bool IsVisible(const Event& before, const Event& now) const;
+
+ private:
+  // By the serial number of a block and a warp of it: what the warp did in earlier warp epochs.
+  using Done = std::map<std::pair<uint32_t, int>, uint32_t>;
+  static void Merge(Done& into, const Done& more);
+  static constexpr int kMaxThreads = 1024;
+
+  std::map<const void*, Done> given_;              // at an element
+  std::array<uint32_t, kMaxThreads> fenced_ = {};  // warp epoch of a thread's latest fence
+  std::array<Done, kMaxThreads> taken_, seen_;     // by a thread: by atomic operations; fenced
+  std::array<Done, kMaxThreads / kWarp> visible_;  // to a warp
 };
 
 // The latest accesses of an element.
@@ -62,9 +90,10 @@ class Memory {
   // Returns the array whose pages hold `p`, or null.
   Region* Find(const void* p);
   // Records an access within `region`, and returns the race that it makes, if any. `first_serial`
-  // is the serial number of the first block of the present launch.
+  // is the serial number of the first block of the present launch, `handovers` are of this launch.
   std::optional<Race> Note(Region& region, const void* p, std::size_t bytes, bool write,
-                           const Event& now, uint32_t first_serial) const;
+                           const Event& now, uint32_t first_serial,
+                           const Handovers& handovers) const;
 
   Snapshot Copy() const;
   void Restore(const Snapshot& snapshot);

@@ -93,6 +93,7 @@ class Machine {
   // The following are called by the running thread of a kernel.
   void Watch(const void* p, std::size_t bytes, bool write, bool atomic);
   void Barrier(const Site& site);
+  void Fence() { handovers_.Fence(Now(/*atomic=*/false)); }
   uint64_t Exchange(WarpOperation operation, unsigned mask, uint64_t bits, int argument, int width,
                     const Site& site);
   void* TakeShared(std::size_t index, std::size_t bytes, std::size_t element);
@@ -131,6 +132,10 @@ class Machine {
   static int SourceOf(int lane, const Fiber& self);
 
   int Index() const { return static_cast<int>(current_ - fibers_.data()); }
+  Event Now(bool atomic) const {
+    const int thread = Index();
+    return {serial_, epoch_, warp_epochs_[thread / kWarp], static_cast<uint16_t>(thread), atomic};
+  }
   std::string ThreadName(int thread) const {
     return Name(At(static_cast<std::size_t>(thread), shape_->block));
   }
@@ -138,6 +143,7 @@ class Machine {
   std::vector<Schedule> schedules_ = {Schedule::kForward, Schedule::kBackward, Schedule::kRandom,
                                       Schedule::kRandomAgain};
   Memory& memory_;
+  Handovers handovers_;
   std::vector<std::unique_ptr<GuardedMemory>>
       shared_;  // arrays in the order in which threads take them
   std::size_t taken_ = 0, taken_bytes_ = 0;
@@ -171,10 +177,9 @@ void Machine::Watch(const void* p, std::size_t bytes, bool write, bool atomic) {
   }
   if (at < region->first || at + bytes > region->first + region->bytes)
     Fail([&] { return fmt::format("{} out of bounds: {}", does, ElementName(*region, p)); });
-  const int thread = Index();
-  const Event now = {serial_, epoch_, warp_epochs_[thread / kWarp], static_cast<uint16_t>(thread),
-                     atomic};
-  const auto race = memory_.Note(*region, p, bytes, write, now, first_serial_);
+  const Event now = Now(atomic);
+  const auto race = memory_.Note(*region, p, bytes, write, now, first_serial_, handovers_);
+  if (atomic) handovers_.Atomic(p, now);
   if (!race) return;
   Fail([&] {
     const bool own = race->before.serial == serial_;
@@ -339,8 +344,10 @@ uint64_t Machine::Exchange(WarpOperation operation, unsigned mask, uint64_t bits
       });
     warp[i].result = warp[from].bits;
   }
-  if (operation == WarpOperation::kSync && lanes == __builtin_popcount(mask))
+  if (operation == WarpOperation::kSync && lanes == __builtin_popcount(mask)) {
     ++warp_epochs_[first / kWarp];
+    handovers_.SyncWarp(first / kWarp);
+  }
   return self.result;
 }
 
@@ -425,6 +432,7 @@ void Machine::RunBlock(Schedule schedule, std::size_t block, RandomStream& rando
   epoch_ = 0;
   warp_epochs_.fill(0);
   taken_ = taken_bytes_ = 0;
+  handovers_.BeginBlock();
   for (int t = 0; t < threads_; ++t) {
     fibers_[t].state = State::kReady;
     fibers_[t].copies.clear();
@@ -497,6 +505,7 @@ void Machine::Launch(const LaunchShape& shape, void (*thread)(const void*), cons
     constexpr uint8_t kGarbage[] = {0xFF, 0x5A, 0x00, 0xA5};
     garbage_ = kGarbage[static_cast<int>(schedule)];
     first_serial_ = serial_ + 1;
+    handovers_.BeginLaunch();
     std::vector<std::size_t> blocks(Count(shape.grid));
     std::iota(blocks.begin(), blocks.end(), 0);
     RandomStream random(1, static_cast<uint64_t>(schedule));
@@ -573,6 +582,11 @@ void Touch(const void* p, std::size_t bytes, bool write, bool atomic) {
 void __syncthreads(const std::source_location& site) {
   const pivotal::kernels::cuda_on_cpu::OutOfKernel out;
   pivotal::kernels::cuda_on_cpu::Machine::Get().Barrier(site);
+}
+
+void __threadfence() {
+  const pivotal::kernels::cuda_on_cpu::OutOfKernel out;
+  pivotal::kernels::cuda_on_cpu::Machine::Get().Fence();
 }
 
 void __pipeline_memcpy_async(void* to, const void* from, std::size_t bytes) {

@@ -5,7 +5,8 @@
 // A launch throws LaunchFailure, which names kernel, block and thread, if
 //  - a thread reads or writes outside a DeviceArray or an array of shared memory;
 //  - threads access the same element, one of them writes, and no barrier is in between (atomic
-//    operations excepted);
+//    operations excepted), nor between blocks fences and an atomic operation (Handovers in
+//    cuda_memory.h);
 //  - the result depends on the order of threads or blocks: each launch runs once per Schedule from
 //  the
 //    same memory, and all arrays must be equal to the bit;
@@ -158,6 +159,7 @@ T ExchangeAs(WarpOperation operation, unsigned mask, T value, int argument, int 
 }  // namespace pivotal::kernels::cuda_on_cpu
 
 void __syncthreads(const std::source_location& site = std::source_location::current());
+void __threadfence();
 
 template <typename T>
 T __shfl_sync(unsigned mask, T value, int lane, int width = 32,
@@ -203,6 +205,7 @@ void __pipeline_wait_prior(std::size_t batches);
 int atomicAdd(int* p, int x);
 unsigned long long atomicAdd(unsigned long long* p, unsigned long long x);
 int atomicMax(int* p, int x);
+unsigned atomicInc(unsigned* p, unsigned last);  // after `last` comes 0
 
 inline int __popc(unsigned x) { return __builtin_popcount(x); }
 inline int __ffs(int x) { return __builtin_ffs(x); }

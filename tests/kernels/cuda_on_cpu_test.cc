@@ -171,6 +171,61 @@ TEST(CudaOnCpu, TwoThreadsOrBlocksWriteOneElement) {
   EXPECT_THAT(Failure<int*>(write, dim3(2), dim3(1), 0, out.data()), HasSubstr(why));
 }
 
+// The block that comes last may read what the others wrote, if both sides have fences.
+TEST(CudaOnCpu, BlocksHandOver) {
+  const auto failure = [](void (*kernel)(int*, unsigned*)) {
+    DeviceArray<int> out("out", std::vector<int>(4));
+    DeviceArray<unsigned> arrived("arrived", std::vector<unsigned>(1));
+    const std::string what =
+        Failure<int*, unsigned*>(kernel, dim3(3), dim3(32), 0, out.data(), arrived.data());
+    if (what.empty()) {
+      EXPECT_EQ(out.values(), (std::vector<int>{1, 2, 3, 6}));
+      EXPECT_EQ(arrived.values(), std::vector<unsigned>{0});
+    }
+    return what;
+  };
+  EXPECT_EQ(failure(+[](int* to, unsigned* arrived) {
+              if (threadIdx.x == 5) to[blockIdx.x] = static_cast<int>(blockIdx.x) + 1;
+              __syncwarp();
+              __threadfence();
+              const bool is_last = threadIdx.x == 0 && atomicInc(arrived, 2) == 2;
+              __threadfence();
+              __syncwarp();
+              if (__shfl_sync(kAll, is_last, 0) && threadIdx.x == 9) to[3] = to[0] + to[1] + to[2];
+            }),
+            "");
+  if (!cuda_on_cpu::WatchesAccesses()) return;
+  const auto race = HasSubstr("reads what another block wrote, with no barrier between");
+  // Without the fence of the one who gives, or of the one who takes, or without an atomic
+  // operation.
+  EXPECT_THAT(failure(+[](int* to, unsigned* arrived) {
+                if (threadIdx.x == 0) to[blockIdx.x] = static_cast<int>(blockIdx.x) + 1;
+                __syncwarp();
+                const bool is_last = threadIdx.x == 0 && atomicInc(arrived, 2) == 2;
+                __threadfence();
+                __syncwarp();
+                if (is_last) to[3] = to[0] + to[1] + to[2];
+              }),
+              race);
+  EXPECT_THAT(failure(+[](int* to, unsigned* arrived) {
+                if (threadIdx.x == 0) to[blockIdx.x] = static_cast<int>(blockIdx.x) + 1;
+                __syncwarp();
+                __threadfence();
+                const bool is_last = threadIdx.x == 0 && atomicInc(arrived, 2) == 2;
+                __syncwarp();
+                if (is_last) to[3] = to[0] + to[1] + to[2];
+              }),
+              race);
+  EXPECT_THAT(failure(+[](int* to, unsigned*) {
+                if (threadIdx.x == 0) to[blockIdx.x] = static_cast<int>(blockIdx.x) + 1;
+                __syncwarp();
+                __threadfence();
+                __syncwarp();
+                if (threadIdx.x == 0 && blockIdx.x == 2) to[3] = to[0] + to[1] + to[2];
+              }),
+              race);
+}
+
 TEST(CudaOnCpu, ABarrierThatNotAllReach) {
   DeviceArray<int> out("out", 1);
   const auto some = +[](int*) {

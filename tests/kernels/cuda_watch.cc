@@ -18,7 +18,7 @@ bool watches_accesses = false;
 // Replaces *p by change(*p) and returns the value before.
 template <typename T, typename F>
 T Atomic(T* p, F change) {
-  Touch(p, sizeof(T), true, true);
+  if (watches_accesses) Touch(p, sizeof(T), true, true);
   const T before = *p;
   *p = change(before);
   return before;
@@ -42,6 +42,9 @@ unsigned long long atomicAdd(unsigned long long* p, unsigned long long x) {
 }
 int atomicMax(int* p, int x) {
   return Atomic(p, [&](int a) { return std::max(a, x); });
+}
+unsigned atomicInc(unsigned* p, unsigned last) {
+  return Atomic(p, [&](unsigned a) { return a >= last ? 0 : a + 1; });
 }
 
 float __bfloat162float(__nv_bfloat16 x) { return __uint_as_float(unsigned{x.bits} << 16); }
