@@ -54,9 +54,12 @@ std::set<std::string> ForEachFile(F&& f) {
 }
 
 void WriteProblems(const Flags& flags) {
-  // shifted.jsonl has the first problems of each set that the corpus is unlike.
-  constexpr std::size_t kShiftedOfEach = 100;
-  std::vector<Problem> shifted;
+  // shifted.jsonl has the first problems of each set that the corpus is unlike. Every fourth
+  // problem of refusing.jsonl is one of the last without an answer, the others are the first of
+  // train.jsonl.
+  constexpr std::size_t kOfEach = 100;
+  std::map<std::string, std::vector<Problem>> sets;
+  std::vector<Problem> shifted, refusing;
   data::CreateFolders(flags.output);
   ForEachFile([&](const ProblemFile& file, const std::vector<small::SmallProblem>& problems) {
     std::vector<Problem> lines;
@@ -65,9 +68,15 @@ void WriteProblems(const Flags& flags) {
           {p.id, p.question, p.missing.empty() ? std::to_string(p.answer) : small::kRefusal});
     SaveProblems(flags.output / fmt::format("{}.jsonl", file.name), lines);
     if (file.draw != Draw::kUsual && file.draw != Draw::kUnanswerable)
-      shifted.insert(shifted.end(), lines.begin(), lines.begin() + kShiftedOfEach);
+      shifted.insert(shifted.end(), lines.begin(), lines.begin() + kOfEach);
+    sets[file.name] = std::move(lines);
   });
   SaveProblems(flags.output / "shifted.jsonl", shifted);
+  for (std::size_t i = 0; i < kOfEach; ++i) {
+    for (std::size_t j = 0; j < 3; ++j) refusing.push_back(sets["train"][3 * i + j]);
+    refusing.push_back(*(sets["unanswerable"].end() - kOfEach + i));
+  }
+  SaveProblems(flags.output / "refusing.jsonl", refusing);
 }
 
 template <typename F>
