@@ -184,16 +184,14 @@ class Runner : public StepVisitor {
         SavePairs(file, pairs);
       }
     });
-    stage_pairs_ = Remembered(step, [&] { return data::CountJsonLines(file); });
-    if (stage_pairs_ == 0)
-      spdlog::warn("{}: there are no pairs; the model stays as it is", step.what);
+    const double count = Remembered(step, [&] { return data::CountJsonLines(file); });
+    if (count == 0) spdlog::warn("{}: there are no pairs; the model stays as it is", step.what);
+    ++stage_;
     cost_.seconds += finished_.at(step.key);
-    cost_.pairs += stage_pairs_;
+    cost_.pairs += count;
   }
 
-  bool Train(const Step& step, const TrainSettings& settings) override {
-    ++stage_;
-    if (stage_pairs_ == 0) return false;
+  void Train(const Step& step, const TrainSettings& settings) override {
     const fs::path output = walk_.FolderOf(step) / "model";
     Do(step, [&] {
       TrainSettings resumed;
@@ -210,7 +208,6 @@ class Runner : public StepVisitor {
     cost_.trained_tokens += Remembered(step, [&] { return TrainedTokens(output); });
     if (seed_ == recipe_.seeds.front())
       trainings.push_back({stage_ > 1 ? fmt::format("{}, stage {}", arm_, stage_) : arm_, output});
-    return true;
   }
 
   void Eval(const Step& step, const ModelSettings& model, const EvalSet& set,
@@ -280,7 +277,6 @@ class Runner : public StepVisitor {
   std::string arm_;
   uint64_t seed_ = 0;
   int stage_ = 0;
-  double stage_pairs_ = 0;
   ArmCost cost_;
 };
 
@@ -288,21 +284,21 @@ class Runner : public StepVisitor {
 // `problems` problems that trains for an epoch, on random tokens where it takes pairs, evaluated on
 // one set.
 Recipe SmallCopy(const Recipe& recipe, int problems) {
-  const auto limit = [&](ProblemSettings& settings) {
-    auto& all = settings.options.limit;
-    all = std::min(all > 0 ? all : SIZE_MAX, static_cast<std::size_t>(problems));
+  const auto limit = [&](ProblemSettings& settings, int64_t& count) {
+    count = std::min<int64_t>(count, problems);
+    settings.options.limit = static_cast<std::size_t>(count);
   };
   Recipe small = recipe;
   small.seeds.resize(1);
   small.sets.resize(1);
-  limit(small.sets[0].problems);
+  limit(small.sets[0].problems, small.sets[0].problem_count);
   small.arms.clear();
   std::set<std::pair<std::string, std::string>> tried;
   for (const Arm& arm : recipe.arms) {
     for (const Stage& stage : arm.stages) {
       if (!tried.emplace(stage.run.strategy, SortOfTraining(stage.train)).second) continue;
       Stage only = stage;
-      limit(only.run.problems);
+      limit(only.run.problems, only.problem_count);
       PairsPart part;
       part.count = 0;  // all
       if (stage.train.sft) {

@@ -11,7 +11,6 @@
 
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
-#include "data/base/json_input.h"
 #include "data/base/names.h"
 #include "experiments/settings/input_files.h"
 #include "experiments/settings/loading.h"
@@ -68,10 +67,7 @@ class Planner : public StepVisitor {
   void BeginArm(const Arm&, uint64_t) override {}
   void Search(const Step& step, const RunConfig&) override { Add(step); }
   void Pairs(const Step& step, const fs::path&, const Stage&, uint64_t) override { Add(step); }
-  bool Train(const Step& step, const TrainSettings&) override {
-    Add(step);
-    return true;
-  }
+  void Train(const Step& step, const TrainSettings&) override { Add(step); }
   void Eval(const Step& step, const ModelSettings&, const EvalSet&,
             const SamplingSettings&) override {
     Add(step);
@@ -116,10 +112,14 @@ Accuracy AblationWalk::Scores(const Step& step, const EvalSet& set) {
   std::vector<std::string> ids;
   for (const ProblemScore& problem : accuracy.problems) ids.push_back(problem.id);
   const auto [known, is_new] = problems_.try_emplace(set.name, ids);
-  const auto count = static_cast<std::size_t>(CountProblems(set.problems));
-  if (ids.size() != count)
+  if (std::ssize(ids) != set.problem_count)
     FailDamaged(step, fmt::format("{}: has {} problems, not {}", ScoresFile(step).string(),
-                                  ids.size(), count));
+                                  ids.size(), set.problem_count));
+  for (const ProblemScore& problem : accuracy.problems)
+    if (problem.samples != recipe_.eval.samples)
+      FailDamaged(step,
+                  fmt::format("{}: problem {} has {} samples, not {}", ScoresFile(step).string(),
+                              problem.id, problem.samples, recipe_.eval.samples));
   if (known->second != ids)
     FailDamaged(step, fmt::format("{}: its problems are not those of the other evaluations on {}",
                                   ScoresFile(step).string(), set.name));
@@ -145,7 +145,7 @@ void AblationWalk::Run(StepVisitor& visitor) {
         AddOracle(set.problems, parts);
         Step step =
             StepOf(Step::Kind::kEval, parts, fmt::format("{}: eval on {}", where, set.name));
-        step.work = CountProblems(set.problems) * (recipe_.eval.samples + 1);
+        step.work = static_cast<double>(set.problem_count) * (recipe_.eval.samples + 1);
         visitor.Eval(step, model.settings, set, config.sampling);
       }
     }
@@ -165,7 +165,7 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
   AddOracle(run.problems, parts);
   Step search = StepOf(Step::Kind::kSearch, parts, where + ": search");
   search.sort = "search by " + run.strategy;
-  search.work = CountProblems(run.problems);
+  search.work = static_cast<double>(stage.problem_count);
   visitor.Search(search, run);
   parts = {search.key, std::to_string(seed), fmt::format("{}", stage.pairs.gap)};
   for (const PairsPart& part : stage.parts) {
@@ -175,12 +175,10 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
   Step pairs = StepOf(Step::Kind::kPairs, parts, where + ": pairs");
   pairs.work = search.work;
   visitor.Pairs(pairs, FolderOf(search), stage, seed);
-  TrainSettings train = stage.train;
-  train.model = model.settings;
-  train.model.dtype = stage.train.model.dtype;
-  train.model.base_weights = stage.train.model.base_weights;
-  if (!train.model.adapter.empty()) train.lora.rank = 0;  // the adapter has a rank
+  TrainSettings train = TrainingOf(stage, model.settings);
   train.data = FolderOf(pairs) / "pairs.jsonl";
+  std::error_code ignored;
+  if (SecondsOf(pairs) && fs::is_empty(train.data, ignored)) return model;
   train.options.seed = seed;
   parts = {model.key, pairs.key, TextOf(train)};
   for (const fs::path& file : {train.held_out.data, train.held_out.problems.file})
@@ -193,7 +191,7 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
     step.work +=
         part.count.value_or(0) > 0 ? *part.count : part.share * search.work * kPairsPerProblem;
   step.work *= static_cast<double>(train.options.epochs);
-  if (!visitor.Train(step, train)) return model;
+  visitor.Train(step, train);
   KeyedModel trained = {model.settings, step.key};
   const fs::path output = FolderOf(step) / "model";
   if (train.WritesAdapter()) {
@@ -230,13 +228,6 @@ void AblationWalk::AddOracle(const ProblemSettings& problems, std::vector<std::s
   constexpr std::string_view kCommand = "command:";
   if (problems.oracle.starts_with(kCommand))
     AddCommand(std::string_view(problems.oracle).substr(kCommand.size()), parts);
-}
-
-double AblationWalk::CountProblems(const ProblemSettings& problems) {
-  double& lines = lines_[problems.file.string()];
-  if (lines == 0) lines = static_cast<double>(data::CountJsonLines(problems.file));
-  const auto limit = static_cast<double>(problems.options.limit);
-  return limit > 0 ? std::min(limit, lines) : lines;
 }
 
 std::string SortOfTraining(const TrainSettings& train) {

@@ -34,8 +34,8 @@ struct StepVisitor {
   // `run` is the folder of the search.
   virtual void Pairs(const Step& step, const std::filesystem::path& run, const Stage& stage,
                      uint64_t seed) = 0;
-  // Returns false if there was nothing to train on, so that the model stays the same.
-  virtual bool Train(const Step& step, const TrainSettings& settings) = 0;
+  // Is not called where the pairs are done and there are none: the model stays the same.
+  virtual void Train(const Step& step, const TrainSettings& settings) = 0;
   virtual void Eval(const Step& step, const ModelSettings& model, const EvalSet& set,
                     const SamplingSettings& sampling) = 0;
 };
@@ -81,7 +81,6 @@ class AblationWalk {
   KeyedModel RunStage(const Stage& stage, const KeyedModel& model, uint64_t seed,
                       const std::string& where, StepVisitor& visitor);
   Step StepOf(Step::Kind kind, std::vector<std::string> parts, std::string what) const;
-  double CountProblems(const ProblemSettings& problems);
   const std::string& FileKey(const std::filesystem::path& path);
   // Adds to the parts of a key the files that the words of a command name, if it has any.
   void AddCommand(std::string_view command, std::vector<std::string>& parts);
@@ -90,8 +89,7 @@ class AblationWalk {
   const Recipe& recipe_;
   std::filesystem::path steps_;
   KeyedModel base_;
-  std::map<std::string, std::string> files_;  // SHA-256 by path
-  std::map<std::string, double> lines_;       // number of lines by path, for problem files
+  std::map<std::string, std::string> files_;                  // SHA-256 by path
   std::map<std::string, std::vector<std::string>> problems_;  // ids by the name of a set
 };
 

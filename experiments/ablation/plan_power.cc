@@ -39,10 +39,10 @@ class DoneEvals : public StepVisitor {
   }
   void Search(const Step&, const RunConfig&) override {}
   void Pairs(const Step&, const std::filesystem::path&, const Stage&, uint64_t) override {}
-  bool Train(const Step&, const TrainSettings&) override { return true; }
+  void Train(const Step&, const TrainSettings&) override {}
   void Eval(const Step& step, const ModelSettings&, const EvalSet& set,
             const SamplingSettings&) override {
-    problems[set.name] = static_cast<int>(std::lround(step.work / (recipe_.eval.samples + 1)));
+    problems[set.name] = static_cast<int>(set.problem_count);
     if (step.done) runs.push_back({arm_, set.name, seed_, walk_.Scores(step, set), {}});
   }
 
@@ -110,8 +110,9 @@ std::string PowerText(const Recipe& recipe, const std::filesystem::path& steps) 
             ? fmt::format("measured on {} arm{}", measured.arms, measured.arms > 1 ? "s" : "")
             : "assumed: no arm is done with two seeds";
     if (std::max({variance.seeds, variance.problems, variance.rest}) <= 0) {
-      text += fmt::format("  {}: all arms score alike there, which tells nothing ({})\n", set.name,
-                          source);
+      text += fmt::format(
+          "  {}: a change is the same on every problem there, which tells nothing ({})\n", set.name,
+          source);
       continue;
     }
     const auto points = [&](double level) {

@@ -2,6 +2,7 @@
 #include "experiments/ablation/recipe.h"
 
 #include <fmt/ranges.h>
+#include <spdlog/spdlog.h>
 #include <toml++/toml.h>
 
 #include <algorithm>
@@ -15,7 +16,6 @@
 #include "data/base/error.h"
 #include "data/base/file_sink.h"
 #include "data/base/folders.h"
-#include "data/base/json_input.h"
 #include "data/base/text.h"
 #include "experiments/search/run_rewards.h"
 #include "experiments/settings/dataset_settings.h"
@@ -69,6 +69,7 @@ class Reader {
     if (std::ranges::find(recipe.arms, recipe.baseline, &Arm::name) == recipe.arms.end())
       Fail("{}: baseline \"{}\" is not the name of an arm{}", path_.string(), recipe.baseline,
            PointOf(recipe));
+    for (const EvalSet& set : recipe.sets) WarnOfSharedProblems(recipe, set);
     return recipe;
   }
 
@@ -200,7 +201,6 @@ class Reader {
     stage.pairs.gap = stage.run.search.gap;
     if (!own.empty() && stage.run.problems.file.empty())
       Fail("{}: {} has no problem file to search: set run.problems.file", path_.string(), where);
-    if (!own.empty()) RequireValidStage(stage, where);
     return stage;
   }
 
@@ -214,16 +214,56 @@ class Reader {
     refuse(table["train"]["data"]["file"], "train.data.file are the pairs of the stage's search");
   }
 
-  // Throws Error for settings that no search or training takes. `where` names the stage.
-  void RequireValidStage(const Stage& stage, const std::string& where) const {
-    try {
-      SearchOptionsOf(stage.run);
-      MakeOracle(stage.run.problems.oracle, stage.run.problems.oracle_options);
-      RequireDType(stage.run.model);
-      RequireDType(stage.train.model);
-      stage.train.Validate();
-    } catch (const Error& error) {
-      Fail("{}: {}: {}", path_.string(), where, error.what());
+  // Counts the problems of an arm's stages from `first` on. Throws Error for settings that no
+  // search or training takes.
+  void CheckStages(Arm& arm, std::size_t first) {
+    ModelSettings model;
+    for (std::size_t i = 0; i < arm.stages.size(); ++i) {
+      Stage& stage = arm.stages[i];
+      const TrainSettings train = TrainingOf(stage, model);
+      model.adapter = train.WritesAdapter() ? "its adapter" : "";
+      if (i < first) continue;
+      try {
+        SearchOptionsOf(stage.run);
+        stage.problem_count = std::ssize(ProblemsOf(stage.run.problems));
+        RequireDType(stage.run.model);
+        RequireDType(stage.train.model);
+        train.Validate();
+        if (!train.held_out.problems.file.empty()) ProblemsOf(train.held_out.problems);
+      } catch (const Error& error) {
+        Fail("{}: arm \"{}\": {}", path_.string(), arm.name, error.what());
+      }
+    }
+  }
+
+  // Returns the problems of such settings, and reads them once. Throws Error as LoadJudgedProblems
+  // does.
+  const std::vector<Problem>& ProblemsOf(const ProblemSettings& settings,
+                                         const std::string& refusal = "") {
+    RunConfig config;
+    config.problems = settings;
+    std::string key = settings.file.string() + "\n" + SettingsText(config) + refusal;
+    const auto [known, is_new] = problems_.try_emplace(std::move(key));
+    if (is_new) known->second = LoadJudgedProblems(settings, refusal).problems;
+    return known->second;
+  }
+
+  void WarnOfSharedProblems(const Recipe& recipe, const EvalSet& set) {
+    const auto& problems = ProblemsOf(set.problems, recipe.eval.refusal);
+    for (const Arm& arm : recipe.arms) {
+      for (const Stage& stage : arm.stages) {
+        std::set<std::string_view> searched;
+        for (const Problem& problem : ProblemsOf(stage.run.problems))
+          searched.insert(problem.question);
+        const auto shared = std::ranges::count_if(
+            problems, [&](const Problem& problem) { return searched.contains(problem.question); });
+        if (shared == 0) continue;
+        spdlog::warn(
+            "{}: arm \"{}\" searches {} of the {} problems of the set \"{}\", so that what it "
+            "learns by heart counts there",
+            path_.string(), arm.name, shared, problems.size(), set.name);
+        return;
+      }
     }
   }
 
@@ -313,6 +353,7 @@ class Reader {
       CheckKeys(*table, "eval.", {"name", "file", "dataset", "limit"});
       EvalSet set;
       set.problems = usual;
+      set.problems.options.shard.clear();
       if (!chosen) {
         const ProblemSettings plain;
         set.problems.options.dataset = plain.options.dataset;
@@ -331,7 +372,7 @@ class Reader {
       }
       set.problems.options.limit = static_cast<std::size_t>(Integer(*table, "limit", 0, 0));
       try {
-        MakeOracle(set.problems.oracle, set.problems.oracle_options);
+        set.problem_count = std::ssize(ProblemsOf(set.problems, recipe.eval.refusal));
       } catch (const Error& error) {
         FailAt(*table, error.what());
       }
@@ -353,6 +394,8 @@ class Reader {
       Arm arm;
       arm.name = Text(*table, "name", "");
       if (arm.name.empty()) FailAt(*table, "an arm needs a name");
+      if (data::Visible(arm.name, "") != arm.name)
+        FailAt(*table, "the name of an arm has a character that can't be shown");
       arm.weights = Text(*table, "weights", weights);
       if (arm.weights != "auto" && !kernels::FindWeightType(arm.weights))
         FailAt(*table, fmt::format("weights \"{}\" are unknown: take auto or one of {}",
@@ -373,6 +416,7 @@ class Reader {
       for (Arm& point : PointsOf(std::move(arm), inherited, *table)) {
         if (!names.insert(point.name).second)
           FailAt(*table, fmt::format("two arms are named \"{}\"", point.name));
+        CheckStages(point, inherited);
         recipe.arms.push_back(std::move(point));
       }
     }
@@ -381,7 +425,7 @@ class Reader {
 
   // Returns the arm for each number of `problems`, which the stages from `first` on search, or the
   // arm itself if the table has no such key.
-  std::vector<Arm> PointsOf(Arm arm, std::size_t first, const toml::table& table) const {
+  std::vector<Arm> PointsOf(Arm arm, std::size_t first, const toml::table& table) {
     arm.curve = Text(table, "curve", "");
     const toml::node* problems = table.get("problems");
     if (problems == nullptr) return {std::move(arm)};
@@ -398,11 +442,10 @@ class Reader {
       points.push_back(arm);
       points.back().name = fmt::format("{} ({})", arm.name, count);
       for (Stage& stage : std::span(points.back().stages).subspan(first)) {
-        const fs::path& file = stage.run.problems.file;
-        if (const int64_t has = data::Exists(file) ? data::CountJsonLines(file) : count;
-            has < count)
-          FailAt(*problems, fmt::format("{} has {} problems, not {}", file.string(), has, count));
         stage.run.problems.options.limit = static_cast<std::size_t>(count);
+        if (const auto has = std::ssize(ProblemsOf(stage.run.problems)); has < count)
+          FailAt(*problems, fmt::format("{} has {} problems, not {}",
+                                        stage.run.problems.file.string(), has, count));
       }
     }
     return points;
@@ -413,9 +456,12 @@ class Reader {
       path = (data::Absolute(path_).parent_path() / path).lexically_normal();
   }
 
-  // A path begins at the recipe's folder. What is not there may be a name on the Hub.
+  // A path of the recipe begins at its folder. What is not there may be a name on the Hub.
   void FindModelOf(RunConfig& run) const {
-    if (!model_.empty()) run.model.folder = model_;
+    if (!model_.empty()) {
+      run.model.folder = data::Absolute(model_).lexically_normal();
+      return;
+    }
     const std::string text = run.model.folder.string();
     Absolute(run.model.folder);
     if (text.empty() || data::Exists(run.model.folder)) return;
@@ -463,9 +509,19 @@ class Reader {
   std::string baseline_;
   toml::table root_;
   std::map<std::pair<std::string, std::string>, ProblemSettings> found_;  // by file and split
+  std::map<std::string, std::vector<Problem>> problems_;                  // see ProblemsOf
 };
 
 }  // namespace
+
+TrainSettings TrainingOf(const Stage& stage, const ModelSettings& model) {
+  TrainSettings train = stage.train;
+  train.model = model;
+  train.model.dtype = stage.train.model.dtype;
+  train.model.base_weights = stage.train.model.base_weights;
+  if (!model.adapter.empty()) train.lora.rank = 0;  // the adapter has a rank
+  return train;
+}
 
 Recipe LoadRecipe(const fs::path& path, const fs::path& model, const std::string& baseline) {
   return Reader(path, model, baseline).Read();

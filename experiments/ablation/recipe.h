@@ -35,6 +35,7 @@ struct Stage {
   // The arm sets its data, its seed, and its model but for `dtype` and `base_weights`, which are of
   // this training alone.
   TrainSettings train;
+  int64_t problem_count = 0;  // of the search
 };
 
 struct Arm {
@@ -48,6 +49,7 @@ struct Arm {
 struct EvalSet {
   std::string name;
   ProblemSettings problems;
+  int64_t problem_count = 0;
 };
 
 struct Recipe {
@@ -69,9 +71,14 @@ struct Recipe {
 // on a curve of its name. A stage with `train.loss.sft = true` takes no other part of the recipe's
 // [train.loss]. `model` and `baseline` take the place of the recipe's if they are not empty. Where
 // neither oracle nor data set nor keys are set, the problem file chooses them (GuessDataset).
-// Throws Error that names the file and the line, or the unknown key, or the arm whose training
-// would refuse its settings.
+// Throws Error that names the file and the line, or the unknown key, or the arm whose search or
+// training would refuse its settings or its problems. Warns of a set with problems that are
+// searched too. `model` is a path from the working directory.
 Recipe LoadRecipe(const std::filesystem::path& path, const std::filesystem::path& model = {},
                   const std::string& baseline = {});
+
+// Returns the settings of a stage's training of `model`, but for data and seed. An adapter of the
+// model is trained further.
+TrainSettings TrainingOf(const Stage& stage, const ModelSettings& model);
 
 }  // namespace pivotal::experiments

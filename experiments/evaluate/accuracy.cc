@@ -84,22 +84,10 @@ std::string LineOf(const ProblemScore& p) {
   return line.dump() + "\n";
 }
 
-bool HoldsRefusal(const std::string& text, const std::string& refusal) {
-  return !refusal.empty() && text.find(refusal) != std::string::npos;
-}
-
 // Returns true if refusing is a right answer.
 bool MayRefuse(const Problem& problem, const std::string& refusal) {
   return HoldsRefusal(problem.answer, refusal) ||
          std::ranges::any_of(problem.other_answers, [&](const std::string& answer) {
-           return HoldsRefusal(answer, refusal);
-         });
-}
-
-// Returns true if another answer than refusing is right.
-bool HasAnswer(const Problem& problem, const std::string& refusal) {
-  return !HoldsRefusal(problem.answer, refusal) ||
-         !std::ranges::all_of(problem.other_answers, [&](const std::string& answer) {
            return HoldsRefusal(answer, refusal);
          });
 }
@@ -213,17 +201,12 @@ Accuracy Evaluate(const RolloutModel& model, const std::vector<Problem>& problem
 Accuracy EvaluateFile(const ModelSettings& model, const ProblemSettings& problems,
                       const SamplingSettings& sampling, const EvalOptions& options,
                       Progress& progress, data::FileSink* scores, const ServedSettings& served) {
-  const auto oracle = MakeOracle(problems.oracle, problems.oracle_options);
-  const auto loaded = LoadProblems(problems.file, problems.options);
-  std::vector<Problem> answered = loaded;
-  std::erase_if(answered,
-                [&](const Problem& problem) { return !HasAnswer(problem, options.refusal); });
-  CheckAnswers(*oracle, answered, problems);
-  if (scores != nullptr) scores->Reserve(MostBytes(loaded));
+  const auto judged = LoadJudgedProblems(problems, options.refusal);
+  if (scores != nullptr) scores->Reserve(MostBytes(judged.problems));
   EvalOptions own = options;
   own.max_oracle_failures = problems.oracle_options.max_failures;
   const RolloutModel rollouts(model, served, sampling, progress);
-  return Evaluate(rollouts, loaded, *oracle, sampling, own, progress);
+  return Evaluate(rollouts, judged.problems, *judged.oracle, sampling, own, progress);
 }
 
 AccuracyChange Compare(const Accuracy& before, const Accuracy& after) {
@@ -252,16 +235,17 @@ Accuracy LoadScores(const std::filesystem::path& path) {
   nlohmann::json line;
   while (reader.Next(line)) {
     const std::string where = reader.Where();
-    const auto count = [&](const char* key) {
+    const auto count = [&](const char* key, int32_t most) {
       return static_cast<int32_t>(
-          data::CheckedInteger(data::RequireKey(line, key, where), 0, INT32_MAX, key, where));
+          data::CheckedInteger(data::RequireKey(line, key, where), 0, most, key, where));
     };
+    const int32_t samples = count("samples", INT32_MAX);
     const nlohmann::json& greedy = data::RequireKey(line, "greedy", where);
     if (!greedy.is_boolean()) Fail("{}: greedy must be true or false", where);
-    accuracy.problems.push_back({data::RequireString(line, "id", where), count("samples"),
-                                 count("successes"), greedy.get<bool>()});
+    accuracy.problems.push_back({data::RequireString(line, "id", where), samples,
+                                 count("successes", samples), greedy.get<bool>()});
     if (!line.contains("refusals")) continue;
-    accuracy.problems.back().refusals = count("refusals");
+    accuracy.problems.back().refusals = count("refusals", samples);
     accuracy.problems.back().greedy_refused = line.value("greedy_refused", false);
     accuracy.problems.back().unanswerable = line.value("unanswerable", false);
   }

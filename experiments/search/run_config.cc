@@ -203,7 +203,7 @@ void ReadInto(const SettingsFile& file, const SettingNames& others, RunConfig& c
   if (file.Contains("search", kGoal)) {
     std::string goal;
     file.Get("search", kGoal, goal);
-    SetGoal(goal, config);
+    ValidateFile(file.source(), [&] { SetGoal(goal, config); });
   }
   if (file.Contains("model", "folder")) file.Get("model", "folder", config.model.folder);
   if (file.Contains("problems", "file")) file.Get("problems", "file", config.problems.file);

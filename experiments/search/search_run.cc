@@ -65,9 +65,7 @@ int32_t NewTokensOf(const RunConfig& config, const RolloutModel& model,
 // A `device` that is not empty takes the place of the setting.
 Prepared Prepare(const RunConfig& config, const std::string& device, const Progress& progress) {
   SearchOptions options = SearchOptionsOf(config);
-  auto oracle = MakeOracle(config.problems.oracle, config.problems.oracle_options);
-  const auto problems = LoadProblems(config.problems.file, config.problems.options);
-  CheckAnswers(*oracle, problems, config.problems);
+  auto [problems, oracle] = LoadJudgedProblems(config.problems);
   ModelSettings settings = config.model;
   if (!device.empty()) settings.device = device;
   RolloutModel model(settings, config.served, config.sampling, progress);

@@ -274,21 +274,35 @@ std::string OracleHint(const std::vector<Problem>& problems, const std::string& 
 
 }  // namespace
 
-void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
-                  const ProblemSettings& settings) {
-  for (const Problem& problem : problems) {
+bool HoldsRefusal(const std::string& text, const std::string& refusal) {
+  return !refusal.empty() && text.find(refusal) != std::string::npos;
+}
+
+bool HasAnswer(const Problem& problem, const std::string& refusal) {
+  return !HoldsRefusal(problem.answer, refusal) ||
+         !std::ranges::all_of(problem.other_answers, [&](const std::string& answer) {
+           return HoldsRefusal(answer, refusal);
+         });
+}
+
+JudgedProblems LoadJudgedProblems(const ProblemSettings& settings, const std::string& refusal) {
+  JudgedProblems judged = {LoadProblems(settings.file, settings.options),
+                           MakeOracle(settings.oracle, settings.oracle_options)};
+  for (const Problem& problem : judged.problems) {
+    if (!HasAnswer(problem, refusal)) continue;
     if (settings.oracle == "code" && !problem.other_answers.empty())
       Fail(
           "{}: problem {}: has a list of answers, but the code oracle runs all tests of one; give "
           "one answer with all tests",
           settings.file.string(), problem.id);
-    if (!CanReadAny(oracle, problem.answer, problem.other_answers))
+    if (!CanReadAny(*judged.oracle, problem.answer, problem.other_answers))
       Fail(
           "{}: problem {}: the oracle {} finds nothing to compare in the answer \"{}\"; choose "
           "another --oracle{} or --answer-key",
           settings.file.string(), problem.id, settings.oracle, problem.answer,
-          OracleHint(problems, settings.oracle));
+          OracleHint(judged.problems, settings.oracle));
   }
+  return judged;
 }
 
 int32_t FitNewTokens(const std::vector<Query>& queries, int32_t asked, int64_t positions) {

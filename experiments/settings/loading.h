@@ -105,10 +105,21 @@ model::EngineOptions EngineOptionsOf(const SamplingSettings& settings, const Loa
 std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const LoadedModel& model);
 std::vector<Query> MakeQueries(const std::vector<Problem>& problems, const RolloutModel& model);
 
-// Throws Error that names the first problem whose answer `oracle` cannot read: every response to
-// that problem would fail.
-void CheckAnswers(const Oracle& oracle, const std::vector<Problem>& problems,
-                  const ProblemSettings& settings);
+// Returns true if `text` holds `refusal`, which is no text of a refusal if it is empty.
+bool HoldsRefusal(const std::string& text, const std::string& refusal);
+// Returns true if another answer than refusing is right.
+bool HasAnswer(const Problem& problem, const std::string& refusal);
+
+// Problems, and the oracle that judges responses to them.
+struct JudgedProblems {
+  std::vector<Problem> problems;
+  std::unique_ptr<const Oracle> oracle;
+};
+
+// Loads the problems and makes their oracle. Throws Error that names the first problem whose answer
+// the oracle cannot read: every response to that problem would fail. It does not read answers of
+// problems where only refusing is right.
+JudgedProblems LoadJudgedProblems(const ProblemSettings& settings, const std::string& refusal = "");
 
 // Returns how many tokens a response to any of the queries may have: `asked`, or else what the
 // longest prompt leaves of the model's `positions` (0: they are not known), which a note says.

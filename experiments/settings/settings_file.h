@@ -42,6 +42,8 @@ class SettingsFile {
   SettingsFile(SettingsFile&&) noexcept;
   ~SettingsFile();
 
+  // Returns what Errors call the file.
+  const std::string& source() const { return source_; }
   // Returns all settings as TOML. A number has the fewest digits that read back as the same number.
   std::string Text() const;
   // Writes the file under a temporary name, then renames it.

@@ -277,10 +277,9 @@ HeldOut::HeldOut(const TrainSettings& settings, const LoadedModel& model,
     if (task_->objective->size() == 0) Fail("{}: has no examples", held_out.data.string());
   }
   if (!held_out.problems.file.empty()) {
-    oracle_ = MakeOracle(held_out.problems.oracle, held_out.problems.oracle_options);
-    const auto all = LoadProblems(held_out.problems.file, held_out.problems.options);
+    auto [all, oracle] = LoadJudgedProblems(held_out.problems);
+    oracle_ = std::move(oracle);
     if (all.empty()) Fail("{}: has no problems", held_out.problems.file.string());
-    CheckAnswers(*oracle_, all, held_out.problems);
     max_new_tokens_ = FitNewTokens(MakeQueries(all, model), held_out.max_new_tokens,
                                    model.phi().config().max_position_embeddings);
     problem_count_ = std::ssize(all);

@@ -190,6 +190,11 @@ TEST_F(Ablate, EachStepIsDoneOnceAndFoundAgain) {
   for (const char* more : {"", "--dry-run"})
     EXPECT_THAT(Run(more).output, AllOf(HasSubstr("scores.jsonl: has 1 problems, not 20"),
                                         HasSubstr("remove the folder")));
+  const std::string samples = "\"samples\":2,";
+  data::WriteFile(
+      scores, std::string(lines).replace(lines.find(samples), samples.size(), "\"samples\":9,"));
+  EXPECT_THAT(Run().output,
+              AllOf(HasSubstr("has 9 samples, not 2"), HasSubstr("remove the folder")));
   data::WriteFile(scores, lines);
   fs::remove(traces);
   EXPECT_THAT(Run().output, AllOf(HasSubstr("the search has no traces"),
@@ -238,8 +243,11 @@ run.search.gap = 0.99
     EXPECT_NEAR(answered * right / 100, score["sampled"]["mean"].get<double>(), 1e-9);
     if (score["arm"] == "nothing") {
       EXPECT_EQ(score["sampled_change"]["mean"], 0);
+      EXPECT_EQ(score["sampled"], results["scores"][0]["sampled"]);  // "as it is"
     }
   }
+  EXPECT_THAT(Run(steps + " --dry-run", data::ReadFile(temp_.path() / "recipe.toml")).output,
+              HasSubstr(", 0 to do"));
   // Another recipe finds the search and the evaluation of the untrained model.
   output_ = temp_.path() / "other";
   const auto other =
@@ -440,9 +448,37 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
               AllOf(HasSubstr(where), HasSubstr("nope")));
   EXPECT_THAT(Changed("train.loss.beta = 0.5", "train.model.dtype = \"float99\"").output,
               HasSubstr(where + "--dtype float99"));
+  EXPECT_THAT(Changed("run.search.samples = 6", "run.problems.oracle = \"choice\"").output,
+              HasSubstr("train.jsonl: problem train-0001: the oracle choice finds nothing"));
+  EXPECT_THAT(Changed("run.search.samples = 6", "run.search.for = \"pear\"").output,
+              AllOf(HasSubstr("recipe.toml:"), HasSubstr(": search: the goal is \"pear\"")));
+  EXPECT_THAT(Changed("name = \"random\"", "name = \"ran\\ndom\"").output,
+              HasSubstr("has a character that can't be shown"));
+  EXPECT_THAT(Changed("limit = 20", "dataset = \"gpqa\"").output,
+              AllOf(HasSubstr("recipe.toml:18: "), HasSubstr("no key \"Question\"")));
   const std::string folder = "folder = \"" + testing::kTinyModel + "\"";
   EXPECT_THAT(Changed(folder, "").output, HasSubstr("the recipe names no model"));
   EXPECT_FALSE(fs::exists(output_));
+}
+
+// A model of --model is looked for in the working directory, the recipe's own in its folder. The
+// parts of a file that searches are shared by are no parts of the sets. What is searched and
+// evaluated on is told.
+TEST_F(Ablate, TellsWhereThingsAre) {
+  fs::create_directory(temp_.path() / "recipes");
+  std::string recipe = kRecipe;
+  recipe.replace(recipe.find("limit = 10"), 10, "limit = 10\nshard = \"1/2\"");
+  recipe.replace(recipe.find("heldout.jsonl"), 13, "train.jsonl");
+  temp_.Write("recipes/recipe.toml", recipe);
+  fs::create_directory_symlink(fs::absolute(testing::kTinyModel), temp_.path() / "own");
+  const auto plan = RunCommand(fmt::format(
+      "cd {} && {} ablate recipes/recipe.toml --model own --output out --dry-run --probe 0",
+      temp_.path().string(), PIVOTAL_BINARY));
+  EXPECT_EQ(plan.code, 0) << plan.output;
+  EXPECT_THAT(plan.output,
+              AllOf(HasSubstr("arm \"random\" searches 5 of the 20 problems of the set "
+                              "\"held out\""),
+                    HasSubstr("held out: "), HasSubstr("on 20 problems")));
 }
 
 // Imitation without a search and a policy gradient have searches and trainings of another speed.
@@ -486,6 +522,15 @@ TEST_F(Ablate, AnArmMayGoOnAfterAnother) {
                                                    "[[arm.stage]]\n"
                                                    "pairs = [{ source = \"full\", count = 4 }]\n");
   EXPECT_THAT(plan.output, HasSubstr("26 steps, 26 to do"));
+  // An adapter that goes on can be merged.
+  const std::string stage = "[[arm.stage]]\npairs = [{ source = \"full\", count = 4 }]\n";
+  const auto merged =
+      Run("--dry-run --probe 0", kRecipe + "[[arm]]\nname = \"adapter\"\n" + stage +
+                                     "train.weights.lora_rank = 4\n[[arm]]\nname = \"merged\"\n"
+                                     "after = \"adapter\"\n" +
+                                     stage + "train.weights.merge = true\n");
+  EXPECT_THAT(merged.output, HasSubstr("seed 2: train"));
+  EXPECT_THAT(merged.output, HasSubstr(" to do"));
 }
 
 // Two calls begin with different seeds. Each step is done by one of them, and both have all
