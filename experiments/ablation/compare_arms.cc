@@ -50,30 +50,30 @@ SeedTable Difference(const SeedTable& from, SeedTable to) {
 }
 
 // Tests of the means of one recipe's tables. Seeds do not count where nothing was trained: there
-// they are more responses of the same model.
+// they are more responses of the same model. `step`: the least that a cell can change.
 class Tests {
  public:
   Tests(std::size_t seeds, std::size_t problems)
       : seeds_(static_cast<int>(seeds), static_cast<int>(problems)),
         one_(1, static_cast<int>(problems)) {}
 
-  MeanInterval Level(const SeedTable& table, bool trained) const {
-    return Test(trained).Interval(MeanOf(table, trained), 0, 1);
+  MeanInterval Level(const SeedTable& table, double step, bool trained) const {
+    return Test(trained).Interval(MeanOf(table, step, trained), 0, 1);
   }
-  ArmChange Change(const SeedTable& from, const SeedTable& to, bool trained) const {
-    const TableMean mean = MeanOf(Difference(from, to), trained);
+  ArmChange Change(const SeedTable& from, const SeedTable& to, double step, bool trained) const {
+    const TableMean mean = MeanOf(Difference(from, to), step, trained);
     return {Test(trained).Interval(mean, -1, 1), Test(trained).PValue(mean)};
   }
 
  private:
   const MeanTest& Test(bool trained) const { return trained ? seeds_ : one_; }
-  static TableMean MeanOf(const SeedTable& table, bool trained) {
-    if (trained) return MeanOfTable(table);
+  static TableMean MeanOf(const SeedTable& table, double step, bool trained) {
+    if (trained) return MeanOfTable(table, step);
+    const auto seeds = static_cast<double>(table.size());
     std::vector<double> means(table.front().size());
     for (const auto& row : table)
-      for (std::size_t i = 0; i < row.size(); ++i)
-        means[i] += row[i] / static_cast<double>(table.size());
-    return MeanOfTable({means});
+      for (std::size_t i = 0; i < row.size(); ++i) means[i] += row[i] / seeds;
+    return MeanOfTable({means}, step / seeds);
   }
 
   MeanTest seeds_, one_;
@@ -107,8 +107,9 @@ ArmCost MeanCost(const Runs& runs) {
   return mean;
 }
 
-bool IsTrained(const Recipe& recipe, const std::string& arm) {
-  return !std::ranges::find(recipe.arms, arm, &Arm::name)->stages.empty();
+// Returns whether anything was trained; a search may have found no pairs.
+bool IsTrained(const Runs& runs) {
+  return std::ranges::any_of(runs, [](const ArmRun* run) { return run->cost.pairs > 0; });
 }
 
 void AdjustByHolm(const std::string& baseline, std::vector<ArmScore>& scores) {
@@ -133,26 +134,28 @@ AblationResult CompareArms(const Recipe& recipe, const std::vector<ArmRun>& all)
         if (run.arm == arm && run.set == set.name) runs.push_back(&run);
       return runs;
     };
-    const Tables base(runs_of(recipe.baseline));
+    const Runs base_runs = runs_of(recipe.baseline);
+    const Tables base(base_runs);
     const Tests tests(base.sampled.size(), base.sampled.front().size());
-    const bool base_trained = IsTrained(recipe, recipe.baseline);
+    const bool base_trained = IsTrained(base_runs);
+    const double response = 1.0 / std::max(recipe.eval.samples, 1);
     for (const Arm& arm : recipe.arms) {
       const Runs runs = runs_of(arm.name);
       const Tables tables(runs);
       ArmScore score{.arm = arm.name, .set = set.name};
-      const bool trained = IsTrained(recipe, arm.name), is_base = arm.name == recipe.baseline;
-      score.sampled = tests.Level(tables.sampled, trained);
-      score.greedy = tests.Level(tables.greedy, trained);
+      const bool trained = IsTrained(runs), is_base = arm.name == recipe.baseline;
+      score.sampled = tests.Level(tables.sampled, response, trained);
+      score.greedy = tests.Level(tables.greedy, 1, trained);
       if (refuses) {
-        score.answered = tests.Level(tables.answered, trained);
-        score.right_of_answered = tests.Level(tables.right, trained);
+        score.answered = tests.Level(tables.answered, response, trained);
+        score.right_of_answered = tests.Level(tables.right, response, trained);
       }
-      const auto change = [&](const SeedTable& from, const SeedTable& to) {
-        return is_base ? ArmChange() : tests.Change(from, to, trained || base_trained);
+      const auto change = [&](const SeedTable& from, const SeedTable& to, double step) {
+        return is_base ? ArmChange() : tests.Change(from, to, step, trained || base_trained);
       };
-      score.sampled_change = change(base.sampled, tables.sampled);
-      score.greedy_change = change(base.greedy, tables.greedy);
-      if (refuses) score.right_change = change(base.right, tables.right);
+      score.sampled_change = change(base.sampled, tables.sampled, response);
+      score.greedy_change = change(base.greedy, tables.greedy, 1);
+      if (refuses) score.right_change = change(base.right, tables.right, response);
       for (const auto& row : is_base ? tables.sampled : Difference(base.sampled, tables.sampled))
         score.by_seed.push_back(MeanOfTable({row}).mean);
       score.cost = MeanCost(runs);

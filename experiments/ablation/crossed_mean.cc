@@ -38,7 +38,7 @@ CellVariance VarianceOf(const MeanSquares& squares, int seeds, int problems) {
           squares.rest};
 }
 
-TableMean MeanOfTable(const SeedTable& table) {
+TableMean MeanOfTable(const SeedTable& table, double step) {
   TableMean result;
   if (table.empty() || table.front().empty()) return result;
   const auto seeds = static_cast<double>(table.size()),
@@ -59,6 +59,9 @@ TableMean MeanOfTable(const SeedTable& table) {
   const auto per = [](double sum, double freedom) { return freedom > 0 ? sum / freedom : 0; };
   result.squares = {per(problems * of_rows, seeds - 1), per(seeds * of_columns, problems - 1),
                     per(of_rest, (seeds - 1) * (problems - 1))};
+  const double least = step * step / (seeds * problems);
+  if (result.squares.problems < least)
+    result.squares.problems = std::max(least, result.squares.rest);
   return result;
 }
 
@@ -107,7 +110,7 @@ double MeanTest::Reach(const MeanSquares& squares, double level) const {
   constexpr double kPrecision = 1e-6;
   const auto deviations = Deviations(squares);
   double high = *std::ranges::max_element(deviations);
-  if (high <= 0) return 0;
+  if (PValueAt(0, deviations) <= level) return 0;
   while (PValueAt(high, deviations) > level) high *= 2;
   while (PValueAt(high / 2, deviations) <= level) high /= 2;
   double low = high / 2;

@@ -35,7 +35,10 @@ struct TableMean {
   MeanSquares squares;
 };
 // All rows have the same number of problems; the order of seeds and problems does not matter.
-TableMean MeanOfTable(const SeedTable& table);
+// `step` is the least that a cell can change, such as one response of its samples. Few coarse cells
+// can be alike by chance: the mean square of problems is at least what one cell that is off by a
+// step makes, and where it would be less, at least that of the rest.
+TableMean MeanOfTable(const SeedTable& table, double step = 0);
 
 // Tests and intervals for means of tables of one size: a generalized confidence interval
 // (Weerahandi, JASA 88, 1993; of crossed random effects: Burdick, Borror and Montgomery, "Design

@@ -166,10 +166,12 @@ std::string AblationTable(const Recipe& recipe, const AblationResult& result) {
          fmt::format(
              "\nSeeds {}; pairs, tokens and seconds are means over them. Seconds are those of "
              "searches, pairs and trainings. By seed: the change of the sampled accuracy, of the "
-             "baseline the accuracy.\n\n{}. {} changes of the sampled accuracy are compared; \"p, "
+             "baseline the accuracy.\n\n{}. {} of the sampled accuracy {} compared; \"p, "
              "Holm\" is adjusted for that number, and \\* marks the changes that stand at 5% then. "
              "All other changes are exploratory and not adjusted.\n",
-             fmt::join(recipe.seeds, ", "), Method(recipe), result.comparisons);
+             fmt::join(recipe.seeds, ", "), Method(recipe),
+             result.comparisons == 1 ? "1 change" : fmt::format("{} changes", result.comparisons),
+             result.comparisons == 1 ? "is" : "are");
 }
 
 std::string AblationJson(const Recipe& recipe, const AblationResult& result,

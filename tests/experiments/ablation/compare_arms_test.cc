@@ -10,6 +10,7 @@ namespace pivotal::experiments {
 namespace {
 
 constexpr int kSamples = 4;
+const ArmCost kTraining = {.pairs = 1};
 
 // Scores of one problem after another: right responses, and those that are no refusals.
 Accuracy Scores(const std::vector<int>& right, const std::vector<int>& answered) {
@@ -67,12 +68,12 @@ TEST(CompareArms, AdjustsTheSampledChangesOfAllSets) {
     const int more = seed == 2 ? 1 : 0;
     const std::vector<int> all(6, kSamples), base = {1, 2, 1, 2, 1, 2 - more};
     for (const char* set : {"a", "b"}) {
-      runs.push_back({"base", set, seed, Scores(base, all), {}});
-      runs.push_back({"two", set, seed, Scores({1, 2, 1, 2, 2, 2 - more}, all), {}});
+      runs.push_back({"base", set, seed, Scores(base, all), kTraining});
+      runs.push_back({"two", set, seed, Scores({1, 2, 1, 2, 2, 2 - more}, all), kTraining});
     }
     const double seconds = 2.0 * static_cast<double>(seed);
     runs.push_back({"one", "a", seed, Scores({3, 4, 3, 4, 3, 4}, all), {1, 10, 100, seconds}});
-    runs.push_back({"one", "b", seed, Scores({2, 3, 2, 2 + more, 1, 2}, all), {}});
+    runs.push_back({"one", "b", seed, Scores({2, 3, 2, 2 + more, 1, 2}, all), kTraining});
   }
   const AblationResult result = CompareArms(recipe, runs);
   EXPECT_EQ(result.comparisons, 4);
@@ -91,17 +92,18 @@ TEST(CompareArms, AdjustsTheSampledChangesOfAllSets) {
   EXPECT_FALSE(two_a.Stands());
 }
 
-// The seeds of a model that is not trained are more samples of its responses. The interval is that
-// of scipy.stats.ttest_1samp([0.375, 0.375, 0.625], 0): the means of the problems over the seeds.
+// The seeds of a model that is not trained are more samples of its responses, also where a search
+// found nothing to train on. The interval is that of
+// scipy.stats.ttest_1samp([0.375, 0.375, 0.625], 0): the means of the problems over the seeds.
 TEST(CompareArms, SeedsCountWhereSomethingIsTrained) {
   Recipe recipe = RecipeOf({"untrained", "same", "trained"}, {"set"});
   recipe.arms[0].stages.clear();
-  recipe.arms[1].stages.clear();
   const std::vector<int> all(3, kSamples), first = {1, 1, 2}, second = {2, 2, 3};
   std::vector<ArmRun> runs;
   for (const char* arm : {"untrained", "same", "trained"}) {
-    runs.push_back({arm, "set", 1, Scores(first, all), {}});
-    runs.push_back({arm, "set", 2, Scores(second, all), {}});
+    const ArmCost cost = std::string(arm) == "trained" ? kTraining : ArmCost();
+    runs.push_back({arm, "set", 1, Scores(first, all), cost});
+    runs.push_back({arm, "set", 2, Scores(second, all), cost});
   }
   const AblationResult result = CompareArms(recipe, runs);
   for (const int untrained : {0, 1}) {

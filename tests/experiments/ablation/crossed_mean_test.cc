@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <utility>
+
 #include "tests/experiments/ablation/crossed_world.h"
 
 namespace pivotal::experiments {
@@ -94,6 +96,39 @@ TEST(MeanTest, Extremes) {
   EXPECT_EQ(MeanTest(2, 2).PValue(zero), 1);
   EXPECT_EQ(MeanTest(2, 2).PValue(all), 0);
   EXPECT_EQ(MeanTest(2, 2).Interval(all, -1, 1).low, 1);
+  // Only draws of less than 5% of the weight vary.
+  const TableMean halves = MeanOfTable({{1, 1.0 / 16}, {0, 15.0 / 16}});
+  EXPECT_LT(MeanTest(2, 2).PValue(halves), 0.05);
+  EXPECT_EQ(MeanTest(2, 2).Reach(halves.squares, 0.05), 0);
+}
+
+// Two problems of two samples are often alike by chance. Where nothing changes, a test that takes
+// them to vary by a response at least is wrong in 5% of the tables at most.
+TEST(MeanTest, FewCoarseCellsThatAreAlikeTellLittle) {
+  constexpr int kTrials = 4000, kSamples = 2;
+  constexpr double kStep = 1.0 / kSamples;
+  const auto share = [](kernels::RandomStream& random) {
+    return ((random.Uniform() < 0.5) + (random.Uniform() < 0.5)) * kStep;
+  };
+  for (const auto& [seeds, problems] : {std::pair(1, 2), {1, 3}, {2, 2}, {2, 3}, {3, 2}}) {
+    const MeanTest test(seeds, problems);
+    int wrong = 0, wrong_without = 0;
+    for (uint64_t trial = 0; trial < kTrials; ++trial) {
+      kernels::RandomStream random(6, trial);
+      SeedTable table(seeds, std::vector<double>(problems));
+      for (auto& row : table)
+        for (double& cell : row) cell = share(random) - share(random);
+      wrong += test.PValue(MeanOfTable(table, kStep)) < 0.05;
+      wrong_without += test.PValue(MeanOfTable(table)) < 0.05;
+    }
+    EXPECT_LE(wrong, 0.05 * kTrials) << seeds << " seeds, " << problems << " problems";
+    if (problems == 2 && seeds == 1) {
+      EXPECT_GT(wrong_without, 0.1 * kTrials);
+    }
+  }
+  // Each seed solves another of two problems, so that these are equal by chance.
+  const TableMean other = MeanOfTable({{1, 0}, {0, 1}}, kStep);
+  EXPECT_GT(MeanTest(2, 2).PValue(other), 0.05);
 }
 
 // Returns how many of 100 tables have a p-value below `level` for the hypothesis that the change is
