@@ -114,7 +114,7 @@ class Results:
         lines = [f"On the {self.model} model: {len(self.arms)} arms with {seeds} seed{'s' * (seeds > 1)} each, "
                  f"evaluated with {self.data['samples']} responses a problem on {join(map(shown, self.sets))}."]
         numbers = self.searched()
-        if numbers and None not in numbers:
+        if numbers and None not in numbers and 0 not in numbers:
             lines.append(f"A search takes {join(map(str, sorted(numbers)), 'or')} problems.")
         lines.append(f"Every arm is compared with *{shown(self.base)}* on every set: {self.data['comparisons']} changes, "
                      "one family for Holm's correction. "
