@@ -248,6 +248,7 @@ class Reader {
     return known->second;
   }
 
+  // Warns of the first arm that searches problems of the set.
   void WarnOfSharedProblems(const Recipe& recipe, const EvalSet& set) {
     const auto& problems = ProblemsOf(set.problems, recipe.eval.refusal);
     for (const Arm& arm : recipe.arms) {
