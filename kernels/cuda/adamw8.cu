@@ -12,47 +12,14 @@ constexpr int kPerLane = kMomentBlock / kWarp;  // consecutive elements of a lan
 constexpr int64_t kMaxGrid = 2048;              // thread blocks; each copies the tables once
 constexpr int kTableWords = sizeof(MomentTables) / sizeof(uint32_t);
 
-// Eight elements of a lane, which one or two instructions read where they are aligned.
+// Writes the first `count` of a lane's elements. `aligned`: all can be written at once.
 template <typename T>
-struct alignas(16) Eight {
-  T at[kPerLane];
-};
-
-template <typename T>
-__device__ void Read(const T* p, int count, bool aligned, float* to) {
+__device__ void Write(T* p, int count, bool aligned, const Group<T, kPerLane>& eight) {
   if (aligned && count == kPerLane) {
-    const Eight<T> eight = *reinterpret_cast<const Eight<T>*>(p);
-    for (int i = 0; i < kPerLane; ++i) to[i] = ToFloat(eight.at[i]);
-  } else {
-    for (int i = 0; i < kPerLane; ++i) to[i] = i < count ? ToFloat(p[i]) : 0.0f;
-  }
-}
-template <typename T>
-__device__ void Write(T* p, int count, bool aligned, const Eight<T>& eight) {
-  if (aligned && count == kPerLane) {
-    *reinterpret_cast<Eight<T>*>(p) = eight;
+    StoreGroup(p, eight);
   } else {
     for (int i = 0; i < kPerLane; ++i)
       if (i < count) p[i] = eight.at[i];
-  }
-}
-
-struct alignas(8) Codes {
-  uint8_t at[kPerLane];
-};
-__device__ Codes ReadCodes(const uint8_t* p, int count) {  // aligned as the tensor is
-  if (count == kPerLane) return *reinterpret_cast<const Codes*>(p);
-  Codes codes = {};
-  for (int i = 0; i < kPerLane; ++i)
-    if (i < count) codes.at[i] = p[i];
-  return codes;
-}
-__device__ void WriteCodes(uint8_t* p, int count, const Codes& codes) {
-  if (count == kPerLane) {
-    *reinterpret_cast<Codes*>(p) = codes;
-  } else {
-    for (int i = 0; i < kPerLane; ++i)
-      if (i < count) p[i] = codes.at[i];
   }
 }
 
@@ -79,20 +46,33 @@ __global__ void __launch_bounds__(kThreads)
        block < blocks; block += static_cast<int64_t>(gridDim.x) * kWarps) {
     const int64_t first_element = block * kMomentBlock + lane * kPerLane;
     const int count = static_cast<int>(Max(0, Min(kPerLane, task.size - first_element)));
-    float x[kPerLane], gradient[kPerLane] = {}, first[kPerLane], second[kPerLane];
-    if (task.master != nullptr) {
-      Read(task.master + first_element, count, aligned, x);
-    } else {
-      Read(static_cast<const T*>(task.parameter) + first_element, count, aligned, x);
-    }
-    if (task.gradient != nullptr)
-      Read(static_cast<const G*>(task.gradient) + first_element, count, aligned, gradient);
-    Codes first_codes = ReadCodes(task.first + first_element, count);
-    Codes second_codes = ReadCodes(task.second + first_element, count);
+    const bool all = count == kPerLane, whole = aligned && all;
+    // Everything is on its way before anything is used. Moments are aligned as their tensors are.
+    const auto first_words = ReadWords<uint8_t, kPerLane>(task.first + first_element, count, all);
+    const auto second_words = ReadWords<uint8_t, kPerLane>(task.second + first_element, count, all);
     const float first_scale = task.first_scale[block], second_scale = task.second_scale[block];
+    Words<G, kPerLane> gradient_words = {};
+    if (task.gradient != nullptr)
+      gradient_words = ReadWords<G, kPerLane>(static_cast<const G*>(task.gradient) + first_element,
+                                              count, whole);
+    Words<float, kPerLane> master_words = {};
+    Words<T, kPerLane> parameter_words = {};
+    if (task.master != nullptr) {
+      master_words = ReadWords<float, kPerLane>(task.master + first_element, count, whole);
+    } else {
+      parameter_words = ReadWords<T, kPerLane>(
+          static_cast<const T*>(task.parameter) + first_element, count, whole);
+    }
+    const auto gradient = TakeApart(gradient_words);
+    const auto master = TakeApart(master_words);
+    const auto parameter = TakeApart(parameter_words);
+    auto first_codes = TakeApart(first_words), second_codes = TakeApart(second_words);
+    float x[kPerLane], first[kPerLane], second[kPerLane];
+    for (int i = 0; i < kPerLane; ++i)
+      x[i] = task.master != nullptr ? master.at[i] : ToFloat(parameter.at[i]);
     float largest1 = 0, largest2 = 0;
     for (int i = 0; i < kPerLane; ++i) {
-      const float g = gradient[i] * clip;
+      const float g = ToFloat(gradient.at[i]) * clip;
       first[i] = second[i] = 0;
       if (i >= count) continue;
       first[i] = tables->first[first_codes.at[i]] * first_scale * task.beta1 + g * (1 - task.beta1);
@@ -105,11 +85,11 @@ __global__ void __launch_bounds__(kThreads)
     largest1 = WarpMax(largest1);
     largest2 = WarpMax(largest2);
     if (task.master != nullptr) {
-      Eight<float> wide;
+      Group<float, kPerLane> wide;
       for (int i = 0; i < kPerLane; ++i) wide.at[i] = x[i];
       Write(task.master + first_element, count, aligned, wide);
     }
-    Eight<T> rounded;
+    Group<T, kPerLane> rounded;
     for (int i = 0; i < kPerLane; ++i) Store(rounded.at + i, x[i]);
     if (task.stochastic) {
       for (int i = 0; i < kPerLane; i += 4) {
@@ -125,8 +105,8 @@ __global__ void __launch_bounds__(kThreads)
       first_codes.at[i] = FirstMomentCode(first[i] / scale1, *tables);
       second_codes.at[i] = SecondMomentCode(second[i] / scale2, *tables);
     }
-    WriteCodes(task.first + first_element, count, first_codes);
-    WriteCodes(task.second + first_element, count, second_codes);
+    Write(task.first + first_element, count, true, first_codes);
+    Write(task.second + first_element, count, true, second_codes);
     __syncwarp();  // all lanes have read the scales
     if (lane == 0) {
       task.first_scale[block] = largest1;

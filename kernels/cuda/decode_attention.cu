@@ -21,7 +21,9 @@ __device__ float* Partial(const DecodeAttention& task, int64_t row, int64_t head
 // Returns the place of a token's key, or value, among all of them.
 __device__ int64_t Offset(const DecodeAttention& task, const int32_t* blocks, int64_t token,
                           int64_t kv_head) {
-  const int64_t slot = blocks[token / kBlockTokens] * kBlockTokens + token % kBlockTokens;
+  const auto of = static_cast<uint32_t>(token);
+  const int64_t slot =
+      static_cast<int64_t>(blocks[of / kBlockTokens]) * kBlockTokens + of % kBlockTokens;
   return (slot * task.kv_heads + kv_head) * task.head_dim;
 }
 
@@ -37,19 +39,31 @@ __device__ int64_t PartsOf(const DecodeAttention& task, int64_t row) {
 // Merges the parts of a row and head. All lanes of a warp must call it.
 template <typename T>
 __device__ void Merge(const DecodeAttention& task, int64_t row, int64_t head) {
+  constexpr int kAtOnce = 4;  // parts that are read at once
   const int lane = threadIdx.x % kWarp;
   const int64_t parts = PartsOf(task, row), stride = task.heads * (task.head_dim + 2);
   const float* const partials = Partial(task, row, head, 0);
-  float max = -kInfinity;
-  for (int64_t part = 0; part < parts; ++part) max = fmaxf(max, partials[part * stride]);
-  float sum = 0, mixed[kLaneDims] = {};
-  for (int64_t part = 0; part < parts; ++part) {
-    const float* const partial = partials + part * stride;
-    if (partial[0] == -kInfinity) continue;
-    const float factor = expf(partial[0] - max);
-    sum += factor * partial[1];
-    for (int i = 0; i < kLaneDims; ++i)
-      if (i * kWarp + lane < task.head_dim) mixed[i] += factor * partial[2 + i * kWarp + lane];
+  float max = -kInfinity, sum = 0, mixed[kLaneDims] = {};
+  for (int64_t part = lane; part < parts; part += kWarp) max = fmaxf(max, partials[part * stride]);
+  max = WarpMax(max);
+  for (int64_t part = lane; part < parts; part += kWarp) {
+    const float top = partials[part * stride], weights = partials[part * stride + 1];
+    if (top != -kInfinity) sum += expf(top - max) * weights;
+  }
+  sum = WarpSum(sum);
+  for (int64_t start = 0; start < parts; start += kAtOnce) {
+    float top[kAtOnce], value[kAtOnce][kLaneDims];
+    for (int n = 0; n < kAtOnce; ++n) {
+      const float* const partial = partials + Min(start + n, parts - 1) * stride;
+      top[n] = partial[0];
+      for (int i = 0; i < kLaneDims; ++i)
+        value[n][i] = partial[2 + Min(i * kWarp + lane, task.head_dim - 1)];
+    }
+    for (int n = 0; n < kAtOnce; ++n) {
+      if (start + n >= parts || top[n] == -kInfinity) continue;
+      const float factor = expf(top[n] - max);
+      for (int i = 0; i < kLaneDims; ++i) mixed[i] += factor * value[n][i];
+    }
   }
   T* const out = static_cast<T*>(task.out) + (row * task.heads + head) * task.head_dim;
   for (int i = 0; i < kLaneDims; ++i)
@@ -80,47 +94,56 @@ __device__ void Arrive(const DecodeAttention& task, int64_t row, int64_t head) {
 // ---- Spans: a warp for a row ----
 
 // Computes a span in a warp, for up to kHeads query heads of a KV head. kLanes lanes have one
-// token: each reads 16 bytes of its key and of its value.
-template <typename T, int kHeads, int kLanes>
+// token: each reads 16 bytes of its key and of its value. kWhole: heads are whole vectors.
+template <typename T, int kHeads, int kLanes, bool kWhole>
 __device__ void AttendSpan(const DecodeAttention& task, const AttentionSpan& span) {
-  constexpr int kVector = Vector<T>::kSize, kTokens = kWarp / kLanes;
+  constexpr int kTokens = kWarp / kLanes;
   constexpr int kUnroll = kHeads < 4 ? 4 : 2;  // keys and values that a lane reads at once
   const int32_t* const blocks = task.blocks + span.blocks;
   const int64_t group = task.heads / task.kv_heads, splits = Parts(group, kHeads);
   const int64_t kv_head = blockIdx.y / splits, first = blockIdx.y % splits * kHeads;
   const int heads = static_cast<int>(Min(kHeads, group - first));
   const int dim = static_cast<int>(task.head_dim), lane = threadIdx.x % kWarp;
-  const int slot = lane / kLanes, begin = lane % kLanes * kVector;
-  const int count = static_cast<int>(Max(0, Min(kVector, dim - begin)));  // elements of this lane
+  const int slot = lane / kLanes, begin = lane % kLanes * kVector<T>;
+  const int count = static_cast<int>(Max(0, Min(kVector<T>, dim - begin)));  // of this lane
+  // A lane that has no elements reads the first ones, and one without a token the last token: what
+  // it reads counts nothing.
+  const int64_t element = count > 0 ? begin : 0;
+  const bool alone = PartsOf(task, span.row) == 1;  // nothing is to be merged
 
-  float query[kHeads][kVector], max[kHeads], sum[kHeads], mixed[kHeads][kVector];
+  float query[kHeads][kVector<T>], max[kHeads], sum[kHeads], mixed[kHeads][kVector<T>];
   for (int h = 0; h < kHeads; ++h) {
-    const int64_t head = kv_head * group + first + h;
-    const Vector<T> read = LoadVector(
-        static_cast<const T*>(task.queries) + (span.row * task.heads + head) * dim + begin,
-        h < heads ? count : 0, dim);
-    for (int i = 0; i < kVector; ++i) {
-      query[h][i] = ToFloat(read.at[i]) * task.scale;
+    const int64_t head = kv_head * group + first + (h < heads ? h : 0);
+    const T* const from =
+        static_cast<const T*>(task.queries) + (span.row * task.heads + head) * dim + element;
+    const auto read = TakeApart(ReadWords<T, kVector<T>>(from, count, kWhole));
+    for (int i = 0; i < kVector<T>; ++i) {
+      query[h][i] = count > 0 ? ToFloat(read.at[i]) * task.scale : 0.0f;
       mixed[h][i] = 0;
     }
     max[h] = -kInfinity;
     sum[h] = 0;
   }
   for (int64_t start = span.from; start < span.to; start += kTokens * kUnroll) {
-    Vector<T> key[kUnroll], value[kUnroll];
-    for (int u = 0; u < kUnroll; ++u) {
-      const int64_t token = start + u * kTokens + slot;
-      const int64_t offset = token < span.to ? Offset(task, blocks, token, kv_head) + begin : 0;
-      const int here = token < span.to ? count : 0;
-      key[u] = LoadVector(static_cast<const T*>(task.keys) + offset, here, dim);
-      value[u] = LoadVector(static_cast<const T*>(task.values) + offset, here, dim);
-    }
+    int64_t offset[kUnroll];
+    for (int u = 0; u < kUnroll; ++u)
+      offset[u] =
+          Offset(task, blocks, Min(start + u * kTokens + slot, span.to - 1), kv_head) + element;
+    Words<T, kVector<T>> keys[kUnroll],
+        values[kUnroll];  // all on their way before the first one is used
+    for (int u = 0; u < kUnroll; ++u)
+      keys[u] =
+          ReadWords<T, kVector<T>>(static_cast<const T*>(task.keys) + offset[u], count, kWhole);
+    for (int u = 0; u < kUnroll; ++u)
+      values[u] =
+          ReadWords<T, kVector<T>>(static_cast<const T*>(task.values) + offset[u], count, kWhole);
     // Each element is converted once for all heads, when its turn comes.
     float score[kHeads][kUnroll];
     for (int u = 0; u < kUnroll; ++u) {
       for (int h = 0; h < kHeads; ++h) score[h][u] = 0;
-      for (int i = 0; i < kVector; ++i) {
-        const float x = ToFloat(key[u].at[i]);
+      const auto key = TakeApart(keys[u]);
+      for (int i = 0; i < kVector<T>; ++i) {
+        const float x = count > 0 ? ToFloat(key.at[i]) : 0.0f;
         for (int h = 0; h < kHeads; ++h) score[h][u] += query[h][i] * x;
       }
     }
@@ -136,18 +159,21 @@ __device__ void AttendSpan(const DecodeAttention& task, const AttentionSpan& spa
       // Without a token so far, for all lanes of a token alike, all weights are 0.
       const float shrink = top == -kInfinity ? 1.0f : expf(max[h] - top);
       sum[h] *= shrink;
-      for (int i = 0; i < kVector; ++i) mixed[h][i] *= shrink;
+      for (int i = 0; i < kVector<T>; ++i) mixed[h][i] *= shrink;
       for (int u = 0; u < kUnroll; ++u) {
         score[h][u] = top == -kInfinity ? 0.0f : expf(score[h][u] - top);
         sum[h] += score[h][u];
       }
       max[h] = top;
     }
-    for (int u = 0; u < kUnroll; ++u)
-      for (int i = 0; i < kVector; ++i) {
-        const float x = ToFloat(value[u].at[i]);
+    for (int u = 0; u < kUnroll; ++u) {
+      const bool is_there = start + u * kTokens + slot < span.to;
+      const auto value = TakeApart(values[u]);
+      for (int i = 0; i < kVector<T>; ++i) {
+        const float x = is_there ? ToFloat(value.at[i]) : 0.0f;
         for (int h = 0; h < kHeads; ++h) mixed[h][i] += score[h][u] * x;
       }
+    }
   }
   for (int h = 0; h < kHeads; ++h) {
     // Lanes that have other tokens but the same elements add up.
@@ -157,19 +183,25 @@ __device__ void AttendSpan(const DecodeAttention& task, const AttentionSpan& spa
       const bool any = top != -kInfinity;
       const float shrink = any ? expf(max[h] - top) : 0.0f, grow = any ? expf(other - top) : 0.0f;
       sum[h] = sum[h] * shrink + __shfl_xor_sync(kAllLanes, sum[h], step) * grow;
-      for (int i = 0; i < kVector; ++i)
+      for (int i = 0; i < kVector<T>; ++i)
         mixed[h][i] = mixed[h][i] * shrink + __shfl_xor_sync(kAllLanes, mixed[h][i], step) * grow;
       max[h] = top;
     }
     if (h >= heads || slot > 0) continue;
-    float* const partial = Partial(task, span.row, kv_head * group + first + h, span.part);
+    const int64_t head = kv_head * group + first + h;
+    if (alone) {
+      T* const out = static_cast<T*>(task.out) + (span.row * task.heads + head) * dim + begin;
+      for (int i = 0; i < count; ++i) Store(out + i, sum[h] == 0 ? 0.0f : mixed[h][i] / sum[h]);
+      continue;
+    }
+    float* const partial = Partial(task, span.row, head, span.part);
     if (lane == 0) {
       partial[0] = max[h];
       partial[1] = sum[h];
     }
     for (int i = 0; i < count; ++i) partial[2 + begin + i] = mixed[h][i];
   }
-  Arrive<T>(task, lane < heads ? span.row : -1, kv_head * group + first + lane);
+  if (!alone) Arrive<T>(task, lane < heads ? span.row : -1, kv_head * group + first + lane);
 }
 
 // ---- Tiles: a block of threads for the rows that have tokens in common ----
@@ -200,30 +232,32 @@ __device__ Visible VisibleTokens(const DecodeAttention& task, const AttentionTil
   return {Max(low, 0), task.counts[tile.counts + row - tile.first_query / group]};
 }
 
+// Starts to copy elements [begin, begin + kVector) of a row of `dim` to shared memory, or makes
+// them zeros where the row is not there.
+template <typename T>
+__device__ void FetchVector(const T* row, bool is_there, int begin, int dim, T* to) {
+  if (is_there && dim % kVector<T> == 0) {
+    __pipeline_memcpy_async(to + begin, row + begin, sizeof(T) * kVector<T>);
+  } else {
+    for (int i = begin; i < begin + kVector<T> && i < dim; ++i)
+      Store(to + i, is_there ? ToFloat(row[i]) : 0.0f);
+  }
+}
+
 // Starts to copy the keys and values of tokens [start, start + kChunk) to shared memory. Tokens
 // from `to` on become zeros.
 template <typename T>
 __device__ void Fetch(const DecodeAttention& task, const int32_t* blocks, int64_t kv_head,
                       int64_t start, int64_t to, T* keys, T* values) {
-  constexpr int kVector = Vector<T>::kSize;
   const int dim = static_cast<int>(task.head_dim), stride = PaddedDim(dim) + kPad;
-  const int vectors = static_cast<int>(Parts(dim, kVector));
+  const int vectors = static_cast<int>(Parts(dim, kVector<T>));
   for (int i = threadIdx.x; i < kChunk * vectors; i += kThreads) {
-    const int t = i / vectors, begin = i % vectors * kVector;
-    T *const key = keys + t * stride + begin, *const value = values + t * stride + begin;
+    const int t = i / vectors, begin = i % vectors * kVector<T>;
     const bool is_there = start + t < to;
-    const int64_t offset = is_there ? Offset(task, blocks, start + t, kv_head) + begin : 0;
-    const T* const from_key = static_cast<const T*>(task.keys) + offset;
-    const T* const from_value = static_cast<const T*>(task.values) + offset;
-    if (is_there && dim % kVector == 0) {
-      __pipeline_memcpy_async(key, from_key, sizeof(Vector<T>));
-      __pipeline_memcpy_async(value, from_value, sizeof(Vector<T>));
-    } else {
-      for (int j = 0; j < kVector && begin + j < dim; ++j) {
-        Store(key + j, is_there ? ToFloat(from_key[j]) : 0.0f);
-        Store(value + j, is_there ? ToFloat(from_value[j]) : 0.0f);
-      }
-    }
+    const int64_t offset = is_there ? Offset(task, blocks, start + t, kv_head) : 0;
+    FetchVector(static_cast<const T*>(task.keys) + offset, is_there, begin, dim, keys + t * stride);
+    FetchVector(static_cast<const T*>(task.values) + offset, is_there, begin, dim,
+                values + t * stride);
   }
 }
 
@@ -274,23 +308,26 @@ __device__ void AttendTile(const DecodeAttention& task, const AttentionTile& til
   const int64_t from = Max(tile.from, static_cast<int64_t>(-WarpMax(-low)) / kChunk * kChunk);
   const int64_t to = Min(tile.to, static_cast<int64_t>(WarpMax(high)));
 
+  const int vectors = static_cast<int>(Parts(dim, kVector<T>));
+  for (int i = threadIdx.x; i < query_tiles * kFragment * vectors; i += kThreads) {
+    const int q = i / vectors;
+    const bool is_there = q < num_queries;
+    const int64_t query = tile.first_query + (is_there ? q : 0);
+    const int64_t head = query / group * task.heads + kv_head * group + query % group;
+    FetchVector(static_cast<const T*>(task.queries) + head * dim, is_there,
+                i % vectors * kVector<T>, dim, queries + q * stride);
+  }
   if (from < to) Fetch(task, blocks, kv_head, from, to, keys, values);
   __pipeline_commit();
-  for (int i = threadIdx.x; i < 2 * kChunk * (padded - dim); i += kThreads) {
-    const int at = i / (padded - dim) * stride + dim + i % (padded - dim);
-    Store(keys + at, 0.0f);
-    Store(values + at, 0.0f);
-  }
-  for (int i = threadIdx.x; i < query_tiles * kFragment * padded; i += kThreads) {
-    const int q = i / padded, d = i % padded;
-    const int64_t query = tile.first_query + q;
-    const bool is_there = q < num_queries && d < dim;
-    const int64_t at =
-        is_there ? (query / group * task.heads + kv_head * group + query % group) * dim + d : 0;
-    Store(queries + q * stride + d,
-          is_there ? ToFloat(static_cast<const T*>(task.queries)[at]) : 0.0f);
-    mixed[q * stride + d] = 0;
-  }
+  const auto clear = [&](T* rows, int count) {  // what pads them to whole fragments
+    for (int i = threadIdx.x; i < count * (padded - dim); i += kThreads)
+      Store(rows + i / (padded - dim) * stride + dim + i % (padded - dim), 0.0f);
+  };
+  clear(queries, query_tiles * kFragment);
+  clear(keys, 2 * kChunk);
+  clear(values, 2 * kChunk);
+  for (int i = threadIdx.x; i < query_tiles * kFragment * padded; i += kThreads)
+    mixed[i / padded * stride + i % padded] = 0;
   // Query warp + i * kWarps is this warp's i-th.
   Visible visible[kWarpQueries];
   float max[kWarpQueries], sum[kWarpQueries];
@@ -380,9 +417,10 @@ std::size_t TileSharedBytes(int64_t dim) {
 // ---- The launch ----
 
 // Computes a tile in each of the first blocks of threads, if there are any, and spans in the
-// others.
-template <typename T, int kHeads, int kLanes, bool kHasTiles>
-__global__ void __launch_bounds__(kThreads, kHasTiles ? 2 : 1) Attend(DecodeAttention task) {
+// others. Two blocks share a multiprocessor: at more than 128 registers a thread one would have it
+// alone, with half as many reads on their way.
+template <typename T, int kHeads, int kLanes, bool kWhole, bool kHasTiles>
+__global__ void __launch_bounds__(kThreads, 2) Attend(DecodeAttention task) {
   int64_t block = blockIdx.x;
   if constexpr (kHasTiles) {
     if (block < task.max_tiles) {
@@ -393,30 +431,37 @@ __global__ void __launch_bounds__(kThreads, kHasTiles ? 2 : 1) Attend(DecodeAtte
     block -= task.max_tiles;
   }
   const int64_t index = block * kWarps + threadIdx.x / kWarp;
-  if (index < task.num_work[0]) AttendSpan<T, kHeads, kLanes>(task, task.spans[index]);
+  if (index < task.num_work[0]) AttendSpan<T, kHeads, kLanes, kWhole>(task, task.spans[index]);
 }
 
-template <typename T, int kHeads, int kLanes>
+template <typename T, int kHeads, int kLanes, bool kWhole = true>
 void StartAs(const DecodeAttention& task, void* stream) {
   const dim3 grid(static_cast<unsigned>(task.max_tiles + Parts(task.max_spans, kWarps)),
                   static_cast<unsigned>(task.kv_heads * Parts(task.heads / task.kv_heads, kHeads)));
   if constexpr (sizeof(T) == 2)
     if (task.max_tiles > 0)
-      return Launch("Attend", Attend<T, kHeads, kLanes, true>, grid, dim3(kThreads),
+      return Launch("Attend", Attend<T, kHeads, kLanes, kWhole, true>, grid, dim3(kThreads),
                     TileSharedBytes<T>(task.head_dim), stream, task);
-  Launch("Attend", Attend<T, kHeads, kLanes, false>, grid, dim3(kThreads), 0, stream, task);
+  Launch("Attend", Attend<T, kHeads, kLanes, kWhole, false>, grid, dim3(kThreads), 0, stream, task);
 }
+
+// The lanes that have one token of up to 64, or up to 128, elements.
+template <typename T>
+constexpr int kFewLanes = 64 / kVector<T>;
+template <typename T>
+constexpr int kAllOfToken = 128 / kVector<T>;
 
 template <typename T, int kHeads>
 void StartFor(const DecodeAttention& task, void* stream) {
-  constexpr int kFew = 64 / Vector<T>::kSize, kMany = 128 / Vector<T>::kSize;
-  task.head_dim <= 64 ? StartAs<T, kHeads, kFew>(task, stream)
-                      : StartAs<T, kHeads, kMany>(task, stream);
+  task.head_dim <= 64 ? StartAs<T, kHeads, kFewLanes<T>>(task, stream)
+                      : StartAs<T, kHeads, kAllOfToken<T>>(task, stream);
 }
 
 template <typename T>
 void Start(const DecodeAttention& task, void* stream) {
   const int64_t group = task.heads / task.kv_heads;
+  // No model that is in use has heads of another size.
+  if (task.head_dim % kVector<T> != 0) return StartAs<T, 1, kAllOfToken<T>, false>(task, stream);
   group == 1   ? StartFor<T, 1>(task, stream)
   : group == 2 ? StartFor<T, 2>(task, stream)
                : StartFor<T, 4>(task, stream);

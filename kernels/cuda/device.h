@@ -61,6 +61,8 @@ class SharedArena {
 
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
+#include <type_traits>
 
 namespace pivotal::kernels::cuda {
 
@@ -84,22 +86,52 @@ __device__ inline void Store(float* p, float x) { *p = x; }
 __device__ inline void Store(__nv_bfloat16* p, float x) { *p = __float2bfloat16(x); }
 __device__ inline void Store(__half* p, float x) { *p = __float2half(x); }
 
-// Elements that one instruction reads: 16 bytes.
-template <typename T>
-struct alignas(16) Vector {
-  static constexpr int kSize = 16 / sizeof(T);
-  T at[kSize];
+// Elements that a thread reads or writes together. They lie at a multiple of their size, or of 16
+// bytes: as much as one instruction reads.
+template <typename T, int kCount>
+struct alignas(kCount * sizeof(T) < 16 ? kCount * sizeof(T) : 16) Group {
+  T at[kCount];
 };
-
-// Reads the elements of a vector from rows of `row` elements: `count` of them, and zeros after
-// them. Where rows are a multiple of vectors, `p` must be aligned to one and `count` be all or 0.
+template <typename T, int kCount>
+__device__ inline Group<T, kCount> LoadGroup(const T* p) {
+  return *reinterpret_cast<const Group<T, kCount>*>(p);
+}
+template <typename T, int kCount>
+__device__ inline void StoreGroup(T* p, const Group<T, kCount>& group) {
+  *reinterpret_cast<Group<T, kCount>*>(p) = group;
+}
+// The elements of a group that one instruction reads.
 template <typename T>
-__device__ inline Vector<T> LoadVector(const T* p, int count, int row) {
-  Vector<T> vector;
-  if (count == Vector<T>::kSize && row % Vector<T>::kSize == 0)
-    return *reinterpret_cast<const Vector<T>*>(p);
-  for (int i = 0; i < Vector<T>::kSize; ++i) Store(vector.at + i, i < count ? ToFloat(p[i]) : 0.0f);
-  return vector;
+constexpr int kVector = 16 / sizeof(T);
+
+// A group as words, in which it stays until it is used. A thread waits for what it reads where it
+// takes it apart; and without this the compiler takes it apart where branches meet.
+template <typename T, int kCount>
+struct alignas(Group<T, kCount>) Words {
+  using Word = std::conditional_t<kCount * sizeof(T) % sizeof(uint32_t) == 0, uint32_t, T>;
+  Word at[kCount * sizeof(T) / sizeof(Word)];
+};
+template <typename T, int kCount>
+__device__ inline Words<T, kCount> PutTogether(const Group<T, kCount>& group) {
+  Words<T, kCount> words;
+  memcpy(&words, &group, sizeof(words));
+  return words;
+}
+template <typename T, int kCount>
+__device__ inline Group<T, kCount> TakeApart(const Words<T, kCount>& words) {
+  Group<T, kCount> group;
+  memcpy(&group, &words, sizeof(group));
+  return group;
+}
+// Reads the first `count` elements of a group, and zeros after them. `whole`: `p` is aligned, and
+// `count` is all of them or does not matter.
+template <typename T, int kCount>
+__device__ inline Words<T, kCount> ReadWords(const T* p, int count, bool whole) {
+  if (whole) return *reinterpret_cast<const Words<T, kCount>*>(p);
+  Group<T, kCount> group = {};
+  for (int i = 0; i < kCount; ++i)
+    if (i < count) group.at[i] = p[i];
+  return PutTogether(group);
 }
 
 // Returns the sum over the lanes of a warp, in all lanes. All lanes must call it. Additions have a

@@ -26,9 +26,7 @@ Table Nf4Table() {
 
 // Eight numbers, which one or two instructions read or write where they are aligned.
 template <typename T>
-struct alignas(16) Eight {
-  T at[kPerLane];
-};
+using Eight = Group<T, kPerLane>;
 
 // Codes of eight consecutive numbers, and what they stand for without their scale.
 struct Nf4Eight {
@@ -73,7 +71,7 @@ __device__ void WriteEight(const Codes& codes, const float* table, float scale, 
   Eight<T> eight;
   for (int i = 0; i < kPerLane; ++i) Store(eight.at + i, codes.Number(i, table) * scale);
   if (aligned && count == kPerLane) {
-    *reinterpret_cast<Eight<T>*>(out) = eight;
+    StoreGroup(out, eight);
   } else {
     for (int i = 0; i < kPerLane; ++i)
       if (i < count) out[i] = eight.at[i];
@@ -156,25 +154,31 @@ __global__ void __launch_bounds__(kThreads)
     float number[kOutputs][kPerLane];
     for (int j = 0; j < kOutputs; ++j)
       for (int i = 0; i < kPerLane; ++i) number[j][i] = codes[j].Number(i, table);
+    Eight<T> eight[kRows];
+    for (int r = 0; r < kRows; ++r)  // likewise for rows: all reads come before the first use
+      eight[r] = LoadGroup<T, kPerLane>(x + Min(r, task.rows - 1) * task.inputs + k);
     for (int r = 0; r < kRows; ++r) {
       if (r >= task.rows) continue;
-      const Eight<T> eight = *reinterpret_cast<const Eight<T>*>(x + r * task.inputs + k);
       float part[kOutputs] = {};
       for (int i = 0; i < kPerLane; ++i) {
-        const float value = ToFloat(eight.at[i]);
+        const float value = ToFloat(eight[r].at[i]);
         for (int j = 0; j < kOutputs; ++j) part[j] += value * number[j][i];
       }
       for (int j = 0; j < kOutputs; ++j) sum[r][j] += part[j] * scale[j];
     }
   }
+  // Each lane writes one of the results.
+  static_assert(kRows * kOutputs <= kWarp);
+  float total = 0;
   for (int r = 0; r < kRows; ++r)
     for (int j = 0; j < kOutputs; ++j) {
-      const float total = WarpSum(sum[r][j]);
-      const int64_t n = first + j;
-      if (lane != (r * kOutputs + j) % kWarp || r >= task.rows || n >= task.outputs) continue;
-      const float bias = task.bias == nullptr ? 0.0f : ToFloat(static_cast<const T*>(task.bias)[n]);
-      Store(static_cast<T*>(task.out) + r * task.outputs + n, total * w.OutputScale(n) + bias);
+      const float of_all = WarpSum(sum[r][j]);
+      if (lane == r * kOutputs + j) total = of_all;
     }
+  const int64_t row = lane / kOutputs, n = first + lane % kOutputs;
+  if (row >= kRows || row >= task.rows || n >= task.outputs) return;
+  const float bias = task.bias == nullptr ? 0.0f : ToFloat(static_cast<const T*>(task.bias)[n]);
+  Store(static_cast<T*>(task.out) + row * task.outputs + n, total * w.OutputScale(n) + bias);
 }
 
 bool IsAligned(const void* p) { return reinterpret_cast<uintptr_t>(p) % 16 == 0; }

@@ -338,6 +338,35 @@ TEST(CudaDecodeAttention, NanStaysNan) {
   for (std::size_t i = 0; i < out.size(); ++i) EXPECT_EQ(std::isnan(out[i]), i < 16) << i;
 }
 
+// Lanes without a token read the last one, and lanes without an element the first ones. What they
+// read counts nothing, even where it is infinite.
+TEST(CudaDecodeAttention, InfinityStaysWhereItIs) {
+  constexpr int64_t kDim = 24, kTokens = 3;
+  constexpr std::size_t kLast = (17 % kPoolBlocks * 16 + kTokens - 1) * kDim;  // of list 1
+  for (const ElementType type : kTypes) {
+    Attention attention({1, 1, kDim}, type, Leave({{0, kTokens}}), 32);
+    std::vector<float> numbers = RandomFloats(kPoolBlocks * 16 * kDim, 1, 3);
+    numbers[kLast] = INFINITY;
+    Elements values("values", type, numbers);
+    DecodeAttention task = attention.task();
+    task.values = values.data();
+    LaunchDecodeAttention(task, nullptr);
+    const auto out = attention.out();
+    for (std::size_t i = 0; i < out.size(); ++i)
+      EXPECT_EQ(std::isinf(out[i]), i == 0) << Name(type) << ", " << i << ": " << out[i];
+    numbers = RandomFloats(kPoolBlocks * 16 * kDim, 1, 3);
+    numbers[kLast] = -INFINITY;
+    Elements keys("keys", type, numbers);
+    task = attention.task();
+    task.keys = keys.data();
+    std::vector<float> ones(kDim, 1);
+    Elements queries("queries", type, ones);
+    task.queries = queries.data();
+    LaunchDecodeAttention(task, nullptr);  // the last token has no weight
+    for (const float x : attention.out()) EXPECT_TRUE(std::isfinite(x)) << Name(type);
+  }
+}
+
 TEST(CudaDecodeAttention, RefusesShapes) {
   const Attention attention({4, 2, 16}, ElementType::kFloat32, Leave({{16, 1}}), 256);
   const auto refused = [&](auto change) {
