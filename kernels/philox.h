@@ -3,9 +3,11 @@
 // depend on batch, order or threads.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -78,6 +80,20 @@ void ShuffleStep(std::vector<T>& items, std::size_t i, RandomStream& random) {
 template <typename T>
 void Shuffle(std::vector<T>& items, RandomStream& random) {
   for (std::size_t i = 0; i < items.size(); ++i) ShuffleStep(items, i, random);
+}
+
+// Leaves `most` random items, all sets of which are equally likely, in the order that they had.
+template <typename T>
+void LeaveRandom(std::vector<T>& items, std::size_t most, RandomStream& random) {
+  if (items.size() <= most) return;
+  std::vector<std::size_t> order(items.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  for (std::size_t i = 0; i < most; ++i) ShuffleStep(order, i, random);
+  order.resize(most);
+  std::sort(order.begin(), order.end());
+  std::vector<T> left;
+  for (const std::size_t i : order) left.push_back(std::move(items[i]));
+  items = std::move(left);
 }
 
 }  // namespace pivotal::kernels

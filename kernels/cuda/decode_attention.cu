@@ -221,7 +221,7 @@ __host__ __device__ constexpr int PaddedDim(int64_t dim) {
 
 // Tokens [low, high) of a piece.
 struct Visible {
-  int64_t low, high;
+  int32_t low, high;
 };
 
 // Returns the tokens of a tile's piece that a row attends to.
@@ -229,7 +229,8 @@ __device__ Visible VisibleTokens(const DecodeAttention& task, const AttentionTil
                                  int64_t row) {
   const int64_t group = task.heads / task.kv_heads;
   const int64_t low = task.window > 0 ? task.lengths[row] - task.window - tile.depth : 0;
-  return {Max(low, 0), task.counts[tile.counts + row - tile.first_query / group]};
+  return {static_cast<int32_t>(Max(low, 0)),
+          task.counts[tile.counts + row - tile.first_query / group]};
 }
 
 // Starts to copy elements [begin, begin + kVector) of a row of `dim` to shared memory, or makes
@@ -278,6 +279,63 @@ __device__ void AddProduct(Sums& sums, const T* a, int a_stride, const T* b, int
   }
 }
 
+// A tile's weighted sums of values, in fragments of this warp: rows of queries, columns of
+// elements. All lanes must call its methods.
+class TileSums {
+ public:
+  // `rows` holds them where they are looked at, [16 query_tiles, stride].
+  __device__ TileSums(float* rows, int stride, int query_tiles, int dim_tiles)
+      : rows_(rows), stride_(stride), dim_tiles_(dim_tiles), count_(query_tiles * dim_tiles) {
+    for (Sums& sums : sums_) nvcuda::wmma::fill_fragment(sums, 0.0f);
+  }
+
+  // Adds weights [queries, kChunk] times values [kChunk, elements].
+  template <typename T>
+  __device__ void Add(const T* weights, const T* values) {
+    ForEach([&](Sums& sums, int q, int d) {
+      AddProduct<nvcuda::wmma::row_major>(sums, weights + q * kScoreStride, kScoreStride,
+                                          values + d, stride_, kFragment * stride_, kChunk);
+    });
+  }
+  // Multiplies the sums of query q by factors[q].
+  __device__ void Scale(const float* factors) {
+    ForEach([&](Sums& sums, int q, int d) {
+      float* const at = rows_ + q * stride_ + d;
+      nvcuda::wmma::store_matrix_sync(at, sums, stride_, nvcuda::wmma::mem_row_major);
+      __syncwarp();  // the fragment can be seen
+      for (int i = threadIdx.x % kWarp; i < kFragment * kFragment; i += kWarp)
+        at[i / kFragment * stride_ + i % kFragment] *= factors[q + i / kFragment];
+      __syncwarp();  // its scaled elements can be seen
+      nvcuda::wmma::load_matrix_sync(sums, at, stride_, nvcuda::wmma::mem_row_major);
+    });
+  }
+  __device__ void WriteRows() {
+    ForEach([&](Sums& sums, int q, int d) {
+      nvcuda::wmma::store_matrix_sync(rows_ + q * stride_ + d, sums, stride_,
+                                      nvcuda::wmma::mem_row_major);
+    });
+  }
+
+ private:
+  static constexpr int kMost = kQueries / kFragment * (kMaxHeadDim / kFragment) / kWarps;
+
+  template <typename F>
+  __device__ void ForEach(F f) {
+    for (int n = 0; n < kMost; ++n) {  // of a constant number, so that fragments are in registers
+      const int i = threadIdx.x / kWarp + n * kWarps;
+      if (i < count_) f(sums_[n], i / dim_tiles_ * kFragment, i % dim_tiles_ * kFragment);
+    }
+  }
+
+  float* rows_;
+  int stride_, dim_tiles_, count_;
+  Sums sums_[kMost];
+};
+
+// How far a score may lie above the one that weights are relative to, so that the weighted sums
+// seldom have to be scaled. Weights stay below e^8.
+constexpr float kSlack = 8;
+
 // Computes a tile for a KV head in a block of threads.
 template <typename T>
 __device__ void AttendTile(const DecodeAttention& task, const AttentionTile& tile,
@@ -296,6 +354,9 @@ __device__ void AttendTile(const DecodeAttention& task, const AttentionTile& til
   float* const scores = arena.Take<float>(kQueries * kScoreStride);
   T* const weights = arena.Take<T>(kQueries * kScoreStride);
   float* const mixed = arena.Take<float>(kQueries * stride);  // weighted sums of values
+  float* const factors = arena.Take<float>(kQueries);         // by which these are scaled
+  int* const scales = arena.Take<int>(kWarps);                // whether a warp's queries are
+  Visible* const visible = arena.Take<Visible>(kQueries);     // what a query attends to
 
   // The tokens that any of the rows attends to. Chunks begin at multiples of kChunk.
   float low = static_cast<float>(tile.to), high = 0;
@@ -326,18 +387,18 @@ __device__ void AttendTile(const DecodeAttention& task, const AttentionTile& til
   clear(queries, query_tiles * kFragment);
   clear(keys, 2 * kChunk);
   clear(values, 2 * kChunk);
-  for (int i = threadIdx.x; i < query_tiles * kFragment * padded; i += kThreads)
-    mixed[i / padded * stride + i % padded] = 0;
-  // Query warp + i * kWarps is this warp's i-th.
-  Visible visible[kWarpQueries];
-  float max[kWarpQueries], sum[kWarpQueries];
+  // Query warp + i * kWarps is this warp's i-th. Its weights are relative to score top[i]; each
+  // lane has a share of their sum.
+  float top[kWarpQueries], sum[kWarpQueries];
   for (int i = 0; i < kWarpQueries; ++i) {
     const int q = warp + i * kWarps;
-    visible[i] =
-        q < num_queries ? VisibleTokens(task, tile, (tile.first_query + q) / group) : Visible{0, 0};
-    max[i] = -kInfinity;
+    top[i] = -kInfinity;
     sum[i] = 0;
+    if (lane != i) continue;
+    visible[q] =
+        q < num_queries ? VisibleTokens(task, tile, (tile.first_query + q) / group) : Visible{0, 0};
   }
+  TileSums sums(mixed, stride, query_tiles, padded / kFragment);
 
   int stage = 0;
   for (int64_t start = from; start < to; start += kChunk, stage = 1 - stage) {
@@ -360,49 +421,51 @@ __device__ void AttendTile(const DecodeAttention& task, const AttentionTile& til
                               wmma::mem_row_major);
     }
     __syncthreads();  // the scores are there
+    bool any = false;
     for (int i = 0; i < kWarpQueries; ++i) {
       const int q = warp + i * kWarps;
       if (q >= query_tiles * kFragment) continue;
-      const int64_t token = start + lane;
-      const bool is_visible = token >= visible[i].low && token < visible[i].high && token < tile.to;
+      const int token = static_cast<int>(start) + lane;
+      const bool is_visible = token >= visible[q].low && token < visible[q].high && token < tile.to;
       const float score = scores[q * kScoreStride + lane] * task.scale;
-      const float top = fmaxf(max[i], WarpMax(is_visible ? Shown(score) : -kInfinity));
+      const float highest = WarpMax(is_visible ? Shown(score) : -kInfinity);
+      float factor = 1;
+      if (highest > top[i] + kSlack) {
+        factor = expf(top[i] - highest);
+        top[i] = highest;
+        any = true;
+      }
       // Without a token so far, all weights are 0.
-      const float weight = is_visible ? expf(score - top) : 0.0f;
-      const float shrink = top == -kInfinity ? 1.0f : expf(max[i] - top);
-      sum[i] = sum[i] * shrink + WarpSum(weight);
-      max[i] = top;
+      const float weight = is_visible ? expf(score - top[i]) : 0.0f;
+      sum[i] = sum[i] * factor + weight;
       Store(weights + q * kScoreStride + lane, weight);
-      if (shrink != 1.0f)
-        for (int d = lane; d < padded; d += kWarp) mixed[q * stride + d] *= shrink;
+      if (lane == 0) factors[q] = factor;
     }
+    if (lane == 0) scales[warp] = any;
     __syncthreads();  // the weights are there
-    for (int i = warp; i < query_tiles * (padded / kFragment); i += kWarps) {
-      const int q = i / (padded / kFragment) * kFragment;
-      const int d = i % (padded / kFragment) * kFragment;
-      Sums out;
-      wmma::load_matrix_sync(out, mixed + q * stride + d, stride, wmma::mem_row_major);
-      AddProduct<wmma::row_major>(out, weights + q * kScoreStride, kScoreStride, value + d, stride,
-                                  kFragment * stride, kChunk);
-      wmma::store_matrix_sync(mixed + q * stride + d, out, stride, wmma::mem_row_major);
-    }
+    for (int i = 0; i < kWarps; ++i) any = any || scales[i] != 0;
+    if (any) sums.Scale(factors);
+    sums.Add(weights, value);
     __syncthreads();  // nobody reads the chunk any more
   }
+  sums.WriteRows();
+  __syncthreads();  // the sums are there
   for (int i = 0; i < kWarpQueries; ++i) {
     const int q = warp + i * kWarps;
-    if (q >= num_queries || visible[i].high <= tile.from) continue;
+    if (q >= num_queries || visible[q].high <= tile.from) continue;
+    const float all = WarpSum(sum[i]);
     const int64_t query = tile.first_query + q;
     float* const partial = Partial(task, query / group, kv_head * group + query % group, tile.part);
     if (lane == 0) {
-      partial[0] = max[i];
-      partial[1] = sum[i];
+      partial[0] = top[i];
+      partial[1] = all;
     }
     for (int d = lane; d < dim; d += kWarp) partial[2 + d] = mixed[q * stride + d];
   }
   // Lane i counts the part of this warp's i-th query.
   const int64_t query = tile.first_query + warp + lane * kWarps, row = query / group;
   const bool has_part = lane < kWarpQueries && query < tile.last_query &&
-                        VisibleTokens(task, tile, row).high > tile.from;
+                        visible[warp + lane * kWarps].high > tile.from;
   Arrive<T>(task, has_part ? row : -1, kv_head * group + query % group);
 }
 
@@ -411,7 +474,8 @@ std::size_t TileSharedBytes(int64_t dim) {
   const std::size_t stride = PaddedDim(dim) + kPad;
   return SharedBytes<T>(kQueries * stride) + 2 * SharedBytes<T>(2 * kChunk * stride) +
          SharedBytes<float>(kQueries * kScoreStride) + SharedBytes<T>(kQueries * kScoreStride) +
-         SharedBytes<float>(kQueries * stride);
+         SharedBytes<float>(kQueries * stride) + SharedBytes<float>(kQueries) +
+         SharedBytes<int>(kWarps) + SharedBytes<Visible>(kQueries);
 }
 
 // ---- The launch ----

@@ -26,6 +26,7 @@ void AttentionWithoutFence(const DecodeAttention& task, void* stream);
 void AttentionWithAWarpAstray(const DecodeAttention& task, void* stream);
 void AttentionWithALaneAstray(const DecodeAttention& task, void* stream);
 void AttentionWithoutWaiting(const DecodeAttention& task, void* stream);
+void AttentionWithoutWarpBarrier(const DecodeAttention& task, void* stream);
 
 namespace {
 
@@ -399,6 +400,10 @@ TEST(CudaDecodeAttention, AMissingBarrierIsFound) {
   EXPECT_THAT(Failure(AttentionWithoutBarrier),
               HasSubstr(cuda_on_cpu::WatchesAccesses() ? "with no barrier between"
                                                        : "depends on the order"));
+}
+TEST(CudaDecodeAttention, AMissingBarrierOfAWarpIsFound) {
+  if (!cuda_on_cpu::WatchesAccesses()) GTEST_SKIP() << "accesses aren't watched in this build";
+  EXPECT_THAT(Failure(AttentionWithoutWarpBarrier), HasSubstr("with no barrier between"));
 }
 TEST(CudaDecodeAttention, AnAccessOutOfBoundsIsFound) {
   EXPECT_THAT(Failure(AttentionOutOfBounds), HasSubstr("of spans ("));

@@ -292,7 +292,6 @@ inline void store_matrix_sync(float* p, const fragment<accumulator, 16, 16, 16, 
   const int line = Lane() / 2, begin = Lane() % 2 * 8;
   for (int i = begin; i < begin + 8; ++i)
     p[line * stride + i] = layout == mem_row_major ? f.x[line][i] : f.x[i][line];
-  __syncwarp(0xFFFFFFFFu, site);
 }
 inline void fill_fragment(fragment<accumulator, 16, 16, 16, float>& f, float value) {
   for (auto& row : f.x)

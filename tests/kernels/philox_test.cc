@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <map>
 #include <set>
 #include <vector>
 
@@ -44,6 +46,27 @@ TEST(Philox, EveryPartOfTheKeyMatters) {
   EXPECT_EQ(draws.size(), 7u);
   EXPECT_NE(MixStream(0, "ab"), MixStream(0, "ba"));
   EXPECT_NE(MixStream(MixStream(0, "a"), "b"), MixStream(0, "ab"));
+}
+
+// Each of the ten subsets of three of five is as likely as the others; their order stays.
+TEST(Philox, LeaveRandomLeavesEachSubsetAsOften) {
+  constexpr int kDraws = 20000;
+  std::map<std::vector<char>, int> counts;
+  RandomStream random(3, 1);
+  for (int i = 0; i < kDraws; ++i) {
+    std::vector<char> items = {'a', 'b', 'c', 'd', 'e'};
+    LeaveRandom(items, 3, random);
+    ASSERT_TRUE(std::is_sorted(items.begin(), items.end()));
+    ++counts[items];
+  }
+  ASSERT_EQ(counts.size(), 10u);
+  double chi2 = 0;
+  for (const auto& [items, count] : counts)
+    chi2 += std::pow(count - kDraws / 10, 2) / (kDraws / 10);
+  EXPECT_LT(chi2, 27.9);  // 99.9% quantile at 9 degrees of freedom
+  std::vector<int> few = {2, 1};
+  LeaveRandom(few, 3, random);
+  EXPECT_EQ(few, (std::vector<int>{2, 1}));
 }
 
 // Results of stored runs depend on these numbers, which must not change.
