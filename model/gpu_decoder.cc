@@ -25,13 +25,23 @@ using kernels::ElementType;
 
 // Tokens of a tile. A prefill uses tiles of a quarter of its longest row, if longer.
 constexpr int64_t kTileTokens = 256;
-constexpr int64_t kSpanTokens = 128;
-constexpr int64_t kRoom = 1 << 14;  // initial elements of arrays that grow
+// Tokens of a span: the fewer there are, the more warps work, and the more has to be merged.
+constexpr int64_t kLeastSpan = 32, kMostSpan = 128;
+constexpr int64_t kWantedWarps = 2048;  // 16 on each of some 130 multiprocessors
+constexpr int64_t kRoom = 1 << 14;      // initial elements of arrays that grow
 
 ElementType TypeOf(at::ScalarType type) {
   return type == at::kFloat  ? ElementType::kFloat32
          : type == at::kHalf ? ElementType::kFloat16
                              : ElementType::kBfloat16;
+}
+
+// Returns the fewest tokens of a span that make no more warps than wanted.
+int64_t SpanTokens(std::span<const DecodeRow> rows, int64_t kv_heads) {
+  int64_t tokens = 0, span = kLeastSpan;
+  for (const DecodeRow& row : rows) tokens += row.position + 1;
+  while (span < kMostSpan && tokens * kv_heads > kWantedWarps * span) span *= 2;
+  return span;
 }
 
 int64_t RoundedUp(int64_t count, int64_t multiple) {
@@ -274,7 +284,7 @@ void GpuDecoder::Fill(std::span<const DecodeRow> rows, int64_t padded,
                        .window = shape_.window,
                        .tiles = type_ != ElementType::kFloat32,
                        .tile_tokens = tile_tokens,
-                       .span_tokens = kSpanTokens});
+                       .span_tokens = SpanTokens(rows, shape_.kv_heads)});
   Reserve({padded, padded, padded, padded, padded, PaddedWork(plan_.spans.size()),
            PaddedWork(plan_.tiles.size()), 2, std::ssize(plan_.blocks), std::ssize(plan_.counts),
            padded, padded + 1},
