@@ -17,12 +17,15 @@ constexpr std::size_t kManyPending = 8;
 
 }  // namespace
 
+void RequireStopStrings(std::span<const std::string> texts) {
+  for (const std::string& text : texts)
+    if (text.empty()) Fail("an empty stop string would end every response at once");
+}
+
 StopStrings::StopStrings(const Tokenizer& tokenizer, std::vector<std::string> texts)
     : tokenizer_(&tokenizer), texts_(std::move(texts)) {
-  for (const std::string& text : texts_) {
-    if (text.empty()) Fail("an empty stop string would end every response at once");
-    longest_ = std::max(longest_, text.size());
-  }
+  RequireStopStrings(texts_);
+  for (const std::string& text : texts_) longest_ = std::max(longest_, text.size());
 }
 
 bool StopStrings::Ends(std::span<const TokenId> response) const {

@@ -11,6 +11,9 @@
 
 namespace pivotal::data {
 
+// Throws Error if one of the stop strings is empty.
+void RequireStopStrings(std::span<const std::string> texts);
+
 // Stop strings: texts that end a response, for models that continue after their answer.
 class StopStrings {
  public:

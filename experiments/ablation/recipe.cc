@@ -160,8 +160,7 @@ class Reader {
       if (node == nullptr) continue;
       if (!node->is_table()) FailAt(*node, fmt::format("{} must be a table", key));
       ApplySettings(
-          SettingsFile::OfTable(*node->as_table(),
-                                fmt::format("{}:{}", path_.string(), node->source().begin.line)),
+          SettingsFile::OfTable(*node->as_table(), path_.string(), fmt::format("{}.", key)),
           settings);
     }
   }

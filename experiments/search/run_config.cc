@@ -8,6 +8,7 @@
 #include "data/base/folders.h"
 #include "data/base/hub_cache.h"
 #include "data/base/names.h"
+#include "data/tokenizer/response_text.h"
 #include "experiments/settings/dataset_settings.h"
 #include "experiments/settings/loading.h"
 #include "pts/strategy.h"
@@ -182,6 +183,7 @@ RunConfig LoadRunConfig(const std::filesystem::path& run, RunStart& start) {
   settings.merge(ReadBesides(file, start));
   settings.insert({{"model", "folder"}, {"problems", "file"}});
   file.RequireKnown(settings);
+  ValidateFile(run / "run.toml", [&] { SearchOptionsOf(config); });
   return config;
 }
 
@@ -203,7 +205,7 @@ void ReadInto(const SettingsFile& file, const SettingNames& others, RunConfig& c
   if (file.Contains("search", kGoal)) {
     std::string goal;
     file.Get("search", kGoal, goal);
-    ValidateFile(file.source(), [&] { SetGoal(goal, config); });
+    ValidateFile(file.WhereOf("search", kGoal), [&] { SetGoal(goal, config); });
   }
   if (file.Contains("model", "folder")) file.Get("model", "folder", config.model.folder);
   if (file.Contains("problems", "file")) file.Get("problems", "file", config.problems.file);
@@ -228,6 +230,7 @@ SearchOptions SearchOptionsOf(const RunConfig& config) {
   options.max_oracle_failures = config.problems.oracle_options.max_failures;
   options.Validate();
   EngineOptionsOf(config.sampling);
+  data::RequireStopStrings(config.sampling.stop);
   config.problems.oracle_options.Validate();
   return options;
 }

@@ -27,7 +27,7 @@ void UseDataset(const SettingsFile& file, std::string_view section, ProblemSetti
   try {
     UseDataset(name, problems);
   } catch (const Error& error) {
-    Fail("{}.{}: {}", section, kKey, error.what());
+    file.FailAt(section, kKey, error.what());
   }
 }
 

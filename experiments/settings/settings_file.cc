@@ -57,21 +57,22 @@ std::string KeyText(std::string_view key) {
 }
 
 // Returns "; did you mean SECTION.KEY?" with the nearest setting that is known, or "".
-std::string NearestSetting(std::string_view section, std::string_view key,
+std::string NearestSetting(std::string_view prefix, std::string_view section, std::string_view key,
                            const std::set<std::pair<std::string, std::string>>& known) {
   std::vector<std::string> names;
   for (const auto& [other, name] : known) {
-    if (name == key) return fmt::format("; did you mean {}.{}?", other, name);
+    if (name == key) return fmt::format("; did you mean {}{}.{}?", prefix, other, name);
     if (other == section) names.push_back(name);
   }
   const std::string nearest = data::Nearest(key, names);
-  return nearest.empty() ? "" : fmt::format("; did you mean {}.{}?", section, nearest);
+  return nearest.empty() ? "" : fmt::format("; did you mean {}{}.{}?", prefix, section, nearest);
 }
 
 }  // namespace
 
 struct SettingsFile::Table {
   toml::table root;
+  const toml::table* lines = &root;  // the same settings where they were read: copies have no lines
 };
 
 SettingsFile::SettingsFile(std::string source, std::string by)
@@ -92,12 +93,15 @@ SettingsFile::SettingsFile(const std::filesystem::path& path, std::string by)
 }
 
 template <typename TomlTable>
-SettingsFile SettingsFile::OfTable(const TomlTable& settings, std::string source) {
+SettingsFile SettingsFile::OfTable(const TomlTable& settings, std::string source,
+                                   std::string prefix) {
   SettingsFile file(std::move(source), std::string());
+  file.prefix_ = std::move(prefix);
   file.table_->root = settings;
+  file.table_->lines = &settings;
   return file;
 }
-template SettingsFile SettingsFile::OfTable(const toml::table&, std::string);
+template SettingsFile SettingsFile::OfTable(const toml::table&, std::string, std::string);
 
 SettingsFile::SettingsFile(SettingsFile&&) noexcept = default;
 SettingsFile::~SettingsFile() = default;
@@ -118,6 +122,20 @@ std::string SettingsFile::Text() const {
 
 void SettingsFile::Save(const std::filesystem::path& path) const { data::WriteFile(path, Text()); }
 
+std::string SettingsFile::WhereOf(std::string_view section, std::string_view key) const {
+  const toml::node* const table = table_->lines->get(section);
+  const toml::node* const value =
+      table != nullptr && table->is_table() ? table->as_table()->get(key) : nullptr;
+  const toml::node* const node = value != nullptr ? value : table;
+  const uint32_t line = node != nullptr ? node->source().begin.line : 0;
+  return line > 0 ? fmt::format("{}:{}", source_, line) : source_;
+}
+
+void SettingsFile::FailAt(std::string_view section, std::string_view key,
+                          std::string_view what) const {
+  Fail("{}: {}{}.{}: {}", WhereOf(section, key), prefix_, section, key, what);
+}
+
 void SettingsFile::RequireKnown(const std::set<std::pair<std::string, std::string>>& known) const {
   const auto version = table_->root[kVersion].value_or<std::string>(PIVOTAL_VERSION_STRING);
   const std::string remedy =
@@ -128,11 +146,12 @@ void SettingsFile::RequireKnown(const std::set<std::pair<std::string, std::strin
   for (const auto& [section, table] : table_->root) {
     const std::string name(section.str());
     if (!table.is_table() && known.contains({"", name})) continue;
-    if (!table.is_table()) Fail("{}: {} must be a table of settings{}", source_, name, remedy);
+    if (!table.is_table())
+      Fail("{}: {}{} must be a table of settings{}", WhereOf(name, ""), prefix_, name, remedy);
     for (const auto& [key, value] : *table.as_table())
       if (!known.contains({name, std::string(key.str())}))
-        Fail("{}: there is no setting {}.{}{}{}", source_, name, key.str(), remedy,
-             NearestSetting(name, key.str(), known));
+        Fail("{}: there is no setting {}{}.{}{}{}", WhereOf(name, key.str()), prefix_, name,
+             key.str(), remedy, NearestSetting(prefix_, name, key.str(), known));
   }
 }
 
@@ -184,13 +203,14 @@ void SettingsFile::GetValue(std::string_view section, std::string_view key, Valu
   if (!Contains(section, key))
     Fail("{}: no {}.{}; {} writes it: the file is not whole, or from another program", source_,
          section, key, by_);
+  const std::string name = fmt::format("{}: {}{}.{}", WhereOf(section, key), prefix_, section, key);
   const auto node = table_->root[section][key];
   const auto take = [&](auto found, auto& to, const char* type) {
-    if (!found) Fail("{}: {}.{} is not {}", source_, section, key, type);
+    if (!found) Fail("{} is not {}", name, type);
     to = *found;
   };
   if (auto* texts = std::get_if<std::vector<std::string>>(&value)) {
-    if (!node.is_array()) Fail("{}: {}.{} is not an array", source_, section, key);
+    if (!node.is_array()) Fail("{} is not an array", name);
     for (const toml::node& item : *node.as_array())
       take(item.value_exact<std::string>(), texts->emplace_back(), "an array of strings");
   } else if (auto* text = std::get_if<std::string>(&value)) {
@@ -228,7 +248,8 @@ uint64_t SettingsFile::GetUnsigned(std::string_view section, std::string_view ke
 void SettingsFile::RequireRange(std::string_view section, std::string_view key, int64_t value,
                                 int64_t least, int64_t most) const {
   if (value < least || value > most)
-    Fail("{}: {}.{} is {}; it must be from {} to {}", source_, section, key, value, least, most);
+    Fail("{}: {}{}.{} is {}; it must be from {} to {}", WhereOf(section, key), prefix_, section,
+         key, value, least, most);
 }
 
 }  // namespace pivotal::experiments

@@ -29,21 +29,26 @@ void ValidateFile(const std::filesystem::path& path, F&& validate) {
   }
 }
 
-// Settings by section and key. Errors name the file and `by`, the command that writes such files.
+// Settings by section and key. Errors name the file, the line of a setting that was read, and `by`,
+// the command that writes such files.
 class SettingsFile {
  public:
   // Makes an empty file that `by` writes.
   explicit SettingsFile(std::string by);
   // Reads `path`. Throws Error that names the file and, for bad TOML, the line.
   SettingsFile(const std::filesystem::path& path, std::string by);
-  // Makes a file of a toml::table; Errors call it `source`.
+  // Makes a file of a toml::table, which must outlive it. Errors call the file `source`, and begin
+  // the names of settings with `prefix`.
   template <typename TomlTable>
-  static SettingsFile OfTable(const TomlTable& settings, std::string source);
+  static SettingsFile OfTable(const TomlTable& settings, std::string source, std::string prefix);
   SettingsFile(SettingsFile&&) noexcept;
   ~SettingsFile();
 
-  // Returns what Errors call the file.
-  const std::string& source() const { return source_; }
+  // Returns what an Error about a setting begins with: the file, and the line if it was read.
+  std::string WhereOf(std::string_view section, std::string_view key) const;
+  // Throws Error: `what` is wrong with a setting.
+  [[noreturn]] void FailAt(std::string_view section, std::string_view key,
+                           std::string_view what) const;
   // Returns all settings as TOML. A number has the fewest digits that read back as the same number.
   std::string Text() const;
   // Writes the file under a temporary name, then renames it.
@@ -110,7 +115,7 @@ class SettingsFile {
   void RequireRange(std::string_view section, std::string_view key, int64_t value, int64_t least,
                     int64_t most) const;
 
-  std::string source_, by_;
+  std::string source_, by_, prefix_;
   struct Table;
   std::unique_ptr<Table> table_;
 };

@@ -130,7 +130,12 @@ std::set<std::pair<std::string, std::string>> Read(const SettingsFile& file,
     known.emplace(section, key);
     if (!file.Contains(section, key)) return;
     if constexpr (requires { value.parse; }) {
-      value.value = value.parse(file.Get<std::string>(section, key));
+      const auto name = file.Get<std::string>(section, key);
+      try {
+        value.value = value.parse(name);
+      } catch (const Error& error) {
+        file.FailAt(section, key, error.what());
+      }
     } else {
       file.Get(section, key, value);
     }

@@ -367,7 +367,7 @@ weights = "nf4"
 
 TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_THAT(Changed("confirm = 16", "confrm = 16").output,
-              HasSubstr("there is no setting search.confrm"));
+              HasSubstr("there is no setting run.search.confrm"));
   EXPECT_THAT(Changed("[[arm.stage]]\npairs", "[[arm.stge]]\npairs").output,
               HasSubstr("arm.stge is no key of a recipe; did you mean stage?"));
   EXPECT_THAT(Changed("name = \"random\"", "name = \"random\"\nafter = \"nobody\"").output,

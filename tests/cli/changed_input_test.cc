@@ -160,8 +160,9 @@ TEST_F(ChangedInput, ARunOfAnOlderVersionGoesOn) {
   Edit(toml, "pivotal_version = '", "pivotal_version = '9.");
   const auto newer = Pivotal("search --resume " + run);
   EXPECT_EQ(newer.code, 1);
-  EXPECT_THAT(newer.output, AllOf(HasSubstr("run.toml: there is no setting search.look_ahead"),
-                                  HasSubstr("Pivotal 9.")));
+  EXPECT_THAT(newer.output,
+              AllOf(HasSubstr("run.toml:"), HasSubstr(": there is no setting search.look_ahead"),
+                    HasSubstr("Pivotal 9.")));
   EXPECT_EQ(Pivotal("show " + run).code, 0) << "readers need not know it";
 }
 
@@ -176,9 +177,10 @@ TEST_F(ChangedInput, NumbersThatASettingCannotHoldAreRefused) {
   EXPECT_EQ(Pivotal("search --resume " + run).code, 0) << "the largest seed reads back";
   const fs::path toml = fs::path(run) / "run.toml";
   Edit(toml, "\nsamples = 2\n", "\nsamples = 4294967297\n");
-  EXPECT_THAT(Pivotal("search --resume " + run).output,
-              HasSubstr("run.toml: search.samples is 4294967297; it must be from -2147483648 to "
-                        "2147483647"));
+  EXPECT_THAT(
+      Pivotal("search --resume " + run).output,
+      AllOf(HasSubstr("run.toml:"), HasSubstr(": search.samples is 4294967297; it must be from "
+                                              "-2147483648 to 2147483647")));
 }
 
 TEST_F(ChangedInput, ATrainingRefusesEachFileByName) {
@@ -224,7 +226,8 @@ TEST_F(ChangedInput, AnOlderTrainTomlIsRead) {
   Edit(toml, "[loss]\n", "[loss]\nsharpness = 2\n");
   const auto newer = Pivotal("train --resume " + run);
   EXPECT_EQ(newer.code, 1);
-  EXPECT_THAT(newer.output, HasSubstr("train.toml: there is no setting loss.sharpness"));
+  EXPECT_THAT(newer.output,
+              AllOf(HasSubstr("train.toml:"), HasSubstr(": there is no setting loss.sharpness")));
 }
 
 }  // namespace

@@ -106,9 +106,9 @@ TEST_F(Settings, FilesThatAreNoSettings) {
   };
   temp_.Write("bad.toml", "[search]\ngapp = 0.3\n");
   fails("search --config " + Path("bad.toml"),
-        "there is no setting search.gapp; did you mean search.gap?");
+        "bad.toml:2: there is no setting search.gapp; did you mean search.gap?");
   temp_.Write("type.toml", "[search]\ngap = \"wide\"\n");
-  fails("search --config " + Path("type.toml"), "search.gap");
+  fails("search --config " + Path("type.toml"), "type.toml:2: search.gap is not a number");
   temp_.Write("broken.toml", "[search\n");
   fails("search --config " + Path("broken.toml"), "broken.toml:");
   fails("search --config " + Path("absent.toml"), "absent.toml", 2);
