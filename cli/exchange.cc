@@ -1,7 +1,9 @@
 // Apache-2.0. pivotal export, pivotal import
 #include <fmt/format.h>
 
+#include <cstdint>
 #include <filesystem>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -29,13 +31,14 @@ struct ExportFlags {
   double label_threshold = experiments::kLabelThreshold;
   std::string advantages = "curve";
   experiments::AnchorSettings anchors;
+  RightCompletionOptions right;
   bool force = false;
 };
 
 // Throws Error for flags that say nothing about the format.
 void CheckExport(const CLI::App& sub, const std::string& format) {
-  const bool keeps_all =
-      format == "prm" || format == "advantages" || format == "critical" || format == "anchors";
+  const bool keeps_all = format == "prm" || format == "advantages" || format == "critical" ||
+                         format == "anchors" || format == "sft";
   if (keeps_all && sub.count("--max-false-share") > 0)
     Fail("--max-false-share chooses findings, and --format {} writes everything; leave it out",
          format);
@@ -43,6 +46,9 @@ void CheckExport(const CLI::App& sub, const std::string& format) {
     Fail("--label-threshold is for --format prm, the one format with labels; leave it out");
   if (format != "advantages" && sub.count("--advantages") > 0)
     Fail("--advantages is for --format advantages; leave it out");
+  for (const char* flag : {"--continuations", "--per-problem"})
+    if (format != "sft" && sub.count(flag) > 0)
+      Fail("{} chooses right completions, which --format sft writes; leave it out", flag);
   for (const char* flag : {"--judge", "--judge-timeout"})
     if (format != "anchors" && sub.count(flag) > 0)
       Fail("{} is for --format anchors, the one format with categories; leave it out", flag);
@@ -57,6 +63,17 @@ void PrintRewards(const experiments::RewardSummary& summary, const std::filesyst
     fmt::print("{} responses, {} tokens; in {}\n", summary.responses, summary.units,
                output.string());
   if (summary.empty > 0) fmt::print("{} responses without text were left out\n", summary.empty);
+}
+
+void PrintCompletions(const experiments::CompletionSummary& summary,
+                      const std::filesystem::path& output) {
+  fmt::print("{} right completions of {} problems, {} tokens; in {}\n", summary.completions,
+             summary.problems - summary.without, summary.tokens, output.string());
+  if (summary.cut > 0)
+    fmt::print("{} right ones that the limit of new tokens cut were left out\n", summary.cut);
+  if (summary.without > 0)
+    fmt::print("{} of {} problems gave none: no whole response to them was right\n",
+               summary.without, summary.problems);
 }
 
 void RunAnchors(experiments::AnchorSettings settings, const ExportFlags& flags,
@@ -100,6 +117,8 @@ void RunExport(const ExportFlags& flags) {
     PrintRewards(experiments::ExportSteps(flags.run, output, flags.label_threshold), output, true);
   } else if (flags.format == "advantages") {
     PrintRewards(experiments::ExportAdvantages(flags.run, output, flags.advantages), output, false);
+  } else if (flags.format == "sft") {
+    PrintCompletions(experiments::ExportRightCompletions(flags.run, output, flags.right), output);
   } else if (flags.format == "anchors") {
     RunAnchors(flags.anchors, flags, output);
   } else if (flags.format == "critical") {
@@ -140,7 +159,9 @@ void AddExport(CLI::App& app) {
   sub->add_option(
          "--format", flags->format,
          "pts: events of codelion/pts (schema 1.0); trl: pairs with nothing but prompt, "
-         "chosen and rejected; steering: hidden states at pivotal tokens and the mean "
+         "chosen and rejected; sft: right responses as prompt and completion, which pivotal train "
+         "--objective sft and TRL's SFTTrainer take; steering: hidden states at pivotal tokens and "
+         "the mean "
          "difference of pairs, for each layer (loads the model); prm: the steps of each "
          "response with labels and p(success), as TRL's PRMTrainer reads them; "
          "advantages: responses with an advantage for each token, which pivotal train "
@@ -151,8 +172,8 @@ void AddExport(CLI::App& app) {
          "Hugging Face Hub, with pairs and pivotal tokens as Parquet and a card (needs Python's "
          "pyarrow)")
       ->required()
-      ->check(
-          OneOf({"pts", "trl", "steering", "prm", "advantages", "critical", "anchors", "parquet"}));
+      ->check(OneOf({"pts", "trl", "sft", "steering", "prm", "advantages", "critical", "anchors",
+                     "parquet"}));
   sub->add_option("--output", flags->output,
                   "file of JSON lines to write (default: RUN/FORMAT.jsonl); for parquet a folder "
                   "to make (default: RUN/parquet)")
@@ -162,9 +183,17 @@ void AddExport(CLI::App& app) {
          "largest expected share of false findings over the whole run: of pivotal tokens "
          "that change p(success) by less than the gap (pts, steering, parquet: keeps "
          "the most probable ones), or of pairs whose chosen side is not better (trl, parquet: "
-         "keeps those with most evidence); 1: any; prm, advantages, critical and anchors "
-         "write everything, and refuse it")
+         "keeps those with most evidence); 1: any; sft, prm, advantages, critical and "
+         "anchors write everything, and refuse it")
       ->check(Interval("(0, 1]"))
+      ->capture_default_str();
+  sub->add_flag(
+      "--continuations", flags->right.continuations,
+      "also take right rollouts that continue a response from within; the prompt then ends "
+      "where they begin (sft)");
+  sub->add_option("--per-problem", flags->right.per_query,
+                  "right completions of a problem at most, drawn at random; 0: all (sft)")
+      ->check(Whole(0, std::numeric_limits<int32_t>::max()))
       ->capture_default_str();
   sub->add_option("--label-threshold", flags->label_threshold,
                   "least p(success) after a step that is labelled right (prm); the default is one "
@@ -190,6 +219,8 @@ void AddExport(CLI::App& app) {
   SetHelp(*sub, {"RUN --format NAME [OPTIONS]",
                  {"--format", "--output", "--max-false-share"},
                  {{"write pairs that TRL reads, run/trl.jsonl", "export run --format trl"},
+                  {"write at most four right responses of each problem to train on",
+                   "export run --format sft --per-problem 4"},
                   {"write the steps of responses with labels for a process reward model",
                    "export run --format prm --output steps.jsonl"}},
                  "docs/from-codelion-pts.md"});

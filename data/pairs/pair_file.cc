@@ -442,6 +442,18 @@ void SaveAdvantages(const std::filesystem::path& path,
   sink.Commit();
 }
 
+void SaveCompletions(const std::filesystem::path& path,
+                     const std::vector<PromptCompletion>& examples, const Tokenizer& tokenizer) {
+  data::FileSink sink(path);
+  for (const PromptCompletion& example : examples)
+    sink.Write(data::JsonLine({{"id", example.id},
+                               {"prompt", tokenizer.Decode(example.prompt_ids, /*at_start=*/true)},
+                               {"completion", tokenizer.Decode(example.completion_ids)},
+                               {"prompt_ids", example.prompt_ids},
+                               {"completion_ids", example.completion_ids}}));
+  sink.Commit();
+}
+
 void SavePairTexts(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs) {
   data::FileSink sink(path);
   for (const PreferencePair& pair : pairs) {

@@ -316,6 +316,33 @@ ImportSummary ImportEvents(const std::filesystem::path& events, const ModelSetti
   return summary;
 }
 
+CompletionSummary ExportRightCompletions(const std::filesystem::path& run,
+                                         const std::filesystem::path& output,
+                                         const RightCompletionOptions& options) {
+  const auto tokenizer = LoadTokenizer(LoadRunConfig(run).model.folder);
+  const auto traces = data::LoadRun(run);
+  if (!traces.empty() &&
+      std::ranges::all_of(traces, [](const QueryTrace& query) { return query.rollouts.empty(); }))
+    Fail("{}: has no rollouts with verdicts, as a run that was imported; search for some",
+         run.string());
+  const auto completions = BuildRightCompletions(traces, options);
+  SaveCompletions(output, completions, *tokenizer);
+  CompletionSummary summary;
+  for (const QueryTrace& query : traces)
+    summary.cut += std::ranges::count_if(query.rollouts, [&](const RolloutTrace& rollout) {
+      return rollout.success && rollout.finish == FinishReason::kLength &&
+             (options.continuations || rollout.kind == RolloutKind::kQuery);
+    });
+  summary.completions = std::ssize(completions);
+  summary.problems = std::ssize(traces);
+  summary.without = summary.problems;
+  for (const PromptCompletion& completion : completions) {
+    summary.tokens += std::ssize(completion.completion_ids);
+    summary.without -= completion.id.ends_with("/right/0");  // the first of its problem
+  }
+  return summary;
+}
+
 SteeringSummary ExportSteering(const std::filesystem::path& run,
                                const std::filesystem::path& output, Progress& progress,
                                double max_false_share) {

@@ -1,5 +1,5 @@
-// Apache-2.0. Runs in the files of other programs: codelion/pts's events, and hidden states to
-// steer a model by.
+// Apache-2.0. Runs in the files of other programs: codelion/pts's events, right completions to
+// train on, and hidden states to steer a model by.
 #pragma once
 
 #include <cstdint>
@@ -10,6 +10,7 @@
 #include "data/traces/event_file.h"
 #include "experiments/search/run_config.h"
 #include "pivotal/model.h"
+#include "pivotal/pairs.h"
 #include "pivotal/progress.h"
 
 namespace pivotal::experiments {
@@ -40,6 +41,19 @@ struct ImportSummary {
 // event whose token is not in the vocabulary.
 ImportSummary ImportEvents(const std::filesystem::path& events, const ModelSettings& model,
                            const std::filesystem::path& run);
+
+struct CompletionSummary {
+  int64_t completions = 0;
+  int64_t tokens = 0;                 // of completions
+  int64_t problems = 0, without = 0;  // of the run; those that gave no completion
+  int64_t cut = 0;                    // right ones that were left out, as their end is missing
+};
+
+// Writes BuildRightCompletions() of a run. Needs the tokenizer of the run's model, not the weights.
+// Throws Error for an imported run, which has no verdicts.
+CompletionSummary ExportRightCompletions(const std::filesystem::path& run,
+                                         const std::filesystem::path& output,
+                                         const RightCompletionOptions& options);
 
 struct SteeringSummary {
   int64_t tokens = 0, pairs = 0, layers = 0;

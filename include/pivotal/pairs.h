@@ -62,6 +62,7 @@ struct AdvantageExample {
 // prompt -> completion, for next-token training. The loss covers the completion only.
 struct PromptCompletion {
   std::vector<TokenId> prompt_ids, completion_ids;
+  std::string id = {};  // "" if it has none
 };
 
 struct PairOptions {
@@ -194,6 +195,22 @@ std::vector<AdvantageExample> BuildCurveAdvantages(std::span<const QueryTrace> q
 // division by the standard deviation). Queries whose rollouts have one verdict give none.
 std::vector<AdvantageExample> BuildOutcomeAdvantages(std::span<const QueryTrace> queries);
 
+struct RightCompletionOptions {
+  bool continuations = false;  // also rollouts that continue a response from within
+  int32_t per_query = 0;       // completions of a query at most, drawn at random; 0: all
+  uint64_t seed = 1;           // of the draw
+};
+
+// Returns what went right, for next-token training (rejection sampling fine-tuning, arXiv
+// 2308.01825): the right rollouts from the prompts, and right responses that are none of these. It
+// leaves out what the limit of new tokens cut (FinishReason::kLength).
+// With `continuations` it also returns right rollouts from prefixes of responses; what stands
+// before such a rollout belongs to its prompt. Of completions that end in the same whole response
+// the longest is taken. The order ascends by query, then by where completions begin. `id` is
+// "<query id>/right/<number>". Throws Error if `per_query` is below 0.
+std::vector<PromptCompletion> BuildRightCompletions(std::span<const QueryTrace> queries,
+                                                    const RightCompletionOptions& options);
+
 // Writes pairs as JSON lines that TRL and Hugging Face datasets read: prompt, chosen and rejected,
 // then their ids and the estimates (data/FORMATS.md). Writes under a temporary name first. Throws
 // Error if the disk is full.
@@ -203,6 +220,11 @@ void SavePairs(const std::filesystem::path& path, const std::vector<PreferencePa
 // full.
 void SaveAdvantages(const std::filesystem::path& path,
                     const std::vector<AdvantageExample>& examples);
+
+// Writes completions as JSON lines that TRL's SFTTrainer reads: prompt and completion, then their
+// ids (data/FORMATS.md). Throws Error if the disk is full.
+void SaveCompletions(const std::filesystem::path& path,
+                     const std::vector<PromptCompletion>& examples, const Tokenizer& tokenizer);
 
 // Writes pairs without ids and estimates, for programs that refuse columns they don't know.
 void SavePairTexts(const std::filesystem::path& path, const std::vector<PreferencePair>& pairs);

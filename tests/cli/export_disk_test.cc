@@ -103,6 +103,7 @@ TEST_F(ExportDisk, OneLineIsSaidAndNoFileIsLeft) {
     std::string command;
   } cases[] = {{1000, "export " + run + " --format pts"},
                {200, "export " + run + " --format trl"},
+               {200, "export " + run + " --format sft"},
                {1000, "export " + run + " --format prm"},
                {1000, "export " + run + " --format advantages"},
                {1000, "export " + run + " --format critical"},

@@ -90,6 +90,9 @@ TEST_F(Interchange, AShareOfFalseFindingsLeavesTokensOut) {
                     " --output " + imported.string())
                 .code,
             0);
+  const auto right = Pivotal("export " + imported.string() + " --format sft");
+  EXPECT_NE(right.code, 0);
+  EXPECT_THAT(right.output, HasSubstr("has no rollouts with verdicts"));
   const auto refused = Pivotal("show " + imported.string() + share);
   EXPECT_EQ(refused.code, 1);
   EXPECT_THAT(refused.output, HasSubstr("come without rollouts"));
@@ -265,6 +268,42 @@ TEST_F(Interchange, CriticalTokensAreWeightedPairs) {
   EXPECT_EQ(trained.code, 0) << trained.output;
 }
 
+// Right responses come back as right when they are judged again, and `train` takes them.
+TEST_F(Interchange, RightCompletionsAreRightAndTrain) {
+  const fs::path file = Export(run_, "sft", "right.jsonl");
+  const fs::path more = Export(run_, "sft --continuations", "more.jsonl");
+  const fs::path few = Export(run_, "sft --per-problem 1", "few.jsonl");
+  const auto lines = JsonLines(file);
+  std::map<std::string, json> answers;
+  for (const json& problem : JsonLines(testing::kTiny + "/problems/train.jsonl"))
+    answers[problem["id"]] = problem["answer"];
+  std::map<std::string, std::string> prompts;
+  std::string responses;
+  for (const json& line : lines) {
+    const std::string id = line["id"], problem = id.substr(0, id.find('/'));
+    prompts[problem] = line["prompt"];
+    const json response = {{"response", line["completion"]}, {"answer", answers.at(problem)}};
+    responses += response.dump() + "\n";
+  }
+  ASSERT_GT(prompts.size(), 1u);
+  EXPECT_EQ(JsonLines(few).size(), prompts.size());
+  const auto graded =
+      Pivotal("grade --oracle hash --input " + temp_->Write("responses.jsonl", responses).string());
+  EXPECT_THAT(graded.output, HasSubstr(fmt::format("{0} of {0}", lines.size())));
+  // A continuation has the beginning of a response in its prompt.
+  const auto all = JsonLines(more);
+  EXPECT_GT(all.size(), 2 * lines.size());
+  for (const json& line : all) {
+    const std::string id = line["id"];
+    EXPECT_THAT(line["prompt"].get<std::string>(),
+                ::testing::StartsWith(prompts[id.substr(0, id.find('/'))]));
+  }
+  const auto trained =
+      Pivotal("train --objective sft --max-steps 2 --model " + testing::kTinyModel + " --data " +
+              more.string() + " --output " + (temp_->path() / "sft").string());
+  EXPECT_EQ(trained.code, 0) << trained.output;
+}
+
 TEST_F(Interchange, FlagsThatAFormatDoesNotHaveAreRefused) {
   const auto refused = [](const std::string& flags, const std::string& why) {
     const fs::path out = temp_->path() / "never.jsonl";
@@ -281,6 +320,10 @@ TEST_F(Interchange, FlagsThatAFormatDoesNotHaveAreRefused) {
   refused(" --format prm --label-threshold 0", "0 is not above 0 and at most 1");
   refused(" --format prm --advantages curve", "--advantages is for --format advantages");
   refused(" --format advantages --advantages verdict", "verdict is none of");
+  refused(" --format sft --max-false-share 0.1", "--format sft writes everything");
+  refused(" --format trl --continuations", "--continuations chooses right completions");
+  refused(" --format prm --per-problem 2", "--per-problem chooses right completions");
+  refused(" --format sft --per-problem -1", "-1");
   refused(" --format xyz", "xyz is none of");
 }
 

@@ -516,6 +516,22 @@ TEST_F(PairFile, PairsAreUnpairedWithTheRejectedSidesLast) {
   EXPECT_EQ(examples[0].weight, 2);
 }
 
+TEST_F(PairFile, CompletionsAreReadAsTheyWereSaved) {
+  const std::vector<PromptCompletion> examples = {{{'a', kBlank4}, {'x', kEos}, "q/right/0"},
+                                                  {{'b'}, {'y', 0xC3}, "q/right/1"}};
+  const auto path = folder_.path() / "right.jsonl";
+  SaveCompletions(path, examples, tokenizer_);
+  EXPECT_THAT(
+      data::ReadFile(path),
+      ::testing::StartsWith(R"({"id":"q/right/0","prompt":"a 4","completion":"x","prompt_ids":)"));
+  const auto again = LoadPromptCompletions(path, coding_);
+  ASSERT_EQ(again.size(), 2u);
+  for (std::size_t i = 0; i < 2; ++i) {
+    EXPECT_EQ(again[i].prompt_ids, examples[i].prompt_ids);
+    EXPECT_EQ(again[i].completion_ids, examples[i].completion_ids);
+  }
+}
+
 TEST_F(PairFile, PromptCompletionsEndWithEos) {
   const std::string line = "{\"prompt\": \"a\", \"completion\": \" 4\", \"more\": 1}\n";
   auto items = LoadCompletions(line);
