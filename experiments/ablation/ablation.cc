@@ -22,10 +22,13 @@
 #include "data/base/json_input.h"
 #include "data/base/run_lock.h"
 #include "data/base/temp_folder.h"
+#include "data/traces/trace_store.h"
 #include "experiments/ablation/plan_power.h"
+#include "experiments/search/run_config.h"
 #include "experiments/search/run_pairs.h"
 #include "experiments/search/run_rewards.h"
 #include "experiments/search/search_run.h"
+#include "experiments/settings/loading.h"
 #include "experiments/train/train_run.h"
 #include "kernels/philox.h"
 #include "pivotal/pairs.h"
@@ -38,19 +41,11 @@ namespace fs = std::filesystem;
 // Returns `count` random examples, without replacement, in the order that they had; 0: all.
 // `stream` names the draws.
 template <typename Example>
-std::vector<Example> RandomSubset(const std::vector<Example>& examples, int32_t count,
-                                  uint64_t seed, const char* stream) {
-  if (count == 0) return examples;
-  std::vector<std::size_t> order(examples.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  const std::size_t size = std::min(order.size(), static_cast<std::size_t>(count));
+std::vector<Example> RandomSubset(std::vector<Example> examples, int32_t count, uint64_t seed,
+                                  const char* stream) {
   kernels::RandomStream random(seed, kernels::MixStream(0, stream));
-  for (std::size_t i = 0; i < size; ++i) kernels::ShuffleStep(order, i, random);
-  order.resize(size);
-  std::ranges::sort(order);
-  std::vector<Example> subset;
-  for (const std::size_t i : order) subset.push_back(examples[i]);
-  return subset;
+  if (count > 0) kernels::LeaveRandom(examples, static_cast<std::size_t>(count), random);
+  return examples;
 }
 
 // Returns how many examples a part has at most, 0: as many as there are; nothing if it has none.
@@ -76,21 +71,27 @@ std::vector<PreferencePair> PairsOfPart(const fs::path& run, const PairsPart& pa
   return OtherPairsOfRun(run, options);
 }
 
+std::vector<PromptCompletion> CompletionsOfPart(const fs::path& run, const PairsPart& part,
+                                                const std::vector<PreferencePair>& pivotal,
+                                                uint64_t seed) {
+  if (part.source == "continuations") {
+    const auto count = CountOf(part, pivotal.size());
+    if (!count) return {};
+    return RandomSubset(BuildRightCompletions(data::LoadRun(run), {.continuations = true}), *count,
+                        seed, "right completions");
+  }
+  std::vector<PromptCompletion> completions;
+  for (PreferencePair& pair : PairsOfPart(run, part, pivotal, seed))
+    completions.push_back(
+        {std::move(pair.prompt_ids), std::move(pair.chosen_ids), std::move(pair.id)});
+  return completions;
+}
+
 std::vector<AdvantageExample> AdvantagesOfPart(const fs::path& run, const PairsPart& part,
                                                std::size_t pivotal, uint64_t seed) {
   const auto count = CountOf(part, pivotal);
   if (!count) return {};
   return RandomSubset(AdvantagesOfRun(run, part.source), *count, seed, "advantages");
-}
-
-void SaveCompletions(const fs::path& path, const std::vector<PreferencePair>& pairs) {
-  data::FileSink file(path);
-  for (const PreferencePair& pair : pairs)
-    file.Write(
-        nlohmann::ordered_json{{"prompt_ids", pair.prompt_ids}, {"completion_ids", pair.chosen_ids}}
-            .dump() +
-        "\n");
-  file.Commit();
 }
 
 // Returns the tokens that a training read, each epoch counted.
@@ -139,6 +140,7 @@ class Runner : public StepVisitor {
     seed_ = seed;
     stage_ = 0;
     cost_ = {};
+    paid_.clear();
   }
 
   void Search(const Step& step, const RunConfig& config) override {
@@ -153,6 +155,7 @@ class Runner : public StepVisitor {
       }
       WarnOfFailures(step, result.summary.verdicts);
     });
+    if (!paid_.insert(step.key).second) return;  // an earlier stage has the same search
     cost_.seconds += finished_.at(step.key);
     cost_.generated_tokens += Remembered(step, [&] {
       const int64_t tokens = GeneratedTokens(run);
@@ -173,16 +176,18 @@ class Runner : public StepVisitor {
                             std::back_inserter(examples));
         return SaveAdvantages(file, examples);
       }
-      std::vector<PreferencePair> pairs;
-      for (const PairsPart& part : stage.parts) {
-        auto more = PairsOfPart(run, part, pivotal, seed);
-        std::move(more.begin(), more.end(), std::back_inserter(pairs));
-      }
       if (stage.train.sft) {
-        SaveCompletions(file, pairs);
-      } else {
-        SavePairs(file, pairs);
+        std::vector<PromptCompletion> completions;
+        for (const PairsPart& part : stage.parts)
+          std::ranges::move(CompletionsOfPart(run, part, pivotal, seed),
+                            std::back_inserter(completions));
+        const auto tokenizer = LoadTokenizer(LoadRunConfig(run).model.folder);
+        return SaveCompletions(file, completions, *tokenizer);
       }
+      std::vector<PreferencePair> pairs;
+      for (const PairsPart& part : stage.parts)
+        std::ranges::move(PairsOfPart(run, part, pivotal, seed), std::back_inserter(pairs));
+      SavePairs(file, pairs);
     });
     const double count = Remembered(step, [&] { return data::CountJsonLines(file); });
     if (count == 0) spdlog::warn("{}: there are no pairs; the model stays as it is", step.what);
@@ -278,6 +283,7 @@ class Runner : public StepVisitor {
   uint64_t seed_ = 0;
   int stage_ = 0;
   ArmCost cost_;
+  std::set<std::string> paid_;  // keys of the searches that cost_ counts
 };
 
 // Returns a recipe with one arm for each strategy and sort of training of `recipe`: one stage on

@@ -156,12 +156,13 @@ AblationWalk::KeyedModel AblationWalk::RunStage(const Stage& stage, const KeyedM
                                                 uint64_t seed, const std::string& where,
                                                 StepVisitor& visitor) {
   RunConfig run = stage.run;
-  if (!run.served.urls.empty() && model.key != base_.key)
+  const KeyedModel& searcher = stage.searches_untrained ? base_ : model;
+  if (!run.served.urls.empty() && searcher.key != base_.key)
     Fail("{}: the servers of served.policy do not serve the model that the stage before trains",
          where);
-  run.model = model.settings;
+  run.model = searcher.settings;
   run.sampling.seed = seed;
-  std::vector<std::string> parts = {model.key, TextOf(run), FileKey(run.problems.file)};
+  std::vector<std::string> parts = {searcher.key, TextOf(run), FileKey(run.problems.file)};
   AddOracle(run.problems, parts);
   Step search = StepOf(Step::Kind::kSearch, parts, where + ": search");
   search.sort = "search by " + run.strategy;

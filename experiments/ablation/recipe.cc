@@ -3,20 +3,18 @@
 
 #include <fmt/ranges.h>
 #include <spdlog/spdlog.h>
-#include <toml++/toml.h>
 
 #include <algorithm>
-#include <initializer_list>
-#include <limits>
 #include <map>
 #include <set>
 #include <span>
 #include <utility>
 
 #include "data/base/error.h"
-#include "data/base/file_sink.h"
 #include "data/base/folders.h"
 #include "data/base/text.h"
+#include "experiments/ablation/recipe_file.h"
+#include "experiments/ablation/recipe_parts.h"
 #include "experiments/search/run_rewards.h"
 #include "experiments/settings/dataset_settings.h"
 #include "experiments/settings/hub_names.h"
@@ -30,102 +28,44 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr double kMostShare = 1000;  // of the number of pivotal pairs
-
 // Reads one recipe; every Error names the file and, if known, the line.
 class Reader {
  public:
   Reader(const fs::path& path, const fs::path& model, const std::string& baseline)
-      : path_(path), model_(model), baseline_(baseline) {
-    try {
-      root_ = toml::parse(data::ReadFile(path), path.string());
-    } catch (const toml::parse_error& error) {
-      Fail("{}:{}: {}", path.string(), error.source().begin.line, error.description());
-    }
-  }
+      : file_(path), model_(model), baseline_(baseline) {}
 
   Recipe Read() {
-    CheckKeys(root_, "",
-              {"title", "question", "seeds", "baseline", "samples", "refusal", "run", "train",
-               "eval", "arm"});
+    file_.CheckKeys(file_.root(), "",
+                    {"title", "question", "seeds", "baseline", "samples", "refusal", "run", "train",
+                     "eval", "arm"});
     Recipe recipe;
-    recipe.title = Text(root_, "title", path_.stem().string());
-    recipe.question = Text(root_, "question", "");
-    recipe.eval.samples = static_cast<int32_t>(Integer(root_, "samples", recipe.eval.samples, 1));
-    recipe.eval.refusal = Text(root_, "refusal", "");
-    if (const toml::node* seeds = root_.get("seeds")) {
-      const auto values = Integers(*seeds, "seeds", 0);
+    recipe.title = file_.Text(file_.root(), "title", file_.path().stem().string());
+    recipe.question = file_.Text(file_.root(), "question", "");
+    recipe.eval.samples =
+        static_cast<int32_t>(file_.Integer(file_.root(), "samples", recipe.eval.samples, 1));
+    recipe.eval.refusal = file_.Text(file_.root(), "refusal", "");
+    if (const toml::node* seeds = file_.root().get("seeds")) {
+      const auto values = file_.Integers(*seeds, "seeds", 0);
       recipe.seeds.assign(values.begin(), values.end());
     }
     const Stage base = StageOf({}, "the recipe");
     recipe.model = base.run.model;
     if (recipe.model.folder.empty())
-      Fail("{}: the recipe names no model: set run.model.folder, or take --model", path_.string());
+      Fail("{}: the recipe names no model: set run.model.folder, or take --model",
+           file_.path().string());
     recipe.sampling = base.run.sampling;
-    ReadSets(recipe, base.run.problems, Chooses({&root_}));
+    ReadSets(recipe, base.run.problems, Chooses({&file_.root()}));
     ReadArms(recipe, base.run.sampling.weights);
-    recipe.baseline = Text(root_, "baseline", recipe.arms.front().name);
+    recipe.baseline = file_.Text(file_.root(), "baseline", recipe.arms.front().name);
     if (!baseline_.empty()) recipe.baseline = baseline_;
     if (std::ranges::find(recipe.arms, recipe.baseline, &Arm::name) == recipe.arms.end())
-      Fail("{}: baseline \"{}\" is not the name of an arm{}", path_.string(), recipe.baseline,
-           PointOf(recipe));
+      Fail("{}: baseline \"{}\" is not the name of an arm{}", file_.path().string(),
+           recipe.baseline, PointOf(recipe));
     for (const EvalSet& set : recipe.sets) WarnOfSharedProblems(recipe, set);
     return recipe;
   }
 
  private:
-  [[noreturn]] void FailAt(const toml::node& node, const std::string& what) const {
-    Fail("{}:{}: {}", path_.string(), node.source().begin.line, what);
-  }
-
-  void CheckKeys(const toml::table& table, const std::string& where,
-                 std::initializer_list<std::string_view> known) const {
-    for (const auto& [key, value] : table) {
-      if (std::ranges::find(known, key.str()) != known.end()) continue;
-      FailAt(value, fmt::format("{}{} is no key of a recipe{}", where, key.str(),
-                                data::DidYouMean(key.str(), {known.begin(), known.end()})));
-    }
-  }
-
-  std::string Text(const toml::table& table, std::string_view key,
-                   const std::string& otherwise) const {
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return otherwise;
-    if (!node->is_string()) FailAt(*node, fmt::format("{} must be a string", key));
-    return *node->value<std::string>();
-  }
-
-  int64_t Integer(const toml::table& table, std::string_view key, int64_t otherwise,
-                  int64_t least) const {
-    static constexpr int64_t kMost = std::numeric_limits<int32_t>::max();
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return otherwise;
-    if (!node->is_integer() || *node->value<int64_t>() < least || *node->value<int64_t>() > kMost)
-      FailAt(*node, fmt::format("{} must be an integer from {} to {}", key, least, kMost));
-    return *node->value<int64_t>();
-  }
-
-  double Number(const toml::table& table, std::string_view key, double otherwise,
-                double least) const {
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return otherwise;
-    const auto value = node->is_number() ? node->value<double>() : std::nullopt;
-    if (!value || !(*value >= least))
-      FailAt(*node, fmt::format("{} must be a number, at least {}", key, least));
-    return *value;
-  }
-
-  // Returns the tables of the array of tables `key`, or none if there is no such key.
-  std::vector<const toml::table*> Tables(const toml::table& table, std::string_view key) const {
-    std::vector<const toml::table*> tables;
-    const toml::node* node = table.get(key);
-    if (node == nullptr) return tables;
-    if (!node->is_array_of_tables())
-      FailAt(*node, fmt::format("{} must be an array of tables: [[{}]]", key, key));
-    for (const toml::node& item : *node->as_array()) tables.push_back(item.as_table());
-    return tables;
-  }
-
   // Returns what to name in place of the baseline, which is no arm.
   static std::string PointOf(const Recipe& recipe) {
     const auto point = std::ranges::find(recipe.arms, recipe.baseline, &Arm::curve);
@@ -136,21 +76,6 @@ class Reader {
     return data::DidYouMean(recipe.baseline, names);
   }
 
-  // Returns the integers of an array that has at least one and none twice.
-  std::vector<int64_t> Integers(const toml::node& node, std::string_view key, int64_t least) const {
-    if (!node.is_array() || node.as_array()->empty())
-      FailAt(node, fmt::format("{} must be an array of integers, at least one of them", key));
-    std::vector<int64_t> values;
-    for (const toml::node& item : *node.as_array()) {
-      if (!item.is_integer() || *item.value<int64_t>() < least)
-        FailAt(item, fmt::format("{} must be integers, at least {}", key, least));
-      values.push_back(*item.value<int64_t>());
-    }
-    if (std::set<int64_t>(values.begin(), values.end()).size() < values.size())
-      FailAt(node, fmt::format("{} must differ from one another", key));
-    return values;
-  }
-
   // Changes the settings that the tables hold under `key`; later tables override earlier ones.
   template <typename Settings>
   void Apply(std::string_view key, const std::vector<const toml::table*>& tables,
@@ -158,21 +83,21 @@ class Reader {
     for (const toml::table* table : tables) {
       const toml::node* node = table->get(key);
       if (node == nullptr) continue;
-      if (!node->is_table()) FailAt(*node, fmt::format("{} must be a table", key));
+      if (!node->is_table()) file_.FailAt(*node, fmt::format("{} must be a table", key));
       ApplySettings(
-          SettingsFile::OfTable(*node->as_table(), path_.string(), fmt::format("{}.", key)),
+          SettingsFile::OfTable(*node->as_table(), file_.path().string(), fmt::format("{}.", key)),
           settings);
     }
   }
 
   Stage StageOf(const std::vector<const toml::table*>& own, const std::string& where) {
-    std::vector<const toml::table*> tables = {&root_};
+    std::vector<const toml::table*> tables = {&file_.root()};
     tables.insert(tables.end(), own.begin(), own.end());
     Stage stage;
     Apply("run", tables, stage.run);
     for (const toml::table* table : tables) {
       if (const toml::table* model = (*table)["train"]["model"].as_table())
-        CheckKeys(*model, "train.model.", {"dtype"});
+        file_.CheckKeys(*model, "train.model.", {"dtype"});
       RefuseSetByArms(*table);
     }
     stage.train.model.dtype = stage.run.model.dtype;
@@ -186,27 +111,45 @@ class Reader {
     Absolute(stage.train.held_out.data);
     Absolute(stage.train.held_out.problems.file);
     const auto parts =
-        own.empty() ? std::vector<const toml::table*>() : Tables(*own.back(), "pairs");
-    for (const toml::table* part : parts) stage.parts.push_back(PartOf(*part, stage));
+        own.empty() ? std::vector<const toml::table*>() : file_.Tables(*own.back(), "pairs");
+    for (const toml::table* part : parts) stage.parts.push_back(ReadPart(file_, *part, stage));
     if (!own.empty() && stage.parts.empty()) {
       if (stage.train.UsesAdvantages())
         Fail("{}: {}: train.loss.method = \"ppo\" needs pairs with the source \"{}\"",
-             path_.string(), where, fmt::join(kAdvantageKinds, "\" or \""));
+             file_.path().string(), where, fmt::join(kAdvantageKinds, "\" or \""));
+      if (stage.train.sft)
+        Fail(
+            "{}: {}: train.loss.sft = true needs pairs with the source \"right\", "
+            "\"continuations\" or \"refusal\"",
+            file_.path().string(), where);
       if (stage.run.strategy == "none")
         Fail("{}: {}: run.search.strategy = \"none\" finds no pivotal tokens; choose other pairs",
-             path_.string(), where);
+             file_.path().string(), where);
       stage.parts.push_back({});
     }
     stage.pairs.gap = stage.run.search.gap;
+    for (const toml::table* table : own) stage.searches_untrained = SearchesUntrained(*table);
     if (!own.empty() && stage.run.problems.file.empty())
-      Fail("{}: {} has no problem file to search: set run.problems.file", path_.string(), where);
+      Fail("{}: {} has no problem file to search: set run.problems.file", file_.path().string(),
+           where);
     return stage;
+  }
+
+  bool SearchesUntrained(const toml::table& stage) const {
+    const std::string with = file_.Text(stage, "search_with", "current");
+    if (with != "current" && with != "untrained")
+      file_.FailAt(
+          *stage.get("search_with"),
+          fmt::format("search_with is \"{}\", must be \"current\" (the model that the stages "
+                      "before made) or \"untrained\" (the recipe's model)",
+                      with));
+    return with == "untrained";
   }
 
   // Throws Error if a table has settings that arms and seeds have.
   void RefuseSetByArms(const toml::table& table) const {
     const auto refuse = [&](const auto& value, const char* what) {
-      if (value) FailAt(*value.node(), what);
+      if (value) file_.FailAt(*value.node(), what);
     };
     refuse(table["run"]["sampling"]["seed"], "run.sampling.seed is that of the recipe's seeds");
     refuse(table["train"]["steps"]["seed"], "train.steps.seed is that of the recipe's seeds");
@@ -230,7 +173,7 @@ class Reader {
         train.Validate();
         if (!train.held_out.problems.file.empty()) ProblemsOf(train.held_out.problems);
       } catch (const Error& error) {
-        Fail("{}: arm \"{}\": {}", path_.string(), arm.name, error.what());
+        Fail("{}: arm \"{}\": {}", file_.path().string(), arm.name, error.what());
       }
     }
   }
@@ -261,7 +204,7 @@ class Reader {
         spdlog::warn(
             "{}: arm \"{}\" searches {} of the {} problems of the set \"{}\", so that what it "
             "learns by heart counts there",
-            path_.string(), arm.name, shared, problems.size(), set.name);
+            file_.path().string(), arm.name, shared, problems.size(), set.name);
         return;
       }
     }
@@ -273,84 +216,14 @@ class Reader {
     if (loss == nullptr) return;
     for (const auto& [key, value] : *loss)
       if (key != "sft")
-        FailAt(value,
-               fmt::format("train.loss.{} has no effect beside train.loss.sft = true", key.str()));
-  }
-
-  // Throws Error if a part has a key that its source does not read.
-  void RequireReadBySource(const toml::table& table, const std::string& source) const {
-    constexpr std::pair<const char*, const char*> kReaders[] = {
-        {"refusal", "refusal"},      {"judge", "judged"},  {"judge_responses", "judged"},
-        {"judge_timeout", "judged"}, {"margin", "judged"}, {"threshold", "step"}};
-    for (const auto& [key, reader] : kReaders)
-      if (table.contains(key) && source != reader)
-        FailAt(*table.get(key), fmt::format("{} belongs to pairs of source \"{}\"", key, reader));
-  }
-
-  PairsPart PartOf(const toml::table& table, const Stage& stage) const {
-    const TrainSettings& train = stage.train;
-    CheckKeys(table, "pairs.",
-              {"source", "count", "share", "refusal", "judge", "judge_responses", "judge_timeout",
-               "margin", "threshold"});
-    PairsPart part;
-    part.source = Text(table, "source", part.source);
-    auto known = OtherSources();
-    known.insert(known.end(), {"pivotal", "right"});
-    known.insert(known.end(), kAdvantageKinds.begin(), kAdvantageKinds.end());
-    if (std::ranges::find(known, part.source) == known.end())
-      FailAt(table, fmt::format("pairs of \"{}\" are unknown: take one of {}", part.source,
-                                fmt::join(known, ", ")));
-    const bool has_advantages =
-        std::ranges::find(kAdvantageKinds, part.source) != kAdvantageKinds.end();
-    if (train.UsesAdvantages() != has_advantages)
-      FailAt(table, fmt::format("\"{}\" and train.loss.method = \"ppo\" go together: it trains on "
-                                "responses with advantages, and nothing else does",
-                                fmt::join(kAdvantageKinds, "\", \"")));
-    if (train.sft && part.source != "right" && part.source != "refusal")
-      FailAt(table,
-             "train.loss.sft = true trains on \"right\" responses, or on the chosen sides of "
-             "\"refusal\" pairs");
-    if (!train.sft && part.source == "right")
-      FailAt(table,
-             "\"right\" responses are for train.loss.sft = true: there is nothing to compare them "
-             "with");
-    if (table.contains("count")) {
-      const bool all = table["count"].value<std::string>() == "all";
-      part.count = all ? 0 : static_cast<int32_t>(Integer(table, "count", 0, 1));
-      if (table.contains("share")) FailAt(table, "a part has either a count or a share, not both");
-    }
-    if (stage.run.strategy == "none") {
-      static constexpr std::string_view kOfSearch[] = {"pivotal", "critical", "step", "curve"};
-      if (std::ranges::find(kOfSearch, part.source) != std::end(kOfSearch))
-        FailAt(table, fmt::format("\"{}\" needs a search, and run.search.strategy is \"none\"",
-                                  part.source));
-      if (!part.count)
-        FailAt(table,
-               "with run.search.strategy = \"none\" a part needs a count: there are no "
-               "pivotal pairs to take a share of");
-    }
-    RequireReadBySource(table, part.source);
-    part.share = Number(table, "share", part.share, 0);
-    if (!(part.share > 0 && part.share <= kMostShare))
-      FailAt(table, fmt::format("share must be above 0 and at most {}", kMostShare));
-    part.other.refusal = Text(table, "refusal", part.other.refusal);
-    part.other.judge = Text(table, "judge", "");
-    part.other.judge_responses =
-        static_cast<int32_t>(Integer(table, "judge_responses", part.other.judge_responses, 2));
-    part.other.judge_timeout = Number(table, "judge_timeout", part.other.judge_timeout, 0);
-    part.other.margin = Number(table, "margin", part.other.margin, 0);
-    part.other.threshold = Number(table, "threshold", part.other.threshold, 0);
-    if (!(part.other.threshold > 0 && part.other.threshold <= 1))
-      FailAt(table, "threshold must be above 0 and at most 1");
-    if (part.source == "judged" && part.other.judge.empty())
-      FailAt(table, "\"judged\" pairs need judge, a command that scores responses");
-    return part;
+        file_.FailAt(value, fmt::format("train.loss.{} has no effect beside train.loss.sft = true",
+                                        key.str()));
   }
 
   // `chosen`: the recipe says how the problems of `usual` are read and judged.
   void ReadSets(Recipe& recipe, const ProblemSettings& usual, bool chosen) {
-    for (const toml::table* table : Tables(root_, "eval")) {
-      CheckKeys(*table, "eval.", {"name", "file", "dataset", "limit"});
+    for (const toml::table* table : file_.Tables(file_.root(), "eval")) {
+      file_.CheckKeys(*table, "eval.", {"name", "file", "dataset", "limit"});
       EvalSet set;
       set.problems = usual;
       set.problems.options.shard.clear();
@@ -359,93 +232,96 @@ class Reader {
         set.problems.options.dataset = plain.options.dataset;
         set.problems.oracle = plain.oracle;
       }
-      set.problems.file = Text(*table, "file", "");
-      if (set.problems.file.empty()) FailAt(*table, "[[eval]] needs a problem file");
+      set.problems.file = file_.Text(*table, "file", "");
+      if (set.problems.file.empty()) file_.FailAt(*table, "[[eval]] needs a problem file");
       const std::string file = set.problems.file;
       FindProblemsOf(set.problems, "test", chosen || table->contains("dataset"));
-      if (const std::string dataset = Text(*table, "dataset", ""); !dataset.empty()) {
+      if (const std::string dataset = file_.Text(*table, "dataset", ""); !dataset.empty()) {
         try {
           UseDataset(dataset, set.problems);
         } catch (const Error& error) {
-          FailAt(*table->get("dataset"), error.what());
+          file_.FailAt(*table->get("dataset"), error.what());
         }
       }
-      set.problems.options.limit = static_cast<std::size_t>(Integer(*table, "limit", 0, 0));
+      set.problems.options.limit = static_cast<std::size_t>(file_.Integer(*table, "limit", 0, 0));
       try {
         set.problem_count = std::ssize(ProblemsOf(set.problems, recipe.eval.refusal));
       } catch (const Error& error) {
-        FailAt(*table, error.what());
+        file_.FailAt(*table, error.what());
       }
-      set.name = Text(*table, "name", fs::path(file).stem().string());
-      if (set.name.empty()) FailAt(*table, "the name of an [[eval]] set is empty");
+      set.name = file_.Text(*table, "name", fs::path(file).stem().string());
+      if (set.name.empty()) file_.FailAt(*table, "the name of an [[eval]] set is empty");
       if (std::ranges::find(recipe.sets, set.name, &EvalSet::name) != recipe.sets.end())
-        FailAt(*table,
-               fmt::format("two [[eval]] sets are named \"{}\"; give one another name", set.name));
+        file_.FailAt(
+            *table,
+            fmt::format("two [[eval]] sets are named \"{}\"; give one another name", set.name));
       recipe.sets.push_back(std::move(set));
     }
     if (recipe.sets.empty())
-      Fail("{}: a recipe needs an [[eval]] set to compare arms on", path_.string());
+      Fail("{}: a recipe needs an [[eval]] set to compare arms on", file_.path().string());
   }
 
   void ReadArms(Recipe& recipe, const std::string& weights) {
     std::set<std::string> names;
-    for (const toml::table* table : Tables(root_, "arm")) {
-      CheckKeys(*table, "arm.", {"name", "after", "stage", "weights", "curve", "problems"});
+    for (const toml::table* table : file_.Tables(file_.root(), "arm")) {
+      file_.CheckKeys(*table, "arm.", {"name", "after", "stage", "weights", "curve", "problems"});
       Arm arm;
-      arm.name = Text(*table, "name", "");
-      if (arm.name.empty()) FailAt(*table, "an arm needs a name");
+      arm.name = file_.Text(*table, "name", "");
+      if (arm.name.empty()) file_.FailAt(*table, "an arm needs a name");
       if (data::Visible(arm.name, "") != arm.name)
-        FailAt(*table, "the name of an arm has a character that can't be shown");
-      arm.weights = Text(*table, "weights", weights);
+        file_.FailAt(*table, "the name of an arm has a character that can't be shown");
+      arm.weights = file_.Text(*table, "weights", weights);
       if (arm.weights != "auto" && !kernels::FindWeightType(arm.weights))
-        FailAt(*table, fmt::format("weights \"{}\" are unknown: take auto or one of {}",
-                                   arm.weights, fmt::join(kernels::WeightTypeNames(), ", ")));
-      if (const std::string after = Text(*table, "after", ""); !after.empty()) {
+        file_.FailAt(*table, fmt::format("weights \"{}\" are unknown: take auto or one of {}",
+                                         arm.weights, fmt::join(kernels::WeightTypeNames(), ", ")));
+      if (const std::string after = file_.Text(*table, "after", ""); !after.empty()) {
         const auto before = std::ranges::find(recipe.arms, after, &Arm::name);
         if (before == recipe.arms.end())
-          FailAt(*table->get("after"), fmt::format("no arm above is named \"{}\"", after));
+          file_.FailAt(*table->get("after"), fmt::format("no arm above is named \"{}\"", after));
         arm.stages = before->stages;
       }
       const std::size_t inherited = arm.stages.size();
-      for (const toml::table* stage : Tables(*table, "stage")) {
-        CheckKeys(*stage, "stage.", {"pairs", "run", "train"});
+      for (const toml::table* stage : file_.Tables(*table, "stage")) {
+        file_.CheckKeys(*stage, "stage.", {"pairs", "run", "search_with", "train"});
         if ((*stage)["run"]["model"])
-          FailAt(*stage, "a stage has the model of its arm; set run.model for the whole recipe");
+          file_.FailAt(*stage,
+                       "a stage has the model of its arm; set run.model for the whole recipe");
         arm.stages.push_back(StageOf({stage}, fmt::format("arm \"{}\"", arm.name)));
       }
       for (Arm& point : PointsOf(std::move(arm), inherited, *table)) {
         if (!names.insert(point.name).second)
-          FailAt(*table, fmt::format("two arms are named \"{}\"", point.name));
+          file_.FailAt(*table, fmt::format("two arms are named \"{}\"", point.name));
         CheckStages(point, inherited);
         recipe.arms.push_back(std::move(point));
       }
     }
-    if (recipe.arms.size() < 2) Fail("{}: a comparison needs two [[arm]]s or more", path_.string());
+    if (recipe.arms.size() < 2)
+      Fail("{}: a comparison needs two [[arm]]s or more", file_.path().string());
   }
 
   // Returns the arm for each number of `problems`, which the stages from `first` on search, or the
   // arm itself if the table has no such key.
   std::vector<Arm> PointsOf(Arm arm, std::size_t first, const toml::table& table) {
-    arm.curve = Text(table, "curve", "");
+    arm.curve = file_.Text(table, "curve", "");
     const toml::node* problems = table.get("problems");
     if (problems == nullptr) return {std::move(arm)};
     if (arm.stages.size() == first)
-      FailAt(*problems, "an arm without stages of its own searches no problems");
-    for (const toml::table* stage : Tables(table, "stage"))
+      file_.FailAt(*problems, "an arm without stages of its own searches no problems");
+    for (const toml::table* stage : file_.Tables(table, "stage"))
       if (const auto limit = (*stage)["run"]["problems"]["limit"])
-        FailAt(*limit.node(),
-               "problems sets the number of problems of all its stages; "
-               "leave run.problems.limit out");
+        file_.FailAt(*limit.node(),
+                     "problems sets the number of problems of all its stages; "
+                     "leave run.problems.limit out");
     if (arm.curve.empty()) arm.curve = arm.name;
     std::vector<Arm> points;
-    for (const int64_t count : Integers(*problems, "problems", 1)) {
+    for (const int64_t count : file_.Integers(*problems, "problems", 1)) {
       points.push_back(arm);
       points.back().name = fmt::format("{} ({})", arm.name, count);
       for (Stage& stage : std::span(points.back().stages).subspan(first)) {
         stage.run.problems.options.limit = static_cast<std::size_t>(count);
         if (const auto has = std::ssize(ProblemsOf(stage.run.problems)); has < count)
-          FailAt(*problems, fmt::format("{} has {} problems, not {}",
-                                        stage.run.problems.file.string(), has, count));
+          file_.FailAt(*problems, fmt::format("{} has {} problems, not {}",
+                                              stage.run.problems.file.string(), has, count));
       }
     }
     return points;
@@ -453,7 +329,7 @@ class Reader {
 
   void Absolute(fs::path& path) const {
     if (!path.empty() && path.is_relative())
-      path = (data::Absolute(path_).parent_path() / path).lexically_normal();
+      path = (data::Absolute(file_.path()).parent_path() / path).lexically_normal();
   }
 
   // A path of the recipe begins at its folder. What is not there may be a name on the Hub.
@@ -505,9 +381,9 @@ class Reader {
     });
   }
 
-  fs::path path_, model_;
+  RecipeFile file_;
+  fs::path model_;
   std::string baseline_;
-  toml::table root_;
   std::map<std::pair<std::string, std::string>, ProblemSettings> found_;  // by file and split
   std::map<std::string, std::vector<Problem>> problems_;                  // see ProblemsOf
 };

@@ -19,8 +19,9 @@ namespace pivotal::experiments {
 
 // One part of the pairs that a stage trains on. All parts are made of the stage's search.
 struct PairsPart {
-  // One of OtherSources(), "pivotal", for next-token training "right": right responses alone, or
-  // for a policy gradient one of kAdvantageKinds.
+  // One of OtherSources(), "pivotal"; for next-token training "right" (right responses, of each
+  // problem as many as it has wrong ones) or "continuations" (BuildRightCompletions with
+  // continuations); for a policy gradient one of kAdvantageKinds.
   std::string source = "pivotal";
   std::optional<int32_t> count;  // number of pairs at most; 0: as many as there are
   double share = 1;              // without `count`: number of pairs per pivotal pair of the search
@@ -29,7 +30,8 @@ struct PairsPart {
 
 // A search with the current model, pairs of it, and training on these pairs.
 struct Stage {
-  RunConfig run;  // the arm sets its model and seed
+  RunConfig run;                    // the arm sets its model and seed
+  bool searches_untrained = false;  // the recipe's model searches, as before the first stage
   PairOptions pairs;
   std::vector<PairsPart> parts;
   // The arm sets its data, its seed, and its model but for `dtype` and `base_weights`, which are of

@@ -367,7 +367,8 @@ weights = "nf4"
 
 TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_THAT(Changed("confirm = 16", "confrm = 16").output,
-              HasSubstr("there is no setting run.search.confrm"));
+              HasSubstr("recipe.toml:14: there is no setting run.search.confrm; did you mean "
+                        "run.search.confirm?"));
   EXPECT_THAT(Changed("[[arm.stage]]\npairs", "[[arm.stge]]\npairs").output,
               HasSubstr("arm.stge is no key of a recipe; did you mean stage?"));
   EXPECT_THAT(Changed("name = \"random\"", "name = \"random\"\nafter = \"nobody\"").output,
@@ -391,16 +392,27 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
               HasSubstr("baseline \"none\" is not the name of an arm"));
   EXPECT_THAT(Changed("source = \"entropy\"", "source = \"entrpy\"").output,
               HasSubstr("pairs of \"entrpy\" are unknown"));
+  EXPECT_THAT(Changed("pairs = [{ source = \"random\", count = 16 }]", "pairs = []").output,
+              HasSubstr("recipe.toml:27: pairs is empty; leave it out"));
   EXPECT_THAT(Changed("source = \"entropy\"", "source = \"right\"").output,
               HasSubstr("train.loss.sft"));
   EXPECT_THAT(Changed("limit = 20", "dataset = \"gsm9k\"").output,
               AllOf(HasSubstr("recipe.toml:21: "), HasSubstr("data set \"gsm9k\" is unknown")));
   EXPECT_THAT(Changed("limit = 10", "dataset = \"gsm9k\"").output,
-              HasSubstr("problems.dataset: data set \"gsm9k\" is unknown"));
+              HasSubstr("recipe.toml:9: run.problems.dataset: data set \"gsm9k\" is unknown"));
   EXPECT_THAT(Changed("source = \"entropy\"", "source = \"judged\"").output,
               HasSubstr("need judge"));
   EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4, share = 2").output,
               HasSubstr("a count or a share"));
+  EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = \"some\"").output,
+              HasSubstr("count must be an integer from 1 or \"all\""));
+  EXPECT_THAT(
+      Changed("pairs = [{ source = \"random\", count = 16 }]", "train.loss.sft = true").output,
+      HasSubstr("arm \"random\": train.loss.sft = true needs pairs with the source"));
+  EXPECT_THAT(Changed("run.search.samples = 6", "run.sampling.stop = [\"\"]").output,
+              HasSubstr("arm \"mixed, twice\": an empty stop string"));
+  EXPECT_THAT(Changed("train.loss.beta = 0.5", "train.steps.lr_schedule = \"x\"").output,
+              HasSubstr("recipe.toml:34: train.steps.lr_schedule: schedule \"x\" is unknown"));
   EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", share = -1").output,
               HasSubstr("share must be a number"));
   EXPECT_THAT(Changed("\"entropy\", count = 4", "\"entropy\", count = 4294967297").output,
@@ -414,7 +426,7 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_THAT(Changed("name = \"random\"", "name = \"random\"\nweights = \"nf5\"").output,
               HasSubstr("weights \"nf5\" are unknown: take auto or one of"));
   EXPECT_THAT(Changed("samples = 8", "samples = \"8\"").output,
-              HasSubstr("search.samples is not an integer"));
+              HasSubstr("recipe.toml:13: run.search.samples is not an integer"));
   EXPECT_THAT(Changed("seeds = [1, 2]", "seeds = []").output, HasSubstr("recipe.toml:2: seeds"));
   EXPECT_THAT(Changed("title = ", "title == ").output, HasSubstr("recipe.toml:1"));
   EXPECT_THAT(Changed("limit = 20", "limit = 20\n[[eval]]\nname = \"held out\"\nfile = \"" +
@@ -451,7 +463,7 @@ TEST_F(Ablate, NamesWhatIsWrongInARecipe) {
   EXPECT_THAT(Changed("run.search.samples = 6", "run.problems.oracle = \"choice\"").output,
               HasSubstr("train.jsonl: problem train-0001: the oracle choice finds nothing"));
   EXPECT_THAT(Changed("run.search.samples = 6", "run.search.for = \"pear\"").output,
-              AllOf(HasSubstr("recipe.toml:"), HasSubstr(": search: the goal is \"pear\"")));
+              HasSubstr("recipe.toml:35: search: the goal is \"pear\""));
   EXPECT_THAT(Changed("name = \"random\"", "name = \"ran\\ndom\"").output,
               HasSubstr("has a character that can't be shown"));
   EXPECT_THAT(Changed("limit = 20", "dataset = \"gpqa\"").output,
@@ -531,6 +543,38 @@ TEST_F(Ablate, AnArmMayGoOnAfterAnother) {
                                      stage + "train.weights.merge = true\n");
   EXPECT_THAT(merged.output, HasSubstr("seed 2: train"));
   EXPECT_THAT(merged.output, HasSubstr(" to do"));
+}
+
+// A stage may take the search of the stage before once more, which is done and counted once.
+TEST_F(Ablate, AStageMaySearchWithTheUntrainedModel) {
+  const std::string sft =
+      "[[arm]]\nname = \"imitates\"\n[[arm.stage]]\n"
+      "pairs = [{ source = \"continuations\", count = 20 }]\ntrain.loss.sft = true\n";
+  const auto recipe = [&](const std::string& stage) {
+    std::string text = kRecipe.substr(0, kRecipe.find("[[arm]]\nname = \"random\""));
+    text.replace(text.find("seeds = [1, 2]"), 14, "seeds = [1]");
+    return text + sft + "[[arm]]\nname = \"both\"\nafter = \"imitates\"\n[[arm.stage]]\n" + stage;
+  };
+  const std::string full = "pairs = [{ source = \"full\", count = 4 }]\n";
+  const auto run = Run("", recipe("search_with = \"untrained\"\n" + full));
+  ASSERT_EQ(run.code, 0) << run.output;
+  EXPECT_THAT(run.output, HasSubstr("8 steps in"));  // a search, two of pairs, two of training
+  const json results = Results();
+  std::map<std::string, json> runs;
+  for (const json& line : results["runs"]) runs[line["arm"]] = line;
+  EXPECT_EQ(runs["imitates"]["pairs"], 20);
+  EXPECT_EQ(runs["both"]["pairs"], 24);
+  EXPECT_GT(runs["imitates"]["generated_tokens"], 0);
+  EXPECT_EQ(runs["both"]["generated_tokens"], runs["imitates"]["generated_tokens"]);
+  EXPECT_GT(runs["both"]["trained_tokens"], runs["imitates"]["trained_tokens"]);
+  EXPECT_GT(runs["both"]["seconds"], runs["imitates"]["seconds"]);
+  output_ = temp_.path() / "other";
+  EXPECT_THAT(Run("--dry-run --probe 0", recipe(full)).output, HasSubstr("9 steps"));
+  EXPECT_THAT(Run("", recipe("search_with = \"trained\"\n" + full)).output,
+              AllOf(HasSubstr("recipe.toml:"),
+                    HasSubstr("search_with is \"trained\", must be \"current\"")));
+  EXPECT_THAT(Run("", recipe("pairs = [{ source = \"continuations\", count = 4 }]\n")).output,
+              HasSubstr("\"continuations\" is for train.loss.sft = true"));
 }
 
 // Two calls begin with different seeds. Each step is done by one of them, and both have all
