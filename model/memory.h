@@ -50,6 +50,7 @@ struct TrainingShape {
   bool activation_checkpointing = false;
   bool flash = false;            // attention keeps no keys and values repeated for each query head
   bool moves_reference = false;  // a second copy of the trained parameters is the reference
+  bool bfloat16_on_cpu = false;  // LibTorch multiplies by oneDNN, which has buffers of its own
 };
 
 // The optimizer holds gradients of 16-bit weights in float32 for so many elements at once, or for

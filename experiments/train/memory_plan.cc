@@ -174,6 +174,7 @@ TrainingShape ShapeOf(const TrainSettings& settings, const model::PhiModel& mode
   const at::TensorOptions options = at::TensorOptions(model::ParseDevice(settings.model.device))
                                         .dtype(model::ParseDType(settings.model.dtype));
   shape.flash = model::FlashKernel(model.config(), options) != nullptr;
+  shape.bfloat16_on_cpu = options.device().is_cpu() && options.dtype() == at::kBFloat16;
   return shape;
 }
 

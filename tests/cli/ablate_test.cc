@@ -549,7 +549,7 @@ TEST_F(Ablate, AnArmMayGoOnAfterAnother) {
 TEST_F(Ablate, AStageMaySearchWithTheUntrainedModel) {
   const std::string sft =
       "[[arm]]\nname = \"imitates\"\n[[arm.stage]]\n"
-      "pairs = [{ source = \"continuations\", count = 20 }]\ntrain.loss.sft = true\n";
+      "pairs = [{ source = \"continuations\", count = 12 }]\ntrain.loss.sft = true\n";
   const auto recipe = [&](const std::string& stage) {
     std::string text = kRecipe.substr(0, kRecipe.find("[[arm]]\nname = \"random\""));
     text.replace(text.find("seeds = [1, 2]"), 14, "seeds = [1]");
@@ -562,8 +562,8 @@ TEST_F(Ablate, AStageMaySearchWithTheUntrainedModel) {
   const json results = Results();
   std::map<std::string, json> runs;
   for (const json& line : results["runs"]) runs[line["arm"]] = line;
-  EXPECT_EQ(runs["imitates"]["pairs"], 20);
-  EXPECT_EQ(runs["both"]["pairs"], 24);
+  EXPECT_EQ(runs["imitates"]["pairs"], 12);
+  EXPECT_EQ(runs["both"]["pairs"], 16);
   EXPECT_GT(runs["imitates"]["generated_tokens"], 0);
   EXPECT_EQ(runs["both"]["generated_tokens"], runs["imitates"]["generated_tokens"]);
   EXPECT_GT(runs["both"]["trained_tokens"], runs["imitates"]["trained_tokens"]);

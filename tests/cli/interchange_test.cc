@@ -289,10 +289,10 @@ TEST_F(Interchange, RightCompletionsAreRightAndTrain) {
   EXPECT_EQ(JsonLines(few).size(), prompts.size());
   const auto graded =
       Pivotal("grade --oracle hash --input " + temp_->Write("responses.jsonl", responses).string());
-  EXPECT_THAT(graded.output, HasSubstr(fmt::format("{0} of {0}", lines.size())));
+  EXPECT_THAT(graded.output, HasSubstr(fmt::format("{0} lines graded, {0} right", lines.size())));
   // A continuation has the beginning of a response in its prompt.
   const auto all = JsonLines(more);
-  EXPECT_GT(all.size(), 2 * lines.size());
+  EXPECT_GT(all.size(), lines.size());
   for (const json& line : all) {
     const std::string id = line["id"];
     EXPECT_THAT(line["prompt"].get<std::string>(),

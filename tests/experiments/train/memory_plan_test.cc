@@ -197,14 +197,13 @@ TEST(MemoryPlan, AdvisesWeightsInFourBits) {
   settings.options.batch_size = 1;
   TrainSettings lighter = settings;
   lighter.lora.rank = 16;
-  lighter.model.dtype = "bfloat16";
   lighter.model.base_weights = "nf4";
   const int64_t free =
       Plan(lighter, model, 10).Total() - Plan(settings, model, 10).weights;  // may be negative
   const auto pass = [](const TrainOptions&) { return dpo::PassSize{10, 0}; };
   EXPECT_THAT(
       pivotal::testing::ErrorText([&] { RequireTrainingFits(settings, model, pass, 1, free); }),
-      HasSubstr("; --dtype bfloat16 --lora-rank 16 --base-weights nf4 needs "));
+      HasSubstr("; --lora-rank 16 --base-weights nf4 needs "));
 }
 
 TEST(MemoryPlan, ChoosesTheFirstThatFits) {
