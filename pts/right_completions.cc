@@ -1,4 +1,6 @@
 // Apache-2.0.
+#include "pts/right_completions.h"
+
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -21,8 +23,8 @@ struct RightResponse {
   std::size_t given = 0;
 };
 
-// What the limit of new tokens cut has no end to learn.
-std::vector<RightResponse> RightResponsesOf(const QueryTrace& query, bool continuations) {
+std::vector<RightResponse> RightResponsesOf(const QueryTrace& query,
+                                            const RightCompletionOptions& options) {
   std::vector<RightResponse> right;
   const auto add = [&](Tokens tokens, std::size_t completion) {
     if (completion == 0) return;
@@ -30,11 +32,10 @@ std::vector<RightResponse> RightResponsesOf(const QueryTrace& query, bool contin
     right.push_back({std::move(tokens), given});
   };
   for (const RolloutTrace& rollout : query.rollouts)
-    if (rollout.success && rollout.finish != FinishReason::kLength &&
-        (continuations || rollout.kind == RolloutKind::kQuery))
+    if (pts::IsRightCompletion(rollout, options) && !pts::IsCut(rollout.finish))
       add(pts::ResponseOf(query, rollout), rollout.tokens.size());
   for (const ResponseTrace& response : query.responses)
-    if (response.success && response.finish != FinishReason::kLength)
+    if (response.success && !pts::IsCut(response.finish))
       add(response.tokens, response.tokens.size());
   std::ranges::stable_sort(right, {}, &RightResponse::given);
   std::set<Tokens> seen;
@@ -50,7 +51,7 @@ std::vector<PromptCompletion> BuildRightCompletions(std::span<const QueryTrace> 
     Fail("right completions: per_query is {}, must be 0 or larger", options.per_query);
   std::vector<PromptCompletion> completions;
   for (const QueryTrace& query : queries) {
-    auto right = RightResponsesOf(query, options.continuations);
+    auto right = RightResponsesOf(query, options);
     if (options.per_query > 0) {
       kernels::RandomStream random(
           options.seed, kernels::MixStream(kernels::MixStream(0, "right completions"), query.id));

@@ -30,6 +30,7 @@
 #include "pivotal/trace.h"
 #include "pts/pair_builder.h"
 #include "pts/response_steps.h"
+#include "pts/right_completions.h"
 #include "pts/sentence_text.h"
 
 namespace pivotal::experiments {
@@ -330,8 +331,7 @@ CompletionSummary ExportRightCompletions(const std::filesystem::path& run,
   CompletionSummary summary;
   for (const QueryTrace& query : traces)
     summary.cut += std::ranges::count_if(query.rollouts, [&](const RolloutTrace& rollout) {
-      return rollout.success && rollout.finish == FinishReason::kLength &&
-             (options.continuations || rollout.kind == RolloutKind::kQuery);
+      return pts::IsRightCompletion(rollout, options) && pts::IsCut(rollout.finish);
     });
   summary.completions = std::ssize(completions);
   summary.problems = std::ssize(traces);
